@@ -1,0 +1,44 @@
+# Everything here runs in .venv, which is made from requirements-dev.lock when it is first needed.
+# Nothing has to be installed before but make and a Python 3 to start from.
+
+PYTHON := .venv/bin/python
+
+# `make check` connects to nothing: no database listens on port 1, and Django need not say so.
+NO_DATABASE := DATABASE_URL=postgresql://127.0.0.1:1/none DJANGO_SETTINGS_MODULE=settings.test
+NO_HISTORY := -W "ignore:Got an error checking a consistent migration history:RuntimeWarning"
+# What production insists on, thrown away at once.
+PRODUCTION := DJANGO_SETTINGS_MODULE=settings.prod ALLOWED_HOSTS=rollcall.example \
+	PUBLIC_URL=https://rollcall.example DATABASE_URL=postgresql://127.0.0.1:1/none \
+	REDIS_URL=redis://127.0.0.1:1/0 QUEUE_URL=redis://127.0.0.1:1/1 SENDGRID_API_KEY=none \
+	EMAIL_FROM=rollcall@rollcall.example VONAGE_API_KEY=none VONAGE_API_SECRET=none \
+	SMS_FROM=Rollcall SECRET_KEY=$$($(PYTHON) -c "import secrets; print(secrets.token_hex(32))")
+
+.PHONY: help run test check load
+
+help:
+	@echo "make run     the whole service on this machine; PORT=8000 and DATA_DIR=.data can be set"
+	@echo "make test    the tests; LONG=1 for the large counts, ARGS='-k signup' for pytest"
+	@echo "make check   lint, types, import contracts, migrations, deploy check, OpenAPI"
+	@echo "make load    the load profiles; ARGS are theirs"
+
+# exec, so that signals reach the supervisor itself; and it is told make's pid, to end with it.
+run: .venv/.installed
+	@exec $(PYTHON) -m local --parent $$PPID
+
+test: .venv/.installed
+	LONG=$(LONG) $(PYTHON) -m pytest $(ARGS)
+
+load: .venv/.installed
+	@exec $(PYTHON) -m loadtests $(ARGS)
+
+check: .venv/.installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	@echo "migrations:" && $(NO_DATABASE) $(PYTHON) $(NO_HISTORY) manage.py makemigrations --check --dry-run
+	@echo "deploy check:" && $(PRODUCTION) $(PYTHON) manage.py check --deploy --fail-level WARNING
+	@echo "OpenAPI:" && $(NO_DATABASE) $(PYTHON) manage.py spectacular --validate --fail-on-warn --file /dev/null
+
+.venv/.installed: requirements-dev.lock local/environment.sh
+	@sh local/environment.sh

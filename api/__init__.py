@@ -1,0 +1,1 @@
+"""HTTP: what clients, browsers and probes see."""

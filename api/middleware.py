@@ -1,0 +1,53 @@
+"""What happens around every request: its id, and errors that no view has caught."""
+
+import re
+import uuid
+from collections.abc import Callable
+
+import structlog
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+
+from api.problems import problem_of
+from domain.errors import RollcallError, Unavailable
+
+log = structlog.get_logger(__name__)
+
+type Next = Callable[[HttpRequest], HttpResponse]
+_CLEAN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+class RequestId:
+    """Give each request an id (the caller's `X-Request-ID`, if clean), for logs and answers."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-ID", "")
+        request_id = given if _CLEAN_ID.fullmatch(given) else uuid.uuid4().hex
+        request.request_id = request_id  # type: ignore[attr-defined]  # read by problem documents
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            response = self.get_response(request)
+        response["X-Request-ID"] = request_id
+        return response
+
+
+class Problems:
+    """Turn an error of a plain Django view into a problem document."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Called by Django with whatever a view let through; None leaves it to handler500."""
+        match error:
+            case RollcallError():
+                return problem_of(request, error)
+            case OperationalError() | InterfaceError():
+                log.warning("postgres_unavailable", error=type(error.__cause__ or error).__name__)
+                return problem_of(request, Unavailable(retry_after=2))
+        return None

@@ -1,0 +1,129 @@
+"""The parts of the OpenAPI document that no serializer tells: the read, the pages, the probes."""
+
+from typing import Any
+
+from rest_framework.request import Request
+
+_TEXT = {"type": "string"}
+
+
+def one_spelling(endpoints: list[Any]) -> list[Any]:
+    """Leave out the routes without their last slash: they are the same routes."""
+    return [endpoint for endpoint in endpoints if endpoint[0].endswith("/")]
+
+
+def complete(result: dict[str, Any], generator: Any, request: Request, public: bool) -> Any:
+    """Add what drf-spectacular cannot see, and sort the paths."""
+    components = result.setdefault("components", {})
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "The session's token."}
+    }
+    result["paths"] = dict(sorted({**result["paths"], **_paths()}.items()))
+    return result
+
+
+def _header(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": _TEXT}
+
+
+_COMMON = {"X-Request-ID": _header("Names this request in our logs.")}
+_NO_STORE = {"Cache-Control": _header("`no-store`.")}
+
+
+def _problem(description: str, **headers: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "headers": _COMMON
+        | _NO_STORE
+        | {name.replace("_", "-"): _header(text) for name, text in headers.items()},
+        "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
+        },
+    }
+
+
+def _page(summary: str, media_type: str = "text/html", schema: Any = None) -> dict[str, Any]:
+    content = {media_type: {"schema": schema or _TEXT}}
+    return {
+        "get": {
+            "operationId": summary.title().replace(" ", ""),
+            "summary": summary,
+            "tags": ["pages and probes"],
+            "security": [],
+            "responses": {
+                "200": {"description": summary, "headers": _COMMON | _NO_STORE, "content": content},
+                "405": _problem("`method_not_allowed`", Allow="The methods that exist."),
+            },
+        }
+    }
+
+
+def _read(operation_id: str, summary: str, body: bool) -> dict[str, Any]:
+    validators = _COMMON | {
+        "ETag": _header("A strong validator of the body."),
+        "Cache-Control": _header("`private, no-cache`."),
+        "Vary": _header("`Authorization`."),
+    }
+    schema = {"$ref": "#/components/schemas/ProfileDocument"}
+    content = {"application/json": {"schema": schema}} if body else {}
+    vary = {"Vary": "`Authorization`."}
+    return {
+        "operationId": operation_id,
+        "summary": summary,
+        "tags": ["people"],
+        "security": [{"bearer": []}],
+        "parameters": [
+            {
+                "name": "If-None-Match",
+                "in": "header",
+                "schema": _TEXT,
+                "description": "The ETag that the client has; 304 if it is still the current one.",
+            }
+        ],
+        "responses": {
+            "200": {"description": "The profile.", "headers": validators}
+            | ({"content": content} if body else {}),
+            "304": {"description": "Not modified.", "headers": validators},
+            "401": _problem("`invalid_token`", WWW_Authenticate="`Bearer`.", **vary),
+            "405": _problem("`method_not_allowed`", Allow="`GET, HEAD`."),
+            "500": _problem("`internal_error`"),
+            "503": _problem("`unavailable`", Retry_After="Seconds to wait.", **vary),
+        },
+    }
+
+
+def _probe(summary: str, **states: Any) -> dict[str, Any]:
+    document = {
+        "type": "object",
+        "properties": {"status": _TEXT} | dict.fromkeys(states, _TEXT),
+        "required": ["status"],
+    }
+    return _page(summary, "application/json", document)
+
+
+def _paths() -> dict[str, Any]:
+    ready = _probe("Readiness", read=True, write=True)
+    ready["get"]["parameters"] = [
+        {
+            "name": "capability",
+            "in": "query",
+            "description": "Ask for this alone; may be repeated.",
+            "schema": {"type": "array", "items": {"enum": ["read", "write"]}},
+        }
+    ]
+    ready["get"]["responses"]["503"] = ready["get"]["responses"]["200"] | {
+        "description": "Something that was asked for cannot be done now.",
+        "headers": _COMMON | _NO_STORE | {"Retry-After": _header("Seconds to wait.")},
+    }
+    ready["get"]["responses"]["404"] = _problem("`not_found`: no such capability")
+    return {
+        "/api/v1/profile/": {
+            "get": _read("readProfile", "Read one's own profile", body=True),
+            "head": _read("checkProfile", "As GET, without the body", body=False),
+        },
+        "/confirm/email/": _page("The page behind the link in the e-mail"),
+        "/api/v1/schema/": _page("This document", "application/json", {"type": "object"}),
+        "/api/v1/docs/": _page("A page to try the API on"),
+        "/livez": _probe("Liveness"),
+        "/readyz": ready,
+    }

@@ -1,0 +1,43 @@
+"""Every route there is. Those of the API work with and without their last slash."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, path
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+
+from api import health, problems
+from api.pages import views as pages
+from api.profile import profile_view
+from api.writes.views import EmailConfirmationView, PhoneConfirmationView, SignUpView
+
+
+def both(route: str, view: Any, name: str | None = None) -> list[URLPattern]:
+    """The route as it is written, and the same one with (or without) a slash at its end."""
+    other = route.removesuffix("/") if route.endswith("/") else f"{route}/"
+    return [path(route, view, name=name), path(other, view)]
+
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *both("api/v1/signup/", SignUpView.as_view()),
+    *both("api/v1/profile/", profile_view),
+    *both("api/v1/confirmations/email/", EmailConfirmationView.as_view()),
+    *both("api/v1/confirmations/phone/", PhoneConfirmationView.as_view()),
+    *both("api/v1/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    *both("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema")),
+    *both("confirm/email/", pages.confirm_email),
+    *both("livez", health.livez),
+    *both("readyz", health.readyz),
+    path("admin/", admin.site.urls),
+]
+if settings.DEV_MAILBOX_PAGE:
+    urlpatterns += [
+        *both("dev/mailbox/", pages.mailbox),
+        *both("dev/mailbox.json", pages.mailbox_json),
+    ]
+
+handler400 = problems.bad_request
+handler403 = problems.forbidden
+handler404 = problems.not_found
+handler500 = problems.server_error

@@ -1,0 +1,162 @@
+"""What clients may send: each field is read by the domain's own parser, and all are read."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+
+from domain.address import Address, parse_email, parse_phone
+from domain.code import DIGITS
+from domain.errors import InvalidField
+from domain.person import HOBBIES_MAX, HOBBY_MAX, NAME_MAX, parse_hobbies, parse_name
+
+
+class Body(serializers.Serializer[Any]):
+    """A JSON object whose unknown fields are refused by name."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = {
+            name: [ErrorDetail("There is no such field.", code="unknown_field")]
+            for name in data
+            if name not in self.fields
+        }
+        try:
+            value = super().to_internal_value(data)
+        except ValidationError as error:
+            raise ValidationError(error.detail | unknown) from None  # type: ignore[operator]  # a serializer's detail is a dict
+        if unknown:
+            raise ValidationError(unknown)
+        return value
+
+
+class Parsed(serializers.Field[Any, Any, Any, Any]):
+    """A field of text, read by one of the domain's parsers."""
+
+    default_error_messages = {"not_a_string": "Send text, in quotes."}
+
+    def parse(self, text: str) -> Any:
+        """What `text` means. Raises `InvalidField`."""
+        raise NotImplementedError
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("not_a_string")
+        return parsed(self.parse, data)
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+def parsed(parse: Callable[[Any], Any], data: Any) -> Any:
+    """`parse(data)`, its complaint in DRF's words. Raises `ValidationError`."""
+    try:
+        return parse(data)
+    except InvalidField as error:
+        raise ValidationError(error.problem.message, code=error.problem.code) from None
+
+
+@extend_schema_field({"type": "string", "minLength": 1, "maxLength": NAME_MAX})
+class Name(Parsed):
+    """A name or surname."""
+
+    def parse(self, text: str) -> str:
+        return parse_name(text)
+
+
+@extend_schema_field({"type": "string", "format": "email", "maxLength": 254})
+class Email(Parsed):
+    """An e-mail address."""
+
+    def parse(self, text: str) -> Address:
+        return parse_email(text)
+
+
+@extend_schema_field({"type": "string", "description": "With + and country code; kept as E.164."})
+class Phone(Parsed):
+    """A phone number."""
+
+    def parse(self, text: str) -> Address:
+        return parse_phone(text, settings.DEFAULT_PHONE_REGION)
+
+
+@extend_schema_field(
+    {
+        "oneOf": [
+            {
+                "type": "array",
+                "maxItems": HOBBIES_MAX,
+                "items": {"type": "string", "maxLength": HOBBY_MAX},
+            },
+            {"type": "string", "description": "One hobby a line."},
+        ]
+    }
+)
+class Hobbies(serializers.Field[Any, Any, Any, Any]):
+    """A list of hobbies, or one newline-separated text."""
+
+    default_error_messages = {"not_a_list": "Send a list of texts, or one text with a line each."}
+
+    def to_internal_value(self, data: Any) -> tuple[str, ...]:
+        if not isinstance(data, str) and not (
+            isinstance(data, list) and all(isinstance(item, str) for item in data)
+        ):
+            self.fail("not_a_list")
+        hobbies: tuple[str, ...] = parsed(parse_hobbies, data)
+        return hobbies
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+@extend_schema_field({"type": "string", "description": f"{DIGITS} digits; spaces are ignored."})
+class Code(Parsed):
+    """A one-time code as people type it."""
+
+    def parse(self, text: str) -> str:
+        digits = "".join(text.split())
+        if not (digits.isascii() and digits.isdigit() and len(digits) == DIGITS):
+            raise InvalidField("invalid", f"A code has {DIGITS} digits.")
+        return digits
+
+
+@extend_schema_field({"type": "string", "minLength": 1, "maxLength": 200})
+class LinkToken(Parsed):
+    """The token of a confirmation link."""
+
+    def parse(self, text: str) -> str:
+        if not text.isascii() or not text or len(text) > 200:
+            raise InvalidField("invalid", "This is not the token of a link.")
+        return text
+
+
+class SignUpBody(Body):
+    """A new person."""
+
+    name = Name()
+    surname = Name()
+    email = Email()
+    phone = Phone()
+    hobbies = Hobbies(required=False, default=())
+
+
+class CodeBody(Body):
+    """The code from a message."""
+
+    code = Code()
+
+
+class EmailConfirmationBody(Body):
+    """The code from the e-mail (with a Bearer token), or the token from its link (without)."""
+
+    code = Code(required=False)
+    token = LinkToken(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len(attrs) != 1:
+            raise ValidationError(
+                {"code": [ErrorDetail("Send either code or token.", code="either_code_or_token")]}
+            )
+        return attrs

@@ -1,0 +1,1 @@
+"""What the service means, and (in `stores`) where it is kept."""

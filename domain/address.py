@@ -1,0 +1,67 @@
+"""E-mail addresses and phone numbers: two channels, one type."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+
+from domain.errors import InvalidField
+
+EMAIL_MAX_OCTETS = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
+PHONE_MAX_CHARACTERS = 64  # of input; E.164 itself has at most 15 digits
+
+
+class Channel(StrEnum):
+    """How a person can be reached."""
+
+    EMAIL = "email"
+    PHONE = "phone"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address as its owner writes it (`value`), and as it is compared (`key`)."""
+
+    channel: Channel
+    value: str
+    key: str
+
+
+def parse_email(text: str) -> Address:
+    """An e-mail address by RFC 5322/6531, without asking the DNS; compared without case.
+
+    Raises `InvalidField` (`invalid`, `too_long`).
+    """
+    if len(text.encode()) > 2 * EMAIL_MAX_OCTETS:
+        raise InvalidField("too_long", f"Use at most {EMAIL_MAX_OCTETS} octets.")
+    try:
+        value = validate_email(text.strip(), check_deliverability=False, strict=True).normalized
+    except EmailNotValidError:
+        # The library's own text repeats parts of the address, so it is not passed on.
+        raise InvalidField("invalid", "This is not a valid e-mail address.") from None
+    if len(value.encode()) > EMAIL_MAX_OCTETS:
+        raise InvalidField("too_long", f"Use at most {EMAIL_MAX_OCTETS} octets.")
+    return Address(Channel.EMAIL, value, value.casefold())
+
+
+def parse_phone(text: str, default_region: str | None = None) -> Address:
+    """A phone number as E.164; a number without `+` needs a `default_region` (ISO 3166-1).
+
+    Raises `InvalidField` (`invalid`, `country_code_missing`).
+    """
+    invalid = InvalidField("invalid", "This is not a possible phone number of its country.")
+    text = text.strip()
+    if len(text) > PHONE_MAX_CHARACTERS:
+        raise invalid
+    if not text.startswith(("+", "\uff0b")) and default_region is None:
+        raise InvalidField("country_code_missing", "Begin with + and the country code.")
+    try:
+        number = phonenumbers.parse(text, default_region)
+    except phonenumbers.NumberParseException:
+        raise invalid from None
+    # An extension cannot be dialled by an SMS, and E.164 would silently drop it.
+    if number.extension or not phonenumbers.is_possible_number(number):
+        raise invalid
+    value = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return Address(Channel.PHONE, value, value)

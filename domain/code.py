@@ -1,0 +1,87 @@
+"""One-time codes and links: derived when they are sent and when they are checked, never kept.
+
+Rules after NIST SP 800-63B-4 section 3.1.3 (out-of-band secrets: at least six digits, short
+lived, single use, tries limited) and OWASP ASVS 5 chapter 6.
+"""
+
+import binascii
+import hmac
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from domain.address import Channel
+from domain.keys import KeyRing
+
+TRIES = 5
+DIGITS = 6
+SALT_BYTES = 16
+CODE_LIFETIME = {Channel.EMAIL: timedelta(minutes=15), Channel.PHONE: timedelta(minutes=10)}
+LINK_LIFETIME = timedelta(hours=24)
+_ROW_BYTES = 8
+_LINK_MAC_BYTES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What a code is derived from: a confirmation row, its salt, and the address it goes to."""
+
+    row_id: int
+    person_id: UUID
+    channel: Channel
+    address_key: str
+    salt: bytes
+    key_id: bytes
+
+
+def new_salt() -> bytes:
+    """16 random octets for a new confirmation row."""
+    return secrets.token_bytes(SALT_BYTES)
+
+
+def code_for(keys: KeyRing, seed: Seed) -> str | None:
+    """The six digits for a row; None when its key is not on the ring any more."""
+    mac = _mac(keys, seed, b"confirmation code")
+    if mac is None:
+        return None
+    return f"{int.from_bytes(mac[:8]) % 10**DIGITS:0{DIGITS}}"
+
+
+def link_token_for(keys: KeyRing, seed: Seed) -> str | None:
+    """The token in a row's e-mail link; None when its key is not on the ring any more."""
+    mac = _mac(keys, seed, b"confirmation link")
+    if mac is None:
+        return None
+    return urlsafe_b64encode(seed.row_id.to_bytes(_ROW_BYTES) + mac[:_LINK_MAC_BYTES]).decode()[:43]
+
+
+def row_of_link(token: str) -> int | None:
+    """The row that a link token names, whether or not the token is right; None if malformed."""
+    if len(token) != 43 or not token.isascii():
+        return None
+    try:
+        row_id = int.from_bytes(urlsafe_b64decode(token + "=")[:_ROW_BYTES])
+    except binascii.Error:
+        return None
+    return row_id if row_id < 2**63 else None
+
+
+def same(expected: str | None, given: str) -> bool:
+    """Whether `given` is the `expected` secret, in constant time (False when there is none)."""
+    return expected is not None and hmac.compare_digest(expected.encode(), given.encode())
+
+
+def _mac(keys: KeyRing, seed: Seed, purpose: bytes) -> bytes | None:
+    key = keys.get(seed.key_id)
+    if key is None:
+        return None
+    return key.mac(
+        purpose,
+        seed.person_id.bytes,
+        seed.channel.encode(),
+        seed.address_key.encode(),
+        seed.row_id.to_bytes(_ROW_BYTES),
+        seed.salt,
+    )

@@ -1,0 +1,77 @@
+"""What can go wrong, as code words that clients may rely on.
+
+The text of these exceptions is their code word and nothing else, so that no address, code or
+token can travel into a log, a task's result or a dashboard by way of an exception.
+"""
+
+from dataclasses import dataclass
+
+
+class RollcallError(Exception):
+    """A failure with a stable code word; `str()` of it is that word."""
+
+    code = "internal_error"
+
+    def __init__(self, code: str | None = None) -> None:
+        self.code = code or self.code
+        super().__init__(self.code)
+
+
+class InvalidToken(RollcallError):
+    """No session answers to this bearer token."""
+
+    code = "invalid_token"
+
+
+class CodeInvalid(RollcallError):
+    """The code or link confirms nothing."""
+
+    code = "code_invalid"
+
+
+class CodeExpired(RollcallError):
+    """The code or link was right once, or may have been, and is out of date."""
+
+    code = "code_expired"
+
+
+class TooManyAttempts(RollcallError):
+    """All tries are used up. `retry_after` is in seconds."""
+
+    code = "too_many_attempts"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
+class Unavailable(RollcallError):
+    """A dependency is away; the same request may succeed later. `retry_after` is in seconds."""
+
+    code = "unavailable"
+
+    def __init__(self, retry_after: int = 1) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
+class AddressTaken(RollcallError):
+    """Somebody else has confirmed this address already. Never shown: clients see `code_invalid`."""
+
+    code = "address_taken"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a field: a stable word and a sentence for people."""
+
+    code: str
+    message: str
+
+
+class InvalidField(ValueError):
+    """A value that its field does not take; carries the `Problem`, never the value."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code)
+        self.problem = Problem(code, message)

@@ -1,0 +1,74 @@
+"""A person: what may stand in each field, and the state that a profile is made of."""
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from domain.errors import InvalidField
+
+NAME_MAX = 100
+HOBBIES_MAX = 50
+HOBBY_MAX = 100
+# Control characters (Cc) include NUL and newline; Zl and Zp are Unicode's own line ends; Cs are
+# lone surrogates. Format characters (Cf) stay, because emoji and several scripts are joined by
+# them, but a text of nothing else is blank.
+_FORBIDDEN = {"Cc", "Cs", "Zl", "Zp"}
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSession:
+    """A session as the profile hash keeps it: SHA-256 digest of its token, and its end."""
+
+    digest: bytes
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person's current state, as one version of it stands in Postgres."""
+
+    id: UUID
+    version: int
+    name: str
+    surname: str
+    email: str
+    phone: str
+    hobbies: tuple[str, ...]
+    email_verified: bool
+    phone_verified: bool
+    sessions: tuple[LiveSession, ...]
+
+
+def parse_text(text: str, longest: int) -> str:
+    """One line of text: trimmed, NFC, 1 to `longest` characters, no control characters.
+
+    Raises `InvalidField` (`blank`, `too_long`, `control_characters`).
+    """
+    text = unicodedata.normalize("NFC", text.strip())
+    categories = {unicodedata.category(character) for character in text}
+    if categories & _FORBIDDEN:
+        raise InvalidField("control_characters", "Control characters are not allowed.")
+    if not categories - {"Cf", "Zs"}:
+        raise InvalidField("blank", "This may not be blank.")
+    if len(text) > longest:
+        raise InvalidField("too_long", f"Use at most {longest} characters.")
+    return text
+
+
+def parse_name(text: str) -> str:
+    """A name or surname. Raises `InvalidField` as `parse_text` does."""
+    return parse_text(text, NAME_MAX)
+
+
+def parse_hobbies(value: str | Iterable[str]) -> tuple[str, ...]:
+    """A list of hobbies, or one newline-separated string; order kept, empty ones dropped.
+
+    Raises `InvalidField` (`too_many`, and those of `parse_text`).
+    """
+    lines = value.split("\n") if isinstance(value, str) else list(value)
+    hobbies = tuple(parse_text(line, HOBBY_MAX) for line in lines if line.strip())
+    if len(hobbies) > HOBBIES_MAX:
+        raise InvalidField("too_many", f"List at most {HOBBIES_MAX} hobbies.")
+    return hobbies

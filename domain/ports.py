@@ -1,0 +1,70 @@
+"""What the commands need from the outside: one Protocol, a unit of work.
+
+`domain.stores.unit_of_work` is the real one (Postgres), `tests.fakes` has one in memory, and one
+contract test runs against both.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from domain.address import Address, Channel
+from domain.code import Seed
+from domain.person import LiveSession, Person
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """An address that waits to be confirmed, or was. `void`: no code will ever confirm it."""
+
+    seed: Seed
+    confirmed: bool
+    void: bool
+    code_expired: bool
+    link_expired: bool
+    retry_after: int  # seconds until the code is out of date
+
+
+class Unit(Protocol):
+    """One transaction. Its effects are visible to others after it was left without an error."""
+
+    def add_person(self, person: Person, email: Address, phone: Address) -> None:
+        """Keep a new person with their first sessions."""
+
+    def add_confirmation(self, person_id: UUID, address: Address, salt: bytes, key: bytes) -> int:
+        """Open a confirmation of an address; returns its row id."""
+
+    def follow_up(self, person_id: UUID, confirmation_ids: list[int]) -> list[int]:
+        """Write one outbox row for the profile and one for each confirmation's message.
+
+        Returns the rows' ids, in that order. They stand leased: handing them out is up to the
+        caller, after the commit.
+        """
+
+    def live_session(self, digest: bytes, now: datetime) -> UUID | None:
+        """Whose session this is; None if it is not (or no longer) one."""
+
+    def count_try(self, person_id: UUID, channel: Channel) -> tuple[Confirmation, bool] | None:
+        """Count a try at the person's newest confirmation on that channel.
+
+        Returns it, and whether the try was still allowed; None if there is no confirmation.
+        """
+
+    def confirmation(self, row_id: int) -> Confirmation | None:
+        """The confirmation with that row id, None if there is none."""
+
+    def confirm(self, seed: Seed) -> Person | None:
+        """Mark the address confirmed, raise the version, void everybody else's claim to it.
+
+        Returns the person's new state, or None if it was confirmed before (nothing is written).
+        Raises `AddressTaken` if somebody else has confirmed that address already, and
+        `CodeInvalid` if the confirmation is void or its person is gone.
+        """
+
+
+Units = Callable[[], AbstractContextManager[Unit]]
+
+__all__ = ["Confirmation", "LiveSession", "Unit", "Units"]

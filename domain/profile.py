@@ -1,0 +1,94 @@
+"""The profile hash: what stands in Redis for each person, and what a reader makes of it.
+
+    key      p:<person, 32 hex digits>
+    b        the profile's body, the very octets that are sent (empty: the person is gone)
+    e        its ETag
+    v        the person's version
+    <digest> for each live session: SHA-256 of its token -> its end, in Unix seconds
+
+One HMGET of `b`, `e`, `v` and the caller's own digest answers "who", "still allowed?" and "what".
+"""
+
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from uuid import UUID
+
+import orjson
+
+from domain.errors import InvalidToken
+from domain.person import Person
+from domain.session import Token
+
+BODY, ETAG, VERSION = b"b", b"e", b"v"
+WANTED = "wanted"  # a sorted set: person -> how often somebody asked for a missing profile
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A profile that may be sent: its octets and their strong ETag."""
+
+    body: bytes
+    etag: bytes
+
+
+class Missing(Exception):
+    """The hash is not there, or older than the caller's token says it must be."""
+
+
+def key_of(person_id: UUID) -> str:
+    """The Redis key of a person's profile hash."""
+    return f"p:{person_id.hex}"
+
+
+def fields_of(token: Token) -> list[bytes]:
+    """What a reader asks HMGET for, in the order that `answer` expects."""
+    return [BODY, ETAG, VERSION, token.digest]
+
+
+def fields_for_clients(person: Person) -> dict[str, object]:
+    """The profile as clients see it: seven fields, in the contract's order."""
+    return {
+        "name": person.name,
+        "surname": person.surname,
+        "email": person.email,
+        "phone": person.phone,
+        "hobbies": person.hobbies,
+        "email_verified": person.email_verified,
+        "phone_verified": person.phone_verified,
+    }
+
+
+def body_of(person: Person) -> bytes:
+    """The octets that are stored and sent: the profile as JSON in UTF-8."""
+    return orjson.dumps(fields_for_clients(person))
+
+
+def etag_of(body: bytes) -> bytes:
+    """A strong ETag (RFC 9110 section 8.8.3) made from the octets and nothing else."""
+    return b'"' + urlsafe_b64encode(sha256(body).digest()[:15]) + b'"'
+
+
+def hash_of(person: Person) -> dict[bytes, bytes]:
+    """Every field of a person's profile hash."""
+    body = body_of(person)
+    return {
+        BODY: body,
+        ETAG: etag_of(body),
+        VERSION: b"%d" % person.version,
+    } | {s.digest: b"%d" % int(s.expires_at.timestamp()) for s in person.sessions}
+
+
+def answer(token: Token, reply: Sequence[bytes | None], now: float) -> Found:
+    """What the reply to HMGET says to the bearer of `token` at Unix time `now`.
+
+    Raises `Missing` when the hash cannot be trusted to know this token yet, and `InvalidToken`
+    when it knows better: session ended or out of date, person gone.
+    """
+    body, etag, version, expires = reply
+    if body is None or etag is None or version is None or int(version) < token.version:
+        raise Missing
+    if not body or expires is None or int(expires) <= now:
+        raise InvalidToken
+    return Found(body, etag)

@@ -1,0 +1,1 @@
+"""Where people are kept: the only package that knows Postgres and Redis."""

@@ -1,0 +1,9 @@
+"""The Django app that owns the tables."""
+
+from django.apps import AppConfig
+
+
+class StoresConfig(AppConfig):
+    name = "domain.stores"
+    label = "stores"
+    verbose_name = "Rollcall"

@@ -1,0 +1,37 @@
+"""People as Postgres has them now."""
+
+from uuid import UUID
+
+from django.db.models.functions import Now
+
+from domain.person import LiveSession, Person
+from domain.session import SESSIONS_MAX
+from domain.stores import models
+
+
+def load(person_id: UUID) -> Person | None:
+    """The person's current state, None if there is no such person. Two queries."""
+    row = models.Person.objects.filter(id=person_id).first()
+    return state_of(row) if row else None
+
+
+def version_of(person_id: UUID) -> int | None:
+    """The person's current version, None if there is no such person."""
+    return models.Person.objects.filter(id=person_id).values_list("version", flat=True).first()
+
+
+def state_of(row: models.Person) -> Person:
+    """A person's row, and the sessions that live by Postgres' clock, as one state."""
+    sessions = row.sessions.filter(expires_at__gt=Now()).order_by("-id")[:SESSIONS_MAX]
+    return Person(
+        id=row.id,
+        version=row.version,
+        name=row.name,
+        surname=row.surname,
+        email=row.email,
+        phone=row.phone,
+        hobbies=tuple(row.hobbies),
+        email_verified=row.email_verified_at is not None,
+        phone_verified=row.phone_verified_at is not None,
+        sessions=tuple(LiveSession(bytes(s.digest), s.expires_at) for s in sessions),
+    )

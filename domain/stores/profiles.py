@@ -1,0 +1,99 @@
+"""Profiles in Redis: written with a version guard, read with one HMGET."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+from uuid import UUID
+
+import structlog
+from django_redis import get_redis_connection
+from redis import Redis, RedisError
+
+from domain import profile
+from domain.errors import Unavailable
+from domain.person import Person
+from domain.session import Token
+from domain.stores import people
+
+log = structlog.get_logger(__name__)
+
+# A whole hash replaces the older one or nothing happens: an old write never covers a new one.
+_WRITE_IF_NEWER = """
+local version = redis.call('HGET', KEYS[1], 'v')
+if version and tonumber(version) >= tonumber(ARGV[1]) then
+  return 0
+end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+return 1
+"""
+_ROUNDS = 5
+
+
+def redis() -> Redis:
+    """The profile Redis: one pool for each process, time-outs and all, from the settings."""
+    return cast(Redis, get_redis_connection("default"))
+
+
+@contextmanager
+def _redis_errors() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        log.warning("profile_redis_unavailable", error=type(error).__name__)
+        raise Unavailable from None
+
+
+def publish(person: Person) -> bool:
+    """Write a person's profile hash unless a newer one stands; whether it was written.
+
+    Raises `Unavailable`.
+    """
+    pairs = [part for pair in profile.hash_of(person).items() for part in pair]
+    with _redis_errors():
+        script = redis().register_script(_WRITE_IF_NEWER)
+        return bool(script(keys=[profile.key_of(person.id)], args=[person.version, *pairs]))
+
+
+def refresh(person_id: UUID) -> None:
+    """Bring a person's profile hash up to what Postgres says now.
+
+    The version is read again after writing: whoever changed the person meanwhile may have died
+    before publishing. Raises `Unavailable` if Redis is away, or if the person changes faster
+    than profiles are written.
+    """
+    for _ in range(_ROUNDS):
+        person = people.load(person_id)
+        if person is None:
+            return
+        publish(person)
+        if people.version_of(person_id) == person.version:
+            return
+    raise Unavailable
+
+
+def read(token: Token) -> Sequence[bytes | None]:
+    """What the profile hash says to the bearer of `token`: one HMGET. Raises `Unavailable`."""
+    with _redis_errors():
+        reply = redis().hmget(profile.key_of(token.person_id), profile.fields_of(token))
+        return cast(list[bytes | None], reply)
+
+
+def want(person_id: UUID) -> None:
+    """Ask for a profile that is missing; asked for most is rebuilt first. Raises `Unavailable`."""
+    with _redis_errors():
+        redis().zincrby(profile.WANTED, 1, person_id.hex)
+
+
+def next_wanted(limit: int, wait: float) -> list[UUID]:
+    """Up to `limit` wanted people, most wanted first; waits up to `wait` seconds for the first.
+
+    Raises `Unavailable`.
+    """
+    with _redis_errors():
+        first = redis().bzpopmax(profile.WANTED, timeout=wait)
+        if first is None:
+            return []
+        more = redis().zpopmax(profile.WANTED, limit - 1) if limit > 1 else []
+        members = [cast(bytes, first[1]), *(m for m, _ in cast(list[tuple[bytes, float]], more))]
+        return [UUID(hex=member.decode()) for member in members]

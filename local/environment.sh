@@ -1,0 +1,48 @@
+#!/bin/sh
+# Makes .venv what requirements-dev.lock says. Needs a Python 3 to start from, or uv; writes into
+# this folder only (and into uv's and pip's caches).
+set -eu
+
+fail() {
+    echo "rollcall: $1" >&2
+    exit 1
+}
+
+install_uv() {
+    rm -rf .tools
+    "$1" -m venv .tools && .tools/bin/python -m pip install uv && return
+    # Debian's python3 comes without venv's other half; its pip, if it is there, will do.
+    rm -rf .tools
+    "$1" -m pip install --target .tools/lib uv && mkdir .tools/bin && ln -s ../lib/bin/uv .tools/bin
+}
+
+find_uv() {
+    uv --version && uv=uv && return
+    uv=.tools/bin/uv
+    $uv --version && return
+    # Both the first python3 on the PATH, which may be a version manager's that is not set up,
+    # and the system's own.
+    for python in "$(command -v python3)" "$(command -pv python3)"; do
+        [ -n "$python" ] && install_uv "$python" && return
+    done
+    return 1
+}
+
+echo "rollcall: installing what requirements-dev.lock says into .venv" >&2
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! find_uv >"$log" 2>&1; then
+    cat "$log" >&2
+    fail "cannot install uv: it takes a Python 3 with venv or pip (on Debian: python3-venv), or uv"
+fi
+
+export UV_PYTHON_INSTALL_DIR="$PWD/.tools/python"
+new_enough='import sys; sys.exit(sys.version_info < (3, 12))'
+if ! .venv/bin/python -c "$new_enough" 2>/dev/null; then
+    rm -rf .venv
+    "$uv" venv --quiet --python '>=3.12' .venv ||
+        fail "Rollcall needs Python 3.12 or newer: there is none here, and uv could not fetch one"
+fi
+"$uv" pip sync --quiet --compile-bytecode --python .venv/bin/python \
+    --require-hashes requirements-dev.lock
+touch .venv/.installed

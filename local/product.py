@@ -1,0 +1,39 @@
+"""The commands that make up Rollcall."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.machine import HOST
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Commands by name: what is run once, in order, before the service; and the service itself.
+
+    The latter run until they are stopped, by SIGTERM.
+    """
+
+    once: dict[str, list[str]]
+    service: dict[str, list[str]]
+
+
+def product(port: int) -> Commands:
+    """The commands that make up Rollcall, its web server on `port`."""
+    web = ["-m", "granian", "--interface", "wsgi", "--host", HOST, "--port", str(port)]
+    web += ["--workers", "2", "--blocking-threads", "8", "--no-ws", "--respawn-failed-workers"]
+    web += ["--workers-kill-timeout", "10", "--working-dir", str(_ROOT), "local.web:application"]
+    return Commands(
+        once={"migrate": _manage("migrate"), "staff": _manage("staff")},
+        service={
+            "web": [sys.executable, *web],
+            "worker": _manage("run_huey"),
+            "relay": _manage("relay"),
+        },
+    )
+
+
+def _manage(command: str) -> list[str]:
+    return [sys.executable, str(_ROOT / "manage.py"), command]

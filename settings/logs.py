@@ -1,0 +1,109 @@
+"""Structured logs: one JSON object a line, on standard error, with the request's id.
+
+An exception is logged as its type and the lines of code it came through, without its text:
+drivers put values into their texts ("Key (email_key)=(…) already exists"), and no address, code
+or token may reach a log. Our own errors are the exception, because their text is a code word.
+"""
+
+import sys
+import traceback
+from collections.abc import MutableMapping
+from types import TracebackType
+from typing import Any
+
+import structlog
+
+from domain.errors import RollcallError
+
+_FRAMES = 12
+type ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+def logging_config(level: str) -> dict[str, Any]:
+    """The value of Django's `LOGGING`, and structlog set up to go through it."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _exception_without_text,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": [_request_line_only, *shared],
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    structlog.processors.JSONRenderer(),
+                ],
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            # Django says these twice: once for itself, and once here by way of the root logger.
+            "django": {"handlers": [], "level": level, "propagate": True},
+            "django.server": {"handlers": [], "propagate": True},
+            "huey": {"handlers": ["stderr"], "level": level, "propagate": False},
+            # These write whole requests and statements, with everything in them.
+            "sendgrid": {"level": "WARNING"},
+            "python_http_client": {"level": "WARNING"},
+            "vonage": {"level": "WARNING"},
+            "urllib3": {"level": "WARNING"},
+            "peewee": {"level": "WARNING"},
+            "django.db.backends": {"level": "WARNING"},
+        },
+    }
+
+
+def describe(error: BaseException) -> str:
+    """The kind of an error and its causes, with the text of none but our own."""
+    kinds = []
+    seen: BaseException | None = error
+    while seen is not None:
+        kind = type(seen).__qualname__
+        kinds.append(f"{kind}: {seen}" if isinstance(seen, RollcallError) else kind)
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return " from ".join(kinds)
+
+
+def _exception_without_text(
+    logger: Any, method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    info = _exc_info(event.pop("exc_info", None))
+    if info is not None:
+        event["exception"] = describe(info[1])
+        frames = traceback.extract_tb(info[2])[-_FRAMES:]
+        event["traceback"] = [f"{f.filename}:{f.lineno} {f.name}" for f in frames]
+    return event
+
+
+def _exc_info(value: Any) -> ExcInfo | None:
+    if isinstance(value, BaseException):
+        return type(value), value, value.__traceback__
+    if isinstance(value, tuple) and value[1] is not None:
+        return value
+    if value:
+        error = sys.exception()
+        return (type(error), error, error.__traceback__) if error else None
+    return None
+
+
+def _request_line_only(
+    logger: Any, method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    record = event.get("_record")
+    if record is not None and record.name == "django.request":
+        # Django logs the path of a failed request; a path is typed by strangers.
+        event["event"] = "request_failed"
+        event["status"] = getattr(record, "status_code", None)
+    return event

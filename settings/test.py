@@ -1,0 +1,7 @@
+"""Tests: development's settings, with the dashboard off unless a test is about it."""
+
+import os
+
+os.environ.setdefault("HUEY_DASHBOARD", "false")
+
+from settings.dev import *  # noqa: F403  # after the default above, which base.py reads

@@ -1,0 +1,52 @@
+"""One real stack for all tests: Postgres, two Valkeys, web, Huey consumer and relay."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import django
+import httpx
+import pytest
+from django.db import connections
+
+from local.stack import Stack
+from tests.someone import Rollcall
+
+LONG = bool(os.environ.get("LONG"))
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The service, whole, on free ports. A test that breaks a part mends it before it ends."""
+    folder: Path = tmp_path_factory.mktemp("stack")
+    env = {"DJANGO_SETTINGS_MODULE": "settings.test", "SMS_DOMAIN": "rollcall.example"}
+    if not LONG:
+        env["OUTBOX_LEASE"] = "3"  # seconds that a killed worker's messages wait; 20 for users
+    with Stack(folder, env=env, fast=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def django_is_set_up(stack: Stack) -> None:
+    os.environ.update(stack.environment())
+    django.setup()
+
+
+@pytest.fixture
+def django_here(django_is_set_up: None) -> Iterator[None]:
+    """Django in the test's own process, on the stack's databases."""
+    yield
+    connections.close_all()
+
+
+@pytest.fixture
+def rollcall(stack: Stack) -> Iterator[Rollcall]:
+    """A client of the running service."""
+    with httpx.Client(base_url=stack.url, timeout=20) as client:
+        yield Rollcall(client)
+
+
+@pytest.fixture(scope="session")
+def many() -> int:
+    """The factor for counts that take long: 10 with LONG=1, else 1."""
+    return 10 if LONG else 1

@@ -1,0 +1,117 @@
+"""People for tests, and what they do: sign up, read their mail, confirm, read their profile."""
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+_numbers = itertools.count(os.getpid() * 1000 % 1_000_000)
+_pause = threading.Event()
+
+
+def eventually[T](what: Callable[[], T], within: float = 20.0) -> T:
+    """What `what` returns as soon as it is true. Fails when it is not after `within` seconds."""
+    deadline = time.monotonic() + within
+    while not (result := what()):
+        assert time.monotonic() < deadline, f"not within {within} s"
+        _pause.wait(0.03)
+    return result
+
+
+def new_body(**fields: Any) -> dict[str, Any]:
+    """A right sign-up body with an address of its own, some fields replaced."""
+    number = next(_numbers)
+    body = {
+        "name": "Ada",
+        "surname": "Lovelace",
+        "email": f"ada{number}@example.com",
+        "phone": f"+34666{number:06}",
+        "hobbies": ["engines", "poetry"],
+    }
+    return body | fields
+
+
+@dataclass
+class Someone:
+    """A person who has signed up."""
+
+    rollcall: "Rollcall"
+    answer: httpx.Response
+    body: dict[str, Any] = field(init=False)
+    token: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        assert self.answer.status_code == 201, self.answer.text
+        self.body = self.answer.json()["profile"]
+        self.token = self.answer.json()["session"]["token"]
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def profile(self, **headers: str) -> httpx.Response:
+        return self.rollcall.http.get("/api/v1/profile/", headers=self.bearer | headers)
+
+    def message(self, channel: str) -> dict[str, Any]:
+        """The newest message to this person on a channel, once it is in the mailbox."""
+        return eventually(lambda: self.messages(channel))[0]
+
+    def settled(self) -> None:
+        """Return once the workers have done all that this person's sign-up asked for.
+
+        Needs Django in the test's own process.
+        """
+        from domain.stores.models import Outbox
+
+        rows = Outbox.objects.filter(person_id=self.answer.json()["id"])
+        eventually(lambda: set(rows.values_list("state", flat=True)) == {"done"})
+
+    def messages(self, channel: str) -> list[dict[str, Any]]:
+        return self.rollcall.mailbox(self.body[channel])
+
+    def confirm(self, channel: str, code: str | None = None) -> httpx.Response:
+        code = code or self.message(channel)["code"]
+        return self.rollcall.post(
+            f"/api/v1/confirmations/{channel}/", {"code": code}, **self.bearer
+        )
+
+
+class Rollcall:
+    """The service as its clients see it."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self.http = http
+
+    def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
+        return self.http.post(path, json=body, headers=headers)
+
+    def sign_up(self, **fields: Any) -> Someone:
+        return Someone(self, self.post("/api/v1/signup/", new_body(**fields)))
+
+    def mailbox(self, to: str) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = self.http.get(
+            "/dev/mailbox.json", params={"to": to}
+        ).json()
+        return messages
+
+
+def code_of(answer: httpx.Response) -> str:
+    """The code word of a problem document, after a look at its form."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    problem = answer.json()
+    assert problem["status"] == answer.status_code
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert {"type", "title", "detail"} < problem.keys()
+    word: str = problem["code"]
+    return word
+
+
+def wrong_fields(answer: httpx.Response) -> dict[str, str]:
+    """Field -> code of a `validation_failed`."""
+    assert code_of(answer) == "validation_failed"
+    return {error["field"]: error["code"] for error in answer.json()["errors"]}

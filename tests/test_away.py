@@ -1,0 +1,121 @@
+"""When something is away: each row of the design's table that exists, with real processes."""
+
+from functools import partial
+
+import httpx
+import pytest
+
+from tests.someone import Rollcall, code_of, eventually, new_body
+
+
+@pytest.fixture
+def without(stack):
+    """Stop a part for the test; it is back afterwards, and the service ready again."""
+    gone = []
+
+    def stop(name: str) -> None:
+        stack.parts[name].stop()
+        gone.append(name)
+
+    yield stop
+    for name in gone:
+        stack.parts[name].start()
+    eventually(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200)
+
+
+def test_without_postgres_profiles_are_read_and_writes_say_503_with_retry_after(
+    without, rollcall: Rollcall
+):
+    someone = rollcall.sign_up()
+    code = someone.message("phone")["code"]
+    without("postgres")
+    for _ in range(20):
+        assert someone.profile().json() == someone.body
+    for answer in (rollcall.post("/api/v1/signup/", new_body()), someone.confirm("phone", code)):
+        assert answer.status_code == 503
+        assert code_of(answer) == "unavailable"
+        assert int(answer.headers["retry-after"]) >= 1
+    assert rollcall.http.get("/livez").status_code == 200
+    assert rollcall.http.get("/readyz").status_code == 503
+    assert rollcall.http.get("/readyz?capability=read").status_code == 200
+    assert rollcall.http.get("/readyz?capability=write").status_code == 503
+
+
+def test_postgres_back_means_sign_ups_again_and_their_messages(stack, rollcall: Rollcall):
+    waiting = rollcall.sign_up()
+    stack.parts["postgres"].stop()
+    assert rollcall.post("/api/v1/signup/", new_body()).status_code == 503
+    stack.parts["postgres"].start()
+    someone = rollcall.sign_up()
+    assert someone.confirm("phone").status_code == 200
+    assert waiting.message("email")
+
+
+def test_without_the_profile_redis_sign_up_goes_on_and_reads_say_503(stack, rollcall: Rollcall):
+    known = rollcall.sign_up()
+    stack.parts["profiles"].stop()
+    try:
+        someone = rollcall.sign_up()
+        assert someone.confirm("phone").status_code == 200
+        for answer in (known.profile(), someone.profile()):
+            assert answer.status_code == 503
+            assert code_of(answer) == "unavailable"
+            assert answer.headers["retry-after"] == "1"
+    finally:
+        stack.parts["profiles"].start()
+    assert eventually(lambda: known.profile().status_code == 200, within=1)
+    assert eventually(lambda: someone.profile().status_code == 200, within=5)
+    assert someone.profile().json()["phone_verified"]
+
+
+def test_the_profile_redis_back_empty_fills_again_by_itself(django_here, rollcall: Rollcall):
+    from domain.stores.profiles import redis
+
+    people = [rollcall.sign_up() for _ in range(10)]
+    redis().flushall()
+    seen = set()
+
+    def all_back() -> bool:
+        statuses = [someone.profile().status_code for someone in people]
+        seen.update(statuses)
+        return statuses == [200] * len(people)
+
+    assert eventually(all_back, within=5)
+    assert seen == {200, 503}
+
+
+def test_without_the_queue_everything_goes_on_and_messages_go_out_later(stack, rollcall: Rollcall):
+    stack.parts["queue"].stop()
+    try:
+        someone = rollcall.sign_up()
+        assert someone.profile().status_code == 200
+        assert someone.messages("email") == []
+    finally:
+        stack.parts["queue"].start()
+    for channel in ("email", "phone"):
+        assert eventually(partial(someone.messages, channel), within=60)
+
+
+def test_a_missing_profile_comes_back_also_while_the_queue_is_away(
+    without, django_here, rollcall: Rollcall
+):
+    from domain.stores.profiles import redis
+
+    someone = rollcall.sign_up()
+    someone.settled()
+    without("queue")
+    redis().delete(f"p:{someone.answer.json()['id'].replace('-', '')}")
+    assert someone.profile().status_code == 503
+    assert eventually(lambda: someone.profile().status_code == 200, within=10)
+
+
+def test_a_profile_redis_that_may_forget_is_not_ready(django_here, rollcall: Rollcall):
+    from domain.stores.profiles import redis
+
+    redis().config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        answer = rollcall.http.get("/readyz")
+        assert (answer.status_code, answer.json()["read"]) == (503, "misconfigured")
+    finally:
+        redis().config_set("maxmemory-policy", "noeviction")
+    assert rollcall.http.get("/readyz").status_code == 200

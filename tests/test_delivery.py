@@ -1,0 +1,614 @@
+"""Deliveries: the real SDKs over real HTTP, against a stand-in that misbehaves on demand."""
+
+import json
+import logging
+import logging.config
+import os
+import stat
+import subprocess
+import sys
+import threading
+import time
+from base64 import b64decode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import standin
+from tests.standin import StandIn
+from workers.delivery import Delivery, DeliveryFailed, Message, Refused, TryAgain
+from workers.delivery.exchange import Deadline
+from workers.delivery.mailbox import Mailbox
+from workers.delivery.sendgrid import SendGrid
+from workers.delivery.vonage import Vonage
+
+EMAIL = Message(
+    channel="email",
+    to="secret.person@example.org",
+    subject="Confirm, Zoë",
+    text="Enter 731964 or open https://rollcall.test/confirm/email/#s3cr3t-t0ken",
+    html="<p>Enter <b>731964</b>: https://rollcall.test/confirm/email/#s3cr3t-t0ken</p>",
+    code="731964",
+    link="https://rollcall.test/confirm/email/#s3cr3t-t0ken",
+)
+SMS = Message(
+    channel="phone",
+    to="+447700900123",
+    subject="",
+    text="731964 is your code.\n\n@rollcall.test #731964",
+    html="",
+    code="731964",
+)
+SECRETS = ["secret.person", "447700900123", "731964", "s3cr3t-t0ken", "api-key", "api-secret"]
+ECHO = json.dumps({"errors": SECRETS}).encode()
+
+
+@dataclass
+class Provider:
+    """A provider's stand-in, and how to make the delivery that speaks to it."""
+
+    server: StandIn
+    message: Message
+
+    def delivery(self, timeout: float = 2.0, deadline: float = 5.0, host: str = "") -> Delivery:
+        if self.message.channel == "email":
+            return SendGrid(
+                api_key="SG.api-key",
+                from_address="no-reply@rollcall.test",
+                from_name="Rollcall",
+                host=f"http://{host}" if host else self.server.url,
+                timeout=timeout,
+                deadline=deadline,
+            )
+        return Vonage(
+            api_key="api-key",
+            api_secret="api-secret",
+            sender="Rollcall",
+            host=host or self.server.host,
+            timeout=timeout,
+            deadline=deadline,
+        )
+
+    def failure(self, answer: standin.Answer | None = None, **options: Any) -> DeliveryFailed:
+        """How sending fails when the stand-in answers so."""
+        if answer is not None:
+            self.server.answer_with(answer)
+        with pytest.raises(DeliveryFailed) as caught:
+            self.delivery(**options).send(self.message)
+        return caught.value
+
+
+@pytest.fixture(scope="module")
+def one_authority() -> Iterator[str]:
+    with StandIn(tls=True) as server:
+        yield server.ca_file
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, one_authority: str) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    # Not the machine's own: reading those takes longer than most of these tests.
+    monkeypatch.setenv("SSL_CERT_FILE", one_authority)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", one_authority)
+
+
+@pytest.fixture
+def sendgrid() -> Iterator[Provider]:
+    with StandIn() as server:
+        yield Provider(server, EMAIL)
+
+
+@pytest.fixture
+def vonage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    with StandIn(tls=True) as server:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", server.ca_file)
+        yield Provider(server, SMS)
+
+
+@pytest.fixture(params=["sendgrid", "vonage"])
+def provider(request: pytest.FixtureRequest) -> Provider:
+    found: Provider = request.getfixturevalue(request.param)
+    return found
+
+
+# --- What both do -------------------------------------------------------------------------------
+
+
+def test_a_message_is_posted_once_and_its_id_comes_back(provider: Provider) -> None:
+    sent = provider.delivery().send(provider.message)
+    assert sent in {"mail-1", "sms-1"}
+    assert [request.method for request in provider.server.requests] == ["POST"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code"),
+    [
+        (400, Refused, "refused"),
+        (404, Refused, "refused"),
+        (413, Refused, "refused"),
+        (401, TryAgain, "credentials_refused"),
+        (403, TryAgain, "credentials_refused"),
+        (408, TryAgain, "timeout"),
+        (429, TryAgain, "rate_limited"),
+        (500, TryAgain, "provider_error"),
+        (502, TryAgain, "provider_error"),
+        (503, TryAgain, "provider_error"),
+        (201, TryAgain, "bad_answer"),
+        (204, TryAgain, "bad_answer"),
+        (304, TryAgain, "bad_answer"),
+    ],
+)
+def test_a_status_says_whether_to_try_again(
+    provider: Provider, status: int, kind: type[DeliveryFailed], code: str
+) -> None:
+    body = b"" if status in (204, 304) else b"{}"
+    failure = provider.failure(standin.status(status, body=body))
+    assert (type(failure), failure.code, str(failure)) == (kind, code, code)
+    assert len(provider.server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), ("0", 0.0), ("-5", 0.0), ("999999", 3600.0), ("soon", None), ("1.5", None)],
+)
+def test_retry_after_in_seconds_is_handed_on_within_bounds(
+    provider: Provider, header: str, seconds: float | None
+) -> None:
+    failure = provider.failure(standin.status(429, {"Retry-After": header}))
+    assert isinstance(failure, TryAgain)
+    assert failure.retry_after == seconds
+
+
+def test_retry_after_as_a_date_becomes_seconds(provider: Provider) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    failure = provider.failure(standin.status(503, {"Retry-After": date}))
+    assert isinstance(failure, TryAgain)
+    assert failure.retry_after == pytest.approx(90, abs=3)
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_redirect_takes_nothing_elsewhere(provider: Provider, code: int) -> None:
+    with StandIn(tls=provider.message.channel == "phone") as elsewhere:
+        failure = provider.failure(standin.redirect(f"{elsewhere.url}/v3/mail/send", code))
+        assert (type(failure), failure.code) == (TryAgain, "bad_answer")
+        assert elsewhere.requests == []
+    assert len(provider.server.requests) == 1
+
+
+def test_a_redirect_to_itself_is_not_followed_either(provider: Provider) -> None:
+    provider.failure(standin.redirect("/again"))
+    assert len(provider.server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (standin.drop(), "connection_lost"),
+        (standin.drop_midway(202), "connection_lost"),
+        (standin.drop_midway(200), "connection_lost"),
+        (standin.raw(b"\x16\x03garbage\r\n\r\n"), "bad_answer"),
+        (standin.raw(b"HTTP/1.1 what?\r\n\r\n"), "bad_answer"),
+        (standin.status(200, body=b"<html>busy</html>"), "bad_answer"),
+        (standin.status(200, {"Content-Encoding": "gzip"}, b"not gzip"), "bad_answer"),
+    ],
+    ids=["drop", "midway-202", "midway-200", "garbage", "status-line", "html", "gzip"],
+)
+def test_a_broken_answer_is_tried_again_later_but_never_in_here(
+    provider: Provider, answer: standin.Answer, code: str
+) -> None:
+    failure = provider.failure(answer)
+    assert (type(failure), failure.code) == (TryAgain, code)
+    assert len(provider.server.requests) == 1
+
+
+def test_a_server_that_says_nothing_is_given_up_at_the_time_out(provider: Provider) -> None:
+    began = time.monotonic()
+    failure = provider.failure(standin.hang(), timeout=0.9, deadline=10)
+    assert (type(failure), failure.code) == (TryAgain, "timeout")
+    assert 0.8 < time.monotonic() - began < 3
+    assert len(provider.server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [standin.drip(202), standin.drip(in_headers=True), standin.hang()],
+    ids=["body", "headers", "silence"],
+)
+def test_an_answer_that_only_drips_in_is_given_up_at_the_deadline(
+    provider: Provider, answer: standin.Answer
+) -> None:
+    began = time.monotonic()
+    failure = provider.failure(answer, timeout=10, deadline=0.4)
+    assert (type(failure), failure.code) == (TryAgain, "timeout")
+    assert 0.3 < time.monotonic() - began < 2
+    assert len(provider.server.requests) == 1
+
+
+def test_nobody_at_home_is_told_apart_from_a_lost_answer(provider: Provider) -> None:
+    with StandIn() as gone:
+        pass
+    failure = provider.failure(host=gone.host)
+    assert (type(failure), failure.code) == (TryAgain, "unreachable")
+
+
+def test_no_thread_is_left_behind(provider: Provider) -> None:
+    before = set(threading.enumerate())
+    provider.delivery(deadline=60).send(provider.message)
+    mine = [t for t in threading.enumerate() if t not in before and isinstance(t, threading.Timer)]
+    for thread in mine:
+        thread.join(2)
+    assert not any(thread.is_alive() for thread in mine)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        standin.accept(),
+        standin.status(400, body=ECHO),
+        standin.status(401, body=ECHO),
+        standin.status(500, body=ECHO),
+        standin.status(200, body=ECHO),
+        standin.status(302, {"Location": "http://127.0.0.1/?731964"}, ECHO),
+        standin.sms({"status": "7", "error-text": "barred: 447700900123 731964"}),
+        standin.drop(),
+        standin.drop_midway(),
+        standin.raw(ECHO),
+    ],
+    ids=["ok", "400", "401", "500", "200", "302", "sms-7", "drop", "midway", "raw"],
+)
+def test_no_failure_and_no_log_says_what_was_sent_or_answered(
+    provider: Provider, answer: standin.Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    for logger in ("", "vonage", "python_http_client", "python_http_client.client", "urllib3"):
+        caplog.set_level(logging.DEBUG, logger=logger)
+    provider.server.answer_with(answer)
+    failure = None
+    try:
+        provider.delivery().send(provider.message)
+    except DeliveryFailed as caught:
+        failure = caught
+    assert failure is None or (failure.__cause__ is None and failure.__context__ is None)
+    told = f"{failure!r} {vars(failure) if failure else ''}"
+    told += caplog.text + "".join(str(vars(record)) for record in caplog.records)
+    assert [secret for secret in SECRETS if secret in told] == []
+
+
+def test_a_filter_on_the_logs_survives_their_configuration(
+    provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "loggers": {
+                name: {"level": "DEBUG", "propagate": True}
+                for name in ("vonage", "python_http_client", "python_http_client.client", "urllib3")
+            },
+        }
+    )
+    provider.server.answer_with(standin.status(500, body=ECHO))
+    with caplog.at_level(logging.DEBUG), pytest.raises(TryAgain):
+        provider.delivery().send(provider.message)
+    assert caplog.text == ""
+
+
+def test_twenty_threads_each_deliver_their_own_message_once(provider: Provider) -> None:
+    delivery = provider.delivery(timeout=10, deadline=20)
+    together = threading.Barrier(20)
+    messages = [
+        replace(provider.message, to=f"{number}@example.org", text=f"text {number}")
+        for number in range(20)
+    ]
+
+    def send(message: Message) -> str:
+        together.wait(10)
+        return delivery.send(message)
+
+    with ThreadPoolExecutor(20) as pool:
+        ids = list(pool.map(send, messages))
+    assert len(set(ids)) == 20
+    assert sorted(map(_to_and_text, provider.server.requests)) == sorted(
+        (message.to, message.text) for message in messages
+    )
+
+
+def _to_and_text(request: standin.Request) -> tuple[str, str]:
+    if request.path == "/sms/json":
+        return request.form["to"], request.form["text"]
+    sent = request.json
+    return sent["personalizations"][0]["to"][0]["email"], sent["content"][0]["value"]
+
+
+def test_a_connection_that_comes_after_the_deadline_is_not_used() -> None:
+    class Late:
+        def shutdown(self, how: int) -> None:
+            raise AssertionError
+
+    with Deadline(0.01) as deadline:
+        deadline._timer.join(5)
+        with pytest.raises(TimeoutError):
+            deadline.watch(Late())  # type: ignore[arg-type]  # no socket: it must not be touched
+    assert not deadline.connected
+
+
+@pytest.mark.parametrize("message", [EMAIL, SMS], ids=["sendgrid", "vonage"])
+def test_a_certificate_of_strangers_gets_no_message(message: Message) -> None:
+    with StandIn(tls=True) as stranger:
+        assert Provider(stranger, message).failure().code == "unreachable"
+        assert stranger.requests == []
+
+
+# --- SendGrid -----------------------------------------------------------------------------------
+
+
+def test_sendgrid_gets_exactly_this(sendgrid: Provider) -> None:
+    sendgrid.delivery().send(EMAIL)
+    [request] = sendgrid.server.requests
+    assert request.path == "/v3/mail/send"
+    assert request.headers["Authorization"] == "Bearer SG.api-key"
+    assert request.headers["Content-Type"] == "application/json"
+    assert request.headers["User-Agent"].startswith("sendgrid/6.")
+    assert request.json == {
+        "from": {"email": "no-reply@rollcall.test", "name": "Rollcall"},
+        "personalizations": [{"to": [{"email": "secret.person@example.org"}]}],
+        "subject": "Confirm, Zoë",
+        "content": [
+            {"type": "text/plain", "value": EMAIL.text},
+            {"type": "text/html", "value": EMAIL.html},
+        ],
+        "tracking_settings": {
+            "click_tracking": {"enable": False, "enable_text": False},
+            "open_tracking": {"enable": False},
+            "subscription_tracking": {"enable": False},
+            "ganalytics": {"enable": False},
+        },
+    }
+
+
+@pytest.mark.parametrize("to", [r'"\a b"@example.org', "a@[127.0.0.1]", "ü@exämple.org"])
+def test_sendgrid_gets_the_address_as_it_is(sendgrid: Provider, to: str) -> None:
+    sendgrid.delivery().send(replace(EMAIL, to=to))
+    assert sendgrid.server.requests[0].json["personalizations"][0]["to"] == [{"email": to}]
+
+
+def test_a_200_of_sendgrid_is_no_success_for_it_means_not_queued(sendgrid: Provider) -> None:
+    assert sendgrid.failure(standin.status(200)).code == "bad_answer"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (standin.drip(202), "timeout"),
+        (standin.drop(), "connection_lost"),
+        (standin.redirect("/again", 302), "bad_answer"),
+    ],
+    ids=["drip", "drop", "redirect"],
+)
+def test_sendgrid_behaves_the_same_over_tls(
+    monkeypatch: pytest.MonkeyPatch, answer: standin.Answer, code: str
+) -> None:
+    with StandIn(tls=True) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", server.ca_file)
+        sendgrid = Provider(server, EMAIL)
+        assert sendgrid.delivery().send(EMAIL) == "mail-1"
+        assert sendgrid.failure(answer, timeout=10, deadline=0.5).code == code
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("odd", ["", "x" * 201])
+def test_an_odd_message_id_is_not_kept(sendgrid: Provider, odd: str) -> None:
+    sendgrid.server.answer_with(standin.status(202, {"X-Message-Id": odd}, b""))
+    assert sendgrid.delivery().send(EMAIL) == ""
+
+
+@pytest.mark.parametrize("key", ["SG.api-key\n", "SG.äpi-key"])
+def test_a_sendgrid_key_that_no_header_holds_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(ValueError, match="SendGrid API key") as caught:
+        SendGrid(api_key=key, from_address="no-reply@rollcall.test")
+    assert "pi-key" not in str(caught.value)
+
+
+# --- Vonage -------------------------------------------------------------------------------------
+
+
+def test_vonage_gets_exactly_this(vonage: Provider) -> None:
+    vonage.delivery().send(SMS)
+    [request] = vonage.server.requests
+    assert request.path == "/sms/json"
+    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert request.headers["User-Agent"].startswith("vonage-python-sdk/4.")
+    scheme, _, credentials = request.headers["Authorization"].partition(" ")
+    assert (scheme, b64decode(credentials)) == ("Basic", b"api-key:api-secret")
+    assert request.form == {
+        "to": "447700900123",
+        "from": "Rollcall",
+        "text": SMS.text,
+        "type": "text",
+    }
+
+
+def test_a_text_outside_the_gsm_alphabet_goes_out_as_unicode(vonage: Provider) -> None:
+    vonage.delivery().send(replace(SMS, text="код 731964"))
+    form = vonage.server.requests[0].form
+    assert (form["type"], form["text"]) == ("unicode", "код 731964")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code"),
+    [
+        *[(status, Refused, "refused") for status in ("3", "6", "7", "12", "22", "33")],
+        *[(status, TryAgain, "rate_limited") for status in ("1", "10")],
+        *[(status, TryAgain, "credentials_refused") for status in ("4", "8", "11", "14", "32")],
+        *[(status, TryAgain, "quota_exceeded") for status in ("9", "29")],
+        *[(status, TryAgain, "misconfigured") for status in ("2", "15", "23")],
+        *[(status, TryAgain, "provider_error") for status in ("5", "99", "new")],
+    ],
+)
+def test_a_status_in_the_body_of_a_200_says_how_it_went(
+    vonage: Provider, status: str, kind: type[DeliveryFailed], code: str
+) -> None:
+    failure = vonage.failure(standin.sms({"status": status, "error-text": "no"}))
+    assert (type(failure), failure.code) == (kind, code)
+    assert len(vonage.server.requests) == 1
+
+
+def test_one_failed_part_fails_the_message(vonage: Provider) -> None:
+    parts = [{"status": "0", "message-id": "a"}, {"status": "1", "error-text": "slower"}]
+    assert vonage.failure(standin.sms(*parts)).code == "rate_limited"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not json",
+        b"null",
+        b"[]",
+        b'"0"',
+        b"{}",
+        b'{"message-count": "1"}',
+        b'{"message-count": "0", "messages": []}',
+        b'{"message-count": "1", "messages": [{}]}',
+        b'{"message-count": "1", "messages": ["0"]}',
+        b'{"message-count": "many", "messages": null}',
+        b"\xff\xfe\xfd",
+    ],
+)
+def test_a_200_without_a_status_is_a_bad_answer(vonage: Provider, body: bytes) -> None:
+    failure = vonage.failure(standin.status(200, body=body))
+    assert (type(failure), failure.code) == (TryAgain, "bad_answer")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"messages": [{"status": "0", "message-id": "m-1"}]}',
+        b'{"message-count": 1, "messages": [{"status": "0", "message-id": "m-1"}]}',
+        b'{"message-count": "1", "messages": [{"status": 0, "message-id": "m-1"}]}',
+    ],
+)
+def test_a_taken_message_is_taken_however_the_sdk_likes_the_answer(
+    vonage: Provider, body: bytes
+) -> None:
+    vonage.server.answer_with(standin.status(200, body=body))
+    assert vonage.delivery().send(SMS) == "m-1"
+
+
+# --- The development mailbox --------------------------------------------------------------------
+
+
+@pytest.fixture
+def mailbox(tmp_path: Path) -> Mailbox:
+    return Mailbox(tmp_path / "data" / "mailbox.jsonl")
+
+
+def test_the_mailbox_shows_what_would_have_been_sent_newest_first(mailbox: Mailbox) -> None:
+    assert mailbox.send(EMAIL) == ""
+    mailbox.send(SMS)
+    newest, oldest = mailbox.messages()
+    assert list(newest) == ["channel", "to", "subject", "text", "code", "link", "sent_at"]
+    assert (newest["channel"], newest["link"]) == ("phone", None)
+    when = datetime.fromisoformat(oldest.pop("sent_at"))
+    assert when.utcoffset() == timedelta(0)
+    assert abs(datetime.now(UTC) - when) < timedelta(minutes=1)
+    assert oldest == {
+        "channel": "email",
+        "to": EMAIL.to,
+        "subject": EMAIL.subject,
+        "text": EMAIL.text,
+        "code": EMAIL.code,
+        "link": EMAIL.link,
+    }
+
+
+def test_the_mailbox_is_empty_before_the_first_message(mailbox: Mailbox, tmp_path: Path) -> None:
+    assert mailbox.messages() == []
+    (tmp_path / "empty").touch()
+    assert Mailbox(tmp_path / "empty").messages(to="x") == []
+
+
+def test_the_mailbox_finds_an_address_and_not_the_mention_of_it(mailbox: Mailbox) -> None:
+    mailbox.send(replace(EMAIL, to='"a b"@exämple.org', text="mine"))
+    mailbox.send(replace(EMAIL, to="other@example.org", text='"to":"\\"a b\\"@exämple.org"'))
+    assert [found["text"] for found in mailbox.messages(to='"a b"@exämple.org')] == ["mine"]
+
+
+def test_the_mailbox_does_not_parse_what_is_not_asked_for(mailbox: Mailbox) -> None:
+    mailbox.send(EMAIL)
+    with mailbox._path.open("ab") as file:
+        file.write(b'{"channel":"email","to":"x@example.org",not json}\n' * 3)
+    mailbox.send(EMAIL)
+    assert len(mailbox.messages(to=EMAIL.to)) == 2
+    assert len(mailbox.messages(limit=1)) == 1
+
+
+def test_the_mailbox_shows_no_more_than_asked_for(mailbox: Mailbox) -> None:
+    for number in range(5):
+        mailbox.send(replace(SMS, code=str(number)))
+    assert [found["code"] for found in mailbox.messages(limit=2)] == ["4", "3"]
+    assert [found["code"] for found in mailbox.messages(to=SMS.to, limit=1)] == ["4"]
+
+
+def test_a_line_that_is_being_written_is_not_shown_yet(mailbox: Mailbox) -> None:
+    mailbox.send(replace(EMAIL, code="first"))
+    mailbox.send(replace(EMAIL, code="second"))
+    whole = mailbox._path.read_bytes()
+    mailbox._path.write_bytes(whole[:-1])
+    assert [found["code"] for found in mailbox.messages(to=EMAIL.to)] == ["first"]
+    assert [found["code"] for found in mailbox.messages()] == ["first"]
+
+
+@pytest.mark.parametrize("to", [None, EMAIL.to])
+def test_a_writer_killed_in_the_middle_costs_only_its_own_line(
+    mailbox: Mailbox, to: str | None
+) -> None:
+    mailbox.send(replace(EMAIL, code="killed"))
+    mailbox._path.write_bytes(mailbox._path.read_bytes()[:-30])
+    mailbox.send(replace(EMAIL, code="next"))
+    mailbox.send(replace(EMAIL, code="last"))
+    assert [found["code"] for found in mailbox.messages(to=to)] == ["last", "next"]
+
+
+def test_a_piece_of_a_line_does_not_lend_its_address_to_the_next(mailbox: Mailbox) -> None:
+    mailbox.send(replace(EMAIL, code="killed"))
+    mailbox._path.write_bytes(mailbox._path.read_bytes()[:-30])
+    mailbox.send(SMS)
+    assert mailbox.messages(to=EMAIL.to) == []
+    assert len(mailbox.messages(to=SMS.to)) == 1
+
+
+def test_the_mailbox_is_for_its_owner_only(mailbox: Mailbox) -> None:
+    mailbox.send(EMAIL)
+    assert stat.S_IMODE(mailbox._path.stat().st_mode) == 0o600
+
+
+def test_an_unwritable_mailbox_is_a_delivery_to_try_again(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TryAgain) as caught:
+        Mailbox(tmp_path / "file" / "mailbox.jsonl").send(EMAIL)
+    assert (str(caught.value), caught.value.__context__) == ("mailbox_unwritable", None)
+
+
+_WRITER = """
+import sys
+from workers.delivery import Message
+from workers.delivery.mailbox import Mailbox
+for number in range(200):
+    text = f"{sys.argv[2]}-{number}"
+    Mailbox(sys.argv[1]).send(Message("email", text, "", text * 500, ""))
+"""
+
+
+def test_many_processes_write_whole_lines(mailbox: Mailbox) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-c", _WRITER, str(mailbox._path)]
+    writers = [subprocess.Popen([*command, name], env=environment) for name in "abcd"]
+    assert [writer.wait(30) for writer in writers] == [0, 0, 0, 0]
+    sent = {found["to"]: found["text"] for found in mailbox.messages()}
+    assert sent == {f"{n}-{i}": f"{n}-{i}" * 500 for n in "abcd" for i in range(200)}

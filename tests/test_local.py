@@ -1,0 +1,429 @@
+"""What `make run` promises to whoever starts it: real servers, real processes, real kills."""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from local.machine import children, free_port
+from local.processes import LocalError, Process, await_end
+from local.product import Commands
+from local.servers import Postgres, Valkey
+from local.stack import Stack
+
+# A web server that answers /readyz and has a child, as granian does; a worker; a relay.
+WEB = """
+import http.server, os, subprocess, sys
+subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+IDLE = "import signal; signal.pause()"
+
+
+def stand_ins(**scripts: str) -> Callable[[int], Commands]:
+    """Small commands in the product's place, so that a test is about `local` alone."""
+    service = {"web": WEB, "worker": IDLE, "relay": IDLE, **scripts}
+    commands = Commands(
+        once={"migrate": [sys.executable, "-c", "print('migrated')"]},
+        service={name: [sys.executable, "-c", script] for name, script in service.items()},
+    )
+    return lambda _port: commands
+
+
+def supervisor(**scripts: str) -> list[str]:
+    """The arguments for a Python that runs what `python -m local` runs, with stand-ins."""
+    imports = "import sys; from local.__main__ import main; from local.product import Commands"
+    return ["-c", f"{imports}; sys.exit(main(lambda port: {stand_ins(**scripts)(0)!r}))"]
+
+
+class Run:
+    """A supervisor as a process of its own, from its start until the end of a `with` block."""
+
+    def __init__(
+        self, tmp_path: Path, *arguments: str, port: int | None = None, servers: bool = False
+    ) -> None:
+        self.port = port or free_port()
+        env = {**os.environ, "DATA_DIR": str(tmp_path / "data"), "PORT": str(self.port)}
+        # Most of these tests do without servers, which take a while to start.
+        for variable in ("DATABASE_URL", "REDIS_URL", "QUEUE_URL"):
+            env[variable] = "" if servers else "not asked for by stand-ins"
+        self.error_file = tmp_path / f"errors-{time.monotonic_ns()}"
+        with self.error_file.open("wb") as errors:
+            self.popen = subprocess.Popen(
+                [sys.executable, *(arguments or supervisor())],
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+
+    @property
+    def errors(self) -> str:
+        return self.error_file.read_text()
+
+    def await_ready(self, within: float = 60) -> None:
+        """Return when its first line says that it is ready."""
+        assert self.popen.stdout
+        assert select.select([self.popen.stdout], [], [], within)[0], "it has printed nothing"
+        line = self.popen.stdout.readline().decode()
+        assert line == f"ready: http://127.0.0.1:{self.port}\n", self.errors
+
+    def tree(self) -> dict[int, int]:
+        """A pidfd for each process below the supervisor, by pid."""
+        return watched(descendants(self.popen.pid))
+
+    def end(self, signum: signal.Signals, within: float = 30) -> int:
+        """Its exit status after this signal."""
+        self.popen.send_signal(signum)
+        return self.popen.wait(within)
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.popen:  # which closes its pipe, and waits
+            self.popen.kill()
+
+
+def descendants(pid: int) -> list[int]:
+    below = children(pid)
+    return below + [deeper for child in below for deeper in descendants(child)]
+
+
+def watched(pids: Iterable[int]) -> dict[int, int]:
+    return {pid: os.pidfd_open(pid) for pid in pids}
+
+
+def assert_all_end(tree: dict[int, int], within: float) -> None:
+    deadline = time.monotonic() + within
+    for pid, pidfd in tree.items():
+        assert await_end([pidfd], deadline - time.monotonic()), command_line(pid)
+        os.close(pidfd)
+
+
+def await_true(condition: Callable[[], object], within: float = 15) -> None:
+    """Poll where there is nothing to wait for: a file's content, a process's child."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline
+        await_end([], timeout=0.02)
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    with Postgres(tmp_path_factory.mktemp("postgres"), fast=True) as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Valkey]:
+    with Valkey(tmp_path, "profiles") as server:
+        yield server
+
+
+# --- Servers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_postgres_keeps_its_data_and_its_port_when_it_is_stopped_or_killed(
+    postgres: Postgres, end: str
+) -> None:
+    url = postgres.url
+    with psycopg.connect(url) as connection:
+        connection.execute(f"CREATE TABLE kept_{end} AS SELECT 42 AS answer")
+    getattr(postgres, end)()
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(url, connect_timeout=2)
+    postgres.start()
+    with psycopg.connect(url) as connection:
+        assert connection.execute(f"SELECT answer FROM kept_{end}").fetchone() == (42,)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_valkey_keeps_its_data_and_its_port_when_it_is_stopped_or_killed(
+    valkey: Valkey, end: str
+) -> None:
+    redis.Redis.from_url(valkey.url).set("answer", 42)
+    getattr(valkey, end)()
+    with pytest.raises(redis.ConnectionError):
+        redis.Redis.from_url(valkey.url).ping()
+    valkey.start()
+    client = redis.Redis.from_url(valkey.url)
+    assert client.get("answer") == b"42"
+    assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+
+
+def test_postgres_speaks_utf_8_and_lets_nobody_in_without_the_password(postgres: Postgres) -> None:
+    with psycopg.connect(postgres.url) as connection:
+        assert connection.execute("SELECT upper('žluťoučký')").fetchone() == ("ŽLUŤOUČKÝ",)
+    with pytest.raises(psycopg.OperationalError, match="no password supplied"):
+        psycopg.connect(host="127.0.0.1", port=postgres.port, user="rollcall", dbname="rollcall")
+    assert (postgres.folder / "password").stat().st_mode & 0o777 == 0o600
+
+
+def test_kill_ends_postgres_in_the_middle_of_a_query_backends_included(postgres: Postgres) -> None:
+    with closing(psycopg.connect(postgres.url)) as connection:
+        # An idle backend would leave by itself; one that computes does not look up.
+        connection.pgconn.send_query(b"DO 'BEGIN LOOP END LOOP; END'")
+        backends = watched(children(postgres.pid))
+        assert connection.info.backend_pid in backends
+        postgres.kill()
+        assert_all_end(backends, within=0)
+    postgres.start()
+
+
+def test_a_stale_pid_file_that_names_somebody_elses_process_does_not_matter(
+    postgres: Postgres,
+) -> None:
+    postgres.kill()
+    pid_file = postgres.folder / "cluster" / "postmaster.pid"
+    lines = pid_file.read_text().splitlines()
+    with Process("bystander", [sys.executable, "-c", IDLE]) as bystander:
+        pid_file.write_text("\n".join([str(bystander.pid), *lines[1:]]) + "\n")
+        postgres.start()
+
+
+def test_a_paused_server_keeps_its_connections_and_answers_nothing_until_resumed(
+    postgres: Postgres, valkey: Valkey
+) -> None:
+    client = redis.Redis.from_url(valkey.url, socket_timeout=0.2, retry=None)
+    client.ping()
+    with closing(psycopg.connect(postgres.url, autocommit=True)) as connection:
+        valkey.pause()
+        postgres.pause()
+        with pytest.raises(redis.TimeoutError):
+            client.ping()
+        connection.pgconn.send_query(b"SELECT 1")
+        assert select.select([connection.fileno()], [], [], 0.2) == ([], [], [])
+        valkey.resume()
+        postgres.resume()
+        assert select.select([connection.fileno()], [], [], 5)[0]
+    assert client.ping()
+
+
+def test_a_server_that_cannot_start_says_so_with_the_tail_of_its_log(tmp_path: Path) -> None:
+    server = Valkey(tmp_path, "profiles", {"maxmemory-policy": "nonsense"})
+    with pytest.raises(LocalError, match=r"profiles ended with status 1[^$]*maxmemory-policy"):
+        server.start()
+    assert not server.running
+
+
+# --- Processes -----------------------------------------------------------------------------------
+
+
+def test_a_process_that_will_not_end_is_killed_with_all_of_its_group(tmp_path: Path) -> None:
+    stubborn = f"""if True:
+        import signal, subprocess, sys
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        subprocess.Popen([sys.executable, "-c", {IDLE!r}])
+        print("up", flush=True)
+        signal.pause()"""
+    process = Process("stubborn", [sys.executable, "-c", stubborn], tmp_path / "log")
+    process.start()
+    await_true(lambda: "up" in process.tail())
+    child = watched(children(process.pid))
+    assert len(child) == 1
+    process.stop(timeout=0.2)
+    assert process.status == -signal.SIGKILL
+    assert_all_end(child, within=5)
+
+
+def test_kill_9_of_whoever_started_servers_leaves_nothing_behind(tmp_path: Path) -> None:
+    script = f"""if True:
+        import pathlib, signal
+        from local.servers import Postgres, Valkey
+        Postgres(pathlib.Path({str(tmp_path)!r}), fast=True).start()
+        Valkey(pathlib.Path({str(tmp_path)!r}), "queue").start()
+        print("up", flush=True)
+        signal.pause()"""
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout
+        assert parent.stdout.readline() == b"up\n"
+        tree = watched(descendants(parent.pid))
+        assert len(tree) > 5
+        parent.kill()
+    with Postgres(tmp_path, fast=True):  # waits for the one that is just ending
+        assert_all_end(tree, within=5)
+
+
+# --- The stack, with stand-ins for the product ---------------------------------------------------
+
+
+def test_a_stack_starts_on_free_ports_and_its_parts_die_and_restart_by_name(tmp_path: Path) -> None:
+    with Stack(tmp_path, fast=True, commands=stand_ins()) as stack:
+        assert [*stack.parts] == ["postgres", "profiles", "queue", "web", "worker", "relay"]
+        old = stack.parts["worker"].pid
+        stack.kill("worker")
+        assert not stack.parts["worker"].running
+        stack.restart("worker")
+        assert stack.parts["worker"].pid != old
+        stack.kill("web")
+        stack.restart("web")
+        stack.wait_until_ready()
+    assert not any(part.running for part in stack.parts.values())
+
+
+def test_real_servers_named_in_the_environment_stand_in_for_embedded_ones(tmp_path: Path) -> None:
+    env = {"DATABASE_URL": "postgresql://elsewhere/x", "REDIS_URL": "redis://elsewhere"}
+    stack = Stack(tmp_path, env={**env, "QUEUE_URL": ""}, commands=stand_ins())
+    assert [*stack.parts] == ["queue"]
+    assert stack.environment().items() >= env.items()
+
+
+def test_a_part_that_ends_during_the_start_is_an_error_with_its_last_words(tmp_path: Path) -> None:
+    relay = "import sys; sys.exit('no relay today')"
+    commands = stand_ins(web=WEB.replace("200", "503"), relay=relay)
+    stack = Stack(tmp_path, fast=True, commands=commands)
+    with pytest.raises(LocalError, match="relay ended, status 1\nno relay today"):
+        stack.start()
+    assert not any(part.running for part in stack.parts.values())
+
+
+def test_sigterm_ends_everything_that_was_started_and_nothing_else(tmp_path: Path) -> None:
+    with (
+        Run(tmp_path, servers=True) as run,
+        Process("bystander", [sys.executable, "-c", IDLE]) as bystander,
+    ):
+        run.await_ready()
+        tree = run.tree()
+        assert len(tree) > 10
+        assert run.end(signal.SIGTERM) == 0
+        assert_all_end(tree, within=0.2)
+        assert not bystander.ended()
+        assert run.errors == ""
+
+
+def test_ctrl_c_during_the_start_ends_everything_too(tmp_path: Path) -> None:
+    with Run(tmp_path, *supervisor(web=IDLE)) as run:  # it never becomes ready
+        await_true((tmp_path / "data/logs/relay.log").exists)
+        tree = run.tree()
+        assert run.end(signal.SIGINT) == 0
+        assert_all_end(tree, within=0.2)
+
+
+def test_a_second_ctrl_c_hurries(tmp_path: Path) -> None:
+    stubborn = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); {IDLE}"
+    with Run(tmp_path, *supervisor(worker=stubborn)) as run:
+        run.await_ready()
+        await_true(lambda: "up" in (tmp_path / "data/logs/worker.log").read_text())
+        tree = run.tree()
+        run.popen.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            run.popen.wait(0.5)
+        assert run.end(signal.SIGINT, within=5) == 0
+        assert_all_end(tree, within=1)
+
+
+def test_when_make_is_killed_with_9_the_supervisor_ends_by_itself(tmp_path: Path) -> None:
+    command = [sys.executable, *supervisor(), "--parent"]
+    make = f"import os, subprocess; subprocess.run([*{command!r}, str(os.getpid())])"
+    with Run(tmp_path, "-c", make) as run:
+        run.await_ready()
+        tree = run.tree()
+        run.popen.kill()
+        assert_all_end(tree, within=10)
+
+
+@pytest.mark.parametrize(("name", "title"), [("worker", f"-c {IDLE}"), ("postgres", "postgres -D")])
+def test_a_part_that_dies_is_started_again_loudly_a_server_on_its_port(
+    tmp_path: Path, name: str, title: str
+) -> None:
+    with Run(tmp_path, servers=name == "postgres") as run:
+        run.await_ready()
+        tree = descendants(run.popen.pid)
+        victim = next(pid for pid in tree if title in command_line(pid))
+        command = command_line(victim)  # in which the port is
+
+        def is_back() -> bool:
+            new = [pid for pid in descendants(run.popen.pid) if pid not in tree]
+            return command in [command_line(pid) for pid in new]
+
+        os.kill(victim, signal.SIGKILL)
+        await_true(is_back)
+        said = f"rollcall: {name} ended, status -9; starting it again (1 of at most 5 times"
+        assert said in run.errors
+        assert run.popen.poll() is None
+
+
+def test_a_part_that_keeps_dying_stops_everything_with_its_last_words(tmp_path: Path) -> None:
+    poison = tmp_path / "poison"
+    relay = f"import pathlib\nif pathlib.Path({str(poison)!r}).exists(): exit('so sorry')\n{IDLE}"
+    with Run(tmp_path, *supervisor(relay=relay)) as run:
+        run.await_ready()
+        tree = run.tree()
+        poison.touch()
+        os.kill(next(pid for pid in tree if "poison" in command_line(pid)), signal.SIGKILL)
+        assert run.popen.wait(30) == 1
+        assert_all_end(tree, within=0.2)
+        assert "rollcall: relay ended, status 1; starting it again (5 of at most 5" in run.errors
+        assert "relay ended again (status 1) after 5 restarts within 60 s; giving up" in run.errors
+        assert run.errors.endswith("so sorry\n")
+
+
+def test_a_second_run_on_the_same_data_is_refused_in_one_line(tmp_path: Path) -> None:
+    with Stack(tmp_path / "data", fast=True, commands=stand_ins()) as stack:
+        with Run(tmp_path) as second:
+            assert second.popen.wait(15) == 1
+            assert second.errors == (
+                f"rollcall: {stack.data_dir} is in use by another run; "
+                "choose another with DATA_DIR=…\n"
+            )
+        stack.wait_until_ready()
+
+
+def test_a_taken_port_is_refused_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        port = taken.getsockname()[1]
+        with Run(tmp_path, port=port) as run:
+            assert run.popen.wait(15) == 1
+            assert run.errors.startswith(f"rollcall: port {port} is taken")
+            assert len(run.errors.splitlines()) == 1
+
+
+# --- The product itself --------------------------------------------------------------------------
+
+
+def test_python_m_local_serves_keeps_its_data_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with Run(tmp_path, "-m", "local", servers=True) as run:
+        run.await_ready()
+        tree = run.tree()
+        granian = [pid for pid in tree if "granian" in command_line(pid)]
+        assert len(granian) == 3
+        workers = {pid: tree.pop(pid) for pid in granian[1:]}
+        main = watched(granian[:1])
+        os.kill(granian[0], signal.SIGKILL)
+        assert_all_end(workers | main, within=5)
+        await_true(lambda: "web ended" in run.errors)
+        assert run.end(signal.SIGTERM) == 0
+        assert_all_end(tree, within=0.2)
+    before = time.monotonic()
+    with Run(tmp_path, "-m", "local", servers=True) as run:
+        run.await_ready()
+        assert time.monotonic() - before < 20  # 7 s on two idle cores
+        migrated = (tmp_path / "data/logs/migrate.log").read_text()
+        assert "No migrations to apply" in migrated
+        assert (tmp_path / "data/staff-password").stat().st_mode & 0o777 == 0o600
+        tree = run.tree()
+        run.popen.kill()
+        assert_all_end(tree, within=5)

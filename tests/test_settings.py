@@ -1,0 +1,74 @@
+"""Settings: production refuses to start without its secrets, and says which."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+RIGHT = {
+    "DJANGO_SETTINGS_MODULE": "settings.prod",
+    "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR",
+    "DATABASE_URL": "postgresql://127.0.0.1:1/none",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "QUEUE_URL": "redis://127.0.0.1:1/1",
+    "ALLOWED_HOSTS": "rollcall.example",
+    "PUBLIC_URL": "https://rollcall.example",
+    "SENDGRID_API_KEY": "key",
+    "EMAIL_FROM": "hello@rollcall.example",
+    "VONAGE_API_KEY": "key",
+    "VONAGE_API_SECRET": "secret",
+    "SMS_FROM": "Rollcall",
+}
+
+
+def start(**env: str) -> subprocess.CompletedProcess[str]:
+    """Load the settings in a fresh process, as a server would."""
+    return subprocess.run(
+        [sys.executable, "-c", "import django; django.setup()"],
+        env={"PATH": os.environ["PATH"]} | RIGHT | env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_production_starts_with_all_its_settings():
+    assert start().returncode == 0
+
+
+@pytest.mark.parametrize("name", sorted(RIGHT.keys() - {"DJANGO_SETTINGS_MODULE"}))
+def test_production_refuses_to_start_without(name):
+    result = start(**{name: ""})
+    assert result.returncode != 0
+    assert name in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "secret", ["short", "a" * 60, "development-only-secret-key-that-production-refuses-at-once"]
+)
+def test_production_refuses_a_weak_secret_and_does_not_print_it(secret):
+    for name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS"):
+        result = start(**{name: secret})
+        assert result.returncode != 0
+        assert "SECRET_KEY" in result.stderr.splitlines()[-1]
+        assert secret not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("WORKERS", "many"), ("PROVIDER_TIMEOUT", "soon"), ("DEBUG", "perhaps")]
+)
+def test_a_malformed_setting_is_named(name, value):
+    result = start(**{name: value})
+    assert result.returncode != 0
+    assert name in result.stderr.splitlines()[-1]
+
+
+def test_debug_is_off_in_development_unless_it_is_asked_for():
+    for given, expected in ({}, "False"), ({"DEBUG": "1"}, "True"):
+        env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "settings.dev"} | given
+        code = "from django.conf import settings; print(settings.DEBUG, settings.HUEY['immediate'])"
+        result = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60
+        )
+        assert result.stdout.split() == [expected, "False"]

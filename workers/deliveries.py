@@ -1,0 +1,37 @@
+"""Which delivery carries a channel's messages, as the settings have it."""
+
+from functools import cache
+
+from django.conf import settings
+
+from workers.delivery import Delivery
+from workers.delivery.mailbox import Mailbox
+
+
+@cache
+def delivery_for(channel: str) -> Delivery:
+    """The delivery for "email" or "phone"; one for the whole process.
+
+    The SDKs are imported when they are first needed: web processes queue messages and send none.
+    """
+    if settings.DELIVERY == "mailbox":
+        return Mailbox(settings.MAILBOX_PATH)
+    if channel == "email":
+        from workers.delivery.sendgrid import SendGrid
+
+        return SendGrid(
+            api_key=settings.SENDGRID_API_KEY,
+            from_address=settings.EMAIL_FROM,
+            from_name=settings.SERVICE_NAME,
+            host=settings.SENDGRID_HOST,
+            timeout=settings.PROVIDER_TIMEOUT,
+        )
+    from workers.delivery.vonage import Vonage
+
+    return Vonage(
+        api_key=settings.VONAGE_API_KEY,
+        api_secret=settings.VONAGE_API_SECRET,
+        sender=settings.SMS_FROM,
+        host=settings.VONAGE_HOST,
+        timeout=settings.PROVIDER_TIMEOUT,
+    )

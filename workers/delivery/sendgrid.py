@@ -1,0 +1,166 @@
+"""E-mail through SendGrid's own SDK, with the traps in it mended.
+
+As delivered (sendgrid 6.12, python_http_client 3.3) it waits for ever, follows a redirect with
+our key in hand, keeps its headers in a dictionary that all threads share, and writes the whole
+message to the log. Its API has no idempotency key, so that a lost answer cannot be asked for
+again: nothing is sent twice in here, the outbox decides.
+"""
+
+import ssl
+import urllib.request
+from functools import partial
+from http.client import HTTPException, HTTPSConnection
+from typing import Any
+
+import python_http_client
+import sendgrid
+from python_http_client.exceptions import HTTPError
+from sendgrid.helpers import mail
+
+from workers.delivery.exchange import (
+    Deadline,
+    Watched,
+    carry_out,
+    failure_of_error,
+    failure_of_status,
+    message_id,
+    silence,
+)
+from workers.delivery.port import DeliveryFailed, Message
+
+silence("python_http_client.client")  # at DEBUG it logs the message, and the key
+
+
+class SendGrid:
+    """A delivery for e-mail. Threads may share it: each message has a client of its own."""
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        from_address: str,
+        from_name: str = "",
+        host: str = "https://api.sendgrid.com",
+        timeout: float = 4.0,
+        deadline: float = 8.0,
+    ) -> None:
+        """`timeout` is for each wait, `deadline` for the whole exchange, both in seconds.
+
+        Raises ValueError for a key that no header can hold (a newline at its end, mostly): the
+        error that would come at sending has the key in its text.
+        """
+        if not (api_key.isascii() and api_key.isprintable()):
+            raise ValueError("the SendGrid API key has characters that cannot be in one")
+        self._api_key, self._host = api_key, host
+        self._from_address, self._from_name = from_address, from_name
+        self._timeout, self._seconds = timeout, deadline
+        self._tls = ssl.create_default_context()  # reading the certificates once is enough
+
+    def send(self, message: Message) -> str:
+        """Hand an e-mail to SendGrid; returns its `X-Message-Id`.
+
+        Raises `TryAgain` or `Refused`.
+        """
+        return carry_out(partial(self._exchange, message), self._seconds)
+
+    def _exchange(self, message: Message, deadline: Deadline) -> str | DeliveryFailed:
+        sdk = sendgrid.SendGridAPIClient(self._api_key, host=self._host)
+        sdk.client = _Client(
+            _opener(deadline, self._tls),
+            host=self._host,
+            request_headers=sdk.client.request_headers,
+            version=3,
+            timeout=self._timeout,
+        )
+        try:
+            answer = sdk.send(self._mail(message))
+        except HTTPError as error:
+            return failure_of_status(error.status_code, error.headers.get("Retry-After"))
+        except (OSError, HTTPException) as error:
+            return failure_of_error(error, deadline)
+        # 202 alone means "queued": 200 is what the sandbox says to a message it throws away.
+        if answer.status_code != 202:
+            return failure_of_status(answer.status_code, None)
+        return message_id(answer.headers.get("X-Message-Id"))
+
+    def _mail(self, message: Message) -> mail.Mail:
+        email = mail.Mail(
+            from_email=_address(mail.From(), self._from_address, self._from_name),
+            to_emails=_address(mail.To(), message.to),
+            subject=message.subject,
+            plain_text_content=message.text,
+            html_content=message.html,
+        )
+        # A tracked link goes through SendGrid and stays there, and ours holds a token. What is
+        # not switched off here is as the account's settings have it.
+        email.tracking_settings = mail.TrackingSettings(
+            click_tracking=mail.ClickTracking(False, False),
+            open_tracking=mail.OpenTracking(False),
+            subscription_tracking=mail.SubscriptionTracking(False),
+            ganalytics=mail.Ganalytics(False),
+        )
+        return email
+
+
+def _address(party: Any, address: str, name: str = "") -> Any:
+    """Fill a `From` or `To`. Their constructors parse, and lose what they do not understand."""
+    party.email = address
+    party.name = name or None
+    return party
+
+
+class _Client(python_http_client.Client):
+    """The SDK's HTTP client, opening URLs with our opener instead of one that redirects."""
+
+    def __init__(self, opener: urllib.request.OpenerDirector, **options: Any) -> None:
+        super().__init__(**options)
+        self._opener = opener
+
+    def _build_client(self, name: str | None = None) -> "_Client":
+        return _Client(
+            self._opener,
+            host=self.host,
+            request_headers=self.request_headers,
+            version=self._version,
+            url_path=[*self._url_path, *([name] if name else [])],
+            timeout=self.timeout,
+        )
+
+    def _make_request(self, opener: object, request: object, timeout: float | None = None) -> Any:
+        return super()._make_request(self._opener, request, timeout)
+
+
+class _WatchedTLS(Watched, HTTPSConnection):
+    pass
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self._connect: Any = partial(Watched, deadline=deadline)
+
+    def http_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(self._connect, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, deadline: Deadline, tls: ssl.SSLContext) -> None:
+        super().__init__(context=tls)
+        self._connect: Any = partial(_WatchedTLS, deadline=deadline, context=tls)
+
+    def https_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(self._connect, req)
+
+
+def _opener(deadline: Deadline, tls: ssl.SSLContext) -> urllib.request.OpenerDirector:
+    """What opens URLs. No handler for redirects is among these: a redirect is an error."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        _Http(deadline),
+        _Https(deadline, tls),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.HTTPDefaultErrorHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener

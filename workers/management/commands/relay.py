@@ -1,0 +1,18 @@
+"""`manage.py relay`: run the relay until SIGTERM or SIGINT."""
+
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from workers.relay import Relay
+
+
+class Command(BaseCommand):
+    help = "Hand due outbox rows and wanted profiles to Huey until told to stop."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        relay = Relay()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: relay.stop())
+        relay.run()
