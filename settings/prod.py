@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.core.exceptions import ImproperlyConfigured
 
 from settings.base import *  # noqa: F403  # settings modules extend one another
-from settings.base import BASE_DIR, PUBLIC_URL, SECRET_KEY, SECRET_KEY_FALLBACKS, env
+from settings.base import PUBLIC_URL, SECRET_KEY, SECRET_KEY_FALLBACKS, env
 
 _NEEDED = [
     "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "QUEUE_URL", "ALLOWED_HOSTS", "PUBLIC_URL",
@@ -25,8 +25,6 @@ if not PUBLIC_URL.startswith("https://"):
 
 DEBUG = False
 DELIVERY = "providers"
-STATIC_ROOT = BASE_DIR / "staticfiles"  # filled by manage.py collectstatic
-WHITENOISE_USE_FINDERS = False
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", True)
 SECURE_REDIRECT_EXEMPT = [r"^livez/?$", r"^readyz/?$"]  # probes come from inside
 SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds())

@@ -28,8 +28,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def django_is_set_up(stack: Stack) -> None:
-    os.environ.update(stack.environment())
-    django.setup()
+    # The settings read the environment once; it is put back, because other stacks inherit it.
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in stack.environment().items():
+            patch.setenv(name, value)
+        django.setup()
 
 
 @pytest.fixture

@@ -1,0 +1,16 @@
+# One image for web, worker and relay; compose.yaml shows how they are started.
+FROM python:3.13-slim AS base
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DJANGO_SETTINGS_MODULE=settings.prod
+WORKDIR /app
+COPY requirements.lock .
+RUN pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY manage.py ./
+COPY api api
+COPY domain domain
+COPY settings settings
+COPY workers workers
+RUN useradd --system --no-create-home rollcall
+USER rollcall
+EXPOSE 8000
+CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", \
+     "--blocking-threads", "8", "--no-ws", "--respawn-failed-workers", "api.wsgi:application"]

@@ -1,0 +1,107 @@
+"""A unit of work in memory, small enough to be seen through."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from domain import ports
+from domain.address import Address, Channel
+from domain.code import TRIES, Seed
+from domain.errors import AddressTaken, CodeInvalid
+from domain.person import Person
+
+
+@dataclass
+class Row:
+    confirmation: ports.Confirmation
+    tries: int = 0
+
+
+@dataclass
+class Memory:
+    """Everything that is kept, and `units()` to work on it."""
+
+    people: dict[UUID, Person] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    outbox: list[tuple[UUID, int | None]] = field(default_factory=list)
+
+    @contextmanager
+    def units(self) -> Iterator["MemoryUnit"]:
+        before = deepcopy((self.people, self.rows, self.outbox))
+        try:
+            yield MemoryUnit(self)
+        except BaseException:
+            self.people, self.rows, self.outbox = before
+            raise
+
+
+class MemoryUnit:
+    """`domain.ports.Unit` in memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+
+    def add_person(self, person: Person, email: Address, phone: Address) -> None:
+        self.memory.people[person.id] = person
+
+    def add_confirmation(self, person_id: UUID, address: Address, salt: bytes, key: bytes) -> int:
+        seed = Seed(len(self.memory.rows), person_id, address.channel, address.key, salt, key)
+        self.memory.rows.append(Row(ports.Confirmation(seed, False, False, False, False, 600)))
+        return seed.row_id
+
+    def follow_up(self, person_id: UUID, confirmation_ids: list[int]) -> list[int]:
+        first = len(self.memory.outbox)
+        self.memory.outbox += [(person_id, row_id) for row_id in [None, *confirmation_ids]]
+        return list(range(first, len(self.memory.outbox)))
+
+    def live_session(self, digest: bytes, now: datetime) -> UUID | None:
+        for person in self.memory.people.values():
+            if any(s.digest == digest and s.expires_at > now for s in person.sessions):
+                return person.id
+        return None
+
+    def count_try(
+        self, person_id: UUID, channel: Channel
+    ) -> tuple[ports.Confirmation, bool] | None:
+        for row in reversed(self.memory.rows):
+            seed = row.confirmation.seed
+            if (seed.person_id, seed.channel) == (person_id, channel):
+                allowed = row.tries < TRIES
+                row.tries += allowed
+                return row.confirmation, allowed
+        return None
+
+    def confirmation(self, row_id: int) -> ports.Confirmation | None:
+        known = row_id < len(self.memory.rows)
+        return self.memory.rows[row_id].confirmation if known else None
+
+    def confirm(self, seed: Seed) -> Person | None:
+        row = self.memory.rows[seed.row_id]
+        if row.confirmation.void:
+            raise CodeInvalid
+        row.tries = 0
+        if row.confirmation.confirmed:
+            return None
+        same = [
+            r
+            for r in self.memory.rows
+            if (r.confirmation.seed.channel, r.confirmation.seed.address_key)
+            == (seed.channel, seed.address_key)
+            and r is not row
+        ]
+        if any(r.confirmation.confirmed for r in same):
+            raise AddressTaken
+        for rival in same:
+            rival.confirmation = replace(rival.confirmation, void=True)
+        row.confirmation = replace(row.confirmation, confirmed=True)
+        person = self.memory.people[seed.person_id]
+        person = replace(person, version=person.version + 1)
+        if seed.channel is Channel.EMAIL:
+            person = replace(person, email_verified=True)
+        else:
+            person = replace(person, phone_verified=True)
+        self.memory.people[person.id] = person
+        return person
