@@ -3,6 +3,7 @@
 A value that is missing or malformed stops the start with a sentence that names it.
 """
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -102,7 +103,7 @@ CACHES = {
         "LOCATION": REDIS_URL,
         "OPTIONS": {
             "SOCKET_CONNECT_TIMEOUT": 0.5,
-            "SOCKET_TIMEOUT": 3,  # above the relay's longest blocking wait
+            "SOCKET_TIMEOUT": 1,  # above the relay's longest blocking wait
             # One retry, at once: it replaces a connection that a restarted Redis has closed.
             # Every command sent here may be sent twice.
             "CONNECTION_POOL_KWARGS": {
@@ -140,9 +141,9 @@ HUEY_DASHBOARD = env.bool("HUEY_DASHBOARD", True)
 if HUEY_DASHBOARD:
     INSTALLED_APPS.append("huey.contrib.djhuey.stats")
 HUEY_STATS = {
-    "database": DATABASE_URL.replace("postgresql://", "psycopg3://", 1).replace(
-        "postgres://", "psycopg3://", 1
-    ),
+    "database": re.sub("^[a-z]+:", "psycopg3:", DATABASE_URL)  # peewee's name for the same driver
+    + ("&" if "?" in DATABASE_URL else "?")
+    + "connect_timeout=2",
     "create_tables": False,  # a migration makes them, not every process at its start
     "max_events": 200_000,
     "capture_args": False,

@@ -20,7 +20,7 @@ BATCH = 200
 # Rows whose lease ended while they stood in a long queue are not handed out a second time: the
 # queue still has them, and must not grow by waiting.
 QUEUE_MOST = 1_000
-WAIT_MOST = 2.0  # seconds
+WAIT_MOST = 0.7  # seconds; a blocking command must end before its socket times out
 _WAIT_LEAST = 0.02
 
 
@@ -44,14 +44,14 @@ class Relay:
         """Give due rows to Huey; returns how many seconds to wait for the next."""
         length = queue.length()
         if length is None or length >= QUEUE_MOST:
-            return WAIT_MOST / 2
+            return WAIT_MOST
         close_old_connections()
         try:
             due = outbox.hand_out(BATCH)
             wait = 0.0 if len(due) == BATCH else outbox.seconds_until_due()
         except (OperationalError, InterfaceError) as error:
             log.warning("postgres_unavailable", error=type(error.__cause__ or error).__name__)
-            return WAIT_MOST / 2
+            return WAIT_MOST
         if due:
             log.info("handed_out", rows=len(due), told=queue.wake(due))
         return WAIT_MOST if wait is None else min(wait, WAIT_MOST)
@@ -61,7 +61,7 @@ class Relay:
         try:
             people = profiles.next_wanted(BATCH, max(wait, _WAIT_LEAST))
         except Unavailable:
-            self._stopped.wait(WAIT_MOST / 2)
+            self._stopped.wait(WAIT_MOST)
             return
         if people and not queue.refresh(people):
             _refresh_here(people)

@@ -2,15 +2,17 @@
 dashboard and the log keep what a task raises.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from huey import crontab
 from huey.contrib.djhuey import db_periodic_task, db_task
 
-from domain.errors import RollcallError
+from domain.errors import RollcallError, Unavailable
 from domain.stores import outbox, profiles
 from domain.stores.models import Outbox
 from workers import confirmation
@@ -28,21 +30,38 @@ class TaskFailed(RollcallError):
 @db_task(name="work")
 def work(outbox_id: int) -> None:
     """Do what an outbox row asks for, if it is still asked for and nobody else is at it."""
-    job = outbox.claim(outbox_id)
-    if job is not None:
-        carry_out(job)
+    with _our_errors_only():
+        job = outbox.claim(outbox_id)
+        if job is not None:
+            carry_out(job)
 
 
 @db_task(name="refresh")
 def refresh(person_id: str) -> None:
     """Rewrite the profile of a person (32 hex digits) whose reader waits for it."""
-    profiles.refresh(UUID(hex=person_id))
+    with _our_errors_only():
+        profiles.refresh(UUID(hex=person_id))
 
 
 @db_periodic_task(crontab(minute="*/10"), name="purge")
 def purge() -> None:
     """Delete outbox rows that were closed long ago."""
-    log.info("outbox_purged", rows=outbox.purge(settings.OUTBOX_KEPT))
+    with _our_errors_only():
+        log.info("outbox_purged", rows=outbox.purge(settings.OUTBOX_KEPT))
+
+
+@contextmanager
+def _our_errors_only() -> Iterator[None]:
+    """Let our own errors through; log any other, and raise one of ours in its place."""
+    try:
+        yield
+    except RollcallError:
+        raise
+    except (OperationalError, InterfaceError):
+        raise Unavailable from None
+    except Exception:
+        log.exception("task_failed")
+        raise TaskFailed from None
 
 
 def carry_out(job: outbox.Job) -> None:
@@ -57,10 +76,9 @@ def carry_out(job: outbox.Job) -> None:
     except RollcallError as error:
         outbox.retry_later(job, error.code)
     except Exception:
-        # Not hidden: logged, the row goes back, and the task fails, in our own words only.
-        log.exception("task_failed", outbox_id=job.id)
+        # Not hidden: the row goes back with its reason, and the task fails.
         outbox.retry_later(job, TaskFailed.code)
-        raise TaskFailed from None
+        raise
     else:
         outbox.finish(job, end.state, end.reason, end.provider_id)
 

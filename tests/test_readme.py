@@ -1,0 +1,44 @@
+"""The README is true: its walk works, and it names what exists."""
+
+import re
+import subprocess
+from functools import partial
+from pathlib import Path
+
+from tests.someone import Rollcall, eventually
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_the_walk_of_the_readme_works_line_by_line(stack, rollcall: Rollcall):
+    _, _, rest = README.read_text().partition("<!-- walk: a test runs these lines -->\n```sh\n")
+    lines = rest.partition("```")[0].replace("http://127.0.0.1:8000", stack.url).splitlines()
+    # A person takes a moment between signing up and looking for the messages; so does the test.
+    signing_up = next(n for n, line in enumerate(lines) if line.startswith("ANSWER="))
+    shell = subprocess.Popen(
+        ["bash", "-e"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert shell.stdin is not None
+    with shell:
+        shell.stdin.write("\n".join(lines[: signing_up + 1]) + "\n")
+        shell.stdin.flush()
+        for address in ("ada@example.com", "+442079460000"):
+            eventually(partial(rollcall.mailbox, address))
+        output, _ = shell.communicate("\n".join(lines[signing_up + 1 :]) + "\n", timeout=60)
+    assert shell.returncode == 0
+    profile = output[output.rindex("{") :]
+    assert '"email_verified":true,"phone_verified":true' in profile
+
+
+def test_the_readme_names_every_setting_that_production_insists_on():
+    from tests.test_settings import RIGHT
+
+    named = set(re.findall(r"`([A-Z_]{5,})", README.read_text()))
+    assert RIGHT.keys() - {"DJANGO_SETTINGS_MODULE"} <= named
+
+
+def test_the_readme_names_every_code_word(django_here):
+    from api.problems import STATUS
+
+    text = README.read_text()
+    assert [word for word in STATUS if f"`{word}`" not in text] == []
