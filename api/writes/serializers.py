@@ -111,7 +111,13 @@ class Hobbies(serializers.Field[Any, Any, Any, Any]):
         return value
 
 
-@extend_schema_field({"type": "string", "description": f"{DIGITS} digits; spaces are ignored."})
+@extend_schema_field(
+    {
+        "type": "string",
+        "pattern": rf"^\s*([0-9]\s*){{{DIGITS}}}$",
+        "description": f"{DIGITS} digits; spaces are ignored.",
+    }
+)
 class Code(Parsed):
     """A one-time code as people type it."""
 
@@ -122,7 +128,7 @@ class Code(Parsed):
         return digits
 
 
-@extend_schema_field({"type": "string", "minLength": 1, "maxLength": 200})
+@extend_schema_field({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,200}$"})
 class LinkToken(Parsed):
     """The token of a confirmation link."""
 

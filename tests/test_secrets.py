@@ -1,0 +1,37 @@
+"""No address, code or token gets into a log, the queue, or what the tasks leave behind."""
+
+from tests.someone import Rollcall, new_body
+
+PROVOKING = [
+    {"email": "not an address"},
+    {"phone": "12"},
+    {"name": "a\x00b"},
+]
+
+
+def test_nothing_that_people_typed_or_were_sent_stands_in_a_log_or_in_the_queue(
+    stack, django_here, rollcall: Rollcall
+):
+    from huey.contrib.djhuey import HUEY
+
+    stack.parts["worker"].stop()
+    someone = rollcall.sign_up()
+    queued = b"".join(HUEY.storage.enqueued_items())
+    assert queued, "there is something to look at"
+    stack.parts["worker"].start()
+    someone.settled()
+    email, sms = someone.message("email"), someone.message("phone")
+    secrets = [*someone.body.values(), someone.token, email["code"], sms["code"], email["link"]]
+    someone.confirm("email", "000000")
+    someone.confirm("phone", sms["code"])
+    for wrong in PROVOKING:
+        rollcall.post("/api/v1/signup/", new_body(email=someone.body["email"]) | wrong)
+    stack.parts["postgres"].stop()
+    rollcall.post("/api/v1/signup/", new_body(email=someone.body["email"]))
+    stack.parts["postgres"].start()
+    secrets = [s for s in secrets if isinstance(s, str) and s not in ("Ada", "Lovelace")]
+    logs = {path.name: path.read_text() for path in (stack.data_dir / "logs").glob("*.log")}
+    assert "work" in logs["worker.log"]
+    for secret in [*secrets, email["link"].partition("#")[2]]:
+        assert secret.encode() not in queued
+        assert [name for name, text in logs.items() if secret in text] == []
