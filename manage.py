@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's commands, and Rollcall's own: relay, staff."""
+"""Django's commands, and Rollcall's own: relay, devsetup."""
 
 import os
 import sys

@@ -26,7 +26,7 @@ def product(port: int) -> Commands:
     web += ["--workers", "2", "--blocking-threads", "8", "--no-ws", "--respawn-failed-workers"]
     web += ["--workers-kill-timeout", "10", "--working-dir", str(_ROOT), "local.web:application"]
     return Commands(
-        once={"migrate": _manage("migrate"), "staff": _manage("staff")},
+        once={"setup": _manage("devsetup")},
         service={
             "web": [sys.executable, *web],
             "worker": _manage("run_huey"),

@@ -141,6 +141,7 @@ def test_a_worker_that_comes_back_too_late_cannot_close_what_another_has_taken_o
     late = outbox.claim(row.id)
     assert late is not None
     Outbox.objects.filter(id=row.id).update(due_at=time_ago(seconds=1))
+    assert row.id in outbox.hand_out(1000)
     assert outbox.claim(row.id) is not None
     outbox.finish(late, Outbox.State.FAILED, "late")
     row.refresh_from_db()

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Min, Q
+from django.db.models import F, Min
 from django.db.models.functions import Now
 
 from domain.stores.models import Outbox
@@ -56,10 +56,9 @@ def seconds_until_due() -> float | None:
 
 
 def claim(row_id: int) -> Job | None:
-    """Take a row for a lease; None if it is done, not due, or another worker has it."""
+    """Take a row that was handed out, for a lease; None if it is not, or not any more."""
     lease = uuid4()
-    may_be_had = Q(state=Outbox.State.QUEUED) | Q(state__in=Outbox.OPEN, due_at__lte=Now())
-    claimed = Outbox.objects.filter(may_be_had, id=row_id).update(
+    claimed = Outbox.objects.filter(id=row_id, state=Outbox.State.QUEUED).update(
         state=Outbox.State.WORKING,
         lease=lease,
         due_at=Now() + settings.OUTBOX_LEASE,

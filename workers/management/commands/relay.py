@@ -9,6 +9,7 @@ from workers.relay import Relay
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()
     help = "Hand due outbox rows and wanted profiles to Huey until told to stop."
 
     def handle(self, *args: Any, **options: Any) -> None:
