@@ -123,6 +123,23 @@ def test_a_session_that_left_the_hash_is_refused_when_reading(django_here, rollc
     assert code_of(someone.profile()) == "invalid_token"
 
 
+def test_a_session_is_refused_once_it_is_out_of_date(django_here, rollcall: Rollcall):
+    from dataclasses import replace
+    from datetime import UTC, datetime, timedelta
+    from uuid import UUID
+
+    from domain.stores import people, profiles
+
+    someone = rollcall.sign_up()
+    person = people.load(UUID(someone.answer.json()["id"]))
+    assert person is not None
+    for version, minutes, status in ((2, 1, 200), (3, -1, 401)):
+        ends = datetime.now(UTC) + timedelta(minutes=minutes)
+        session = replace(person.sessions[0], expires_at=ends)
+        assert profiles.publish(replace(person, version=version, sessions=(session,)))
+        assert someone.profile().status_code == status
+
+
 def test_no_sql_runs_on_the_read_and_one_redis_command_does(django_here, rollcall: Rollcall):
     from django.db import connection
     from django.test import Client

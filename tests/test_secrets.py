@@ -1,6 +1,24 @@
 """No address, code or token gets into a log, the queue, or what the tasks leave behind."""
 
+import json
+import os
+import subprocess
+import sys
+
 from tests.someone import Rollcall, new_body
+
+LOGGING = """
+import django, logging, structlog
+django.setup()
+for log in (structlog.get_logger("ours"), logging.getLogger("huey"), logging.getLogger("django")):
+    try:
+        try:
+            raise ValueError("Key (email_key)=(ada@example.com) already exists")
+        except ValueError as error:
+            raise RuntimeError("+442079460000") from error
+    except RuntimeError:
+        log.exception("failed")
+"""
 
 PROVOKING = [
     {"email": "not an address"},
@@ -35,3 +53,19 @@ def test_nothing_that_people_typed_or_were_sent_stands_in_a_log_or_in_the_queue(
     for secret in [*secrets, email["link"].partition("#")[2]]:
         assert secret.encode() not in queued
         assert [name for name, text in logs.items() if secret in text] == []
+
+
+def test_an_error_is_logged_as_its_kind_and_its_lines_without_its_text():
+    result = subprocess.run(
+        [sys.executable, "-c", LOGGING],
+        env={"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "settings.test"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert [line["exception"] for line in lines] == ["RuntimeError from ValueError"] * 3
+    assert all(line["traceback"] for line in lines)
+    assert "ada@example.com" not in result.stderr
+    assert "+442079460000" not in result.stderr

@@ -205,6 +205,24 @@ def test_an_email_whose_code_is_out_of_date_still_carries_its_link(resting, roll
     assert answer.status_code == 200
 
 
+def test_the_clock_of_a_code_starts_at_the_first_attempt_and_not_again_at_the_next(
+    resting, rollcall: Rollcall
+):
+    from domain.stores import outbox
+    from domain.stores.models import Confirmation
+    from workers.tasks import carry_out
+
+    someone = rollcall.sign_up()
+    row = rows_of(someone).get(confirmation__channel="phone")
+    Confirmation.objects.filter(outbox=row).update(first_sent_at=time_ago(minutes=9))
+    before = Confirmation.objects.get(outbox=row).first_sent_at
+    job = outbox.claim(row.id)
+    assert job is not None
+    carry_out(job)
+    assert ("confirmation", "done", "") in ends_of(someone)
+    assert Confirmation.objects.get(outbox=row).first_sent_at == before
+
+
 @pytest.mark.parametrize("attempts", [1, 2, 5, 100])
 def test_what_failed_is_tried_again_later_and_later_but_not_all_at_once(
     resting, rollcall: Rollcall, attempts: int
