@@ -67,12 +67,9 @@ def sign_up(
     token, digest = session.issue(keys, person.id, person.version)
     person = replace(person, sessions=(LiveSession(digest, expires_at),))
     with units() as unit:
-        unit.add_person(person, command.email, command.phone)
-        rows = [
-            unit.add_confirmation(person.id, address, code.new_salt(), keys.current.id)
-            for address in (command.email, command.phone)
-        ]
-        outbox_ids = unit.follow_up(person.id, rows)
+        addresses = [command.email, command.phone]
+        salts = [code.new_salt() for _ in addresses]
+        outbox_ids = unit.sign_up(person, addresses, salts, keys.current.id)
     return SignedUp(Committed(person, outbox_ids), token, expires_at)
 
 
@@ -151,7 +148,7 @@ def _confirm(
             person = unit.confirm(confirmation.seed)
             if person is None:
                 return None
-            outbox_ids = unit.follow_up(person.id, [])
+            outbox_ids = unit.follow_up(person.id)
     except AddressTaken:
         # Somebody confirmed it first. To this person it stays an unanswered claim (DESIGN 3).
         raise CodeInvalid from None

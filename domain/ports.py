@@ -31,17 +31,20 @@ class Confirmation:
 class Unit(Protocol):
     """One transaction. Its effects are visible to others after it was left without an error."""
 
-    def add_person(self, person: Person, email: Address, phone: Address) -> None:
-        """Keep a new person with their first sessions."""
+    def sign_up(
+        self, person: Person, addresses: list[Address], salts: list[bytes], key: bytes
+    ) -> list[int]:
+        """Keep a new person with their sessions, and open a confirmation of each address.
 
-    def add_confirmation(self, person_id: UUID, address: Address, salt: bytes, key: bytes) -> int:
-        """Open a confirmation of an address; returns its row id."""
+        `salts` go with the addresses, `key` is the id of the key that codes are derived with.
+        Returns the ids of the outbox rows, as `follow_up` does: one for the profile, one for
+        each confirmation's message.
+        """
 
-    def follow_up(self, person_id: UUID, confirmation_ids: list[int]) -> list[int]:
-        """Write one outbox row for the profile and one for each confirmation's message.
+    def follow_up(self, person_id: UUID) -> list[int]:
+        """Write an outbox row for the profile; returns its id.
 
-        Returns the rows' ids, in that order. They stand leased: handing them out is up to the
-        caller, after the commit.
+        It stands leased: handing it out is up to the caller, after the commit.
         """
 
     def live_session(self, digest: bytes, now: datetime) -> UUID | None:

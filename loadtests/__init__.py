@@ -1,0 +1,1 @@
+"""Load for Rollcall: what `make load` runs."""

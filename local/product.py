@@ -29,7 +29,8 @@ def product(port: int) -> Commands:
         once={"setup": _manage("devsetup")},
         service={
             "web": [sys.executable, *web],
-            "worker": _manage("run_huey"),
+            # Background work gives way: here it shares two or four cores with the reads.
+            "worker": ["nice", "-n", "10", *_manage("run_huey")],
             "relay": _manage("relay"),
         },
     )

@@ -44,18 +44,24 @@ class MemoryUnit:
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
 
-    def add_person(self, person: Person, email: Address, phone: Address) -> None:
+    def sign_up(
+        self, person: Person, addresses: list[Address], salts: list[bytes], key: bytes
+    ) -> list[int]:
         self.memory.people[person.id] = person
+        outbox_ids = self.follow_up(person.id)
+        for address, salt in zip(addresses, salts, strict=True):
+            row_id = len(self.memory.rows)
+            seed = Seed(row_id, person.id, address.channel, address.key, salt, key)
+            self.memory.rows.append(Row(ports.Confirmation(seed, False, False, False, False, 600)))
+            outbox_ids += self._work(person.id, row_id)
+        return outbox_ids
 
-    def add_confirmation(self, person_id: UUID, address: Address, salt: bytes, key: bytes) -> int:
-        seed = Seed(len(self.memory.rows), person_id, address.channel, address.key, salt, key)
-        self.memory.rows.append(Row(ports.Confirmation(seed, False, False, False, False, 600)))
-        return seed.row_id
+    def follow_up(self, person_id: UUID) -> list[int]:
+        return self._work(person_id, None)
 
-    def follow_up(self, person_id: UUID, confirmation_ids: list[int]) -> list[int]:
-        first = len(self.memory.outbox)
-        self.memory.outbox += [(person_id, row_id) for row_id in [None, *confirmation_ids]]
-        return list(range(first, len(self.memory.outbox)))
+    def _work(self, person_id: UUID, row_id: int | None) -> list[int]:
+        self.memory.outbox.append((person_id, row_id))
+        return [len(self.memory.outbox) - 1]
 
     def live_session(self, digest: bytes, now: datetime) -> UUID | None:
         for person in self.memory.people.values():

@@ -421,7 +421,7 @@ def test_python_m_local_serves_keeps_its_data_and_leaves_nothing_behind(tmp_path
     with Run(tmp_path, "-m", "local", servers=True) as run:
         run.await_ready()
         assert time.monotonic() - before < 20  # 7 s on two idle cores
-        migrated = (tmp_path / "data/logs/migrate.log").read_text()
+        migrated = (tmp_path / "data/logs/setup.log").read_text()
         assert "No migrations to apply" in migrated
         assert (tmp_path / "data/staff-password").stat().st_mode & 0o777 == 0o600
         tree = run.tree()

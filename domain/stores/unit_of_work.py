@@ -3,11 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import (
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -15,11 +22,42 @@ from domain import code, ports
 from domain.address import Address, Channel
 from domain.errors import AddressTaken, CodeInvalid, Unavailable
 from domain.person import Person
-from domain.session import SESSIONS_MAX
 from domain.stores import models
 from domain.stores.people import state_of
 
 log = structlog.get_logger(__name__)
+
+
+# All rows of a sign-up in one statement, and so in one round trip: by way of the ORM they were
+# five, and cost 6 ms of CPU instead of 1. Columns that are not named have defaults in the table.
+_SIGN_UP = """
+    WITH person AS (
+        INSERT INTO stores_person
+            (id, name, surname, email, email_key, phone, hobbies, version)
+        VALUES (%(id)s, %(name)s, %(surname)s, %(email)s, %(email_key)s, %(phone)s,
+            %(hobbies)s::text[], %(version)s)
+    ), session AS (
+        INSERT INTO stores_session (person_id, digest, expires_at)
+        SELECT %(id)s, digest, expires_at
+        FROM unnest(%(digests)s::bytea[], %(expiries)s::timestamptz[]) AS s (digest, expires_at)
+    ), confirmation AS (
+        INSERT INTO stores_confirmation
+            (person_id, channel, address, address_key, salt, key_id, tries, void)
+        SELECT %(id)s, channel, address, address_key, salt, %(key_id)s, 0, false
+        FROM unnest(%(channels)s::text[], %(addresses)s::text[], %(keys)s::text[],
+            %(salts)s::bytea[]) AS c (channel, address, address_key, salt)
+        RETURNING id
+    )
+    INSERT INTO stores_outbox
+        (kind, person_id, confirmation_id, state, due_at, attempts, reason, provider_id)
+    SELECT kind, %(id)s, confirmation_id, 'queued', now() + make_interval(secs => %(lease)s),
+        0, '', ''
+    FROM (
+        SELECT 'profile' AS kind, NULL::bigint AS confirmation_id
+        UNION ALL SELECT 'confirmation', id FROM confirmation
+    ) AS work
+    RETURNING id
+"""
 
 
 @contextmanager
@@ -40,45 +78,40 @@ def unit_of_work() -> Iterator[ports.Unit]:
 class PostgresUnit:
     """`domain.ports.Unit` on Django's ORM."""
 
-    def add_person(self, person: Person, email: Address, phone: Address) -> None:
-        models.Person.objects.create(
-            id=person.id,
-            name=person.name,
-            surname=person.surname,
-            email=email.value,
-            email_key=email.key,
-            phone=phone.value,
-            hobbies=list(person.hobbies),
-            version=person.version,
-        )
-        models.Session.objects.bulk_create(
-            models.Session(person_id=person.id, digest=s.digest, expires_at=s.expires_at)
-            for s in person.sessions[:SESSIONS_MAX]
-        )
+    def sign_up(
+        self, person: Person, addresses: list[Address], salts: list[bytes], key: bytes
+    ) -> list[int]:
+        by_channel = {address.channel: address for address in addresses}
+        email, phone = by_channel[Channel.EMAIL], by_channel[Channel.PHONE]
+        values: dict[str, Any] = {
+            "id": person.id,
+            "name": person.name,
+            "surname": person.surname,
+            "email": email.value,
+            "email_key": email.key,
+            "phone": phone.value,
+            "hobbies": list(person.hobbies),
+            "version": person.version,
+            "digests": [s.digest for s in person.sessions],
+            "expiries": [s.expires_at for s in person.sessions],
+            "channels": [str(address.channel) for address in addresses],
+            "addresses": [address.value for address in addresses],
+            "keys": [address.key for address in addresses],
+            "salts": salts,
+            "key_id": key,
+            "lease": settings.OUTBOX_LEASE.total_seconds(),
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(_SIGN_UP, values)
+            return [row[0] for row in cursor.fetchall()]
 
-    def add_confirmation(self, person_id: UUID, address: Address, salt: bytes, key: bytes) -> int:
-        row = models.Confirmation.objects.create(
+    def follow_up(self, person_id: UUID) -> list[int]:
+        row = models.Outbox.objects.create(
+            kind=models.Outbox.Kind.PROFILE,
             person_id=person_id,
-            channel=address.channel,
-            address=address.value,
-            address_key=address.key,
-            salt=salt,
-            key_id=key,
+            due_at=Now() + settings.OUTBOX_LEASE,
         )
-        return int(row.pk)
-
-    def follow_up(self, person_id: UUID, confirmation_ids: list[int]) -> list[int]:
-        kinds = models.Outbox.Kind
-        rows = [models.Outbox(kind=kinds.PROFILE)]
-        rows += [
-            models.Outbox(kind=kinds.CONFIRMATION, confirmation_id=row_id)
-            for row_id in confirmation_ids
-        ]
-        for row in rows:
-            row.person_id = person_id
-            row.due_at = Now() + settings.OUTBOX_LEASE
-        models.Outbox.objects.bulk_create(rows)
-        return [int(row.pk) for row in rows]
+        return [row.pk]
 
     def live_session(self, digest: bytes, now: datetime) -> UUID | None:
         row = models.Session.objects.filter(digest=digest, expires_at__gt=now)
