@@ -1,20 +1,18 @@
 """What happens around every request: its id, and errors that no view has caught."""
 
-import re
-import uuid
 from collections.abc import Callable
 
 import structlog
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
+from api.problem_documents import request_id_of
 from api.problems import problem_of
 from domain.errors import RollcallError, Unavailable
 
 log = structlog.get_logger(__name__)
 
 type Next = Callable[[HttpRequest], HttpResponse]
-_CLEAN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
 class RequestId:
@@ -24,8 +22,7 @@ class RequestId:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Request-ID", "")
-        request_id = given if _CLEAN_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = request_id_of(request.headers.get("X-Request-ID", ""))
         request.request_id = request_id  # type: ignore[attr-defined]  # read by problem documents
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self.get_response(request)

@@ -2,39 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from http import HTTPStatus
 from typing import Any
 
-import orjson
 import structlog
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 
+from api import problem_documents as documents
+from api.problem_documents import STATUS
 from domain.errors import RollcallError
 
 log = structlog.get_logger(__name__)
 
 type View = Callable[[HttpRequest], HttpResponse]
-
-# The one table from code words to statuses; `detail` is for people.
-STATUS: dict[str, tuple[int, str]] = {
-    "malformed_json": (400, "The body is not valid JSON."),
-    "validation_failed": (400, "Some fields are missing or wrong; see errors."),
-    "bad_request": (400, "The request cannot be understood."),
-    "code_invalid": (400, "This code confirms nothing."),
-    "code_expired": (400, "This code is out of date."),
-    "invalid_token": (401, "Send a valid session token as: Authorization: Bearer <token>."),
-    "forbidden": (403, "This is not allowed."),
-    "not_found": (404, "There is nothing here."),
-    "method_not_allowed": (405, "This resource does not answer to that method."),
-    "body_too_large": (413, "The body has more than 65536 octets."),
-    "unsupported_media_type": (415, "Send the body as application/json."),
-    "too_many_attempts": (429, "Too many tries; wait, or ask for a new code."),
-    "internal_error": (500, "Something is wrong on our side; it has been logged."),
-    "unavailable": (503, "A part of the service is away for the moment; try again soon."),
-}
 
 
 def problem(
@@ -44,26 +26,15 @@ def problem(
     errors: list[dict[str, str]] | None = None,
 ) -> HttpResponse:
     """A problem document for a code word of `STATUS`; `errors` lists every wrong field."""
-    status, detail = STATUS[code]
-    document: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "request_id": getattr(request, "request_id", ""),
-    }
-    if errors is not None:
-        document["errors"] = errors
-    response = HttpResponse(
-        orjson.dumps(document), status=status, content_type="application/problem+json"
-    )
-    response["Cache-Control"] = "no-store"
-    if status == HTTPStatus.UNAUTHORIZED:
-        response["WWW-Authenticate"] = "Bearer"
-    for name, value in (headers or {}).items():
-        response[name] = value
-    return response
+    return _response(documents.problem(code, _request_id(request), headers, errors))
+
+
+def _response(problem: documents.Problem) -> HttpResponse:
+    return HttpResponse(problem.body, status=problem.status, headers=problem.headers)
+
+
+def _request_id(request: HttpRequest) -> str:
+    return getattr(request, "request_id", "")
 
 
 def only(*methods: str) -> Callable[[View], View]:
@@ -74,7 +45,7 @@ def only(*methods: str) -> Callable[[View], View]:
         @wraps(view)
         def guarded(request: HttpRequest) -> HttpResponse:
             if request.method not in methods:
-                return problem(request, "method_not_allowed", {"Allow": ", ".join(methods)})
+                return problem(request, "method_not_allowed", {"allow": ", ".join(methods)})
             return view(request)
 
         return guarded
@@ -84,9 +55,7 @@ def only(*methods: str) -> Callable[[View], View]:
 
 def problem_of(request: HttpRequest, error: RollcallError) -> HttpResponse:
     """The problem document for one of our own errors."""
-    retry_after = getattr(error, "retry_after", None)
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return problem(request, error.code if error.code in STATUS else "internal_error", headers)
+    return _response(documents.problem_of(error, _request_id(request)))
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
@@ -99,9 +68,9 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpRespo
             return problem(request, "validation_failed", errors=list(_flat(error.detail)))
         case exceptions.MethodNotAllowed():
             allowed = ", ".join(context["view"].allowed_methods)
-            return problem(request, "method_not_allowed", {"Allow": allowed})
+            return problem(request, "method_not_allowed", {"allow": allowed})
         case exceptions.UnsupportedMediaType():
-            return problem(request, "unsupported_media_type", {"Accept": "application/json"})
+            return problem(request, "unsupported_media_type", {"accept": "application/json"})
         case exceptions.APIException() if error.get_codes() in STATUS:
             return problem(request, str(error.get_codes()))
         case Http404():

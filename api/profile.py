@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 def profile_view(request: HttpRequest) -> HttpResponse:
     """GET and HEAD of the bearer's own profile: 200, 304, 401, 405 or 503."""
     try:
-        found = _find(bearer_token(request))
+        found = _find(bearer_token(request.META.get("HTTP_AUTHORIZATION", "")))
     except RollcallError as error:
         response = problem_of(request, error)
     else:

@@ -22,9 +22,10 @@ class Commands:
 
 def product(port: int) -> Commands:
     """The commands that make up Rollcall, its web server on `port`."""
-    web = ["-m", "granian", "--interface", "wsgi", "--host", HOST, "--port", str(port)]
-    web += ["--workers", "2", "--blocking-threads", "8", "--no-ws", "--respawn-failed-workers"]
-    web += ["--workers-kill-timeout", "10", "--working-dir", str(_ROOT), "local.web:application"]
+    web = ["-m", "granian", "--interface", "rsgi", "--http", "1", "--loop", "uvloop"]
+    web += ["--host", HOST, "--port", str(port), "--workers", "2", "--no-ws"]
+    web += ["--respawn-failed-workers", "--workers-kill-timeout", "15"]
+    web += ["--working-dir", str(_ROOT), "local.web:door"]
     return Commands(
         once={"setup": _manage("devsetup")},
         service={

@@ -1,4 +1,4 @@
-"""The product's WSGI application, in a web worker process that dies when granian's main dies.
+"""The product's front door, in a web worker process that dies when granian's main dies.
 
 granian forks its workers, and a death signal is not inherited. granian imports its target in each
 worker, first thing; so this is where a worker can ask for one of its own.
@@ -13,6 +13,6 @@ if _granian is None or _granian.pid is None:
     raise RuntimeError("local.web is for granian's worker processes")
 die_with_parent(_granian.pid)
 
-from api.wsgi import application  # noqa: E402  (only once nothing can be left behind)
+from api.rsgi import door  # noqa: E402  (only once nothing can be left behind)
 
-__all__ = ["application"]
+__all__ = ["door"]

@@ -151,6 +151,11 @@ HUEY_STATS = {
 
 # --- HTTP --------------------------------------------------------------------------------------
 BODY_MAX_BYTES = 64 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES  # the same for forms
+WEB_THREADS = env.int("WEB_THREADS", 8)  # of each web process, for everything but reads
+READ_REDIS_TIMEOUT = env.float("READ_REDIS_TIMEOUT", 1.0)  # seconds, for each reply
+READ_REDIS_WAITING = env.int("READ_REDIS_WAITING", 10_000)  # readers that wait for one, at most
+READ_MISSING_WAIT = env.float("READ_MISSING_WAIT", 0.25)  # seconds, for a profile to come back
 REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["api.writes.json.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["api.writes.json.JSONRenderer"],

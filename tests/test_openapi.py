@@ -86,7 +86,7 @@ def test_answers_are_as_described(document, rollcall: Rollcall):
 
 
 def test_every_code_word_that_exists_is_described(django_here, document):
-    from api.problems import STATUS
+    from api.problem_documents import STATUS
 
     words = document["components"]["schemas"]["ProblemDocument"]["properties"]["code"]
     if "$ref" in words:

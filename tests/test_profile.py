@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from tests.someone import Rollcall, code_of
+from tests.someone import Rollcall, code_of, eventually
 
 
 def test_a_profile_has_exactly_seven_fields_in_this_order(rollcall: Rollcall):
@@ -140,20 +140,13 @@ def test_a_session_is_refused_once_it_is_out_of_date(django_here, rollcall: Roll
         assert someone.profile().status_code == status
 
 
-def test_no_sql_runs_on_the_read_and_one_redis_command_does(django_here, rollcall: Rollcall):
-    from django.db import connection
-    from django.test import Client
-    from django.test.utils import CaptureQueriesContext
-
+def test_a_read_is_one_redis_command(django_here, rollcall: Rollcall):
     from domain.stores.profiles import redis
 
     someone = rollcall.sign_up()
-    client = Client(headers=someone.bearer | {"Host": "127.0.0.1"})
-    assert client.get("/api/v1/profile/").status_code == 200
+    someone.settled()
     before = redis().info("commandstats")
-    with CaptureQueriesContext(connection) as queries:
-        assert client.get("/api/v1/profile/").json() == someone.body
-    assert len(queries) == 0
+    assert someone.profile().json() == someone.body
     after = redis().info("commandstats")
     calls = {name: after[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in after}
     # INFO is this test's own; the relay of the stack waits with BZPOPMAX.
@@ -164,14 +157,26 @@ def test_no_sql_runs_on_the_read_and_one_redis_command_does(django_here, rollcal
     assert calls["cmdstat_hmget"] == 1
 
 
-def test_a_missing_profile_is_asked_for_and_comes_back_by_itself(django_here, rollcall: Rollcall):
+def test_a_missing_profile_is_asked_for_and_awaited(django_here, rollcall: Rollcall):
     from domain.stores.profiles import redis
-    from tests.someone import eventually
 
     someone = rollcall.sign_up()
     someone.settled()
     redis().delete(f"p:{someone.answer.json()['id'].replace('-', '')}")
-    answer = someone.profile()
+    assert someone.profile().status_code == 200
+
+
+def test_a_profile_that_does_not_come_back_in_time_is_a_503(stack, django_here, rollcall: Rollcall):
+    from domain.stores.profiles import redis
+
+    someone = rollcall.sign_up()
+    someone.settled()
+    stack.parts["relay"].pause()
+    try:
+        redis().delete(f"p:{someone.answer.json()['id'].replace('-', '')}")
+        answer = someone.profile()
+    finally:
+        stack.parts["relay"].resume()
     assert answer.status_code == 503
     assert code_of(answer) == "unavailable"
     assert answer.headers["retry-after"] == "1"

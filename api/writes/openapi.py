@@ -10,7 +10,7 @@ from drf_spectacular.utils import (
 )
 from rest_framework import serializers
 
-from api.problems import STATUS
+from api.problem_documents import STATUS
 from api.writes.serializers import CodeBody, EmailConfirmationBody, SignUpBody
 
 # Made by a call, because a serializer has a property of its own that is named `errors`.

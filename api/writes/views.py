@@ -101,7 +101,7 @@ class PhoneConfirmationView(WriteView):
 
 def _confirm_by_code(request: Request, channel: Channel, code: str) -> None:
     ring = keys.ring()
-    token = bearer_token(request)
+    token = bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
     person_id = commands.authenticate(token, unit_of_work, ring, datetime.now(UTC))
     command = ConfirmByCode(person_id, channel, code)
     committed = commands.confirm_by_code(command, unit_of_work, ring)

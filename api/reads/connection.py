@@ -1,0 +1,106 @@
+"""The profile Redis of this process: one connection that comes back by itself."""
+
+import asyncio
+import random
+import time
+from asyncio import AbstractEventLoop, Future, Task
+from typing import Any
+
+import hiredis
+import structlog
+
+from api.reads.address import Address
+from api.reads.link import Link, Unavailable, pack
+
+log = structlog.get_logger(__name__)
+
+_PAUSE_LEAST, _PAUSE_MOST = 0.02, 0.4  # seconds between two tries; rising, and drawn by lot
+_LONG = 1.0  # seconds; a connection that lasted less is one more failure
+
+
+class Redis:
+    """One multiplexed connection, made again whenever it is lost.
+
+    Goes in: the address; `patience`, how many seconds a reply may take; `most`, how many may wait
+    for one. Nothing is opened before `start`.
+    """
+
+    def __init__(self, address: Address, *, patience: float = 1.0, most: int = 10_000) -> None:
+        self._address = address
+        self._patience = patience
+        self._most = most
+        self._link: Link | None = None
+        self._keeper: Task[None] | None = None
+
+    def start(self, loop: AbstractEventLoop) -> None:
+        """Have `loop` connect. What is sent from its next turn on waits for that."""
+        self._keeper = loop.create_task(self._keep())
+
+    def send(self, *words: bytes | str | int) -> Future[Any]:
+        """The reply to a command, once awaited.
+
+        Raises `Unavailable` here or when awaited, `hiredis.ReplyError` when awaited: this command
+        was refused, and no other. A command is sent once; nobody sends it again.
+        """
+        if self._link is None:
+            raise Unavailable
+        return self._link.send(pack(words))
+
+    async def close(self) -> None:
+        """End the connection. Whoever still waits gets `Unavailable`."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+            self._keeper = None
+
+    async def _keep(self) -> None:
+        """Hold a connection, for ever.
+
+        The first try after a loss begins at once, and commands wait for it: it is how a restarted
+        Redis goes unnoticed. While further tries fail, commands fail too, at once.
+        """
+        failures = 0
+        while True:
+            failures = 0 if await self._lived_long(failures) else failures + 1
+            await asyncio.sleep(_pause(failures))
+
+    async def _lived_long(self, failures: int) -> bool:
+        """One connection, from the first try to make it to its loss."""
+        gone = asyncio.Event()
+        link = Link(self._patience, self._most, gone.set)
+        self._link = None if failures else link
+        try:
+            await self._connect(link)
+            self._link = link
+            log.info("profile_redis_connected", failures=failures)
+            born = time.monotonic()
+            await gone.wait()
+            log.warning("profile_redis_lost")
+            return time.monotonic() - born > _LONG
+        except (OSError, Unavailable, hiredis.ReplyError) as error:
+            if not failures:
+                log.warning("profile_redis_unavailable", error=kind(error))
+            return False
+        finally:
+            self._link = None
+            link.drop()
+
+    async def _connect(self, link: Link) -> None:
+        async with asyncio.timeout(self._patience):  # its TimeoutError is an OSError
+            await self._address.connect(lambda: link)
+            await link.greet(self._address.greeting)
+
+
+def _pause(failures: int) -> float:
+    """Seconds to wait before the next try; none before the first."""
+    if not failures:
+        return 0.0
+    most = min(_PAUSE_MOST, _PAUSE_LEAST * 2.0 ** min(failures, 10))
+    return random.uniform(most / 2, most)  # noqa: S311  # spreads processes, hides nothing
+
+
+def kind(error: Exception) -> str:
+    """What may be logged of an error: its type, and the code word of Redis (LOADING, NOAUTH)."""
+    if isinstance(error, hiredis.ReplyError):
+        return str(error).partition(" ")[0]
+    return type(error).__name__

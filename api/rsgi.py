@@ -1,0 +1,123 @@
+"""The front door, which the web server loads: profile reads to `api.reads`, all else to Django.
+
+What Django's settings say about every request is heeded here too: a request that its middleware
+would not let through, such as one for a strange host, is given to Django, which has the answer.
+"""
+
+import gc
+import io
+import os
+import sys
+from asyncio import AbstractEventLoop
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.wsgi import WSGIRequest
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.middleware.clickjacking import XFrameOptionsMiddleware
+from django.middleware.security import SecurityMiddleware
+
+from api.bridge import Bridge
+from api.interface import Exchange, Scope
+from api.reads import app as reads
+from domain.stores import keys
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.prod")
+
+# Methods of the profile that Django answers; add those of a view here when there is one.
+PROFILE_WRITES: tuple[str, ...] = ()
+# They have threads of their own: an orchestrator that finds all others waiting for a hung Postgres
+# must not take this process for dead, and end the reads with it.
+PROBES = frozenset({"/livez", "/livez/", "/readyz", "/readyz/"})
+# How long a thread keeps the interpreter from the event loop, each time the latter wakes up.
+# Python's default of 5 ms is more than a read may take.
+_SWITCH_INTERVAL = 0.0005
+# By which a trusted proxy tells that the client spoke TLS, if there is one; as WSGI names it.
+_TLS_KEY: str = (settings.SECURE_PROXY_SSL_HEADER or ("",))[0]
+_TLS_HEADER = _TLS_KEY.removeprefix("HTTP_").replace("_", "-").lower()
+
+
+class Door:
+    """The RSGI application (granian's interface)."""
+
+    def __init__(self) -> None:
+        django = get_wsgi_application()
+        most = settings.BODY_MAX_BYTES
+        self._django = Bridge(django, threads=settings.WEB_THREADS, body_most=most)
+        self._probes = Bridge(django, threads=2, body_most=most, waiting=16)
+        self._reads = reads.Reads(
+            reads.Settings(
+                redis_url=settings.REDIS_URL,
+                keys=keys.ring(),
+                redis_timeout=settings.READ_REDIS_TIMEOUT,
+                redis_waiting=settings.READ_REDIS_WAITING,
+                missing_wait=settings.READ_MISSING_WAIT,
+                elsewhere=PROFILE_WRITES,
+            )
+        )
+
+    def __rsgi_init__(self, loop: AbstractEventLoop) -> None:
+        """Called before the first request."""
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        # What was loaded until now stays for good: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        self._reads.start(loop)
+
+    def __rsgi_del__(self, loop: AbstractEventLoop) -> None:
+        """Called after the last request was answered."""
+        loop.run_until_complete(self._reads.close())
+        self._django.close()
+        self._probes.close()
+
+    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
+        """One request."""
+        headers = scope.headers
+        if scope.path in reads.PATHS and scope.method not in PROFILE_WRITES:
+            proxy_tells = headers.get(_TLS_HEADER) if _TLS_HEADER else None
+            manners = manners_for(
+                headers.get("host") or "", scope.server, scope.scheme, proxy_tells
+            )
+            if manners is not None:
+                status, own, body = await self._reads.answer(scope.method, headers)
+                exchange.response_bytes(status, [*own, *manners], body)
+                return
+        bridge = self._probes if scope.path in PROBES else self._django
+        exchange.response_bytes(*await bridge.answer(scope, exchange))
+
+
+@lru_cache(1024)
+def manners_for(
+    host: str, server: str, scheme: str, proxy_tells: str | None
+) -> tuple[tuple[str, str], ...] | None:
+    """The headers that Django's middleware adds to every answer to such a request for a profile.
+
+    None if it would not let the request through: `Host` is not ours, or TLS is wanted.
+    """
+    name, _, port = server.rpartition(":")
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/api/v1/profile/",
+        "wsgi.input": io.BytesIO(),
+    }
+    environ |= {"SERVER_NAME": name, "SERVER_PORT": port, "wsgi.url_scheme": scheme}
+    environ |= {"HTTP_HOST": host} if host else {}
+    if proxy_tells is not None:
+        environ[_TLS_KEY] = proxy_tells
+    request = WSGIRequest(environ)
+    try:
+        request.get_host()
+    except DisallowedHost:
+        return None
+    through = HttpResponse()
+    del through["Content-Type"]
+    response = XFrameOptionsMiddleware(SecurityMiddleware(lambda _: through))(request)
+    if response is not through:
+        return None
+    return tuple((name.lower(), value) for name, value in through.items())
+
+
+door = Door()
