@@ -1,0 +1,57 @@
+"""The read runs no SQL: Postgres itself writes down every statement, and there is none."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from local.stack import Stack
+from tests.someone import Rollcall, Someone, eventually
+
+
+@pytest.fixture
+def statements(stack: Stack, rollcall: Rollcall):
+    """What Postgres was told while a function ran; relay and worker rest meanwhile."""
+    for name in ("relay", "worker"):
+        stack.parts[name].stop()
+    log = stack.data_dir / "logs" / "postgres.log"
+    with psycopg.connect(stack.environment()["DATABASE_URL"], autocommit=True) as database:
+
+        def configure(statement: str) -> None:
+            database.execute(statement)
+            database.execute("SELECT pg_reload_conf()")
+
+        def told(what) -> list[str]:
+            database.execute("SELECT 'it begins'")
+            what()
+            database.execute("SELECT 'it ends'")
+            eventually(lambda: log.read_text().endswith("SELECT 'it ends'\n"))
+            return list(_between(log.read_text().splitlines()))
+
+        configure("ALTER SYSTEM SET log_statement = 'all'")
+        eventually(lambda: database.execute("SHOW log_statement").fetchone() == ("all",))
+        yield told
+        configure("ALTER SYSTEM RESET log_statement")
+    for name in ("relay", "worker"):
+        stack.parts[name].start()
+
+
+def _between(lines: list[str]) -> Iterator[str]:
+    begin = max(n for n, line in enumerate(lines) if line.endswith("SELECT 'it begins'"))
+    return (
+        line for line in lines[begin + 1 : -1] if " LOG:  statement:" in line or "execute" in line
+    )
+
+
+def test_no_statement_reaches_postgres_while_a_hundred_profiles_are_read(
+    statements, rollcall: Rollcall
+):
+    people: list[Someone] = [rollcall.sign_up() for _ in range(5)]
+    assert statements(rollcall.sign_up), "a sign-up is seen, so a read would be too"
+
+    def read() -> None:
+        for someone in people * 20:
+            assert someone.profile().json() == someone.body
+        assert rollcall.http.get("/api/v1/profile/").status_code == 401
+
+    assert statements(read) == []
