@@ -12,5 +12,6 @@ COPY workers workers
 RUN useradd --system --no-create-home rollcall
 USER rollcall
 EXPOSE 8000
-CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", \
-     "--blocking-threads", "8", "--no-ws", "--respawn-failed-workers", "api.wsgi:application"]
+CMD ["granian", "--interface", "rsgi", "--http", "1", "--loop", "uvloop", "--host", "0.0.0.0", \
+     "--port", "8000", "--workers", "2", "--no-ws", "--respawn-failed-workers", \
+     "--workers-kill-timeout", "15", "api.rsgi:door"]

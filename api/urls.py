@@ -1,4 +1,7 @@
-"""Every route there is. Those of the API work with and without their last slash."""
+"""Every route of Django's. Those of the API work with and without their last slash.
+
+The read of a profile is none of them: `api.rsgi` gives it to `api.reads`.
+"""
 
 from typing import Any
 
@@ -9,7 +12,6 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from api import health, problems
 from api.pages import views as pages
-from api.profile import profile_view
 from api.writes.views import EmailConfirmationView, PhoneConfirmationView, SignUpView
 
 
@@ -21,7 +23,6 @@ def both(route: str, view: Any, name: str | None = None) -> list[URLPattern]:
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *both("api/v1/signup/", SignUpView.as_view()),
-    *both("api/v1/profile/", profile_view),
     *both("api/v1/confirmations/email/", EmailConfirmationView.as_view()),
     *both("api/v1/confirmations/phone/", PhoneConfirmationView.as_view()),
     *both("api/v1/schema/", SpectacularJSONAPIView.as_view(), name="schema"),

@@ -6,6 +6,7 @@ so that a secret can be changed without a moment in which nothing works.
 
 import hmac
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 
 KEY_ID_BYTES = 4
@@ -23,8 +24,14 @@ class Key:
 
         Every part is preceded by its length: no two lists of parts give the same input.
         """
-        message = b"".join(len(part).to_bytes(4) + part for part in parts)
-        return hmac.digest(hmac.digest(self._secret, purpose, sha256), message, sha256)
+        message = b"".join([len(part).to_bytes(4) + part for part in parts])
+        return hmac.digest(_derived(self._secret, purpose), message, sha256)
+
+
+@lru_cache(64)
+def _derived(secret: bytes, purpose: bytes) -> bytes:
+    """The key for one purpose; there are as many as secrets times purposes, and each read asks."""
+    return hmac.digest(secret, purpose, sha256)
 
 
 class KeyRing:

@@ -56,7 +56,6 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "api.urls"
-WSGI_APPLICATION = "api.wsgi.application"
 APPEND_SLASH = False  # a redirect would lose the body; both spellings are routes instead
 TEMPLATES = [
     {

@@ -1,73 +1,426 @@
 """The front door: what a read is answered with, and that every read is answered."""
 
 import itertools
+import os
+import random
+import secrets
+import signal
 import socket
-import sys
-from collections.abc import Iterator
+import threading
+import time
+from base64 import urlsafe_b64encode
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
 
 import httpx
 import pytest
 
-from local.machine import HOST, free_port
+from local.machine import HOST, children, free_port
 from local.processes import Process
+from local.product import product
 from local.stack import Stack
-from tests.someone import Rollcall, eventually
+from tests.someone import Rollcall, Someone, eventually
 
-REQUEST_ID = "of-this-test-1"
-
-
-@pytest.fixture(scope="module")
-def old_door(stack: Stack) -> Iterator[str]:
-    """The Django view, behind the server that it had."""
-    port = free_port()
-    argv = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port)]
-    env = stack.environment()
-    with Process("old", [*argv, "api.wsgi:application"], stack.data_dir / "logs/old.log", env=env):
-        eventually(lambda: answers(port))
-        yield f"http://{HOST}:{port}"
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
-
-
-METHODS = ["GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE", "get", "BREW"]
-HEADERS: dict[str, dict[str, str]] = {
-    "right": {"Authorization": "Bearer {token}"},
-    "no token": {},
-    "bad token": {"Authorization": "Bearer {token}A"},
-    "another scheme": {"Authorization": "Basic YTpi"},
-    "the current tag": {"Authorization": "Bearer {token}", "If-None-Match": "{etag}"},
-    "the current tag, weak": {"Authorization": "bearer {token}", "If-None-Match": "W/{etag}"},
-    "any tag": {"Authorization": "Bearer {token}", "If-None-Match": "*"},
-    "many tags": {"Authorization": "Bearer {token}", "If-None-Match": '"a", {etag}'},
-    "no tag": {"Authorization": "Bearer {token}", "If-None-Match": "{etag}x"},
-    "a bad request id": {"X-Request-ID": "a b"},
+PROFILE = "/api/v1/profile/"
+ALWAYS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "x-frame-options": "DENY",
+    "server": "granian",
+    "x-request-id": "of-this-test",
+}
+CACHING = {"cache-control": "private, no-cache", "vary": "Authorization", "etag": "{etag}"}
+FOUND = CACHING | {"content-type": "application/json", "content-length": "{length}"}
+PROBLEM = {"content-type": "application/problem+json", "cache-control": "no-store"}
+REFUSED = PROBLEM | {"www-authenticate": "Bearer", "vary": "Authorization"}
+WRONG = PROBLEM | {"allow": "GET, HEAD"}
+RIGHT = {"authorization": "Bearer {token}"}
+REQUESTS: dict[str, tuple[dict[str, str], int, dict[str, str]]] = {
+    "a right token": (RIGHT, 200, FOUND),
+    "no token": ({}, 401, REFUSED),
+    "a longer token": ({"authorization": "Bearer {token}A"}, 401, REFUSED),
+    "another scheme": ({"authorization": "Basic {token}"}, 401, REFUSED),
+    "the current tag": (RIGHT | {"if-none-match": "{etag}"}, 304, CACHING),
+    "the current tag, weak": (RIGHT | {"if-none-match": "W/{etag}"}, 304, CACHING),
+    "any tag": (RIGHT | {"if-none-match": "*"}, 304, CACHING),
+    "two tags": (RIGHT | {"if-none-match": '"a", {etag}'}, 304, CACHING),
+    "another tag": (RIGHT | {"if-none-match": "{etag}x"}, 200, FOUND),
 }
 
 
-PATHS = ["/api/v1/profile/", "/api/v1/profile", "/api/v1/%70rofile?x=%20", "/api/v1/profile//"]
-
-
-@pytest.mark.parametrize("kind", HEADERS)
-def test_both_doors_give_the_same_answer(rollcall: Rollcall, old_door: str, kind):
+@pytest.mark.parametrize("kind", REQUESTS)
+@pytest.mark.parametrize("path", [PROFILE, "/api/v1/profile", "/api/v1/%70rofile?x=%20"])
+def test_a_read_has_this_status_these_headers_and_no_others(rollcall: Rollcall, kind, path):
     someone = rollcall.sign_up()
-    etag = someone.profile().headers["etag"]
-    headers = {"X-Request-ID": REQUEST_ID}
-    for name, value in HEADERS[kind].items():
-        headers[name] = value.format(token=someone.token, etag=etag)
-    with httpx.Client(base_url=old_door) as old_http:
-        for method, path in itertools.product(METHODS, PATHS):
-            doors = rollcall.http, old_http
-            new, old = [whole(door.request(method, path, headers=headers)) for door in doors]
-            assert new == old, (method, path)
+    body = someone.profile().content
+    values = {
+        "token": someone.token,
+        "etag": someone.profile().headers["etag"],
+        "length": str(len(body)),
+    }
+    given, status, expected = REQUESTS[kind]
+    sent = {name: value.format(**values) for name, value in given.items()}
+    expected = {name: value.format(**values) for name, value in expected.items()} | ALWAYS
+    for method in ("GET", "HEAD"):
+        answer = rollcall.http.request(method, path, headers=sent | ALWAYS)
+        got = dict(answer.headers)
+        del got["date"]
+        if status != 200:
+            del got["content-length"]
+        assert (answer.status_code, got) == (status, expected)
+        if status == 200:
+            assert answer.content == (b"" if method == "HEAD" else body)
 
 
-def whole(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
-    """All of an answer but what names the moment, the server and the request."""
-    headers = {name: value for name, value in answer.headers.items() if name != "date"}
-    request_id = headers.pop("x-request-id")
-    if request_id != REQUEST_ID:
-        assert len(request_id) == 32
-    return answer.status_code, headers, answer.content.replace(request_id.encode(), b"")
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+def test_another_method_is_a_405_that_names_ours(rollcall: Rollcall, method):
+    answer = rollcall.http.request(method, PROFILE, headers=ALWAYS)
+    got = {n: v for n, v in answer.headers.items() if n not in ("date", "content-length")}
+    assert (answer.status_code, got) == (405, WRONG | ALWAYS)
+
+
+def test_a_strange_host_gets_djangos_answer(rollcall: Rollcall):
+    answer = rollcall.sign_up().profile(Host="evil.example")
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+
+
+# --- Redis ---------------------------------------------------------------------------------------
+
+
+def test_random_tokens_of_the_right_form_never_reach_redis(django_here, rollcall: Rollcall):
+    from domain.keys import KEY_ID_BYTES
+    from domain.stores import keys
+    from domain.stores.profiles import redis
+
+    def commands() -> int:
+        stats = redis().info("commandstats")
+        return sum(
+            calls["calls"]
+            for name, calls in stats.items()
+            if name.split("_")[1] in ("hmget", "hget", "zincrby")
+        )
+
+    rollcall.sign_up().settled()
+    before = commands()
+    for _ in range(300):
+        # The format octet and the key's id are right; all that is missing is the MAC.
+        claims = b"\x01" + keys.ring().current.id + secrets.token_bytes(70 - KEY_ID_BYTES + 4)
+        token = urlsafe_b64encode(claims[:75]).decode()
+        answer = rollcall.http.get(PROFILE, headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 401
+    assert commands() == before
+
+
+def test_a_redis_that_hangs_is_a_503_in_time_and_is_used_again_within_a_second(
+    stack: Stack, rollcall: Rollcall
+):
+    someone = rollcall.sign_up()
+    stack.parts["profiles"].pause()
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            for status, took in pool.map(lambda _: timed(someone), range(64)):
+                assert status == 503
+                assert took < 2  # a deadline of one second, on a machine that is busy
+    finally:
+        stack.parts["profiles"].resume()
+    assert eventually(lambda: someone.profile().status_code == 200, within=1)
+
+
+def timed(someone: Someone) -> tuple[int, float]:
+    began = time.monotonic()
+    return someone.profile().status_code, time.monotonic() - began
+
+
+def test_a_flushed_redis_heals_under_reads_with_no_answer_but_200_and_503(
+    django_here, rollcall: Rollcall, many: int
+):
+    from domain.stores.profiles import redis
+
+    people = [rollcall.sign_up() for _ in range(10 * many)]
+    for someone in people:
+        someone.settled()
+    seen: Counter[int] = Counter()
+    with readers(people, lambda _, answer: seen.update([answer.status_code])):
+        eventually(lambda: seen[200] > 50)
+        redis().flushall()
+        eventually(lambda: all(p.profile().status_code == 200 for p in people), within=10)
+    assert set(seen) <= {200, 503}
+
+
+def test_a_missing_profile_is_asked_for_once_however_many_wait(
+    stack: Stack, django_here, rollcall: Rollcall
+):
+    from domain.stores.profiles import redis
+
+    someone = rollcall.sign_up()
+    someone.settled()
+    person = someone.answer.json()["id"].replace("-", "")
+    stack.parts["relay"].pause()
+    try:
+        eventually(lambda: not redis().exists("wanted"))
+        redis().delete(f"p:{person}")
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(lambda _: someone.profile().status_code, range(20)))
+        asked = redis().zscore("wanted", person)
+    finally:
+        stack.parts["relay"].resume()
+    assert set(answers) == {503}
+    assert asked is None or asked <= 2 * len(web_workers(stack)) * 2
+
+
+# --- Clients -------------------------------------------------------------------------------------
+
+
+def request_of(someone: Someone, more: str = "") -> bytes:
+    head = f"GET {PROFILE} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {someone.token}\r\n"
+    return f"{head}{more}\r\n".encode()
+
+
+def test_pipelined_requests_are_answered_in_their_order(stack: Stack, rollcall: Rollcall):
+    people = [rollcall.sign_up() for _ in range(5)]
+    with socket.create_connection((HOST, stack.port), timeout=10) as connection:
+        connection.sendall(b"".join(request_of(someone) for someone in people))
+        stream = connection.makefile("rb")
+        for someone in people:
+            assert someone.body["email"].encode() in read_answer(stream)
+
+
+def read_answer(stream: Any) -> bytes:
+    """The body of the next answer."""
+    length = 0
+    while (line := stream.readline()) != b"\r\n":
+        assert line, "the connection ended"
+        if line.lower().startswith(b"content-length:"):
+            length = int(line.split(b":")[1])
+    body: bytes = stream.read(length)
+    return body
+
+
+def test_a_half_sent_request_keeps_nobody_waiting_and_is_answered_when_it_is_whole(
+    stack: Stack, rollcall: Rollcall
+):
+    someone = rollcall.sign_up()
+    request = request_of(someone)
+    halves = [socket.create_connection((HOST, stack.port), timeout=10) for _ in range(50)]
+    for half in halves:
+        half.sendall(request[:60])
+    assert someone.profile().status_code == 200
+    for half in halves:
+        half.sendall(request[60:])
+        assert someone.body["email"].encode() in read_answer(half.makefile("rb"))
+        half.close()
+
+
+@pytest.mark.parametrize("sent", [b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"])
+def test_a_client_that_hangs_up_in_mid_request_harms_nobody(
+    stack: Stack, rollcall: Rollcall, sent: bytes
+):
+    someone = rollcall.sign_up()
+    for request in (request_of(someone), request_of(someone)[:40], sent % b"/api/v1/signup/"):
+        for _ in range(50):
+            with socket.create_connection((HOST, stack.port)) as connection:
+                connection.sendall(request)
+    for _ in range(50):
+        assert someone.profile().json() == someone.body
+
+
+class readers:  # noqa: N801  # used like a function
+    """Threads that read profiles without end, until the block is left."""
+
+    def __init__(
+        self, people: list[Someone], look: Callable[[Someone, httpx.Response], Any]
+    ) -> None:
+        self.people, self.look = people, look
+        self.stop = threading.Event()
+        self.failed: list[BaseException] = []
+        self.threads = [threading.Thread(target=self.read) for _ in range(4)]
+
+    def read(self) -> None:
+        try:
+            with httpx.Client(base_url=self.people[0].rollcall.http.base_url, timeout=20) as http:
+                for someone in itertools.cycle(self.people):
+                    if self.stop.is_set():
+                        return
+                    self.look(someone, http.get(PROFILE, headers=someone.bearer))
+        except (httpx.HTTPError, AssertionError) as error:
+            self.failed.append(error)
+
+    def __enter__(self) -> "readers":
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+        assert self.failed == []
+
+
+def test_everybody_gets_their_own_profile_while_connections_are_cut_at_random(
+    stack: Stack, django_here, rollcall: Rollcall, many: int
+):
+    """Both kinds: those of clients, in the middle of a request, and those to Redis."""
+    from domain.stores.profiles import redis
+
+    people = [rollcall.sign_up() for _ in range(20)]
+    counts: Counter[str] = Counter()
+
+    def read_with_cuts(seed: int) -> None:
+        lot = random.Random(seed)
+        connection: Any = None
+        while counts["reads"] < 10_000 * many:
+            connection = connection or socket.create_connection((HOST, stack.port), timeout=10)
+            some = lot.choices(people, k=lot.randint(1, 8))
+            connection.sendall(b"".join(map(request_of, some)))
+            if lot.random() < 0.1:
+                connection.close()
+                connection = None
+                continue
+            stream = connection.makefile("rb")
+            for someone in some:
+                body = read_answer(stream)
+                mine = someone.body["email"].encode() in body
+                assert mine or b'"unavailable"' in body, body
+                counts.update({"reads": 1, "mine": mine})
+        if connection:
+            connection.close()
+
+    def cut_redis() -> None:
+        while counts["reads"] < 10_000 * many:
+            redis().client_kill_filter(_type="normal", skipme=True)
+            pause.wait(0.2)
+
+    pause = threading.Event()
+    with ThreadPoolExecutor(5) as pool:
+        work = [pool.submit(read_with_cuts, seed) for seed in range(4)]
+        work.append(pool.submit(cut_redis))
+        for each in work:
+            each.result()
+    assert counts["mine"] > counts["reads"] / 2
+
+
+# --- Processes -----------------------------------------------------------------------------------
+
+
+def web_workers(stack: Stack) -> list[int]:
+    return children(stack.parts["web"].pid)
+
+
+@pytest.fixture
+def another_web(stack: Stack) -> Iterator[tuple[Process, str]]:
+    """A web server of one's own on the same databases, to end."""
+    port = free_port()
+    argv = product(port).service["web"]
+    web = Process("web2", argv, stack.data_dir / "logs" / "web2.log", env=stack.environment())
+    with web:
+        url = f"http://{HOST}:{port}"
+        eventually(lambda: is_up(url), within=30)
+        yield web, url
+
+
+def is_up(url: str) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{url}/livez").status_code == 200
+    return False
+
+
+def test_sigterm_under_load_answers_every_request_under_way(
+    another_web: tuple[Process, str], rollcall: Rollcall
+):
+    web, url = another_web
+    someone = rollcall.sign_up()
+    port = int(url.rpartition(":")[2])
+    under_way: list[bool] = []
+    refused = threading.Event()
+
+    def read() -> None:
+        """A new connection for each request: once it is accepted, it must be answered."""
+        while not refused.is_set():
+            try:
+                connection = socket.create_connection((HOST, port), timeout=10)
+            except ConnectionRefusedError:
+                refused.set()
+                return
+            with connection:
+                try:
+                    connection.sendall(request_of(someone, "Connection: close\r\n"))
+                    answer = connection.makefile("rb").read()
+                except ConnectionResetError:
+                    answer = b""
+            under_way.append(someone.body["email"].encode() in answer)
+
+    with ThreadPoolExecutor(8) as pool:
+        work = [pool.submit(read) for _ in range(8)]
+        eventually(lambda: len(under_way) > 200)
+        web.send(signal.SIGTERM)
+        for each in work:
+            each.result(20)
+    assert web.ended(15)
+    assert web.status == 0
+    assert under_way.count(False) == 0, f"{under_way.count(False)} of {len(under_way)}"
+
+
+def test_sigterm_waits_for_a_write_that_is_under_way(
+    another_web: tuple[Process, str], stack: Stack, rollcall: Rollcall
+):
+    from tests.someone import new_body
+
+    web, url = another_web
+    stack.parts["postgres"].pause()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            write = pool.submit(
+                lambda: httpx.post(f"{url}/api/v1/signup/", json=new_body(), timeout=20)
+            )
+            assert not write.done()
+            time.sleep(0.5)
+            web.send(signal.SIGTERM)
+            time.sleep(0.5)
+        finally:
+            stack.parts["postgres"].resume()
+        assert write.result().status_code == 201
+    assert web.ended(15)
+
+
+def test_reads_and_probes_go_on_while_all_of_django_waits_for_a_hung_postgres(
+    stack: Stack, rollcall: Rollcall
+):
+    from tests.someone import new_body
+
+    someone = rollcall.sign_up()
+    stack.parts["postgres"].pause()
+    with ThreadPoolExecutor(40) as pool:
+        try:
+            writes = [
+                pool.submit(
+                    lambda: httpx.post(f"{stack.url}/api/v1/signup/", json=new_body(), timeout=60)
+                )
+                for _ in range(40)
+            ]
+            began = time.monotonic()
+            for _ in range(100):
+                assert someone.profile().status_code == 200
+            assert rollcall.http.get("/livez").status_code == 200
+            assert time.monotonic() - began < 3
+        finally:
+            stack.parts["postgres"].resume()
+        assert {write.result().status_code for write in writes} <= {201, 503}
+
+
+def test_a_killed_worker_process_is_replaced_and_the_other_goes_on(
+    stack: Stack, rollcall: Rollcall
+):
+    someone = rollcall.sign_up()
+    log = stack.data_dir / "logs" / "web.log"
+    started = log.read_text().count("Started worker-")
+    os.kill(web_workers(stack)[0], signal.SIGKILL)
+    for _ in range(50):
+        with suppress(httpx.TransportError):  # what was under way in the one that was killed
+            assert httpx.get(stack.url + PROFILE, headers=someone.bearer).status_code == 200
+    eventually(lambda: log.read_text().count("Started worker-") > started, within=30)
+    assert len(web_workers(stack)) == 2

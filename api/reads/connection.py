@@ -15,7 +15,7 @@ from api.reads.link import Link, Unavailable, pack
 log = structlog.get_logger(__name__)
 
 _PAUSE_LEAST, _PAUSE_MOST = 0.02, 0.4  # seconds between two tries; rising, and drawn by lot
-_LONG = 1.0  # seconds; a connection that lasted less is one more failure
+_LONG = 1.0  # seconds; a connection that lasted less counts as a failure
 
 
 class Redis:
@@ -61,11 +61,11 @@ class Redis:
         """
         failures = 0
         while True:
-            failures = 0 if await self._lived_long(failures) else failures + 1
+            failures = await self._one_link(failures)
             await asyncio.sleep(_pause(failures))
 
-    async def _lived_long(self, failures: int) -> bool:
-        """One connection, from the first try to make it to its loss."""
+    async def _one_link(self, failures: int) -> int:
+        """One connection, from the try to make it to its loss; how many failed in a row now."""
         gone = asyncio.Event()
         link = Link(self._patience, self._most, gone.set)
         self._link = None if failures else link
@@ -76,11 +76,11 @@ class Redis:
             born = time.monotonic()
             await gone.wait()
             log.warning("profile_redis_lost")
-            return time.monotonic() - born > _LONG
+            return 0 if time.monotonic() - born > _LONG else 1
         except (OSError, Unavailable, hiredis.ReplyError) as error:
             if not failures:
                 log.warning("profile_redis_unavailable", error=kind(error))
-            return False
+            return failures + 1
         finally:
             self._link = None
             link.drop()

@@ -1,6 +1,6 @@
-"""Profiles in Redis: written with a version guard, read with one HMGET."""
+"""Profiles in Redis: written with a version guard, and those that readers miss."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 from uuid import UUID
@@ -12,7 +12,6 @@ from redis import Redis, RedisError
 from domain import profile
 from domain.errors import Unavailable
 from domain.person import Person
-from domain.session import Token
 from domain.stores import people
 
 log = structlog.get_logger(__name__)
@@ -70,19 +69,6 @@ def refresh(person_id: UUID) -> None:
         if people.version_of(person_id) == person.version:
             return
     raise Unavailable
-
-
-def read(token: Token) -> Sequence[bytes | None]:
-    """What the profile hash says to the bearer of `token`: one HMGET. Raises `Unavailable`."""
-    with _redis_errors():
-        reply = redis().hmget(profile.key_of(token.person_id), profile.fields_of(token))
-        return cast(list[bytes | None], reply)
-
-
-def want(person_id: UUID) -> None:
-    """Ask for a profile that is missing; asked for most is rebuilt first. Raises `Unavailable`."""
-    with _redis_errors():
-        redis().zincrby(profile.WANTED, 1, person_id.hex)
 
 
 def next_wanted(limit: int, wait: float) -> list[UUID]:

@@ -1,0 +1,305 @@
+"""The reader's one connection to Redis: replies to their askers, and to nobody else."""
+
+import asyncio
+import functools
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import hiredis
+import pytest
+import trustme
+
+from api.reads import address
+from api.reads.connection import Redis
+from api.reads.link import Unavailable
+from local.machine import free_port
+from local.servers import Valkey
+from tests.fake_redis import Command, FakeRedis, HangUp, echo, saying, silence
+
+
+def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an asynchronous test, for 20 s at most."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        async def in_time() -> None:
+            async with asyncio.timeout(20):
+                await test(*args, **kwargs)
+
+        asyncio.run(in_time())
+
+    return run
+
+
+@asynccontextmanager
+async def connected(url: str, **more: Any) -> AsyncIterator[Redis]:
+    redis = Redis(address.parse(url), **more)
+    redis.start(asyncio.get_running_loop())
+    await asyncio.sleep(0)  # its first try begins
+    try:
+        yield redis
+    finally:
+        await redis.close()
+
+
+async def outcome(redis: Redis, *words: Any) -> Any:
+    """The reply, or the error in its place."""
+    try:
+        return await redis.send(*words)
+    except (Unavailable, hiredis.ReplyError) as error:
+        return type(error)
+
+
+async def until(redis: Redis, *words: Any, within: float = 5.0) -> Any:
+    """The first reply, however many tries it takes."""
+    deadline = time.monotonic() + within
+    while (reply := await outcome(redis, *words)) is Unavailable:
+        assert time.monotonic() < deadline, f"no reply within {within} s"
+        await asyncio.sleep(0.01)
+    return reply
+
+
+# --- Replies and their askers --------------------------------------------------------------------
+
+
+@in_a_loop
+async def test_all_commands_of_one_turn_go_out_in_one_write_and_each_gets_its_reply():
+    async with FakeRedis(echo).listening() as fake, connected(fake.url) as redis:
+        await redis.send("ECHO", "warm")
+        replies = await asyncio.gather(*(redis.send("ECHO", n) for n in range(500)))
+        assert replies == [b"%d" % n for n in range(500)]
+        assert [len(chunk) for chunk in fake.chunks][-1] == 500
+
+
+@in_a_loop
+async def test_who_gives_up_waiting_leaves_the_replies_of_the_others_alone():
+    async def slow_echo(command: Command) -> bytes:
+        await asyncio.sleep(0.002)
+        return await echo(command)
+
+    async with FakeRedis(slow_echo).listening() as fake, connected(fake.url) as redis:
+        replies = [redis.send("ECHO", n) for n in range(50)]
+        for reply in replies[::2]:
+            reply.cancel()
+        assert await asyncio.gather(*replies[1::2]) == [b"%d" % n for n in range(1, 50, 2)]
+
+
+@in_a_loop
+async def test_a_refused_command_is_its_askers_trouble_alone():
+    replies = {b"bad": b"-OOM command not allowed\r\n"}
+
+    async def some_refused(command: Command) -> bytes:
+        return replies.get(command[-1]) or await echo(command)
+
+    async with FakeRedis(some_refused).listening() as fake, connected(fake.url) as redis:
+        asked = [redis.send("ECHO", word) for word in ("a", "bad", "b")]
+        got = await asyncio.gather(*asked, return_exceptions=True)
+        assert got[0] == b"a"
+        assert got[2] == b"b"
+        assert isinstance(got[1], hiredis.ReplyError)
+        assert str(got[1]).startswith("OOM")
+        assert fake.connections == 1
+
+
+@in_a_loop
+async def test_a_reply_that_comes_too_late_is_given_to_nobody():
+    async def late_at_first(command: Command) -> bytes:
+        if command[-1] == b"first":
+            await asyncio.sleep(0.3)
+        return await echo(command)
+
+    async with (
+        FakeRedis(late_at_first).listening() as fake,
+        connected(fake.url, patience=0.1) as redis,
+    ):
+        await redis.send("ECHO", "warm")
+        began = time.monotonic()
+        assert await outcome(redis, "ECHO", "first") is Unavailable
+        assert 0.09 < time.monotonic() - began < 0.25
+        deadline = time.monotonic() + 0.5  # beyond the late reply
+        while time.monotonic() < deadline:
+            assert await outcome(redis, "ECHO", "second") in (b"second", Unavailable)
+        assert await until(redis, "ECHO", "third") == b"third"
+        assert fake.connections >= 2
+
+
+@in_a_loop
+async def test_everybody_behind_a_reply_that_never_comes_fails_with_it():
+    async with FakeRedis(silence).listening() as fake, connected(fake.url, patience=0.1) as redis:
+        began = time.monotonic()
+        assert {await each for each in [outcome(redis, "GET", n) for n in range(100)]} == {
+            Unavailable
+        }
+        assert time.monotonic() - began < 5
+
+
+@in_a_loop
+async def test_one_more_than_may_wait_fails_at_once():
+    async with FakeRedis(silence).listening() as fake, connected(fake.url, most=3) as redis:
+        waiting = [redis.send("GET", n) for n in range(3)]
+        with pytest.raises(Unavailable):
+            redis.send("GET", 4)
+        assert not any(reply.done() for reply in waiting)
+        for reply in waiting:
+            reply.cancel()
+
+
+@pytest.mark.parametrize("last", [b"$100\r\nabc", b"", b"*2\r\n$1\r\na\r\n"])
+@in_a_loop
+async def test_a_connection_that_ends_in_mid_reply_fails_all_who_wait_at_once(last):
+    async def hang_up(command: Command) -> bytes:
+        if command[-1] == b"fine":
+            return await echo(command)
+        raise HangUp(last)
+
+    async with FakeRedis(hang_up).listening() as fake, connected(fake.url, patience=10) as redis:
+        began = time.monotonic()
+        asked = [redis.send("ECHO", word) for word in ("fine", "a", "b", "c")]
+        got = await asyncio.gather(*asked, return_exceptions=True)
+        assert got[0] == b"fine"
+        assert [type(reply) for reply in got[1:]] == [Unavailable] * 3
+        assert time.monotonic() - began < 1
+        assert await until(redis, "ECHO", "fine") == b"fine"
+
+
+@in_a_loop
+async def test_after_nonsense_the_connection_is_not_believed_any_more():
+    async def nonsense(command: Command) -> bytes:
+        return await echo(command) if command[-1] == b"fine" else b"!!! what?\r\n"
+
+    async with FakeRedis(nonsense).listening() as fake, connected(fake.url) as redis:
+        assert await outcome(redis, "GET", "a") is Unavailable
+        assert await until(redis, "ECHO", "fine") == b"fine"
+        assert fake.connections == 2
+
+
+@in_a_loop
+async def test_a_reply_that_nobody_asked_for_ends_the_connection():
+    async def twice(command: Command) -> bytes:
+        return 2 * await echo(command)
+
+    async with FakeRedis(twice).listening() as fake, connected(fake.url) as redis:
+        assert await outcome(redis, "ECHO", "a") == b"a"
+        assert await outcome(redis, "ECHO", "b") is Unavailable
+        assert await until(redis, "ECHO", "c") == b"c"
+        assert fake.connections == 2
+
+
+# --- Coming back ---------------------------------------------------------------------------------
+
+
+@in_a_loop
+async def test_a_redis_that_was_stopped_is_used_again_within_a_second_of_its_return(tmp_path):
+    with Valkey(tmp_path, "profiles") as valkey:
+        async with connected(valkey.url) as redis:
+            assert await redis.send("SET", "a", 1) == b"OK"
+            valkey.stop()
+            await asyncio.sleep(0.5)  # it is known to be away by now
+            began = time.monotonic()
+            for _ in range(100):
+                assert await outcome(redis, "GET", "a") is Unavailable
+            assert time.monotonic() - began < 0.5
+            valkey.start()
+            assert await until(redis, "GET", "a", within=1.0) == b"1"
+
+
+@in_a_loop
+async def test_tries_to_come_back_are_counted_out():
+    async def refuse(command: Command) -> bytes:
+        raise HangUp
+
+    async with FakeRedis(refuse).listening() as fake, connected(fake.url) as redis:
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            assert await outcome(redis, "GET", "a") is Unavailable
+            await asyncio.sleep(0.005)
+        assert 2 <= fake.connections <= 55
+
+
+@in_a_loop
+async def test_a_redis_that_is_still_loading_is_not_asked():
+    async def nothing_yet(command: Command) -> bytes:
+        return await echo(command)
+
+    fake = FakeRedis(nothing_yet)
+    greeting = b"-LOADING Redis is loading the dataset in memory\r\n"
+    fake.reply = saying(greeting)  # type: ignore[method-assign]
+    async with fake.listening(), connected(fake.url) as redis:
+        assert await outcome(redis, "ECHO", "a") is Unavailable
+        assert fake.commands == []
+        del fake.reply
+        assert await until(redis, "ECHO", "a", within=1.0) == b"a"
+
+
+@in_a_loop
+async def test_closing_fails_who_waits_and_opens_nothing_again():
+    async with FakeRedis(silence).listening() as fake:
+        async with connected(fake.url) as redis:
+            reply = redis.send("GET", "a")
+            await asyncio.sleep(0.05)
+        with pytest.raises(Unavailable):
+            await reply
+        with pytest.raises(Unavailable):
+            redis.send("GET", "a")
+        await asyncio.sleep(0.1)
+        assert fake.connections == 1
+
+
+# --- Getting there -------------------------------------------------------------------------------
+
+
+@in_a_loop
+async def test_user_password_database_and_unix_socket_are_as_the_url_says(tmp_path):
+    path = tmp_path / "socket"
+    with Valkey(tmp_path, "profiles", {"unixsocket": str(path)}) as valkey:
+        async with connected(valkey.url) as admin:
+            await admin.send("ACL", "SETUSER", "ada", "on", ">p@ss:word", "~*", "+@all")
+        tcp = f"redis://ada:p%40ss%3Aword@127.0.0.1:{valkey.port}/3"
+        unix = f"unix://ada:p%40ss%3Aword@{path}?db=3"
+        async with connected(tcp) as first, connected(unix) as second:
+            await first.send("SET", "here", "three")
+            assert await second.send("GET", "here") == b"three"
+            assert b"user=ada" in await second.send("CLIENT", "INFO")
+            assert b"db=3" in await second.send("CLIENT", "INFO")
+        async with connected(f"redis://ada:wrong@127.0.0.1:{valkey.port}/3") as third:
+            assert await outcome(third, "GET", "here") is Unavailable
+
+
+@in_a_loop
+async def test_tls_is_spoken_and_the_servers_name_is_looked_at(tmp_path):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    query = f"?ssl_ca_certs={tmp_path / 'ca.pem'}"
+    for name, reply in (("127.0.0.1", b"a"), ("elsewhere.example", Unavailable)):
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name).configure_cert(tls)
+        async with FakeRedis(echo).listening(tls) as fake:
+            url = f"rediss://127.0.0.1:{fake.port}/0{query}"
+            async with connected(url) as redis:
+                assert await outcome(redis, "ECHO", "a") == reply
+
+
+@in_a_loop
+async def test_nobody_at_the_address_fails_at_once():
+    async with connected(f"redis://127.0.0.1:{free_port()}/0") as redis:
+        began = time.monotonic()
+        assert await outcome(redis, "GET", "a") is Unavailable
+        assert time.monotonic() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://:secret@localhost",
+        "redis://:secret@localhost/one",
+        "redis://:secret@localhost/0?ssl_verify=0",
+        "redis://:secret@localhost:port/0",
+    ],
+)
+def test_a_url_that_would_not_be_heeded_is_refused_without_repeating_it(url):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011  # its text is looked at below
+        address.parse(url)
+    assert "secret" not in str(refused.value)
