@@ -13,5 +13,5 @@ RUN useradd --system --no-create-home rollcall
 USER rollcall
 EXPOSE 8000
 CMD ["granian", "--interface", "rsgi", "--http", "1", "--loop", "uvloop", "--host", "0.0.0.0", \
-     "--port", "8000", "--workers", "2", "--no-ws", "--respawn-failed-workers", \
-     "--workers-kill-timeout", "15", "api.rsgi:door"]
+     "--port", "8000", "--workers", "2", "--no-ws", "--backlog", "4096", "--backpressure", "16384", \
+     "--respawn-failed-workers", "--workers-kill-timeout", "15", "api.rsgi:door"]

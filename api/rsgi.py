@@ -7,7 +7,6 @@ would not let through, such as one for a strange host, is given to Django, which
 import gc
 import io
 import os
-import sys
 from asyncio import AbstractEventLoop
 from functools import lru_cache
 from typing import Any
@@ -32,9 +31,6 @@ PROFILE_WRITES: tuple[str, ...] = ()
 # They have threads of their own: an orchestrator that finds all others waiting for a hung Postgres
 # must not take this process for dead, and end the reads with it.
 PROBES = frozenset({"/livez", "/livez/", "/readyz", "/readyz/"})
-# How long a thread keeps the interpreter from the event loop, each time the latter wakes up.
-# Python's default of 5 ms is more than a read may take.
-_SWITCH_INTERVAL = 0.0005
 # By which a trusted proxy tells that the client spoke TLS, if there is one; as WSGI names it.
 _TLS_KEY: str = (settings.SECURE_PROXY_SSL_HEADER or ("",))[0]
 _TLS_HEADER = _TLS_KEY.removeprefix("HTTP_").replace("_", "-").lower()
@@ -61,7 +57,6 @@ class Door:
 
     def __rsgi_init__(self, loop: AbstractEventLoop) -> None:
         """Called before the first request."""
-        sys.setswitchinterval(_SWITCH_INTERVAL)
         # What was loaded until now stays for good: the collector need not look at it again.
         gc.collect()
         gc.freeze()

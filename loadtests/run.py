@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,13 @@ def _locust(load: Load, url: str, people: list[dict[str, Any]], folder: Path) ->
     """
     there, record = folder / "people.json", folder / "record.json"
     there.write_text(json.dumps(people))
-    lasting = load.warm_up + load.seconds + 3  # it begins after two
+    lasting = load.warm_up + load.seconds + 3  # it begins two seconds after its start
     options = {
         "--locustfile": PROFILE,
         "--host": url,
         "--users": USERS,
         "--spawn-rate": USERS,
-        "--run-time": f"{lasting:g}s",
+        "--run-time": f"{ceil(lasting)}s",  # locust takes whole ones
         "--stop-timeout": 10,
         "--exit-code-on-error": 0,
         "--rate": load.rate,

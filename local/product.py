@@ -24,6 +24,8 @@ def product(port: int) -> Commands:
     """The commands that make up Rollcall, its web server on `port`."""
     web = ["-m", "granian", "--interface", "rsgi", "--http", "1", "--loop", "uvloop"]
     web += ["--host", HOST, "--port", str(port), "--workers", "2", "--no-ws"]
+    # granian's own bound is 1,024 connections for all workers; idle ones would keep others out.
+    web += ["--backlog", "4096", "--backpressure", "16384"]
     web += ["--respawn-failed-workers", "--workers-kill-timeout", "15"]
     web += ["--working-dir", str(_ROOT), "local.web:door"]
     return Commands(

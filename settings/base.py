@@ -77,7 +77,8 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # no collectstatic: they are found in the packages at the start
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CSRF_FAILURE_VIEW = "api.problems.csrf_failure"
-SECURE_REFERRER_POLICY = "no-referrer"
+# Not "no-referrer": browsers then send a form with `Origin: null`, and nobody could log in.
+SECURE_REFERRER_POLICY = "same-origin"
 
 # --- Postgres: the truth -----------------------------------------------------------------------
 DATABASE_URL = env.str("DATABASE_URL", "") or "postgresql://127.0.0.1:5432/rollcall"

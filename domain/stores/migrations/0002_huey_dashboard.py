@@ -15,16 +15,16 @@ CREATE TABLE IF NOT EXISTS huey_event (
     error text,
     args text
 );
-CREATE INDEX IF NOT EXISTS huey_event_ts ON huey_event (ts);
-CREATE INDEX IF NOT EXISTS huey_event_queue ON huey_event (queue);
-CREATE INDEX IF NOT EXISTS huey_event_task ON huey_event (task);
+CREATE INDEX IF NOT EXISTS hueyevent_ts ON huey_event (ts);
+CREATE INDEX IF NOT EXISTS hueyevent_queue ON huey_event (queue);
+CREATE INDEX IF NOT EXISTS hueyevent_task ON huey_event (task);
 CREATE TABLE IF NOT EXISTS huey_inflight (
     task_id varchar(255) PRIMARY KEY,
     queue varchar(255) NOT NULL,
     task varchar(255) NOT NULL,
     started double precision NOT NULL
 );
-CREATE INDEX IF NOT EXISTS huey_inflight_queue ON huey_inflight (queue);
+CREATE INDEX IF NOT EXISTS hueyinflight_queue ON huey_inflight (queue);
 """
 DROP = "DROP TABLE IF EXISTS huey_event; DROP TABLE IF EXISTS huey_inflight;"
 

@@ -1,0 +1,208 @@
+"""Huey's dashboard in the Django admin: it shows what ran, and nothing of whom it ran for."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from psycopg import sql
+
+from local.stack import Stack
+from tests.someone import Rollcall, Someone, eventually
+
+LOGIN = "/admin/login/"
+DASHBOARD = "/admin/hueystats/hueydashboard/"
+PEOPLE = 4
+TASKS = 3 * PEOPLE  # the profile and two messages of each
+
+# What `create_tables` of huey.contrib.stats makes, in a process of its own: it is a whole Huey.
+DECLARED = """
+import sys
+from huey import MemoryHuey
+from huey.contrib.stats import HueyStats
+from playhouse.db_url import connect
+HueyStats(MemoryHuey(), connect(sys.argv[1].replace("postgresql:", "psycopg3:")))
+"""
+COLUMNS = """
+SELECT table_name, ordinal_position, column_name, data_type, character_maximum_length, is_nullable,
+       column_default
+FROM information_schema.columns WHERE table_schema = 'public' AND table_name LIKE 'huey%'
+ORDER BY 1, 2
+"""
+INDEXES = """
+SELECT tablename, indexname, indexdef FROM pg_indexes
+WHERE schemaname = 'public' AND tablename LIKE 'huey%' ORDER BY 1, 2
+"""
+CONSTRAINTS = """
+SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE conrelid::regclass::text LIKE 'huey%' ORDER BY 1, 2
+"""
+
+
+class Cells(HTMLParser):
+    """The text of each table cell and each tile of a page, and its form's CSRF token."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.csrf = ""
+        self._inside = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if given.get("name") == "csrfmiddlewaretoken":
+            self.csrf = given["value"] or ""
+        if tag == "tr" or given.get("class") == "hs-tile":
+            self.rows.append([])
+        if self.rows and (tag == "td" or (given.get("class") or "")[:3] in ("val", "lbl")):
+            self.rows[-1].append("")
+            self._inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "div"):
+            self._inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.rows[-1][-1] += data.strip()
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of its own, because a dashboard is part of all processes from their start."""
+    env = {"DJANGO_SETTINGS_MODULE": "settings.test", "HUEY_DASHBOARD": "true"}
+    with Stack(tmp_path_factory.mktemp("dashboard"), env=env, fast=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def people(watched: Stack) -> Iterator[list[Someone]]:
+    """Some who have signed up, and have got their messages."""
+    with httpx.Client(base_url=watched.url, timeout=20) as client:
+        people = [Rollcall(client).sign_up() for _ in range(PEOPLE)]
+        for someone in people:
+            assert someone.message("email")
+            assert someone.message("phone")
+        yield people
+
+
+@pytest.fixture
+def staff(watched: Stack) -> Iterator[httpx.Client]:
+    """A browser of somebody who has logged in, with the form."""
+    password = (watched.data_dir / "staff-password").read_text().strip()
+    with httpx.Client(base_url=watched.url, timeout=20) as browser:
+        form = browser.get(LOGIN)
+        fields = {
+            "username": "staff",
+            "password": password,
+            "csrfmiddlewaretoken": Cells(form.text).csrf,
+            "next": DASHBOARD,
+        }
+        answer = browser.post(LOGIN, data=fields, headers={"Origin": origin(form)})
+        assert (answer.status_code, answer.headers.get("location")) == (302, DASHBOARD)
+        yield browser
+
+
+def origin(page: httpx.Response) -> str:
+    """What a browser says of the page that a form was sent from (Fetch standard, "append a
+    request `Origin` header"): nothing, if the page does not want to be told of.
+    """
+    hidden = page.headers["referrer-policy"] == "no-referrer"
+    return "null" if hidden else f"{page.url.scheme}://{page.url.netloc.decode()}"
+
+
+@pytest.fixture
+def database(watched: Stack) -> Iterator[psycopg.Connection]:
+    """The stack's database."""
+    with psycopg.connect(watched.environment()["DATABASE_URL"], autocommit=True) as connection:
+        yield connection
+
+
+def ran(page: str) -> dict[str, tuple[int, int, int]]:
+    """Task -> how often it ran, how often well, how often with an error, as the page says."""
+    rows = (row for row in Cells(page).rows if len(row) == 6)
+    return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in rows}
+
+
+def tiles(page: str) -> dict[str, str]:
+    """Label -> number of the tiles at the top."""
+    return {row[1]: row[0] for row in Cells(page).rows if len(row) == 2}
+
+
+def test_the_dashboard_shows_the_tasks_that_ran_their_counts_and_no_errors(
+    people: list[Someone], staff: httpx.Client
+):
+    def settled() -> str:
+        page = staff.get(DASHBOARD)
+        assert page.status_code == 200
+        return page.text if ran(page.text)["work"][1] >= TASKS else ""
+
+    page = eventually(settled)
+    assert ran(page)["work"] == (TASKS, TASKS, 0)
+    assert {"work", "refresh", "purge"} <= ran(page).keys()
+    assert tiles(page)["Errors 24h"] == "0"
+    assert int(tiles(page)["Completed 24h"]) >= TASKS
+    assert (tiles(page)["Pending"], tiles(page)["Running"]) == ("0", "0")
+    assert "not running" not in page
+    events = [row for row in Cells(page).rows if len(row) == 5]
+    assert {"work"} <= {row[1] for row in events}
+    assert {"executing", "complete"} <= {row[2] for row in events}
+
+
+def test_the_dashboard_is_for_staff_only(people: list[Someone], watched: Stack):
+    for path in (DASHBOARD, f"{DASHBOARD}fragment/", f"{DASHBOARD}events/"):
+        answer = httpx.get(watched.url + path)
+        assert answer.status_code == 302
+        assert answer.headers["location"].startswith(LOGIN)
+
+
+def test_no_address_code_or_token_stands_on_the_dashboard_or_in_its_tables(
+    people: list[Someone], staff: httpx.Client, database: psycopg.Connection
+):
+    def settled() -> bool:
+        query = "SELECT count(*) FROM huey_event WHERE signal = 'complete'"
+        row = database.execute(query).fetchone()
+        return row is not None and row[0] >= TASKS
+
+    eventually(settled)
+    shown = [staff.get(path).text for path in (DASHBOARD, f"{DASHBOARD}events/")]
+    kept = [
+        str(row)
+        for table in ("huey_event", "huey_inflight")
+        for row in database.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table)))
+    ]
+    assert len(kept) >= 2 * TASKS, "there is something to look at"
+    for secret in secrets_of(people):
+        # Not as a part of a longer number: six digits stand in many an id or a time.
+        whole = re.compile(rf"(?<![0-9A-Za-z.]){re.escape(secret)}(?![0-9A-Za-z.])")
+        assert [text for text in [*shown, *kept] if whole.search(text)] == []
+
+
+def secrets_of(people: list[Someone]) -> list[str]:
+    """What only these people should know."""
+    found = []
+    for someone in people:
+        email, sms = someone.message("email"), someone.message("phone")
+        found += [someone.body["email"], someone.body["phone"], someone.token]
+        found += [email["code"], sms["code"], email["link"].partition("#")[2]]
+    return found
+
+
+def test_the_migration_makes_the_tables_that_the_dashboard_would_make(
+    watched: Stack, database: psycopg.Connection, tmp_path: Path
+):
+    database.execute("CREATE DATABASE declared")
+    url = watched.environment()["DATABASE_URL"].rpartition("/")[0] + "/declared"
+    argv = [sys.executable, "-W", "error", "-c", DECLARED, url]
+    subprocess.run(argv, check=True, cwd=tmp_path, timeout=60)
+    with psycopg.connect(url) as declared:
+        for query in (COLUMNS, INDEXES, CONSTRAINTS):
+            expected = declared.execute(query).fetchall()
+            assert expected, "there is something to compare"
+            assert database.execute(query).fetchall() == expected

@@ -1,0 +1,119 @@
+"""`make load` in the small: what it measures, what it makes of it, and how it ends."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from loadtests.report import Limits, Report, Request, percentile
+from local.machine import children
+from tests.someone import Rollcall, eventually
+
+# Limits that no machine misses: what is tested here is the load, not the machine.
+PATIENT = ("--reads-p99", "9000", "--sign-ups-p99", "9000", "--rate-within", "25")
+SHORT = ("--seconds", "2", "--warm-up", "0.5", "--people", "20")
+
+
+def load(url: str, *options: str) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-m", "loadtests", "--url", url, *SHORT, *options]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def row(output: str, kind: str) -> Sequence[float]:
+    """The numbers in the line of one kind of request."""
+    line = next(line for line in output.splitlines() if line.startswith(kind))
+    return [float(word) for word in line.removeprefix(kind).split()]
+
+
+def test_a_load_keeps_its_rate_shows_its_figures_and_passes(stack, rollcall: Rollcall):
+    before = len(rollcall.http.get("/dev/mailbox.json").json())
+    with load(stack.url, *PATIENT) as run:
+        output, errors = run.communicate(timeout=60)
+    assert (run.returncode, errors) == (0, "")
+    assert output.endswith("\nPASS\n")
+    assert "warm-up of 0.5 s that is not counted" in output
+    reads, sign_ups = row(output, "read"), row(output, "sign-up")
+    assert reads[0] + sign_ups[0] == pytest.approx(3500 / 60 * 2, rel=0.25)
+    assert 0.7 < reads[0] / (reads[0] + sign_ups[0]) < 1
+    assert reads[2] == sign_ups[2] == 0, "none failed"
+    for times in (reads[3:], sign_ups[3:]):
+        assert times[0] > 0
+        assert times == sorted(times)
+    delivered = int(output.partition("messages delivered: ")[2].split()[0])
+    after = len(rollcall.http.get("/dev/mailbox.json").json())
+    assert 2 * sign_ups[0] <= delivered <= after - before - 2 * 20
+
+
+def test_a_load_fails_when_reads_do_and_when_a_limit_is_missed(stack):
+    stack.parts["profiles"].stop()
+    try:
+        with load(stack.url, *PATIENT, "--sign-ups-p99", "0.001") as run:
+            output, errors = run.communicate(timeout=60)
+    finally:
+        stack.parts["profiles"].start()
+        stack.wait_until_ready()
+    assert (run.returncode, errors) == (1, "")
+    _, _, reasons = output.partition("\nFAIL\n")
+    assert "  read: status 503: " in reasons
+    assert "sign-up:" not in reasons
+    assert "ms, not under 0.001 ms" in reasons
+
+
+def test_a_load_that_is_interrupted_ends_at_once_with_all_its_processes(stack, tmp_path: Path):
+    with load(stack.url, "--seconds", "60") as run:
+        locust = eventually(lambda: children(run.pid))
+        began = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=30)
+    assert (run.returncode, errors) == (130, "")
+    assert time.monotonic() - began < 15
+    assert [pid for pid in locust if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_a_service_that_is_not_there_is_told_in_one_line():
+    with load("http://127.0.0.1:1") as run:
+        output, errors = run.communicate(timeout=30)
+    assert (run.returncode, errors) == (1, "")
+    assert "FAIL\n  http://127.0.0.1:1 cannot be used: ConnectError" in output
+
+
+def test_percentiles_are_those_of_the_raw_times():
+    times = [float(n) for n in range(1000, 0, -1)]
+    shares = (0.5, 0.95, 0.99, 0.999, 1.0)
+    assert [percentile(times, share) for share in shares] == [500, 950, 990, 999, 1000]
+    assert percentile([0.125], 0.5) == percentile([0.125], 1.0) == 0.125
+
+
+LIMITS = Limits(rate=60, rate_within=2, p99={"read": 10, "sign-up": 100})
+RIGHT = [Request("read", 9.99, "")] * 54 + [Request("sign-up", 99.9, "")] * 6
+
+
+def report(requests: list[Request], wrong: Sequence[str] = (), missing: int = 0) -> Report:
+    return Report(60, requests, [0.1], list(wrong), messages=12, missing=missing)
+
+
+@pytest.mark.parametrize(
+    ("shown", "reason"),
+    [
+        (report([*RIGHT[1:], Request("read", 10, "")]), "p99 of reads is 10.00 ms, not under 10"),
+        (report([*RIGHT[:-1], Request("sign-up", 100, "")]), "p99 of sign-ups is 100.00 ms"),
+        (report(RIGHT[:58]), "58 requests a minute, -3.3 % off"),
+        (report([*RIGHT, *RIGHT[:2]]), "62 requests a minute, +3.3 % off"),
+        (report(RIGHT[:54] + RIGHT[:6]), "there was no sign-up"),
+        (report(RIGHT, ["read: status 500"] * 2), "read: status 500: 2 times"),
+        (report(RIGHT, missing=1), "1 of 12 messages were not delivered"),
+    ],
+)
+def test_each_thing_that_is_not_good_enough_is_a_reason_of_its_own(shown: Report, reason: str):
+    (told,) = shown.reasons(LIMITS)
+    assert reason in told
+    assert shown.verdict(LIMITS) == f"FAIL\n  {told}"
+
+
+def test_a_load_within_all_limits_passes():
+    assert report(RIGHT).verdict(LIMITS) == "PASS"
+    assert report(RIGHT[:59]).verdict(LIMITS) == "PASS"

@@ -1,0 +1,176 @@
+"""The reader on a Redis that misbehaves: every answer in time, and none but those described."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from api.reads.answer import Answer
+from api.reads.app import Reads, Settings
+from domain import session
+from domain.keys import KeyRing
+from tests.fake_redis import Behaviour, Command, FakeRedis, HangUp, saying, silence
+from tests.test_reads_connection import in_a_loop
+
+KEYS = KeyRing(["a secret of these tests"])
+PERSON = uuid4()
+TOKEN, DIGEST = session.issue(KEYS, PERSON, 3)
+
+
+class Headers:
+    """A request's headers, as the server has them."""
+
+    def __init__(self, token: str = TOKEN) -> None:
+        self.all = {"authorization": [f"Bearer {token}"]}
+
+    def get(self, key: str, default: str | None = None, /) -> str | None:
+        return self.all.get(key, [default])[0]
+
+    def get_all(self, key: str, /) -> list[str]:
+        return self.all.get(key, [])
+
+    def items(self) -> list[tuple[str, str]]:
+        return [(name, value) for name, values in self.all.items() for value in values]
+
+
+@asynccontextmanager
+async def reader(behaviour: Behaviour) -> AsyncIterator[tuple[Reads, FakeRedis]]:
+    async with FakeRedis(behaviour).listening() as fake:
+        reads = Reads(Settings(fake.url, KEYS, redis_timeout=0.2, missing_wait=0.2))
+        reads.start(asyncio.get_running_loop())
+        await asyncio.sleep(0)
+        try:
+            yield reads, fake
+        finally:
+            await reads.close()
+
+
+def bulk(*values: bytes | None) -> bytes:
+    parts = [b"$-1\r\n" if v is None else b"$%d\r\n%b\r\n" % (len(v), v) for v in values]
+    return b"*%d\r\n" % len(parts) + b"".join(parts)
+
+
+NOTHING = bulk(None, None, None, None)
+
+
+def hash_of(version: int) -> bytes:
+    return bulk(b"{}", b'"tag"', b"%d" % version, b"%d" % (time.time() + 60))
+
+
+def word_of(answer: Answer) -> str:
+    word: str = orjson.loads(answer.body)["code"]
+    return word
+
+
+async def hang_up(command: Command) -> bytes:
+    raise HangUp(b"*4\r\n$3\r\nab")
+
+
+class Filling:
+    """A Redis to which the profile comes some time after it was asked for."""
+
+    def __init__(self, before: bytes, after_looks: int) -> None:
+        self.before, self.looks, self.wishes = before, after_looks, 0
+
+    async def __call__(self, command: Command) -> bytes:
+        match command[0]:
+            case b"ZINCRBY":
+                assert command[1:] == [b"wanted", b"1", PERSON.hex.encode()]
+                self.wishes += 1
+                return b"$1\r\n1\r\n"
+            case b"HGET":
+                self.looks -= 1
+                return b"$1\r\n3\r\n" if self.looks < 0 else b"$-1\r\n"
+        return hash_of(3) if self.looks < 0 else self.before
+
+
+NEVER = 1_000_000
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        silence,
+        hang_up,
+        saying(b"-OOM command not allowed when used memory > 'maxmemory'\r\n"),
+        saying(b"-NOPERM no permissions\r\n"),
+        saying(b"+OK\r\n"),
+        saying(b":1\r\n"),
+        saying(bulk(b"one")),
+        saying(b"what\r\n"),
+        Filling(NOTHING, NEVER),
+        Filling(hash_of(version=2), NEVER),
+    ],
+    ids=[
+        "silent",
+        "hangs up",
+        "full",
+        "forbids",
+        "ok",
+        "number",
+        "short",
+        "nonsense",
+        "empty",
+        "old",
+    ],
+)
+@in_a_loop
+async def test_a_redis_that_gives_no_profile_is_a_503_in_time(behaviour):
+    async with reader(behaviour) as (reads, _):
+        for _ in range(3):
+            began = time.monotonic()
+            answer = await reads.answer("GET", Headers())
+            assert time.monotonic() - began < 0.7
+            assert (answer.status, word_of(answer)) == (503, "unavailable")
+            assert dict(answer.headers)["retry-after"] == "1"
+
+
+@in_a_loop
+async def test_a_hash_that_is_damaged_is_a_500_as_described():
+    async with reader(saying(bulk(b"{}", b'"t"', b"not a number", b"1"))) as (reads, _):
+        answer = await reads.answer("GET", Headers())
+        assert (answer.status, word_of(answer)) == (500, "internal_error")
+
+
+@in_a_loop
+async def test_an_ended_session_and_somebody_gone_are_401():
+    for reply in (bulk(b"{}", b'"t"', b"3", None), bulk(b"{}", b'"t"', b"3", b"1"),
+                  bulk(b"", b'"t"', b"4", b"9999999999")):  # fmt: skip  # one glance
+        async with reader(saying(reply)) as (reads, _):
+            answer = await reads.answer("GET", Headers())
+            assert (answer.status, word_of(answer)) == (401, "invalid_token")
+
+
+@in_a_loop
+async def test_a_bad_token_is_refused_without_a_word_to_redis():
+    async with reader(saying(hash_of(3))) as (reads, fake):
+        other = session.issue(KeyRing(["another secret"]), PERSON, 3)[0]
+        for token in (other, TOKEN[:-1] + "A", "A" * 100, ""):
+            assert (await reads.answer("GET", Headers(token))).status == 401
+        assert (await reads.answer("POST", Headers())).status == 405
+        assert fake.commands == []
+
+
+@pytest.mark.parametrize("before", [NOTHING, hash_of(version=2)], ids=["missing", "older"])
+@in_a_loop
+async def test_a_profile_that_is_missing_or_older_is_asked_for_once_and_awaited(before):
+    redis = Filling(before, after_looks=3)
+    async with reader(redis) as (reads, fake):
+        answers = await asyncio.gather(*(reads.answer("GET", Headers()) for _ in range(200)))
+        assert {answer.status for answer in answers} == {200}
+        assert redis.wishes == 1
+        assert len(fake.commands) == 2 * 200 + 1 + 4  # each looks twice; four looks for all
+
+
+@in_a_loop
+async def test_a_reader_that_hangs_up_does_not_take_the_wait_from_the_others():
+    async with reader(Filling(NOTHING, after_looks=3)) as (reads, _):
+        first = asyncio.ensure_future(reads.answer("GET", Headers()))
+        second = asyncio.ensure_future(reads.answer("GET", Headers()))
+        await asyncio.sleep(0.01)
+        first.cancel()
+        assert (await second).status == 200
