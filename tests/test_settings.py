@@ -22,10 +22,12 @@ RIGHT = {
 }
 
 
-def start(**env: str) -> subprocess.CompletedProcess[str]:
+def start(
+    code: str = "import django; django.setup()", **env: str
+) -> subprocess.CompletedProcess[str]:
     """Load the settings in a fresh process, as a server would."""
     return subprocess.run(
-        [sys.executable, "-c", "import django; django.setup()"],
+        [sys.executable, "-c", code],
         env={"PATH": os.environ["PATH"]} | RIGHT | env,
         capture_output=True,
         text=True,
@@ -72,3 +74,13 @@ def test_debug_is_off_in_development_unless_it_is_asked_for():
             [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60
         )
         assert result.stdout.split() == [expected, "False"]
+
+
+def test_the_front_door_heeds_what_production_says_about_hosts_and_tls():
+    host, server = "rollcall.example", "10.0.0.1:8000"
+    code = "from api.rsgi import manners_for; print(manners_for({!r}, {!r}, 'http', {!r}))"
+    told = {"BEHIND_TLS_PROXY": "1"}
+    right = start(code.format(host, server, "https"), **told).stdout
+    assert "('strict-transport-security', 'max-age=31536000; includeSubDomains; preload')" in right
+    for name, proxy_tells in ((host, "http"), (host, None), ("evil.example", "https")):
+        assert start(code.format(name, server, proxy_tells), **told).stdout == "None\n"

@@ -11,7 +11,7 @@ from api.problems import only
 from workers.delivery.mailbox import Mailbox
 
 _CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "default-src 'none'; img-src data:; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _MAILBOX_PAGE_MOST = 200
