@@ -21,7 +21,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder: Path = tmp_path_factory.mktemp("stack")
     env = {"DJANGO_SETTINGS_MODULE": "settings.test", "SMS_DOMAIN": "rollcall.example"}
     if not LONG:
-        env["OUTBOX_LEASE"] = "3"  # seconds that a killed worker's messages wait; 20 for users
+        env["OUTBOX_LEASE"] = "2"  # seconds that a killed worker's messages wait; 20 for users
     with Stack(folder, env=env, fast=True) as running:
         yield running
 

@@ -2,10 +2,7 @@
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from uuid import UUID
-
-import pytest
 
 from tests.someone import Rollcall, Someone, eventually
 
@@ -21,19 +18,6 @@ def ends_of(someone: Someone) -> set[tuple[str, str, str]]:
 
 
 DONE = {("profile", "done", ""), ("confirmation", "done", "")}
-
-
-@pytest.fixture
-def resting(stack, django_here):
-    """No worker and no relay run, and the queue is empty, while the test plays their part."""
-    from huey.contrib.djhuey import HUEY
-
-    stack.parts["worker"].stop()
-    stack.parts["relay"].stop()
-    HUEY.storage.flush_queue()
-    yield stack
-    stack.restart("worker")
-    stack.restart("relay")
 
 
 def test_every_outbox_row_is_done_soon_after_a_sign_up(django_here, rollcall: Rollcall):
@@ -85,180 +69,12 @@ def test_the_relay_killed_with_9_is_not_missed_once_it_is_back(
     assert eventually(lambda: ends_of(someone) == DONE, within=60)
 
 
-def test_a_row_stands_in_the_queue_once_a_lease(resting, rollcall: Rollcall):
-    from domain.stores import outbox
-
-    someone = rollcall.sign_up()
-    ours = set(rows_of(someone).values_list("id", flat=True))
-    assert not ours & set(outbox.hand_out(1000)), "handed out at sign-up, for a lease"
-    rows_of(someone).update(due_at=time_ago(seconds=1))
-    assert ours <= set(outbox.hand_out(1000))
-    assert not ours & set(outbox.hand_out(1000))
-
-
-def test_two_relays_never_hand_out_the_same_row(resting, rollcall: Rollcall):
-    from django.db import connections
-
-    from domain.stores import outbox
-
-    people = [rollcall.sign_up() for _ in range(10)]
-    for someone in people:
-        rows_of(someone).update(due_at=time_ago(seconds=1))
-
-    def relay(_: int) -> list[int]:
-        try:
-            return [row for _ in range(10) for row in outbox.hand_out(3)]
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(4) as relays:
-        handed = list(itertools.chain(*relays.map(relay, range(4))))
-    assert len(handed) == len(set(handed)) >= 30
-
-
-def test_a_row_is_worked_on_by_one_worker_and_done_once(resting, rollcall: Rollcall):
-    from domain.stores import outbox
-    from workers.tasks import carry_out
-
-    someone = rollcall.sign_up()
-    row = rows_of(someone).get(confirmation__channel="email")
-    job = outbox.claim(row.id)
-    assert job is not None
-    assert outbox.claim(row.id) is None, "another worker has it"
-    carry_out(job)
-    assert outbox.claim(row.id) is None, "it is done"
-    assert len(someone.messages("email")) == 1
-
-
-def test_a_worker_that_comes_back_too_late_cannot_close_what_another_has_taken_over(
-    resting, rollcall: Rollcall
-):
-    from domain.stores import outbox
-    from domain.stores.models import Outbox
-
-    someone = rollcall.sign_up()
-    row = rows_of(someone).get(kind="profile")
-    late = outbox.claim(row.id)
-    assert late is not None
-    Outbox.objects.filter(id=row.id).update(due_at=time_ago(seconds=1))
-    assert row.id in outbox.hand_out(1000)
-    assert outbox.claim(row.id) is not None
-    outbox.finish(late, Outbox.State.FAILED, "late")
-    row.refresh_from_db()
-    assert (row.state, row.reason) == ("working", "")
-
-
-def test_a_message_that_was_confirmed_meanwhile_is_not_sent(resting, rollcall: Rollcall):
-    from django.db.models.functions import Now
-
-    from domain.stores import outbox
-    from domain.stores.models import Confirmation
-    from workers.tasks import carry_out
-
-    someone = rollcall.sign_up()
-    row = rows_of(someone).get(confirmation__channel="phone")
-    Confirmation.objects.filter(outbox=row).update(confirmed_at=Now())
-    job = outbox.claim(row.id)
-    assert job is not None
-    carry_out(job)
-    assert ("confirmation", "dropped", "confirmed") in ends_of(someone)
-    assert someone.messages("phone") == []
-
-
 def test_an_owner_gets_no_code_that_would_confirm_a_stranger(django_here, rollcall: Rollcall):
     owner = rollcall.sign_up()
     assert owner.confirm("phone").status_code == 200
     stranger = rollcall.sign_up(phone=owner.body["phone"])
     eventually(lambda: ("confirmation", "dropped", "owned") in ends_of(stranger))
     assert len(owner.messages("phone")) == 1
-
-
-def test_an_sms_whose_code_is_out_of_date_fails_with_its_reason(resting, rollcall: Rollcall):
-    from domain.stores import outbox
-    from domain.stores.models import Confirmation
-    from workers.tasks import carry_out
-
-    someone = rollcall.sign_up()
-    row = rows_of(someone).get(confirmation__channel="phone")
-    Confirmation.objects.filter(outbox=row).update(first_sent_at=time_ago(minutes=10))
-    job = outbox.claim(row.id)
-    assert job is not None
-    carry_out(job)
-    assert ("confirmation", "failed", "code_expired") in ends_of(someone)
-
-
-def test_an_email_whose_code_is_out_of_date_still_carries_its_link(resting, rollcall: Rollcall):
-    from domain.stores import outbox
-    from domain.stores.models import Confirmation
-    from workers.tasks import carry_out
-
-    someone = rollcall.sign_up()
-    row = rows_of(someone).get(confirmation__channel="email")
-    Confirmation.objects.filter(outbox=row).update(first_sent_at=time_ago(minutes=15))
-    job = outbox.claim(row.id)
-    assert job is not None
-    carry_out(job)
-    message = someone.message("email")
-    assert message["code"] is None
-    token = message["link"].partition("#")[2]
-    answer = rollcall.post("/api/v1/confirmations/email/", {"token": token})
-    assert answer.status_code == 200
-
-
-def test_the_clock_of_a_code_starts_at_the_first_attempt_and_not_again_at_the_next(
-    resting, rollcall: Rollcall
-):
-    from domain.stores import outbox
-    from domain.stores.models import Confirmation
-    from workers.tasks import carry_out
-
-    someone = rollcall.sign_up()
-    row = rows_of(someone).get(confirmation__channel="phone")
-    Confirmation.objects.filter(outbox=row).update(first_sent_at=time_ago(minutes=9))
-    before = Confirmation.objects.get(outbox=row).first_sent_at
-    job = outbox.claim(row.id)
-    assert job is not None
-    carry_out(job)
-    assert ("confirmation", "done", "") in ends_of(someone)
-    assert Confirmation.objects.get(outbox=row).first_sent_at == before
-
-
-@pytest.mark.parametrize("attempts", [1, 2, 5, 100])
-def test_what_failed_is_tried_again_later_and_later_but_not_all_at_once(
-    resting, rollcall: Rollcall, attempts: int
-):
-    from django.db.models.functions import Now
-
-    from domain.stores import outbox
-    from domain.stores.models import Outbox
-
-    row = rows_of(rollcall.sign_up()).get(kind="profile")
-    waits = set()
-    for _ in range(20):
-        Outbox.objects.filter(id=row.id).update(state="queued", attempts=attempts - 1)
-        job = outbox.claim(row.id)
-        assert job is not None
-        outbox.retry_later(job, "timeout")
-        found = Outbox.objects.annotate(now=Now()).get(id=row.id)
-        waits.add((found.due_at - found.now).total_seconds())
-        assert (found.state, found.reason) == ("waiting", "timeout")
-    most = min(2.0 * 2 ** (attempts - 1), 120)
-    assert most * 0.4 < min(waits) < max(waits) <= most
-    assert max(waits) - min(waits) > most * 0.1
-
-
-def test_a_provider_that_names_a_time_is_left_alone_until_then(resting, rollcall: Rollcall):
-    from django.db.models.functions import Now
-
-    from domain.stores import outbox
-    from domain.stores.models import Outbox
-
-    row = rows_of(rollcall.sign_up()).get(kind="profile")
-    job = outbox.claim(row.id)
-    assert job is not None
-    outbox.retry_later(job, "rate_limited", retry_after=30)
-    found = Outbox.objects.annotate(now=Now()).get(id=row.id)
-    assert 29 < (found.due_at - found.now).total_seconds() <= 45
 
 
 def test_an_old_write_never_covers_a_new_profile(django_here, rollcall: Rollcall):
@@ -274,23 +90,3 @@ def test_an_old_write_never_covers_a_new_profile(django_here, rollcall: Rollcall
     assert not profiles.publish(person)
     assert not profiles.publish(replace(newer, name="Eve"))
     assert someone.profile().json()["name"] == "Grace"
-
-
-def test_rows_closed_long_ago_are_purged_and_open_ones_never(resting, rollcall: Rollcall):
-    from domain.stores import outbox
-    from domain.stores.models import Outbox
-
-    someone = rollcall.sign_up()
-    closed = rows_of(someone).filter(kind="profile")
-    closed.update(state="done", finished_at=time_ago(days=8))
-    rows_of(someone).filter(kind="confirmation").update(created_at=time_ago(days=80))
-    assert outbox.purge(timedelta(days=7)) >= 1
-    assert not closed.exists()
-    assert rows_of(someone).count() == 2
-    assert Outbox.objects.filter(finished_at__lt=time_ago(days=7)).count() == 0
-
-
-def time_ago(**ago: float):
-    from django.db.models.functions import Now
-
-    return Now() - timedelta(**ago)
