@@ -102,7 +102,7 @@ def test_random_tokens_of_the_right_form_never_reach_redis(django_here, rollcall
         return sum(
             calls["calls"]
             for name, calls in stats.items()
-            if name.split("_")[1] in ("hmget", "hget", "zincrby")
+            if name.split("_")[1] in ("hmget", "zincrby")
         )
 
     rollcall.sign_up().settled()

@@ -38,9 +38,11 @@ class Headers:
 
 
 @asynccontextmanager
-async def reader(behaviour: Behaviour) -> AsyncIterator[tuple[Reads, FakeRedis]]:
+async def reader(
+    behaviour: Behaviour, patience: float = 0.2
+) -> AsyncIterator[tuple[Reads, FakeRedis]]:
     async with FakeRedis(behaviour).listening() as fake:
-        reads = Reads(Settings(fake.url, KEYS, redis_timeout=0.2, missing_wait=0.2))
+        reads = Reads(Settings(fake.url, KEYS, redis_timeout=patience, missing_wait=patience))
         reads.start(asyncio.get_running_loop())
         await asyncio.sleep(0)
         try:
@@ -159,7 +161,7 @@ async def test_a_bad_token_is_refused_without_a_word_to_redis():
 @in_a_loop
 async def test_a_profile_that_is_missing_or_older_is_asked_for_once_and_awaited(before):
     redis = Filling(before, after_looks=3)
-    async with reader(redis) as (reads, fake):
+    async with reader(redis, patience=5) as (reads, fake):
         answers = await asyncio.gather(*(reads.answer("GET", Headers()) for _ in range(200)))
         assert {answer.status for answer in answers} == {200}
         assert redis.wishes == 1
@@ -168,7 +170,7 @@ async def test_a_profile_that_is_missing_or_older_is_asked_for_once_and_awaited(
 
 @in_a_loop
 async def test_a_reader_that_hangs_up_does_not_take_the_wait_from_the_others():
-    async with reader(Filling(NOTHING, after_looks=3)) as (reads, _):
+    async with reader(Filling(NOTHING, after_looks=3), patience=5) as (reads, _):
         first = asyncio.ensure_future(reads.answer("GET", Headers()))
         second = asyncio.ensure_future(reads.answer("GET", Headers()))
         await asyncio.sleep(0.01)
