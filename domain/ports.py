@@ -13,7 +13,7 @@ from uuid import UUID
 
 from domain.address import Address, Channel
 from domain.code import Seed
-from domain.person import LiveSession, Person
+from domain.person import Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +69,3 @@ class Unit(Protocol):
 
 
 Units = Callable[[], AbstractContextManager[Unit]]
-
-__all__ = ["Confirmation", "LiveSession", "Unit", "Units"]
