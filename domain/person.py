@@ -41,6 +41,15 @@ class Person:
     sessions: tuple[LiveSession, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Somebody who was forgotten: nothing is known of them but this."""
+
+    id: UUID
+    version: int
+    gone_at: datetime
+
+
 def parse_text(text: str, longest: int) -> str:
     """One line of text: trimmed, NFC, 1 to `longest` characters, no control characters.
 

@@ -1,12 +1,14 @@
 """The profile hash: what stands in Redis for each person, and what a reader makes of it.
 
     key      p:<person, 32 hex digits>
-    b        the profile's body, the very octets that are sent (empty: the person is gone)
+    b        the profile's body, the very octets that are sent
     e        its ETag
     v        the person's version
     <digest> for each live session: SHA-256 of its token -> its end, in Unix seconds
 
 One HMGET of `b`, `e`, `v` and the caller's own digest answers "who", "still allowed?" and "what".
+Of somebody who is gone a tombstone stays: `b` and `e` are empty, `v` is the last version, `t` the
+Unix time. Its version keeps a late write of an older state out.
 """
 
 from base64 import urlsafe_b64encode
@@ -18,10 +20,10 @@ from uuid import UUID
 import orjson
 
 from domain.errors import InvalidToken
-from domain.person import Person
+from domain.person import Gone, Person
 from domain.session import Token
 
-BODY, ETAG, VERSION = b"b", b"e", b"v"
+BODY, ETAG, VERSION, GONE_AT = b"b", b"e", b"v", b"t"
 WANTED = "wanted"  # a sorted set: person -> how often somebody asked for a missing profile
 
 
@@ -70,13 +72,17 @@ def etag_of(body: bytes) -> bytes:
     return b'"' + urlsafe_b64encode(sha256(body).digest()[:15]) + b'"'
 
 
-def hash_of(person: Person) -> dict[bytes, bytes]:
-    """Every field of a person's profile hash."""
+def hash_of(person: Person | Gone) -> dict[bytes, bytes]:
+    """Every field of a person's profile hash, or of their tombstone."""
+    version = b"%d" % person.version
+    if isinstance(person, Gone):
+        gone_at = b"%d" % int(person.gone_at.timestamp())
+        return {BODY: b"", ETAG: b"", VERSION: version, GONE_AT: gone_at}
     body = body_of(person)
     return {
         BODY: body,
         ETAG: etag_of(body),
-        VERSION: b"%d" % person.version,
+        VERSION: version,
     } | {s.digest: b"%d" % int(s.expires_at.timestamp()) for s in person.sessions}
 
 

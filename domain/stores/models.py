@@ -48,6 +48,20 @@ class Person(models.Model):
         return str(self.id)
 
 
+class Gone(models.Model):
+    """Somebody who was forgotten: what stays, so that nothing late can bring them back."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    version = models.BigIntegerField()
+    gone_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name_plural = "gone"
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
 class Session(models.Model):
     """A bearer token that was issued; only its SHA-256 digest is kept."""
 
@@ -74,6 +88,8 @@ class Confirmation(models.Model):
     first_sent_at = models.DateTimeField(null=True)  # when sending was first attempted
     confirmed_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)  # replaced by a newer one
+    # A confirmed address that is to be told, and stands in the profile until then.
+    replaces = models.CharField(max_length=254, default="", db_default="")
     void = models.BooleanField(default=False)  # the address is somebody else's
 
     class Meta:
@@ -98,6 +114,80 @@ class Confirmation(models.Model):
         return f"confirmation {self.pk}"
 
 
+class SignIn(models.Model):
+    """A code by which somebody may sign in. Typed addresses that nobody owns have rows too, so
+    that they cannot be told from others; of the address only a keyed hash is kept.
+    """
+
+    channel = models.CharField(max_length=5, choices=[(c, c) for c in CHANNELS])
+    address_hash = models.BinaryField()
+    # No constraint in the database: looking the person up would tell by time who is known.
+    person = models.ForeignKey(
+        Person, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="sign_ins"
+    )
+    salt = models.BinaryField()
+    key_id = models.BinaryField()
+    tries = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    first_sent_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)  # used, or replaced by a newer one
+
+    class Meta:
+        indexes = [models.Index(fields=["address_hash", "-id"], name="sign_ins_by_address")]
+        constraints = [
+            models.CheckConstraint(condition=Q(channel__in=CHANNELS), name="known_sign_in_channel")
+        ]
+
+    def __str__(self) -> str:
+        return f"sign-in {self.pk}"
+
+
+class Tally(models.Model):
+    """When something happened during the last day, for limits on how often it may.
+
+    `subject` is a keyed hash of what is limited, or of whom.
+    """
+
+    subject = models.BinaryField(primary_key=True)
+    moments = ArrayField(models.DateTimeField())
+
+    class Meta:
+        verbose_name_plural = "tallies"
+
+    def __str__(self) -> str:
+        return "tally"
+
+
+class TextMessages(models.Model):
+    """How many text messages went to numbers that begin alike in an hour, and what came of them."""
+
+    prefix = models.CharField(max_length=6)
+    hour = models.DateTimeField()
+    sent = models.PositiveIntegerField(default=0)
+    confirmed = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "text messages"
+        constraints = [
+            models.UniqueConstraint(fields=["hour", "prefix"], name="one_count_an_hour_and_prefix")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.prefix} {self.hour}"
+
+
+class IdempotencyKey(models.Model):
+    """A sign-up that its client may repeat. Key and body are kept as keyed hashes."""
+
+    key_hash = models.BinaryField(primary_key=True)
+    body_hash = models.BinaryField()
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="idempotency_keys")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return f"sign-up of {self.person_id}"
+
+
 class Outbox(models.Model):
     """Work that must follow a commit; open until it is done, whatever dies meanwhile.
 
@@ -110,6 +200,8 @@ class Outbox(models.Model):
     class Kind(models.TextChoices):
         PROFILE = "profile"
         CONFIRMATION = "confirmation"
+        CHANGE_NOTICE = "change notice"
+        SIGN_IN = "sign-in"
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -121,10 +213,24 @@ class Outbox(models.Model):
 
     OPEN = [State.WAITING, State.QUEUED, State.WORKING]
 
-    kind = models.CharField(max_length=12, choices=Kind)
-    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="outbox")
+    class Receipt(models.TextChoices):
+        """What the provider has told since, in the order in which a status may only rise."""
+
+        NONE = ""
+        FAILED = "failed"
+        DELIVERED = "delivered"
+
+    kind = models.CharField(max_length=13, choices=Kind)
+    # No constraint in the database: the tombstone of somebody who is gone must still be written,
+    # and a sign-in may be nobody's.
+    person = models.ForeignKey(
+        Person, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="outbox"
+    )
     confirmation = models.ForeignKey(
         Confirmation, on_delete=models.CASCADE, null=True, blank=True, related_name="outbox"
+    )
+    sign_in = models.ForeignKey(
+        SignIn, on_delete=models.CASCADE, null=True, blank=True, related_name="outbox"
     )
     state = models.CharField(max_length=7, choices=State, default=State.QUEUED)
     due_at = models.DateTimeField()
@@ -132,6 +238,8 @@ class Outbox(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     reason = models.CharField(max_length=40, blank=True)
     provider_id = models.CharField(max_length=200, blank=True)
+    receipt = models.CharField(max_length=9, choices=Receipt, blank=True, default="", db_default="")
+    receipt_at = models.DateTimeField(null=True, blank=True)  # by the provider's clock
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -139,9 +247,10 @@ class Outbox(models.Model):
         verbose_name_plural = "outbox"
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind="confirmation", confirmation__isnull=False)
-                | Q(kind="profile", confirmation__isnull=True),
-                name="a_message_is_about_a_confirmation",
+                condition=Q(kind="profile", confirmation=None, sign_in=None)
+                | Q(kind__in=["confirmation", "change notice"], confirmation__isnull=False)
+                | Q(kind="sign-in", sign_in__isnull=False),
+                name="a_message_has_its_reason",
             ),
             models.CheckConstraint(
                 condition=Q(state="working", lease__isnull=False) | ~Q(state="working"),
@@ -156,6 +265,9 @@ class Outbox(models.Model):
             ),
             models.Index(
                 F("finished_at"), condition=Q(finished_at__isnull=False), name="outbox_finished"
+            ),
+            models.Index(
+                F("provider_id"), condition=~Q(provider_id=""), name="outbox_by_provider_id"
             ),
         ]
 

@@ -4,20 +4,26 @@ from uuid import UUID
 
 from django.db.models.functions import Now
 
-from domain.person import LiveSession, Person
+from domain.person import Gone, LiveSession, Person
 from domain.session import SESSIONS_MAX
 from domain.stores import models
 
 
-def load(person_id: UUID) -> Person | None:
-    """The person's current state, None if there is no such person. Two queries."""
+def load(person_id: UUID) -> Person | Gone | None:
+    """The person's current state, None if there never was such a person. Two queries."""
     row = models.Person.objects.filter(id=person_id).first()
-    return state_of(row) if row else None
+    if row is not None:
+        return state_of(row)
+    gone = models.Gone.objects.filter(id=person_id).first()
+    return Gone(gone.id, gone.version, gone.gone_at) if gone else None
 
 
 def version_of(person_id: UUID) -> int | None:
-    """The person's current version, None if there is no such person."""
-    return models.Person.objects.filter(id=person_id).values_list("version", flat=True).first()
+    """The person's current (or last) version, None if there never was such a person."""
+    here = models.Person.objects.filter(id=person_id).values_list("version")
+    gone = models.Gone.objects.filter(id=person_id).values_list("version")
+    row = here.union(gone, all=True).first()
+    return row[0] if row else None
 
 
 def state_of(row: models.Person) -> Person:

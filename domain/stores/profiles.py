@@ -11,7 +11,7 @@ from redis import Redis, RedisError
 
 from domain import profile
 from domain.errors import Unavailable
-from domain.person import Person
+from domain.person import Gone, Person
 from domain.stores import people
 
 log = structlog.get_logger(__name__)
@@ -43,8 +43,8 @@ def _redis_errors() -> Iterator[None]:
         raise Unavailable from None
 
 
-def publish(person: Person) -> bool:
-    """Write a person's profile hash unless a newer one stands; whether it was written.
+def publish(person: Person | Gone) -> bool:
+    """Write a person's hash or tombstone unless a newer one stands; whether it was written.
 
     Raises `Unavailable`.
     """
