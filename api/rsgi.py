@@ -26,8 +26,8 @@ from domain.stores import keys
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.prod")
 
-# Methods of the profile that Django answers; add those of a view here when there is one.
-PROFILE_WRITES: tuple[str, ...] = ()
+# Methods of the profile that Django answers.
+PROFILE_WRITES = ("PATCH", "DELETE")
 # They have threads of their own: an orchestrator that finds all others waiting for a hung Postgres
 # must not take this process for dead, and end the reads with it.
 PROBES = frozenset({"/livez", "/livez/", "/readyz", "/readyz/"})

@@ -18,7 +18,10 @@ def complete(result: dict[str, Any], generator: Any, request: Request, public: b
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "The session's token."}
     }
-    result["paths"] = dict(sorted({**result["paths"], **_paths()}.items()))
+    paths = result["paths"]
+    for path, operations in _paths().items():
+        paths[path] = paths.get(path, {}) | operations
+    result["paths"] = dict(sorted(paths.items()))
     return result
 
 
@@ -85,7 +88,7 @@ def _read(operation_id: str, summary: str, body: bool) -> dict[str, Any]:
             | ({"content": content} if body else {}),
             "304": {"description": "Not modified.", "headers": validators},
             "401": _problem("`invalid_token`", WWW_Authenticate="`Bearer`.", **vary),
-            "405": _problem("`method_not_allowed`", Allow="`GET, HEAD`."),
+            "405": _problem("`method_not_allowed`", Allow="`GET, HEAD, PATCH, DELETE`."),
             "500": _problem("`internal_error`"),
             "503": _problem("`unavailable`", Retry_After="Seconds to wait.", **vary),
         },

@@ -1,6 +1,6 @@
 """Every route of Django's. Those of the API work with and without their last slash.
 
-The read of a profile is none of them: `api.rsgi` gives it to `api.reads`.
+Reading a profile is none of them: `api.rsgi` gives GET and HEAD of it to `api.reads`.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from api import health, problems
 from api.pages import views as pages
-from api.writes.views import EmailConfirmationView, PhoneConfirmationView, SignUpView
+from api.writes import confirmations, people, sessions
 
 
 def both(route: str, view: Any, name: str | None = None) -> list[URLPattern]:
@@ -22,9 +22,16 @@ def both(route: str, view: Any, name: str | None = None) -> list[URLPattern]:
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    *both("api/v1/signup/", SignUpView.as_view()),
-    *both("api/v1/confirmations/email/", EmailConfirmationView.as_view()),
-    *both("api/v1/confirmations/phone/", PhoneConfirmationView.as_view()),
+    *both("api/v1/signup/", people.SignUpView.as_view()),
+    *both("api/v1/profile/", people.ProfileView.as_view()),
+    *both("api/v1/confirmations/", confirmations.ConfirmationsView.as_view()),
+    *both("api/v1/confirmations/email/", confirmations.EmailConfirmationView.as_view()),
+    *both("api/v1/confirmations/email/resend/", confirmations.EmailResendView.as_view()),
+    *both("api/v1/confirmations/phone/", confirmations.PhoneConfirmationView.as_view()),
+    *both("api/v1/confirmations/phone/resend/", confirmations.PhoneResendView.as_view()),
+    *both("api/v1/sessions/", sessions.SessionsView.as_view()),
+    *both("api/v1/sessions/confirm/", sessions.SignInView.as_view()),
+    *both("api/v1/sessions/current/", sessions.CurrentSessionView.as_view()),
     *both("api/v1/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     *both("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema")),
     *both("confirm/email/", pages.confirm_email),

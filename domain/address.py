@@ -42,7 +42,7 @@ def parse_email(text: str) -> Address:
         raise InvalidField("invalid", "This is not a valid e-mail address.") from None
     if len(value.encode()) > EMAIL_MAX_OCTETS:
         raise InvalidField("too_long", f"Use at most {EMAIL_MAX_OCTETS} octets.")
-    return Address(Channel.EMAIL, value, value.casefold())
+    return Address(Channel.EMAIL, value, key_of(Channel.EMAIL, value))
 
 
 def parse_phone(text: str, default_region: str | None = None) -> Address:
@@ -64,4 +64,18 @@ def parse_phone(text: str, default_region: str | None = None) -> Address:
     if number.extension or not phonenumbers.is_possible_number(number):
         raise invalid
     value = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    return Address(Channel.PHONE, value, value)
+    return Address(Channel.PHONE, value, key_of(Channel.PHONE, value))
+
+
+def key_of(channel: Channel, value: str) -> str:
+    """What an address is compared by: e-mail without regard to case."""
+    return value.casefold() if channel is Channel.EMAIL else value
+
+
+def masked(channel: Channel, value: str) -> str:
+    """An address that its owner recognises and nobody else can use: a…@e….com, +34…56."""
+    if channel is Channel.PHONE:
+        return f"{value[:3]}…{value[-2:]}"
+    local, _, domain = value.rpartition("@")
+    name, _, top = domain.rpartition(".")
+    return f"{local[:1]}…@{name[:1]}….{top}"

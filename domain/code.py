@@ -15,10 +15,12 @@ from uuid import UUID
 from domain.address import Channel
 from domain.keys import KeyRing
 
-TRIES = 5
+TRIES = 5  # of one code
+FAILURES_A_DAY = 15  # of all codes of a person and channel together
 DIGITS = 6
 SALT_BYTES = 16
 CODE_LIFETIME = {Channel.EMAIL: timedelta(minutes=15), Channel.PHONE: timedelta(minutes=10)}
+SIGN_IN_LIFETIME = timedelta(minutes=10)
 LINK_LIFETIME = timedelta(hours=24)
 _ROW_BYTES = 8
 _LINK_MAC_BYTES = 24
@@ -26,7 +28,9 @@ _LINK_MAC_BYTES = 24
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """What a code is derived from: a confirmation row, its salt, and the address it goes to."""
+    """What a code is derived from: a row of confirmations or sign-ins, its salt, and the address
+    that it goes to.
+    """
 
     row_id: int
     person_id: UUID
@@ -44,9 +48,13 @@ def new_salt() -> bytes:
 def code_for(keys: KeyRing, seed: Seed) -> str | None:
     """The six digits for a row; None when its key is not on the ring any more."""
     mac = _mac(keys, seed, b"confirmation code")
-    if mac is None:
-        return None
-    return f"{int.from_bytes(mac[:8]) % 10**DIGITS:0{DIGITS}}"
+    return None if mac is None else _digits(mac)
+
+
+def sign_in_code_for(keys: KeyRing, seed: Seed) -> str | None:
+    """The six digits for a sign-in; None when its key is not on the ring any more."""
+    mac = _mac(keys, seed, b"sign-in code")
+    return None if mac is None else _digits(mac)
 
 
 def link_token_for(keys: KeyRing, seed: Seed) -> str | None:
@@ -73,6 +81,10 @@ def row_of_link(token: str) -> int | None:
 def same(expected: str | None, given: str) -> bool:
     """Whether `given` is the `expected` secret, in constant time (False when there is none)."""
     return expected is not None and hmac.compare_digest(expected.encode(), given.encode())
+
+
+def _digits(mac: bytes) -> str:
+    return f"{int.from_bytes(mac[:8]) % 10**DIGITS:0{DIGITS}}"
 
 
 def _mac(keys: KeyRing, seed: Seed, purpose: bytes) -> bytes | None:

@@ -35,23 +35,66 @@ class CodeExpired(RollcallError):
     code = "code_expired"
 
 
-class TooManyAttempts(RollcallError):
-    """All tries are used up. `retry_after` is in seconds."""
+class PreconditionFailed(RollcallError):
+    """The profile is not (or not any more) the one that the client has in mind."""
 
-    code = "too_many_attempts"
+    code = "precondition_failed"
 
-    def __init__(self, retry_after: int) -> None:
+
+class Later(RollcallError):
+    """The same request may succeed later: after `retry_after` seconds."""
+
+    def __init__(self, retry_after: int = 1) -> None:
         super().__init__()
         self.retry_after = retry_after
 
 
-class Unavailable(RollcallError):
-    """A dependency is away; the same request may succeed later. `retry_after` is in seconds."""
+class TooManyAttempts(Later):
+    """All tries are used up."""
+
+    code = "too_many_attempts"
+
+
+class RateLimited(Later):
+    """This happens too often."""
+
+    code = "rate_limited"
+
+
+class Unavailable(Later):
+    """A dependency is away."""
 
     code = "unavailable"
 
-    def __init__(self, retry_after: int = 1) -> None:
-        super().__init__()
+
+class IdempotencyInProgress(Later):
+    """A request with this key is being worked on."""
+
+    code = "idempotency_in_progress"
+
+
+class IdempotencyClosed(RollcallError):
+    """What was done with this key cannot be answered again: too late, or its person is in use."""
+
+    code = "idempotency_closed"
+
+
+class IdempotencyMismatch(RollcallError):
+    """This key was used with another body."""
+
+    code = "idempotency_mismatch"
+
+
+class OverBudget(RollcallError):
+    """A message may not be sent: not yet, if there is a `retry_after` in seconds, or not at all.
+
+    Never shown to clients: the code says which budget it was, for operators.
+    """
+
+    code = "over_budget"
+
+    def __init__(self, code: str, retry_after: float | None = None) -> None:
+        super().__init__(code)
         self.retry_after = retry_after
 
 

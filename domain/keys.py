@@ -41,8 +41,12 @@ class KeyRing:
         if not secrets:
             raise ValueError("at least one secret is needed")
         keys = [_key(secret.encode()) for secret in secrets]
-        self.current = keys[0]
+        self.current, *self._older = keys
         self._by_id = {key.id: key for key in reversed(keys)}
+
+    def macs(self, purpose: bytes, *parts: bytes) -> list[bytes]:
+        """`Key.mac` by every key of the ring, the current one's first: to find what any made."""
+        return [key.mac(purpose, *parts) for key in (self.current, *self._older)]
 
     def get(self, key_id: bytes) -> Key | None:
         """The key of that id, or None when it is not (or no longer) on the ring."""

@@ -1,7 +1,7 @@
-"""What the commands need from the outside: one Protocol, a unit of work.
+"""What the commands need from the outside: units of work, one Protocol for each kind of work.
 
-`domain.stores.unit_of_work` is the real one (Postgres), `tests.fakes` has one in memory, and one
-contract test runs against both.
+`domain.stores.unit_of_work` has the real one (Postgres), which is all of them. `tests.fakes` has
+one in memory for sign-up and confirmations, and one contract test runs against both.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,16 @@ from uuid import UUID
 
 from domain.address import Address, Channel
 from domain.code import Seed
-from domain.person import Person
+from domain.person import Gone, LiveSession, Person
+from domain.session import Token
+
+
+@dataclass(frozen=True, slots=True)
+class Committed[State: Person | Gone]:
+    """What a command has committed, and what must follow: `person` is the newest state."""
+
+    person: State
+    outbox_ids: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,17 @@ class Confirmation:
     void: bool
     code_expired: bool
     link_expired: bool
-    retry_after: int  # seconds until the code is out of date
+    retry_after: int  # seconds until another try may be allowed, once they are used up
+
+
+@dataclass(frozen=True, slots=True)
+class SignInTry:
+    """A counted try to sign in. `seed` is None if no code that was sent can be the right one."""
+
+    allowed: bool
+    retry_after: int
+    row_id: int
+    seed: Seed | None
 
 
 class Unit(Protocol):
@@ -60,7 +79,7 @@ class Unit(Protocol):
         """The confirmation with that row id, None if there is none."""
 
     def confirm(self, seed: Seed) -> Person | None:
-        """Mark the address confirmed, raise the version, void everybody else's claim to it.
+        """Make the address the person's, confirmed; raise the version; void all others' claims.
 
         Returns the person's new state, or None if it was confirmed before (nothing is written).
         Raises `AddressTaken` if somebody else has confirmed that address already, and
@@ -68,4 +87,93 @@ class Unit(Protocol):
         """
 
 
-Units = Callable[[], AbstractContextManager[Unit]]
+class AccountUnit(Protocol):
+    """One transaction on somebody's account."""
+
+    def caller(self, token: Token, now: datetime) -> Person:
+        """Whose token this is, locked until the end. Raises `InvalidToken`."""
+
+    def exists(self, person_id: UUID) -> bool:
+        """Whether there is such a person, who is then locked until the end."""
+
+    def changed(self, person_id: UUID) -> Committed[Person]:
+        """Raise the version, and write an outbox row for the profile."""
+
+    def save(self, person: Person) -> None:
+        """Write a person's names, addresses and hobbies. Nothing else of it is looked at."""
+
+    def end_confirmations(self, person_id: UUID, channel: Channel) -> None:
+        """Void the open codes and links of a channel."""
+
+    def open_confirmation(
+        self, person_id: UUID, address: Address, salt: bytes, key: bytes, replaces: str = ""
+    ) -> list[int]:
+        """Have an address confirmed by a new code, which ends the one before.
+
+        `replaces` is the confirmed address that it is to take the place of, and that is told.
+        Returns the ids of the messages' outbox rows. Raises `RateLimited` after too many a day.
+        """
+
+    def waiting_address(self, person_id: UUID, channel: Channel) -> tuple[Address, str] | None:
+        """The address that waits to be confirmed, and what it replaces; None if none does."""
+
+    def resend_wait(self, person_id: UUID, channel: Channel) -> int:
+        """Seconds until the next message may be asked for; 0 if it may be now."""
+
+    def end_sessions(self, person_id: UUID, digest: bytes | None = None) -> None:
+        """End the session with that digest, or all of the person's."""
+
+    def forget(self, person_id: UUID, unless_confirmed: bool = False) -> Committed[Gone] | None:
+        """Delete all that is known of a person, but id, version and time; None if unknown, or if
+        they are to be spared because they have confirmed an address.
+        """
+
+
+class SignInUnit(Protocol):
+    """One transaction on the way into an account."""
+
+    def open_sign_in(
+        self, address: Address, hashes: list[bytes], salt: bytes, key: bytes
+    ) -> list[int]:
+        """Have a code sent to a confirmed address, in place of the one before.
+
+        `hashes` are those of the address, the current key's first. Returns the ids of outbox
+        rows: none if codes were asked for too often. Does the same for addresses nobody has.
+        """
+
+    def count_sign_in(self, address: Address, hashes: list[bytes]) -> SignInTry:
+        """Count a try at the newest code for that address."""
+
+    def sign_in(self, row_id: int, address: Address) -> Person:
+        """Use a code up, and end the sessions opened before its address was confirmed.
+
+        Returns whose it is, locked until the end. Raises `CodeInvalid`.
+        """
+
+    def open_session(self, person_id: UUID, session: LiveSession) -> Committed[Person]:
+        """Keep a new session, raise the version; the oldest ends if there are too many."""
+
+
+class RepeatableUnit(Unit, Protocol):
+    """One transaction that signs somebody up, and may be repeated by its key."""
+
+    def signed_up_with(self, key_hashes: list[bytes], body_hashes: list[bytes]) -> Person | None:
+        """Who signed up with this key and body; None if nobody has (yet).
+
+        Raises `IdempotencyInProgress`, `IdempotencyMismatch`, `IdempotencyClosed`.
+        """
+
+    def remember(self, key_hash: bytes, body_hash: bytes, person_id: UUID) -> None:
+        """Keep with which key and body somebody has signed up."""
+
+    def end_sessions(self, person_id: UUID, digest: bytes | None = None) -> None:
+        """As `AccountUnit.end_sessions`."""
+
+    def open_session(self, person_id: UUID, session: LiveSession) -> Committed[Person]:
+        """As `SignInUnit.open_session`."""
+
+
+type Units = Callable[[], AbstractContextManager[Unit]]
+type AccountUnits = Callable[[], AbstractContextManager[AccountUnit]]
+type SignInUnits = Callable[[], AbstractContextManager[SignInUnit]]
+type RepeatableUnits = Callable[[], AbstractContextManager[RepeatableUnit]]

@@ -187,8 +187,21 @@ DEFAULT_PHONE_REGION = env.str("DEFAULT_PHONE_REGION", None)
 # sent within a minute.
 OUTBOX_LEASE = timedelta(seconds=env.int("OUTBOX_LEASE", 20))
 OUTBOX_KEPT = timedelta(days=env.int("OUTBOX_KEPT_DAYS", 7))
+UNCONFIRMED_KEPT = timedelta(days=env.int("UNCONFIRMED_KEPT_DAYS", 7))
+IDEMPOTENCY_OPEN = timedelta(minutes=10)  # how long a sign-up may be repeated by its key
 SERVICE_NAME = env.str("SERVICE_NAME", "Rollcall")
 SMS_DOMAIN = env.str("SMS_DOMAIN", urlsplit(PUBLIC_URL).hostname or "localhost")
+
+# What costs money or a person's patience. Counted in Postgres, when a message is about to be sent.
+MESSAGES_A_DAY = env.int("MESSAGES_A_DAY", 5)  # to one address, for each purpose
+# Between two messages to one address; twice as long after each further one.
+MESSAGE_PAUSE = timedelta(seconds=env.int("MESSAGE_PAUSE", 60))
+SMS_A_DAY = env.int("SMS_A_DAY", 5_000)
+SMS_A_DAY_PREFIX = env.int("SMS_A_DAY_PREFIX", 500)  # to numbers whose first six characters agree
+SMS_COUNTRIES: list[str] = env.list("SMS_COUNTRIES", [])  # ISO 3166-1, such as ES,PT; none: all
+# No more text messages to a prefix when, of at least so many, less than this part was confirmed.
+SMS_BREAKER_LEAST = env.int("SMS_BREAKER_LEAST", 20)
+SMS_BREAKER_RATE = env.float("SMS_BREAKER_RATE", 0.1)
 
 DELIVERY = env.str("DELIVERY", "mailbox")  # or "providers": SendGrid and Vonage
 MAILBOX_PATH = Path(env.str("DATA_DIR", str(BASE_DIR / ".data"))) / "mailbox.jsonl"

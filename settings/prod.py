@@ -5,11 +5,12 @@ from datetime import timedelta
 from django.core.exceptions import ImproperlyConfigured
 
 from settings.base import *  # noqa: F403  # settings modules extend one another
-from settings.base import PUBLIC_URL, SECRET_KEY, SECRET_KEY_FALLBACKS, env
+from settings.base import PUBLIC_URL, SECRET_KEY, SECRET_KEY_FALLBACKS, SMS_COUNTRIES, env
 
 _NEEDED = [
     "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "QUEUE_URL", "ALLOWED_HOSTS", "PUBLIC_URL",
     "SENDGRID_API_KEY", "EMAIL_FROM", "VONAGE_API_KEY", "VONAGE_API_SECRET", "SMS_FROM",
+    "SMS_COUNTRIES",
 ]  # fmt: skip  # one glance shows the whole list
 _missing = [name for name in _NEEDED if not env.str(name, "").strip()]
 if _missing:
@@ -20,6 +21,8 @@ for _secret in [SECRET_KEY, *SECRET_KEY_FALLBACKS]:
             "SECRET_KEY and SECRET_KEY_FALLBACKS: use at least 50 random characters, and none of"
             " a development machine."
         )
+if SMS_COUNTRIES == ["*"]:  # whoever wants to send everywhere must say so
+    SMS_COUNTRIES = []
 if not PUBLIC_URL.startswith("https://"):
     raise ImproperlyConfigured("PUBLIC_URL must begin with https://.")
 

@@ -1,5 +1,6 @@
 """People for tests, and what they do: sign up, read their mail, confirm, read their profile."""
 
+import copy
 import itertools
 import os
 import threading
@@ -74,6 +75,34 @@ class Someone:
     def messages(self, channel: str) -> list[dict[str, Any]]:
         return self.rollcall.mailbox(self.body[channel])
 
+    def call(self, method: str, path: str, **rest: Any) -> httpx.Response:
+        """A call to the API with this person's token."""
+        headers = self.bearer | rest.pop("headers", {})
+        return self.rollcall.http.request(method, f"/api/v1/{path}", headers=headers, **rest)
+
+    def patch(self, fields: dict[str, Any], **headers: str) -> httpx.Response:
+        return self.call("PATCH", "profile/", json=fields, headers=headers)
+
+    def again(self, token: str) -> "Someone":
+        """The same person with another session."""
+        other = copy.copy(self)
+        other.token = token
+        return other
+
+    def sign_in(self, channel: str = "email") -> "Someone":
+        """The same person in a new session, by the code that is sent to a confirmed address."""
+        address = {channel: self.body[channel]}
+        before = len(self.messages(channel))
+        assert self.rollcall.post("/api/v1/sessions/", address).status_code == 202
+        eventually(lambda: len(self.messages(channel)) > before)
+        answer = self.rollcall.sign_in(channel, self.body[channel], self.message(channel)["code"])
+        assert answer.status_code == 201, answer.text
+        return self.again(answer.json()["session"]["token"])
+
+    @property
+    def id(self) -> str:
+        return str(self.answer.json()["id"])
+
     def confirm(self, channel: str, code: str | None = None) -> httpx.Response:
         code = code or self.message(channel)["code"]
         return self.rollcall.post(
@@ -92,6 +121,9 @@ class Rollcall:
 
     def sign_up(self, **fields: Any) -> Someone:
         return Someone(self, self.post("/api/v1/signup/", new_body(**fields)))
+
+    def sign_in(self, channel: str, address: str, code: str) -> httpx.Response:
+        return self.post("/api/v1/sessions/confirm/", {channel: address, "code": code})
 
     def mailbox(self, to: str) -> list[dict[str, Any]]:
         messages: list[dict[str, Any]] = self.http.get(

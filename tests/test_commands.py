@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain import code, commands, session
+from domain import code, session
 from domain.address import Channel, parse_email, parse_phone
+from domain.commands import confirmations, people, sessions
 from domain.errors import CodeInvalid, InvalidToken, TooManyAttempts
 from domain.keys import KeyRing
 from domain.ports import Units
@@ -26,15 +27,15 @@ def units(request: pytest.FixtureRequest) -> Units:
     return unit_of_work
 
 
-def signed_up(units: Units, body: dict[str, str] | None = None) -> commands.SignedUp:
+def signed_up(units: Units, body: dict[str, str] | None = None) -> people.SignedUp:
     body = body or new_body()
-    command = commands.SignUp(
+    command = people.SignUp(
         "Ada", "Lovelace", parse_email(body["email"]), parse_phone(body["phone"]), ("chess",)
     )
-    return commands.sign_up(command, units, KEYS, NOW, timedelta(days=30))
+    return people.sign_up(command, units, KEYS, NOW, timedelta(days=30))
 
 
-def code_of(units: Units, who: commands.SignedUp, channel: Channel) -> str:
+def code_of(units: Units, who: people.SignedUp, channel: Channel) -> str:
     with units() as unit:
         counted = unit.count_try(who.committed.person.id, channel)
     assert counted is not None
@@ -43,8 +44,8 @@ def code_of(units: Units, who: commands.SignedUp, channel: Channel) -> str:
     return digits
 
 
-def by_code(who: commands.SignedUp, channel: Channel, digits: str) -> commands.ConfirmByCode:
-    return commands.ConfirmByCode(who.committed.person.id, channel, digits)
+def by_code(who: people.SignedUp, channel: Channel, digits: str) -> confirmations.ConfirmByCode:
+    return confirmations.ConfirmByCode(who.committed.person.id, channel, digits)
 
 
 def test_a_sign_up_leaves_a_profile_to_write_and_two_messages_to_send(units):
@@ -56,19 +57,19 @@ def test_a_sign_up_leaves_a_profile_to_write_and_two_messages_to_send(units):
 
 def test_the_session_of_a_sign_up_opens_the_door_until_it_ends(units):
     who = signed_up(units)
-    assert commands.authenticate(who.token, units, KEYS, NOW) == who.committed.person.id
+    assert sessions.authenticate(who.token, units, KEYS, NOW) == who.committed.person.id
     with pytest.raises(InvalidToken):
-        commands.authenticate(who.token, units, KEYS, NOW + timedelta(days=30))
+        sessions.authenticate(who.token, units, KEYS, NOW + timedelta(days=30))
     stray, _ = session.issue(KEYS, who.committed.person.id, 1)
     with pytest.raises(InvalidToken):
-        commands.authenticate(stray, units, KEYS, NOW)
+        sessions.authenticate(stray, units, KEYS, NOW)
 
 
 @pytest.mark.parametrize("channel", Channel)
 def test_the_right_code_confirms_once_and_raises_the_version(units, channel):
     who = signed_up(units)
     digits = code_of(units, who, channel)
-    done = commands.confirm_by_code(by_code(who, channel, digits), units, KEYS)
+    done = confirmations.confirm_by_code(by_code(who, channel, digits), units, KEYS)
     assert done is not None
     assert (done.person.email_verified, done.person.phone_verified) == (
         channel is Channel.EMAIL,
@@ -76,7 +77,7 @@ def test_the_right_code_confirms_once_and_raises_the_version(units, channel):
     )
     assert done.person.version == 2
     assert len(done.outbox_ids) == 1
-    assert commands.confirm_by_code(by_code(who, channel, digits), units, KEYS) is None
+    assert confirmations.confirm_by_code(by_code(who, channel, digits), units, KEYS) is None
 
 
 def test_five_tries_a_code_are_looked_at_and_a_success_clears_them(units):
@@ -85,27 +86,27 @@ def test_five_tries_a_code_are_looked_at_and_a_success_clears_them(units):
     wrong = f"{(int(digits) + 1) % 1_000_000:06}"
     for _ in range(3):
         with pytest.raises(CodeInvalid):
-            commands.confirm_by_code(by_code(who, Channel.PHONE, wrong), units, KEYS)
-    assert commands.confirm_by_code(by_code(who, Channel.PHONE, digits), units, KEYS)
+            confirmations.confirm_by_code(by_code(who, Channel.PHONE, wrong), units, KEYS)
+    assert confirmations.confirm_by_code(by_code(who, Channel.PHONE, digits), units, KEYS)
     for _ in range(5):
         with pytest.raises(CodeInvalid):
-            commands.confirm_by_code(by_code(who, Channel.PHONE, wrong), units, KEYS)
+            confirmations.confirm_by_code(by_code(who, Channel.PHONE, wrong), units, KEYS)
     with pytest.raises(TooManyAttempts):
-        commands.confirm_by_code(by_code(who, Channel.PHONE, digits), units, KEYS)
+        confirmations.confirm_by_code(by_code(who, Channel.PHONE, digits), units, KEYS)
 
 
 def test_whoever_confirms_an_address_first_has_it_and_the_rivals_codes_are_wrong(units):
     body = new_body()
     first, second = signed_up(units, body), signed_up(units, body)
     theirs = code_of(units, first, Channel.EMAIL)
-    assert commands.confirm_by_code(
+    assert confirmations.confirm_by_code(
         by_code(second, Channel.EMAIL, code_of(units, second, Channel.EMAIL)), units, KEYS
     )
     with pytest.raises(CodeInvalid):
-        commands.confirm_by_code(by_code(first, Channel.EMAIL, theirs), units, KEYS)
+        confirmations.confirm_by_code(by_code(first, Channel.EMAIL, theirs), units, KEYS)
     late = signed_up(units, body)
     with pytest.raises(CodeInvalid):
-        commands.confirm_by_code(
+        confirmations.confirm_by_code(
             by_code(late, Channel.EMAIL, code_of(units, late, Channel.EMAIL)), units, KEYS
         )
 
@@ -115,6 +116,6 @@ def test_codes_of_a_key_that_left_the_ring_confirm_nothing_and_of_one_that_stays
     digits = code_of(units, who, Channel.PHONE)
     command = by_code(who, Channel.PHONE, digits)
     with pytest.raises(CodeInvalid):
-        commands.confirm_by_code(command, units, KeyRing(["another secret"]))
+        confirmations.confirm_by_code(command, units, KeyRing(["another secret"]))
     old = KeyRing(["another secret", "a key for these tests, of no use anywhere else"])
-    assert commands.confirm_by_code(command, units, old)
+    assert confirmations.confirm_by_code(command, units, old)

@@ -229,7 +229,7 @@ def codes_by_derivation(ids: list[str]) -> dict[str, str]:
     from domain.code import code_for
     from domain.stores import keys
     from domain.stores.models import Confirmation
-    from domain.stores.unit_of_work import seed_of
+    from domain.stores.units.confirmations import seed_of
 
     rows = Confirmation.objects.filter(person_id__in=ids, channel="phone")
     return {str(row.person_id): code_for(keys.ring(), seed_of(row)) or "" for row in rows}

@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from workers.delivery import Message
-from workers.delivery.messages import confirmation_email, confirmation_sms, gsm7_septets
+from workers.delivery.gsm7 import gsm7_septets
+from workers.delivery.messages import confirmation_email, confirmation_sms
 
 LINK = "https://rollcall.test/confirm/email/#AbC-_9"
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=120)

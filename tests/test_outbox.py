@@ -81,7 +81,7 @@ def test_a_worker_that_comes_back_too_late_cannot_close_what_another_has_taken_o
     Outbox.objects.filter(id=row.id).update(due_at=time_ago(seconds=1))
     assert row.id in outbox.hand_out(1000)
     assert outbox.claim(row.id) is not None
-    outbox.finish(late, Outbox.State.FAILED, "late")
+    outbox.finish(late, outbox.End(Outbox.State.FAILED, "late"))
     row.refresh_from_db()
     assert (row.state, row.reason) == ("working", "")
 

@@ -128,11 +128,12 @@ def test_a_session_is_refused_once_it_is_out_of_date(django_here, rollcall: Roll
     from datetime import UTC, datetime, timedelta
     from uuid import UUID
 
+    from domain.person import Person
     from domain.stores import people, profiles
 
     someone = rollcall.sign_up()
     person = people.load(UUID(someone.answer.json()["id"]))
-    assert person is not None
+    assert isinstance(person, Person)
     for version, minutes, status in ((2, 1, 200), (3, -1, 401)):
         ends = datetime.now(UTC) + timedelta(minutes=minutes)
         session = replace(person.sessions[0], expires_at=ends)

@@ -19,6 +19,7 @@ RIGHT = {
     "VONAGE_API_KEY": "key",
     "VONAGE_API_SECRET": "secret",
     "SMS_FROM": "Rollcall",
+    "SMS_COUNTRIES": "ES",
 }
 
 

@@ -80,11 +80,12 @@ def test_an_owner_gets_no_code_that_would_confirm_a_stranger(django_here, rollca
 def test_an_old_write_never_covers_a_new_profile(django_here, rollcall: Rollcall):
     from dataclasses import replace
 
+    from domain.person import Person
     from domain.stores import people, profiles
 
     someone = rollcall.sign_up()
     person = people.load(UUID(someone.answer.json()["id"]))
-    assert person is not None
+    assert isinstance(person, Person)
     newer = replace(person, version=person.version + 7, name="Grace")
     assert profiles.publish(newer)
     assert not profiles.publish(person)

@@ -1,47 +1,44 @@
-"""The message that asks a person to confirm an address."""
-
-from dataclasses import dataclass
+"""The message that asks a person to confirm an address, or what its owner is told instead."""
 
 from django.conf import settings
-from django.db.models import Q
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 
 from domain import code
-from domain.address import Channel
-from domain.stores import keys, models
-from domain.stores.outbox import Job
-from domain.stores.unit_of_work import is_over, seed_of
+from domain.address import Address, Channel
+from domain.stores import budgets, keys, models
+from domain.stores.outbox import End, Job
+from domain.stores.units.confirmations import is_over, seed_of
+from domain.stores.units.sessions import owner_of
 from workers.deliveries import delivery_for
-from workers.delivery import Message, Refused, messages
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """How an outbox row ended: its state, why, and the provider's id of the message."""
-
-    state: models.Outbox.State
-    reason: str = ""
-    provider_id: str = ""
+from workers.delivery import Message, Refused, messages, notices
 
 
 def send(job: Job) -> End:
     """Send the code (and link) of the job's confirmation, unless nobody needs it any more.
 
-    Raises `TryAgain` and `Refused` as the delivery does, and `Refused` once the code is out of
-    date. The clock of the code starts before the first attempt, not at its success: a provider
-    that hangs up may have sent it all the same.
+    Raises `TryAgain` and `Refused` as the delivery does, `OverBudget`, and `Refused` once the
+    code is out of date. The clock of the code starts before the first attempt, not at its
+    success: a provider that hangs up may have sent it all the same.
     """
     row = _load(job)
     dropped = _why_not(row)
     if row is None or dropped:
         return End(models.Outbox.State.DROPPED, dropped)
-    models.Confirmation.objects.filter(id=row.pk).update(
-        first_sent_at=Coalesce("first_sent_at", Now())
-    )
-    message = _message(row)
+    address = Address(Channel(row.channel), row.address, row.address_key)
+    # Its owner gets no code that would confirm a stranger (DESIGN section 3).
+    owners = models.Person.objects.filter(owner_of(address)).exclude(id=row.person_id)
+    owned = owners.exists()
+    if row.void and not owned:
+        return End(models.Outbox.State.DROPPED, "void")
+    budgets.begin(row, "notice" if owned else "confirmation", address)
+    begun = _load(job)
+    if begun is None:
+        return End(models.Outbox.State.DROPPED, "gone")
+    message = _taken_notice(begun) if owned else _message(begun)
     if message is None:
         raise Refused("code_expired")
-    return End(models.Outbox.State.DONE, provider_id=delivery_for(message.channel).send(message))
+    provider_id = delivery_for(message.channel).send(message)
+    return End(models.Outbox.State.DONE, "owned" if owned else "", provider_id)
 
 
 def _load(job: Job) -> models.Confirmation | None:
@@ -54,21 +51,16 @@ def _why_not(row: models.Confirmation | None) -> str:
         return "gone"
     if row.confirmed_at is not None:
         return "confirmed"
-    if row.ended_at is not None:
-        return "replaced"
-    if row.void or _owned_by_another(row):
-        return "owned"
-    return ""
+    return "replaced" if row.ended_at is not None else ""
 
 
-def _owned_by_another(row: models.Confirmation) -> bool:
-    """Its owner gets no code that would confirm a stranger (DESIGN section 3)."""
-    owner = (
-        Q(email_key=row.address_key, email_verified_at__isnull=False)
-        if row.channel == Channel.EMAIL
-        else Q(phone=row.address_key, phone_verified_at__isnull=False)
+def _taken_notice(row: models.Confirmation) -> Message:
+    return notices.taken_notice(
+        channel=row.channel,
+        to=row.address,
+        service=settings.SERVICE_NAME,
+        public_url=settings.PUBLIC_URL,
     )
-    return models.Person.objects.filter(owner).exclude(id=row.person_id).exists()
 
 
 def _message(row: models.Confirmation) -> Message | None:

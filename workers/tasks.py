@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from huey import crontab
 from huey.contrib.djhuey import db_periodic_task, db_task
 
-from domain.errors import RollcallError, Unavailable
+from domain.errors import OverBudget, RollcallError, Unavailable
 from domain.stores import outbox, profiles
 from domain.stores.models import Outbox
-from workers import confirmation
+from domain.stores.outbox import End, Job
+from workers import change_notice, confirmation, purge, sign_in
 from workers.delivery import Refused, TryAgain
 
 log = structlog.get_logger(__name__)
@@ -44,10 +44,10 @@ def refresh(person_id: str) -> None:
 
 
 @db_periodic_task(crontab(minute="*/10"), name="purge")
-def purge() -> None:
-    """Delete outbox rows that were closed long ago."""
+def purge_all() -> None:
+    """Delete what has served its time."""
     with _our_errors_only():
-        log.info("outbox_purged", rows=outbox.purge(settings.OUTBOX_KEPT))
+        purge.run()
 
 
 @contextmanager
@@ -64,15 +64,19 @@ def _our_errors_only() -> Iterator[None]:
         raise TaskFailed from None
 
 
-def carry_out(job: outbox.Job) -> None:
+def carry_out(job: Job) -> None:
     """Work on a claimed row, and write down how it went, last of all."""
     try:
         end = _HANDLERS[job.kind](job)
     except TryAgain as error:
         outbox.retry_later(job, error.code, error.retry_after)
+    except OverBudget as error:
+        if error.retry_after is not None:
+            outbox.retry_later(job, error.code, error.retry_after)
+        else:
+            _fail(job, error)
     except Refused as error:
-        log.error("message_failed", outbox_id=job.id, reason=error.code)
-        outbox.finish(job, Outbox.State.FAILED, error.code)
+        _fail(job, error)
     except RollcallError as error:
         outbox.retry_later(job, error.code)
     except Exception:
@@ -80,15 +84,23 @@ def carry_out(job: outbox.Job) -> None:
         outbox.retry_later(job, TaskFailed.code)
         raise
     else:
-        outbox.finish(job, end.state, end.reason, end.provider_id)
+        outbox.finish(job, end)
 
 
-def _write_profile(job: outbox.Job) -> confirmation.End:
-    profiles.refresh(job.person_id)
-    return confirmation.End(Outbox.State.DONE)
+def _fail(job: Job, error: RollcallError) -> None:
+    log.error("message_failed", outbox_id=job.id, reason=error.code)
+    outbox.finish(job, End(Outbox.State.FAILED, error.code))
 
 
-_HANDLERS: dict[str, Callable[[outbox.Job], confirmation.End]] = {
+def _write_profile(job: Job) -> End:
+    if job.person_id is not None:
+        profiles.refresh(job.person_id)
+    return End(Outbox.State.DONE)
+
+
+_HANDLERS: dict[str, Callable[[Job], End]] = {
     Outbox.Kind.PROFILE: _write_profile,
     Outbox.Kind.CONFIRMATION: confirmation.send,
+    Outbox.Kind.CHANGE_NOTICE: change_notice.send,
+    Outbox.Kind.SIGN_IN: sign_in.send,
 }

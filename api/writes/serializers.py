@@ -12,6 +12,7 @@ from domain.address import Address, parse_email, parse_phone
 from domain.code import DIGITS
 from domain.errors import InvalidField
 from domain.person import HOBBIES_MAX, HOBBY_MAX, NAME_MAX, parse_hobbies, parse_name
+from domain.stores import sms
 
 
 class Body(serializers.Serializer[Any]):
@@ -79,7 +80,10 @@ class Phone(Parsed):
     """A phone number."""
 
     def parse(self, text: str) -> Address:
-        return parse_phone(text, settings.DEFAULT_PHONE_REGION)
+        address = parse_phone(text, settings.DEFAULT_PHONE_REGION)
+        if not sms.country_is_served(address.value):
+            raise InvalidField("country_not_served", "We send no messages to that country.")
+        return address
 
 
 @extend_schema_field(
@@ -148,8 +152,47 @@ class SignUpBody(Body):
     hobbies = Hobbies(required=False, default=())
 
 
+class UpdateBody(Body):
+    """What is to change of one's own profile; what is left out stays."""
+
+    name = Name(required=False)
+    surname = Name(required=False)
+    email = Email(required=False)
+    phone = Phone(required=False)
+    hobbies = Hobbies(required=False)
+
+
+class AddressBody(Body):
+    """A confirmed address to sign in with: either the e-mail address or the phone number."""
+
+    email = Email(required=False)
+    phone = Phone(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        addresses = [attrs[name] for name in ("email", "phone") if name in attrs]
+        if len(addresses) != 1:
+            raise ValidationError(
+                {
+                    "email": [
+                        ErrorDetail("Send either email or phone.", code="either_email_or_phone")
+                    ]
+                }
+            )
+        return attrs | {"address": addresses[0]}
+
+
+class EmptyBody(Body):
+    """Nothing, or an empty object."""
+
+
 class CodeBody(Body):
     """The code from a message."""
+
+    code = Code()
+
+
+class SignInBody(AddressBody):
+    """The address, and the code that was sent there."""
 
     code = Code()
 

@@ -28,9 +28,18 @@ class Job:
 
     id: int
     kind: str
-    person_id: UUID
+    person_id: UUID | None  # None for a message to nobody
     attempts: int
     lease: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an outbox row ended: its state, why, and the provider's id of the message."""
+
+    state: Outbox.State
+    reason: str = ""
+    provider_id: str = ""
 
 
 def hand_out(limit: int) -> list[int]:
@@ -70,12 +79,12 @@ def claim(row_id: int) -> Job | None:
     return Job(row_id, row.kind, row.person_id, row.attempts, lease)
 
 
-def finish(job: Job, state: Outbox.State, reason: str = "", provider_id: str = "") -> None:
+def finish(job: Job, end: End) -> None:
     """Close a row for good. Does nothing if another worker has taken it over meanwhile."""
     _held(job).update(
-        state=state,
-        reason=reason,
-        provider_id=provider_id[:200],
+        state=end.state,
+        reason=end.reason,
+        provider_id=end.provider_id[:200],
         finished_at=Now(),
         lease=None,
     )

@@ -22,7 +22,7 @@ def version_of(person_id: UUID) -> int | None:
     """The person's current (or last) version, None if there never was such a person."""
     here = models.Person.objects.filter(id=person_id).values_list("version")
     gone = models.Gone.objects.filter(id=person_id).values_list("version")
-    row = here.union(gone, all=True).first()
+    row = next(iter(here.union(gone, all=True)), None)
     return row[0] if row else None
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 from django_redis import get_redis_connection
 from redis import Redis, RedisError
+from redis.exceptions import OutOfMemoryError
 
 from domain import profile
 from domain.errors import Unavailable
@@ -17,7 +18,7 @@ from domain.stores import people
 log = structlog.get_logger(__name__)
 
 # A whole hash replaces the older one or nothing happens: an old write never covers a new one.
-_WRITE_IF_NEWER = """
+_WRITE_IF_NEWER = """#!lua
 local version = redis.call('HGET', KEYS[1], 'v')
 if version and tonumber(version) >= tonumber(ARGV[1]) then
   return 0
@@ -26,7 +27,15 @@ redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 return 1
 """
+# What stands may be replaced also when Redis is full: sessions must end (DESIGN section 5).
+_WRITE_IF_FULL = _WRITE_IF_NEWER.replace("#!lua", "#!lua flags=allow-oom").replace(
+    "if version and", "if not version then return -1 end\nif"
+)
 _ROUNDS = 5
+
+
+class NoRoom(Unavailable):
+    """Redis is full, and has no older hash of this person that could be replaced."""
 
 
 def redis() -> Redis:
@@ -46,12 +55,18 @@ def _redis_errors() -> Iterator[None]:
 def publish(person: Person | Gone) -> bool:
     """Write a person's hash or tombstone unless a newer one stands; whether it was written.
 
-    Raises `Unavailable`.
+    Raises `Unavailable`, and of that `NoRoom`.
     """
     pairs = [part for pair in profile.hash_of(person).items() for part in pair]
+    keys, values = [profile.key_of(person.id)], [b"%d" % person.version, *pairs]
     with _redis_errors():
-        script = redis().register_script(_WRITE_IF_NEWER)
-        return bool(script(keys=[profile.key_of(person.id)], args=[person.version, *pairs]))
+        try:
+            return bool(redis().register_script(_WRITE_IF_NEWER)(keys, values))
+        except OutOfMemoryError:
+            written = int(redis().register_script(_WRITE_IF_FULL)(keys, values))
+    if written < 0:
+        raise NoRoom
+    return bool(written)
 
 
 def refresh(person_id: UUID) -> None:

@@ -13,12 +13,10 @@ from urllib.parse import urlsplit
 from workers.delivery.gsm7 import ONE_SEGMENT, cut, gsm7_septets
 from workers.delivery.port import Message
 
-__all__ = ["confirmation_email", "confirmation_sms", "gsm7_septets"]
-
 _BIDI_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 _LONGEST_NAME = 100
 _FEWEST_OF_NAME = 6  # a shorter piece of a name tells its owner nothing
-_NOT_YOU = "If this was not you, do nothing"
+NOT_YOU = "If this was not you, do nothing"
 
 type Block = tuple[str, str]  # what it is, a key of the two tables below; and its words
 
@@ -38,7 +36,7 @@ def confirmation_email(
 
     `code` is None once the code is out of date and only the link is still good.
     """
-    service = _one_line(service)
+    service = one_line(service)
     subject = f"Confirm your e-mail address for {service}"
     enter = f"If that was you, enter this code within {_count(code_minutes, 'minute')}:"
     first = "Or" if code else "If that was you,"
@@ -49,10 +47,10 @@ def confirmation_email(
         *([("words", enter), ("code", code)] if code else []),
         ("words", f"{first} open this link within {_count(link_hours, 'hour')}:"),
         ("link", link),
-        ("words", f"{_NOT_YOU}, and give what is in this message to nobody."),
+        ("words", f"{NOT_YOU}, and give what is in this message to nobody."),
         ("sender", f"{service}, {public_url}"),
     ]
-    return Message("email", to, subject, _as_text(blocks), _as_html(subject, blocks), code, link)
+    return email(to, subject, blocks, code, link)
 
 
 def confirmation_sms(
@@ -65,15 +63,32 @@ def confirmation_sms(
     name is cut to what fits, or left out if it cannot be written in the GSM alphabet. A domain
     that leaves no room costs explanations, never the code.
     """
-    what = f"{code} is your {_in_gsm7(_one_line(service), 20)} code for {minutes} min."
-    end = f" {_NOT_YOU}.\n\n@{_host(domain)} #{code}"
+    what = f"{code} is your {short(service)} code for {minutes} min."
+    end = f" {NOT_YOU}.{bound(code, domain)}"
     room = ONE_SEGMENT - (gsm7_septets(f"{what} '' signed up.{end}") or ONE_SEGMENT)
     shown = _in_gsm7(_tame(name), room)
     who = f" '{shown}' signed up." if shown else ""
     text = f"{what}{who}{end}"
     if (gsm7_septets(text) or 0) > ONE_SEGMENT:
-        text = f"{what}\n\n@{_host(domain)} #{code}"
+        text = what + bound(code, domain)
     return Message("phone", to, "", text, "", code)
+
+
+def email(
+    to: str, subject: str, blocks: list[Block], code: str | None = None, link: str | None = None
+) -> Message:
+    """An e-mail made of blocks, as plain text and as HTML."""
+    return Message("email", to, subject, _as_text(blocks), _as_html(subject, blocks), code, link)
+
+
+def bound(code: str, domain: str) -> str:
+    """The last line of a text message: it binds the code to a domain."""
+    return f"\n\n@{_host(domain)} #{code}"
+
+
+def short(service: str) -> str:
+    """The service's name as a text message has room for it."""
+    return _in_gsm7(one_line(service), 20)
 
 
 def _as_text(blocks: list[Block]) -> str:
@@ -88,12 +103,13 @@ def _as_html(title: str, blocks: list[Block]) -> str:
 def _tame(name: str) -> str:
     """The name on one line, without what could pass for something else than a name."""
     name = "".join(c for c in name if unicodedata.bidirectional(c) not in _BIDI_CONTROLS)
-    name = _one_line(name).replace("://", ": //")
+    name = one_line(name).replace("://", ": //")
     name = re.sub(r"(?<=\w)\.(?=\w\w)", ". ", name)  # "example.com" would become a link
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters."""
     spaced = " ".join(text.split())
     return "".join(c for c in spaced if unicodedata.category(c) != "Cc")
 

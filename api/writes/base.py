@@ -1,0 +1,88 @@
+"""What the views of the command side share: who calls, and what follows a commit."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from api.bearer import bearer_token
+from domain import session
+from domain.errors import InvalidToken, Unavailable
+from domain.person import Gone, Person
+from domain.ports import Committed
+from domain.session import Token
+from domain.stores import keys, profiles
+from workers import queue
+
+
+class WriteView(APIView):
+    """A view whose answers are for one person, once."""
+
+    http_method_names = ["get", "head", "post", "patch", "delete"]
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kw: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **kw)
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+def bearer_of(request: Request) -> str:
+    """The request's bearer token. Raises `InvalidToken` if it has none."""
+    return bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
+
+
+def caller_of(request: Request) -> Token:
+    """What the request's token says; whether its session lives is up to the command.
+
+    Raises `InvalidToken`.
+    """
+    return session.check(keys.ring(), bearer_of(request))
+
+
+def after_commit(committed: Committed[Person]) -> None:
+    """Write the profile, so that the client reads its own write, and wake the workers.
+
+    Both are best effort: the outbox rows stay open until a worker has seen to them.
+    """
+    # What fails here was logged where it happened, and the outbox row makes good for it.
+    with suppress(Unavailable):
+        profiles.publish(committed.person)
+    queue.wake(committed.outbox_ids)
+
+
+def revoke(
+    request: Request, command: Callable[[Token], Committed[Person] | Committed[Gone]]
+) -> None:
+    """Carry out a command that ends sessions; returns once no reader takes them any more.
+
+    Raises `InvalidToken`, and `Unavailable` while Redis is away: the outbox row completes it, and
+    the same request again tells when it is done, with a 401.
+    """
+    token = caller_of(request)
+    try:
+        committed = command(token)
+    except InvalidToken:
+        profiles.refresh(token.person_id)
+        raise
+    try:
+        # A hash that Redis has no room for is one that nobody can read by.
+        with suppress(profiles.NoRoom):
+            profiles.publish(committed.person)
+    finally:
+        queue.wake(committed.outbox_ids)
+
+
+def session_document(token: str, expires_at: datetime) -> dict[str, str]:
+    """A new session as clients get it."""
+    return {"token": token, "token_type": "Bearer", "expires_at": rfc3339(expires_at)}
+
+
+def rfc3339(moment: datetime) -> str:
+    """A moment in UTC, in whole seconds, rounded up: never earlier than it is."""
+    whole = moment.replace(microsecond=0)
+    return (whole if whole == moment else whole + timedelta(seconds=1)).strftime(
+        "%Y-%m-%dT%H:%M:%SZ"
+    )

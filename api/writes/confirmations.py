@@ -1,0 +1,111 @@
+"""Confirming addresses, asking for another message, and how it stands."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.writes import openapi
+from api.writes.base import WriteView, after_commit, bearer_of, caller_of, rfc3339
+from api.writes.serializers import CodeBody, EmailConfirmationBody, EmptyBody
+from domain.address import Channel
+from domain.commands import confirmations, sessions
+from domain.commands.confirmations import ConfirmByCode, ConfirmByLink, Resend
+from domain.errors import InvalidToken
+from domain.person import Person
+from domain.stores import keys, overview
+from domain.stores import people as stored
+from domain.stores.unit_of_work import unit_of_work
+from workers import queue
+
+
+class EmailConfirmationView(WriteView):
+    """Confirm the e-mail address, by code or by link."""
+
+    @openapi.confirm_email
+    def post(self, request: Request) -> Response:
+        body = EmailConfirmationBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        if "token" in body.validated_data:
+            command = ConfirmByLink(body.validated_data["token"])
+            committed = confirmations.confirm_by_link(command, unit_of_work, keys.ring())
+            if committed is not None:
+                after_commit(committed)
+        else:
+            _confirm_by_code(request, Channel.EMAIL, body.validated_data["code"])
+        return Response({"email_verified": True})
+
+
+class PhoneConfirmationView(WriteView):
+    """Confirm the phone number, by code."""
+
+    @openapi.confirm_phone
+    def post(self, request: Request) -> Response:
+        body = CodeBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        _confirm_by_code(request, Channel.PHONE, body.validated_data["code"])
+        return Response({"phone_verified": True})
+
+
+def _confirm_by_code(request: Request, channel: Channel, code: str) -> None:
+    now = datetime.now(UTC)
+    person_id = sessions.authenticate(bearer_of(request), unit_of_work, keys.ring(), now)
+    command = ConfirmByCode(person_id, channel, code)
+    committed = confirmations.confirm_by_code(command, unit_of_work, keys.ring())
+    if committed is not None:
+        after_commit(committed)
+
+
+class _ResendView(WriteView):
+    channel: Channel
+
+    def _resend(self, request: Request) -> Response:
+        if request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
+            EmptyBody(data=request.data).is_valid(raise_exception=True)
+        command = Resend(caller_of(request), self.channel)
+        resent = confirmations.resend(command, unit_of_work, keys.ring(), datetime.now(UTC))
+        queue.wake(resent.outbox_ids)
+        return Response({"resend_available_at": _moment(resent.available_at)}, status=202)
+
+
+class EmailResendView(_ResendView):
+    """Another e-mail with a new code and link, which end the old ones."""
+
+    channel = Channel.EMAIL
+
+    @openapi.resend_email
+    def post(self, request: Request) -> Response:
+        return self._resend(request)
+
+
+class PhoneResendView(_ResendView):
+    """Another text message with a new code, which ends the old one."""
+
+    channel = Channel.PHONE
+
+    @openapi.resend_phone
+    def post(self, request: Request) -> Response:
+        return self._resend(request)
+
+
+class ConfirmationsView(WriteView):
+    """How the confirmation of each channel stands."""
+
+    @openapi.overview
+    def get(self, request: Request) -> Response:
+        now = datetime.now(UTC)
+        person_id = sessions.authenticate(bearer_of(request), unit_of_work, keys.ring(), now)
+        person = stored.load(person_id)
+        if not isinstance(person, Person):
+            raise InvalidToken  # gone since
+        return Response({str(c): _document(overview.of(person, c)) for c in Channel})
+
+
+def _document(state: overview.Overview) -> dict[str, Any]:
+    return asdict(state) | {"resend_available_at": _moment(state.resend_available_at)}
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else rfc3339(moment)

@@ -1,0 +1,85 @@
+"""Sign-up, and what people do to their own profile. It is read elsewhere: see `api.reads`."""
+
+import re
+from datetime import UTC, datetime
+
+from django.conf import settings
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.writes import openapi
+from api.writes.base import WriteView, after_commit, caller_of, revoke, session_document
+from api.writes.serializers import SignUpBody, UpdateBody
+from domain import profile
+from domain.commands import people
+from domain.commands.people import SignedUp, SignUp, Update
+from domain.stores import keys
+from domain.stores.unit_of_work import unit_of_work
+
+_KEY = re.compile(r"[\x21-\x7e]{16,255}")
+_STRONG_ETAG = re.compile(r'(?<!W/)"[^"]*"')
+
+
+class SignUpView(WriteView):
+    """Sign-up."""
+
+    @openapi.sign_up
+    def post(self, request: Request) -> Response:
+        body = SignUpBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        signed_up = _sign_up(SignUp(**body.validated_data), _idempotency_key(request))
+        after_commit(signed_up.committed)
+        person = signed_up.committed.person
+        answer = {
+            "id": str(person.id),
+            "profile": profile.fields_for_clients(person),
+            "session": session_document(signed_up.token, signed_up.expires_at),
+        }
+        headers = {"Location": "/api/v1/profile/"}
+        if signed_up.replayed:
+            headers["Idempotency-Replayed"] = "true"
+        return Response(answer, status=201, headers=headers)
+
+
+def _sign_up(command: SignUp, key: str | None) -> SignedUp:
+    now, life = datetime.now(UTC), settings.SESSION_LIFETIME
+    if key is None:
+        return people.sign_up(command, unit_of_work, keys.ring(), now, life)
+    return people.sign_up_once(command, key, unit_of_work, keys.ring(), now, life)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        detail = ErrorDetail("Use 16 to 255 visible ASCII characters.", code="invalid")
+        raise ValidationError({"Idempotency-Key": [detail]})
+    return key
+
+
+class ProfileView(WriteView):
+    """One's own profile: changing it, and leaving."""
+
+    @openapi.update
+    def patch(self, request: Request) -> Response:
+        body = UpdateBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        command = Update(caller_of(request), _if_match(request), **body.validated_data)
+        committed = people.update(command, unit_of_work, keys.ring(), datetime.now(UTC))
+        after_commit(committed)
+        person = committed.person
+        etag = profile.etag_of(profile.body_of(person)).decode()
+        return Response(profile.fields_for_clients(person), headers={"ETag": etag})
+
+    @openapi.leave
+    def delete(self, request: Request) -> Response:
+        revoke(request, lambda token: people.leave(token, unit_of_work, datetime.now(UTC)))
+        return Response(status=204)
+
+
+def _if_match(request: Request) -> frozenset[bytes] | None:
+    """The strong ETags of `If-Match` (RFC 9110 section 13.1.1); None for none, and for `*`."""
+    value = request.headers.get("If-Match")
+    if value is None or value.strip() == "*":
+        return None
+    return frozenset(etag.encode() for etag in _STRONG_ETAG.findall(value))

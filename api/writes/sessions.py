@@ -1,0 +1,71 @@
+"""Signing in by a one-time code, and signing out."""
+
+from datetime import UTC, datetime
+
+from django.conf import settings
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.writes import openapi
+from api.writes.base import WriteView, after_commit, revoke, session_document
+from api.writes.serializers import AddressBody, SignInBody
+from domain.commands import sessions
+from domain.commands.sessions import SignIn
+from domain.stores import keys
+from domain.stores.unit_of_work import unit_of_work
+from workers import queue
+
+# The same for known and unknown addresses.
+_ASKED = {"detail": "If this address is confirmed, a code is on its way to it."}
+
+
+class SessionsView(WriteView):
+    """Ask for a code to sign in by, or end all of one's own sessions."""
+
+    @openapi.ask_to_sign_in
+    def post(self, request: Request) -> Response:
+        body = AddressBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        address = body.validated_data["address"]
+        queue.wake(sessions.ask_to_sign_in(address, unit_of_work, keys.ring()))
+        return Response(_ASKED, status=202)
+
+    @openapi.sign_out_everywhere
+    def delete(self, request: Request) -> Response:
+        return _sign_out(request, everywhere=True)
+
+
+class SignInView(WriteView):
+    """Open a session by a code."""
+
+    @openapi.sign_in
+    def post(self, request: Request) -> Response:
+        body = SignInBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        signed_in = sessions.sign_in(
+            SignIn(body.validated_data["address"], body.validated_data["code"]),
+            unit_of_work,
+            keys.ring(),
+            datetime.now(UTC),
+            settings.SESSION_LIFETIME,
+        )
+        after_commit(signed_in.committed)
+        answer = {"session": session_document(signed_in.token, signed_in.expires_at)}
+        return Response(answer, status=201, headers={"Location": "/api/v1/profile/"})
+
+
+class CurrentSessionView(WriteView):
+    """The session whose token is sent."""
+
+    @openapi.sign_out
+    def delete(self, request: Request) -> Response:
+        return _sign_out(request, everywhere=False)
+
+
+def _sign_out(request: Request, *, everywhere: bool) -> Response:
+    now = datetime.now(UTC)
+    revoke(
+        request,
+        lambda token: sessions.sign_out(token, unit_of_work, now, everywhere=everywhere),
+    )
+    return Response(status=204)

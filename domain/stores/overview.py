@@ -1,0 +1,72 @@
+"""What became of the messages to a person, as they may see it themselves."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models.functions import Now
+
+from domain import code, limits
+from domain.address import Channel, masked
+from domain.limits import Rule
+from domain.person import Person
+from domain.stores import models, tallies
+
+# A claim that another has answered looks like one that nobody has answered yet (DESIGN section 3).
+_STATUS = {
+    models.Outbox.State.WAITING: "queued",
+    models.Outbox.State.QUEUED: "queued",
+    models.Outbox.State.WORKING: "queued",
+    models.Outbox.State.FAILED: "failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How the confirmation of one channel stands.
+
+    `status` is queued, sent, delivered, failed or confirmed. `resend_available_at` is None when
+    nothing waits to be confirmed; `pending` is the masked address that is to replace a confirmed
+    one.
+    """
+
+    status: str
+    resend_available_at: datetime | None
+    attempts_left: int
+    pending: str | None
+
+
+def of(person: Person, channel: Channel) -> Overview:
+    """How the confirmation of a person's channel stands."""
+    rows = models.Confirmation.objects.filter(person_id=person.id, channel=channel)
+    row = rows.filter(confirmed_at=None, ended_at=None).first()
+    if row is None and getattr(person, f"{channel}_verified"):
+        return Overview("confirmed", None, 0, None)
+    failures = tallies.count(tallies.failures(person.id.bytes, channel))
+    left = min(code.FAILURES_A_DAY - failures, code.TRIES - row.tries if row else 0)
+    return Overview(
+        status=_status(row),
+        resend_available_at=_resend_available_at(person.id, channel),
+        attempts_left=max(0, left),
+        pending=masked(channel, row.address) if row and row.replaces else None,
+    )
+
+
+def _status(row: models.Confirmation | None) -> str:
+    if row is None:
+        return "failed"
+    sending = row.outbox.filter(kind=models.Outbox.Kind.CONFIRMATION).first()
+    if sending is None:  # sent so long ago that its row was deleted
+        return "sent"
+    return sending.receipt or _STATUS.get(models.Outbox.State(sending.state), "sent")
+
+
+def _resend_available_at(person_id: UUID, channel: Channel) -> datetime:
+    rows = models.Confirmation.objects.filter(person_id=person_id, channel=channel)
+    found = rows.annotate(now=Now()).order_by("id").values_list("created_at", "now")
+    if not found:
+        return datetime.now(UTC)
+    now = found[0][1]
+    rule = Rule(settings.MESSAGES_A_DAY, settings.MESSAGE_PAUSE)
+    return now + limits.wait(rule, [made for made, _ in found], now)
