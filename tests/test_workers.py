@@ -73,8 +73,12 @@ def test_an_owner_gets_no_code_that_would_confirm_a_stranger(django_here, rollca
     owner = rollcall.sign_up()
     assert owner.confirm("phone").status_code == 200
     stranger = rollcall.sign_up(phone=owner.body["phone"])
-    eventually(lambda: ("confirmation", "dropped", "owned") in ends_of(stranger))
-    assert len(owner.messages("phone")) == 1
+    eventually(lambda: ("confirmation", "done", "owned") in ends_of(stranger))
+    told = owner.messages("phone")
+    assert len(told) == 2
+    assert told[0]["code"] is None
+    assert "somebody signed up" in told[0]["text"]
+    assert str(stranger.call("GET", "confirmations/").json()["phone"]["status"]) == "sent"
 
 
 def test_an_old_write_never_covers_a_new_profile(django_here, rollcall: Rollcall):

@@ -31,10 +31,7 @@ def send(job: Job) -> End:
     if row.void and not owned:
         return End(models.Outbox.State.DROPPED, "void")
     budgets.begin(row, "notice" if owned else "confirmation", address)
-    begun = _load(job)
-    if begun is None:
-        return End(models.Outbox.State.DROPPED, "gone")
-    message = _taken_notice(begun) if owned else _message(begun)
+    message = _taken_notice(row) if owned else _message(row)
     if message is None:
         raise Refused("code_expired")
     provider_id = delivery_for(message.channel).send(message)

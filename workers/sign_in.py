@@ -24,11 +24,8 @@ def send(job: Job) -> End:
     if row is None or row.ended_at is not None or address is None:
         return End(models.Outbox.State.DROPPED, "gone")
     budgets.begin(row, "sign-in code", address)
-    begun = _load(job)
-    if begun is None or is_over(begun, code.SIGN_IN_LIFETIME):
-        raise Refused("code_expired")
-    digits = code.sign_in_code_for(keys.ring(), seed_of(begun, address))
-    if digits is None:
+    digits = code.sign_in_code_for(keys.ring(), seed_of(row, address))
+    if digits is None or is_over(row, code.SIGN_IN_LIFETIME):
         raise Refused("code_expired")
     provider_id = delivery_for(address.channel).send(_message(address, digits))
     return End(models.Outbox.State.DONE, provider_id=provider_id)

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Min
+from django.db.models import Min
 from django.db.models.functions import Now
 
 from domain.stores.models import Outbox
@@ -66,17 +66,19 @@ def seconds_until_due() -> float | None:
 
 def claim(row_id: int) -> Job | None:
     """Take a row that was handed out, for a lease; None if it is not, or not any more."""
+    sql = """
+        UPDATE stores_outbox SET state = 'working', lease = %s, attempts = attempts + 1,
+            due_at = now() + make_interval(secs => %s)
+        WHERE id = %s AND state = 'queued' RETURNING kind, person_id, attempts
+    """
     lease = uuid4()
-    claimed = Outbox.objects.filter(id=row_id, state=Outbox.State.QUEUED).update(
-        state=Outbox.State.WORKING,
-        lease=lease,
-        due_at=Now() + settings.OUTBOX_LEASE,
-        attempts=F("attempts") + 1,
-    )
-    if not claimed:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [lease, settings.OUTBOX_LEASE.total_seconds(), row_id])
+        row = cursor.fetchone()
+    if row is None:
         return None
-    row = Outbox.objects.get(id=row_id)
-    return Job(row_id, row.kind, row.person_id, row.attempts, lease)
+    kind, person_id, attempts = row
+    return Job(row_id, kind, person_id, attempts, lease)
 
 
 def finish(job: Job, end: End) -> None:

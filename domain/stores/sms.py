@@ -8,17 +8,24 @@ from datetime import datetime, timedelta
 import phonenumbers
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Q, Sum
+from django.db.models import F
 from django.db.models.functions import Now
 
 from domain.errors import OverBudget
-from domain.limits import DAY
 from domain.stores.models import TextMessages
 
 _PREFIX = 6
 _LOCK = 0x524F4C4C  # of all who count text messages; any number that nobody else uses
 # An hour whose codes may still be typed says nothing yet about what comes of them.
-_UNDECIDED = timedelta(hours=1, minutes=10)
+_UNDECIDED = "1 hour 10 minutes"
+_LOOK = """
+    SELECT coalesce(sum(sent), 0),
+        coalesce(sum(sent) FILTER (WHERE prefix = %(prefix)s), 0),
+        coalesce(sum(sent) FILTER (WHERE prefix = %(prefix)s AND decided), 0),
+        coalesce(sum(confirmed) FILTER (WHERE prefix = %(prefix)s AND decided), 0)
+    FROM stores_textmessages, LATERAL (SELECT hour <= now() - %(undecided)s::interval AS decided)
+    WHERE hour > now() - interval '24 hours'
+"""
 _COUNT = """
     INSERT INTO stores_textmessages AS t (prefix, hour, sent, confirmed)
     VALUES (%s, date_trunc('hour', now(), 'UTC'), 1, 0)
@@ -37,17 +44,16 @@ def take(number: str) -> None:
     with connection.cursor() as cursor:
         # One after the other, until the transaction ends: two at once would both see one left.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-    today = TextMessages.objects.filter(hour__gt=Now() - DAY)
-    sent = today.aggregate(
-        all=Sum("sent", default=0), here=Sum("sent", filter=Q(prefix=prefix), default=0)
-    )
-    if sent["all"] >= settings.SMS_A_DAY:
-        raise OverBudget("sms_budget")
-    if sent["here"] >= settings.SMS_A_DAY_PREFIX:
-        raise OverBudget("sms_budget_prefix")
-    if is_broken(prefix):
-        raise OverBudget("sms_breaker")
-    with connection.cursor() as cursor:
+        cursor.execute(_LOOK, {"prefix": prefix, "undecided": _UNDECIDED})
+        everywhere, here, decided, confirmed = cursor.fetchone()
+        if everywhere >= settings.SMS_A_DAY:
+            raise OverBudget("sms_budget")
+        if here >= settings.SMS_A_DAY_PREFIX:
+            raise OverBudget("sms_budget_prefix")
+        # It mends itself: a day after the last messages there is nothing left against the prefix.
+        enough = decided >= settings.SMS_BREAKER_LEAST
+        if enough and confirmed < settings.SMS_BREAKER_RATE * decided:
+            raise OverBudget("sms_breaker")
         cursor.execute(_COUNT, [prefix])
 
 
@@ -57,19 +63,6 @@ def country_is_served(number: str) -> bool:
         return True
     region = phonenumbers.region_code_for_number(phonenumbers.parse(number))
     return region in settings.SMS_COUNTRIES
-
-
-def is_broken(prefix: str) -> bool:
-    """Whether too few of the messages to such numbers were ever confirmed, of late.
-
-    It mends itself: a day after the last messages there is nothing left that speaks against it.
-    """
-    found = TextMessages.objects.filter(
-        prefix=prefix, hour__gt=Now() - DAY, hour__lte=Now() - _UNDECIDED
-    ).aggregate(sent=Sum("sent", default=0), confirmed=Sum("confirmed", default=0))
-    enough = found["sent"] >= settings.SMS_BREAKER_LEAST
-    few = found["confirmed"] < settings.SMS_BREAKER_RATE * found["sent"]
-    return bool(enough and few)
 
 
 def count_confirmed(number: str, sent_at: datetime) -> None:

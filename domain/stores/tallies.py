@@ -1,9 +1,10 @@
 """What happened how often during the last day, counted so that parallel requests cannot outrun it.
 
-A tally is a row of its own for each subject; counting locks it until the transaction ends.
+A tally is a row of its own for each subject.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -13,18 +14,42 @@ from domain.limits import Rule
 from domain.stores import keys
 from domain.stores.models import Tally
 
+# One statement, so that it costs one round trip; a tally that is full is left as it is. The rule is
+# that of `domain.limits.wait`.
+_TAKE = """
+    INSERT INTO stores_tally AS t (subject, moments) VALUES (%(subject)s, ARRAY[now()])
+    ON CONFLICT (subject) DO UPDATE SET moments = array(
+        SELECT moment FROM unnest(t.moments) AS moment
+        WHERE moment > now() - interval '24 hours' ORDER BY moment) || now()
+    WHERE (
+        SELECT count(*) < %(most)s AND coalesce(
+            now() >= max(moment) + least(%(pause)s * 2 ^ (count(*) - 1), 86400)
+                * interval '1 second', true)
+        FROM unnest(t.moments) AS moment WHERE moment > now() - interval '24 hours')
+    RETURNING true
+"""
+_LOOK = "SELECT moments, now() FROM stores_tally WHERE subject = %s"
+
 
 def take(subject: bytes, rule: Rule) -> timedelta:
     """Count it once more if the rule lets it happen now, else return how long to wait.
 
-    Needs a transaction.
+    Its row is locked until the transaction ends.
     """
-    moments, now = _locked(subject)
-    wait = limits.wait(rule, moments, now)
-    if not wait:
-        moments = [*limits.recent(moments, now), now]
-        Tally.objects.filter(subject=subject).update(moments=moments)
-    return wait
+    values: dict[str, Any] = {
+        "subject": subject,
+        "most": rule.most,
+        "pause": rule.pause.total_seconds(),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, values)
+        if cursor.fetchone():
+            return limits.NO_TIME
+        cursor.execute(_LOOK, [subject])
+        row = cursor.fetchone()
+    # The least that can be told is a second: it may have changed between the two.
+    wait = limits.wait(rule, row[0], row[1]) if row else limits.NO_TIME
+    return max(wait, timedelta(seconds=1))
 
 
 def count(subject: bytes) -> int:
@@ -68,17 +93,3 @@ def messages(purpose: str, address: Address) -> bytes:
     """The subject of messages to an address, apart for each purpose."""
     parts = (purpose, address.channel, address.key)
     return keys.ring().current.mac(b"messages", *(part.encode() for part in parts))
-
-
-def _locked(subject: bytes) -> tuple[list[datetime], datetime]:
-    """The moments of a subject, whose row is locked from here on, and Postgres' time then."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO stores_tally VALUES (%s, '{}') ON CONFLICT DO NOTHING", [subject]
-        )
-        cursor.execute(
-            "SELECT moments, clock_timestamp() FROM stores_tally WHERE subject = %s FOR UPDATE",
-            [subject],
-        )
-        row = cursor.fetchone()
-    return (row[0], row[1]) if row else _locked(subject)  # cleared between the two

@@ -1,0 +1,37 @@
+"""Time that goes on for one person alone: everything that is dated by Postgres is dated back."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import DateTimeField, F, QuerySet
+
+from domain.stores import models, profiles
+
+
+def let_pass(time: timedelta, person_id: str) -> None:
+    """What Postgres and Redis would hold of a person `time` later, if nothing happened meanwhile.
+
+    Needs Django in the test's own process.
+    """
+    person = models.Person.objects.filter(id=person_id)
+    tables: list[QuerySet[Any]] = [
+        person,
+        models.Session.objects.filter(person_id=person_id),
+        models.Confirmation.objects.filter(person_id=person_id),
+        models.SignIn.objects.filter(person_id=person_id),
+        models.IdempotencyKey.objects.filter(person_id=person_id),
+        models.Outbox.objects.filter(person_id=person_id),
+    ]
+    for rows in tables:
+        fields = [f.name for f in rows.model._meta.fields if isinstance(f, DateTimeField)]
+        rows.update(**{name: F(name) - time for name in fields})
+    person.update(version=F("version") + 1)
+    profiles.refresh(UUID(person_id))
+
+
+def let_tallies_pass(time: timedelta) -> None:
+    """Date all tallies back: what is limited is not kept by person."""
+    for row in models.Tally.objects.all():
+        moments = [moment - time for moment in row.moments]
+        models.Tally.objects.filter(subject=row.subject).update(moments=moments)
