@@ -1,4 +1,4 @@
-"""What an attacker would try; the rest stands with what is attacked (test_account, test_sessions)."""
+"""What an attacker would try; the rest stands with what is attacked."""
 
 import random
 import time
