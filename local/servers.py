@@ -144,6 +144,9 @@ class Postgres(Server):
             "listen_addresses": HOST,
             "unix_socket_directories": "",
             "password_encryption": "scram-sha-256",
+            # A refused statement would be logged with the addresses in it.
+            "log_error_verbosity": "terse",
+            "log_min_error_statement": "panic",
         }
         if self.fast:
             options |= {"fsync": "off", "full_page_writes": "off"}

@@ -10,6 +10,7 @@ import pytest
 from django.db import connections
 
 from local.stack import Stack
+from tests.leaks import leaks
 from tests.someone import Rollcall
 
 LONG = bool(os.environ.get("LONG"))
@@ -24,6 +25,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         env["OUTBOX_LEASE"] = "2"  # seconds that a killed worker's messages wait; 20 for users
     with Stack(folder, env=env, fast=True) as running:
         yield running
+        assert leaks(running) == [], "after all tests nobody's data stands in a log or the queue"
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import httpx
 
 _numbers = itertools.count(os.getpid() * 1000 % 1_000_000)
 _pause = threading.Event()
+TOKENS: list[str] = []  # all that were issued to anybody here
 
 
 def eventually[T](what: Callable[[], T], within: float = 20.0) -> T:
@@ -50,6 +51,7 @@ class Someone:
         assert self.answer.status_code == 201, self.answer.text
         self.body = self.answer.json()["profile"]
         self.token = self.answer.json()["session"]["token"]
+        TOKENS.append(self.token)
 
     @property
     def bearer(self) -> dict[str, str]:
@@ -87,6 +89,7 @@ class Someone:
         """The same person with another session."""
         other = copy.copy(self)
         other.token = token
+        TOKENS.append(token)
         return other
 
     def sign_in(self, channel: str = "email") -> "Someone":

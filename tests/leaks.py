@@ -1,0 +1,52 @@
+"""What the whole run's people know or own, looked for where it must not stand."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+
+from local.stack import Stack
+from tests.someone import TOKENS
+
+# Six digits stand in many a time or process id, too.
+_NO_CODES = re.compile(r'"timestamp": "[^"]*"|\bPID:? *\d+|\bpid[:=] *\d+', re.IGNORECASE)
+# Switched on for the length of a test that counts statements.
+_STATEMENTS = re.compile(r" LOG:  (statement|execute .*):| DETAIL:  Parameters:")
+
+
+def leaks(stack: Stack) -> list[str]:
+    """Where something of somebody's stands, after all that was done on this stack."""
+    secrets = set(_secrets(stack.data_dir / "mailbox.jsonl")) | set(TOKENS)
+    codes = {secret for secret in secrets if re.fullmatch(r"\d{6}", secret)}
+    found = []
+    for name, line in _places(stack):
+        # Every word of the line, as it would stand there: addresses and tokens have such marks.
+        if words := set(re.findall(r"[\w.+@%-]+", line)) & (secrets - codes):
+            found.append(f"{name}: {len(words)} in {line[:60]}")
+        if set(re.findall(r"(?<![\w.:-])\d{6}(?![\w.:-])", _NO_CODES.sub("", line))) & codes:
+            found.append(f"{name}: a code in {line[:60]}")
+    return found
+
+
+def _secrets(mailbox: Path) -> Iterator[str]:
+    """Addresses, codes and links of all messages that were sent."""
+    for line in mailbox.read_text().splitlines() if mailbox.exists() else ():
+        message = json.loads(line)
+        yield message["to"]
+        if message["code"]:
+            yield message["code"]
+        if message["link"]:
+            yield message["link"].partition("#")[2]
+
+
+def _places(stack: Stack) -> Iterator[tuple[str, str]]:
+    """All lines of all logs, and all that Huey keeps in its Redis."""
+    for log in (stack.data_dir / "logs").glob("*.log"):
+        for line in log.read_text(errors="replace").splitlines():
+            if not _STATEMENTS.search(line):
+                yield log.name, line
+    with redis.Redis.from_url(stack.environment()["QUEUE_URL"], socket_timeout=5) as queue:
+        for key in queue.scan_iter():
+            yield "queue", repr(queue.dump(key))
