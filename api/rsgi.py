@@ -41,9 +41,10 @@ class Door:
 
     def __init__(self) -> None:
         django = get_wsgi_application()
-        most = settings.BODY_MAX_BYTES
-        self._django = Bridge(django, threads=settings.WEB_THREADS, body_most=most)
-        self._probes = Bridge(django, threads=2, body_most=most, waiting=16)
+        most, proxies = settings.BODY_MAX_BYTES, settings.TRUSTED_PROXIES
+        threads = settings.WEB_THREADS
+        self._django = Bridge(django, threads=threads, body_most=most, proxies=proxies)
+        self._probes = Bridge(django, threads=2, body_most=most, proxies=proxies, waiting=16)
         self._reads = reads.Reads(
             reads.Settings(
                 redis_url=settings.REDIS_URL,

@@ -9,12 +9,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import dj_database_url
-from environs import Env
+from environs import Env, validate
 from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from settings.limits import TIGHT, rate_limits
 from settings.logs import logging_config
 
 env = Env()
@@ -47,6 +48,7 @@ MIDDLEWARE = [
     "api.middleware.RequestId",
     "django.middleware.security.SecurityMiddleware",
     "api.middleware.Problems",
+    "api.limits.RateLimits",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -153,6 +155,8 @@ HUEY_STATS = {
 BODY_MAX_BYTES = 64 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES  # the same for forms
 WEB_THREADS = env.int("WEB_THREADS", 8)  # of each web process, for everything but reads
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0))  # see api.client
+RATE_LIMITS = rate_limits(env, TIGHT)
 READ_REDIS_TIMEOUT = env.float("READ_REDIS_TIMEOUT", 1.0)  # seconds, for each reply
 READ_REDIS_WAITING = env.int("READ_REDIS_WAITING", 10_000)  # readers that wait for one, at most
 READ_MISSING_WAIT = env.float("READ_MISSING_WAIT", 0.25)  # seconds, for a profile to come back
