@@ -19,7 +19,8 @@ def complete(result: dict[str, Any], generator: Any, request: Request, public: b
     """Add what drf-spectacular cannot see, and sort the paths."""
     components = result.setdefault("components", {})
     components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "The session's token."}
+        "bearer": {"type": "http", "scheme": "bearer", "description": "The session's token."},
+        "operator": {"type": "http", "scheme": "bearer", "description": "METRICS_TOKEN."},
     }
     paths = result["paths"]
     for path, operations in _paths().items():
@@ -138,6 +139,12 @@ def _paths() -> dict[str, Any]:
         "headers": _COMMON | _NO_STORE | {"Retry-After": _header("Seconds to wait.")},
     }
     ready["get"]["responses"]["404"] = _problem("`not_found`: no such capability")
+    metrics = _page("Metrics for Prometheus", "text/plain")
+    metrics["get"]["security"] = [{"operator": []}, {}]
+    metrics["get"]["responses"] |= {
+        "401": _problem("`invalid_token`", WWW_Authenticate="`Bearer`."),
+        "404": _problem("`not_found`: they are switched off"),
+    }
     return {
         "/api/v1/profile/": {
             "get": _read("readProfile", "Read one's own profile", body=True),
@@ -146,6 +153,7 @@ def _paths() -> dict[str, Any]:
         "/confirm/email/": _page("The page behind the link in the e-mail"),
         "/api/v1/schema/": _page("This document", "application/json", {"type": "object"}),
         "/api/v1/docs/": _page("A page to try the API on"),
+        "/metrics": metrics,
         "/livez": _probe("Liveness"),
         "/readyz": ready,
     }
