@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from api import counts
+from api.client import client_of
 from api.interface import Scope, joined
 from api.problem_documents import Problem, problem, problem_of, request_id_of
 from domain.errors import Unavailable
@@ -28,7 +30,8 @@ class Bridge:
 
     At most `waiting` more requests wait for a thread, each `patience` seconds at most, and get a
     503 after that. A body is read up to one octet more than `body_most`, by which Django sees
-    that it is too long, and has `patience` seconds to arrive.
+    that it is too long, and has `patience` seconds to arrive. So many `proxies` are believed when
+    they say who the client is.
     """
 
     def __init__(
@@ -39,7 +42,9 @@ class Bridge:
         body_most: int,
         waiting: int = 256,
         patience: float = 10.0,
+        proxies: int = 0,
     ) -> None:
+        self._proxies = proxies
         self._application = application
         self._body_most = body_most
         self._waiting = waiting
@@ -60,6 +65,7 @@ class Bridge:
         except TimeoutError:
             return _refusal(scope, problem("bad_request", _request_id(scope)))
         if not await self._turn_came():
+            counts.on_the_loop.add("busy")
             log.warning("django_busy", waiting=self._waits)
             return _refusal(scope, problem_of(Unavailable(), _request_id(scope)))
         work = asyncio.get_running_loop().run_in_executor(self._pool, self._call, scope, read)
@@ -85,7 +91,7 @@ class Bridge:
         def start_response(*status_and_headers: Any) -> None:
             started[:] = status_and_headers
 
-        parts = self._application(environ_of(scope, body), start_response)
+        parts = self._application(environ_of(scope, body, self._proxies), start_response)
         try:
             content = b"".join(parts)
         finally:
@@ -106,8 +112,11 @@ async def read_at_most(body: AsyncIterable[bytes], most: int) -> bytes:
     return b"".join(parts)[:most]
 
 
-def environ_of(scope: Scope, body: bytes) -> dict[str, Any]:
-    """The request as WSGI has it (PEP 3333), with the length of the body as it was read."""
+def environ_of(scope: Scope, body: bytes, proxies: int) -> dict[str, Any]:
+    """The request as WSGI has it (PEP 3333), with the length of the body as it was read, and with
+    the client's own address if so many trusted `proxies` name it.
+    """
+    peer = scope.client.rpartition(":")[0].strip("[]")
     server = urlsplit(f"//{scope.server}")
     environ = {
         "REQUEST_METHOD": scope.method,
@@ -117,7 +126,7 @@ def environ_of(scope: Scope, body: bytes) -> dict[str, Any]:
         "SERVER_NAME": server.hostname or "",
         "SERVER_PORT": str(server.port or ""),
         "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
-        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
+        "REMOTE_ADDR": client_of(peer, joined(scope.headers, "x-forwarded-for"), proxies),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope.scheme,
         "wsgi.input": io.BytesIO(body),

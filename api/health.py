@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 import orjson
 import structlog
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from redis import RedisError
 
+from api.patience import answer_of_postgres
 from api.problems import only, problem
+from domain.errors import Unavailable
 from domain.stores.profiles import redis
 
 log = structlog.get_logger(__name__)
@@ -47,12 +49,15 @@ def _read() -> str:
 
 def _write() -> str:
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except (OperationalError, InterfaceError) as error:
-        log.warning("postgres_unavailable", error=type(error).__name__)
+        answer_of_postgres(_select_1)
+    except Unavailable:
         return "unavailable"
     return "ok"
+
+
+def _select_1() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
 
 
 _CHECKS: dict[str, Callable[[], str]] = {"read": _read, "write": _write}

@@ -1,11 +1,13 @@
-"""What happens around every request: its id, and errors that no view has caught."""
+"""What happens around every request: a count, its id, and errors that no view has caught."""
 
 from collections.abc import Callable
+from time import perf_counter
 
 import structlog
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
+from api import counts
 from api.problem_documents import request_id_of
 from api.problems import problem_of
 from domain.errors import RollcallError, Unavailable
@@ -13,6 +15,27 @@ from domain.errors import RollcallError, Unavailable
 log = structlog.get_logger(__name__)
 
 type Next = Callable[[HttpRequest], HttpResponse]
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+
+
+class Counted:
+    """Count each request by method, route and status, with the time that Django took for it."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        began = perf_counter()
+        response = self.get_response(request)
+        # Never what a stranger typed: there is no end to that.
+        method = request.method if request.method in _METHODS else "other"
+        match = request.resolver_match
+        route = f"/{match.route.rstrip('/')}" if match else "none"
+        took = perf_counter() - began
+        counts.in_threads.took(took, "request_seconds", str(method), route, response.status_code)
+        return response
 
 
 class RequestId:

@@ -9,6 +9,7 @@ import io
 import os
 from asyncio import AbstractEventLoop
 from functools import lru_cache
+from time import perf_counter
 from typing import Any
 
 from django.conf import settings
@@ -19,8 +20,10 @@ from django.http import HttpResponse
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 
+from api import counts
 from api.bridge import Bridge
 from api.interface import Exchange, Scope
+from api.publishing import Publisher
 from api.reads import app as reads
 from domain.stores import keys
 
@@ -30,7 +33,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.prod")
 PROFILE_WRITES = ("PATCH", "DELETE")
 # They have threads of their own: an orchestrator that finds all others waiting for a hung Postgres
 # must not take this process for dead, and end the reads with it.
-PROBES = frozenset({"/livez", "/livez/", "/readyz", "/readyz/"})
+PROBES = frozenset({"/livez", "/livez/", "/readyz", "/readyz/", "/metrics", "/metrics/"})
 # By which a trusted proxy tells that the client spoke TLS, if there is one; as WSGI names it.
 _TLS_KEY: str = (settings.SECURE_PROXY_SSL_HEADER or ("",))[0]
 _TLS_HEADER = _TLS_KEY.removeprefix("HTTP_").replace("_", "-").lower()
@@ -41,9 +44,11 @@ class Door:
 
     def __init__(self) -> None:
         django = get_wsgi_application()
-        most = settings.BODY_MAX_BYTES
-        self._django = Bridge(django, threads=settings.WEB_THREADS, body_most=most)
-        self._probes = Bridge(django, threads=2, body_most=most, waiting=16)
+        most, proxies = settings.BODY_MAX_BYTES, settings.TRUSTED_PROXIES
+        threads = settings.WEB_THREADS
+        self._django = Bridge(django, threads=threads, body_most=most, proxies=proxies)
+        self._probes = Bridge(django, threads=2, body_most=most, proxies=proxies, waiting=16)
+        self._publisher = Publisher(settings.METRICS_DIR, [counts.on_the_loop, counts.in_threads])
         self._reads = reads.Reads(
             reads.Settings(
                 redis_url=settings.REDIS_URL,
@@ -61,12 +66,14 @@ class Door:
         gc.collect()
         gc.freeze()
         self._reads.start(loop)
+        self._publisher.start()
 
     def __rsgi_del__(self, loop: AbstractEventLoop) -> None:
         """Called after the last request was answered."""
         loop.run_until_complete(self._reads.close())
         self._django.close()
         self._probes.close()
+        self._publisher.close()
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         """One request."""
@@ -77,8 +84,10 @@ class Door:
                 headers.get("host") or "", scope.server, scope.scheme, proxy_tells
             )
             if manners is not None:
+                began = perf_counter()
                 status, own, body = await self._reads.answer(scope.method, headers)
                 exchange.response_bytes(status, [*own, *manners], body)
+                counts.on_the_loop.took(perf_counter() - began, "read_seconds", status)
                 return
         bridge = self._probes if scope.path in PROBES else self._django
         exchange.response_bytes(*await bridge.answer(scope, exchange))

@@ -4,6 +4,9 @@ from typing import Any
 
 from rest_framework.request import Request
 
+from api.limits import limit_of
+from api.problem_documents import STATUS
+
 _TEXT = {"type": "string"}
 
 
@@ -16,13 +19,26 @@ def complete(result: dict[str, Any], generator: Any, request: Request, public: b
     """Add what drf-spectacular cannot see, and sort the paths."""
     components = result.setdefault("components", {})
     components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "The session's token."}
+        "bearer": {"type": "http", "scheme": "bearer", "description": "The session's token."},
+        "operator": {"type": "http", "scheme": "bearer", "description": "METRICS_TOKEN."},
     }
     paths = result["paths"]
     for path, operations in _paths().items():
         paths[path] = paths.get(path, {}) | operations
     result["paths"] = dict(sorted(paths.items()))
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            if limit_of(method.upper(), path):
+                _tell_limit(operation["responses"])
     return result
+
+
+def _tell_limit(responses: dict[str, Any]) -> None:
+    """Every answer of a limited route tells the limit, and one of them is the refusal."""
+    words = ", ".join(f"`{word}`" for word, (status, _) in STATUS.items() if status == 429)
+    responses.setdefault("429", _problem(words, Retry_After="Seconds to wait."))
+    for response in responses.values():
+        response["headers"] = response.get("headers", {}) | _LIMIT
 
 
 def _header(description: str) -> dict[str, Any]:
@@ -30,6 +46,10 @@ def _header(description: str) -> dict[str, Any]:
 
 
 _COMMON = {"X-Request-ID": _header("Names this request in our logs.")}
+_LIMIT = {
+    "RateLimit-Policy": _header('The limit: `"sign-up";q=10;w=60` is 10 requests in 60 seconds.'),
+    "RateLimit": _header('What is left of it: `"sign-up";r=4;t=60` is 4 in the next 60 seconds.'),
+}
 _NO_STORE = {"Cache-Control": _header("`no-store`.")}
 
 
@@ -119,6 +139,12 @@ def _paths() -> dict[str, Any]:
         "headers": _COMMON | _NO_STORE | {"Retry-After": _header("Seconds to wait.")},
     }
     ready["get"]["responses"]["404"] = _problem("`not_found`: no such capability")
+    metrics = _page("Metrics for Prometheus", "text/plain")
+    metrics["get"]["security"] = [{"operator": []}, {}]
+    metrics["get"]["responses"] |= {
+        "401": _problem("`invalid_token`", WWW_Authenticate="`Bearer`."),
+        "404": _problem("`not_found`: they are switched off"),
+    }
     return {
         "/api/v1/profile/": {
             "get": _read("readProfile", "Read one's own profile", body=True),
@@ -127,6 +153,7 @@ def _paths() -> dict[str, Any]:
         "/confirm/email/": _page("The page behind the link in the e-mail"),
         "/api/v1/schema/": _page("This document", "application/json", {"type": "object"}),
         "/api/v1/docs/": _page("A page to try the API on"),
+        "/metrics": metrics,
         "/livez": _probe("Liveness"),
         "/readyz": ready,
     }

@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
-from api import health, problems
+from api import health, metrics, problems
 from api.pages import views as pages
 from api.writes import confirmations, people, sessions
 
@@ -37,6 +37,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *both("confirm/email/", pages.confirm_email),
     *both("livez", health.livez),
     *both("readyz", health.readyz),
+    *both("metrics", metrics.metrics),
     path("admin/", admin.site.urls),
 ]
 if settings.DEV_MAILBOX_PAGE:

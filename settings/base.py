@@ -9,16 +9,18 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import dj_database_url
-from environs import Env
+from environs import Env, validate
 from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from settings.limits import TIGHT, rate_limits
 from settings.logs import logging_config
 
 env = Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / ".data")))
 
 DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = env.str("SECRET_KEY", "")
@@ -44,9 +46,11 @@ INSTALLED_APPS = [
     "api",
 ]
 MIDDLEWARE = [
+    "api.middleware.Counted",
     "api.middleware.RequestId",
     "django.middleware.security.SecurityMiddleware",
     "api.middleware.Problems",
+    "api.limits.RateLimits",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -153,6 +157,12 @@ HUEY_STATS = {
 BODY_MAX_BYTES = 64 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES  # the same for forms
 WEB_THREADS = env.int("WEB_THREADS", 8)  # of each web process, for everything but reads
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0))  # see api.client
+RATE_LIMITS = rate_limits(env, TIGHT)
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+METRICS_OPEN = False  # without a token there are no metrics
+# Where the processes of one web server leave what they counted; not to be shared between machines.
+METRICS_DIR = Path(env.str("METRICS_DIR", "") or DATA_DIR / "metrics")
 READ_REDIS_TIMEOUT = env.float("READ_REDIS_TIMEOUT", 1.0)  # seconds, for each reply
 READ_REDIS_WAITING = env.int("READ_REDIS_WAITING", 10_000)  # readers that wait for one, at most
 READ_MISSING_WAIT = env.float("READ_MISSING_WAIT", 0.25)  # seconds, for a profile to come back
@@ -204,7 +214,7 @@ SMS_BREAKER_LEAST = env.int("SMS_BREAKER_LEAST", 20)
 SMS_BREAKER_RATE = env.float("SMS_BREAKER_RATE", 0.1)
 
 DELIVERY = env.str("DELIVERY", "mailbox")  # or "providers": SendGrid and Vonage
-MAILBOX_PATH = Path(env.str("DATA_DIR", str(BASE_DIR / ".data"))) / "mailbox.jsonl"
+MAILBOX_PATH = DATA_DIR / "mailbox.jsonl"
 DEV_MAILBOX_PAGE = False
 PROVIDER_TIMEOUT = env.float("PROVIDER_TIMEOUT", 4.0)  # seconds, for each wait
 SENDGRID_HOST = env.str("SENDGRID_HOST", "https://api.sendgrid.com")

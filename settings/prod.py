@@ -5,7 +5,14 @@ from datetime import timedelta
 from django.core.exceptions import ImproperlyConfigured
 
 from settings.base import *  # noqa: F403  # settings modules extend one another
-from settings.base import PUBLIC_URL, SECRET_KEY, SECRET_KEY_FALLBACKS, SMS_COUNTRIES, env
+from settings.base import (
+    METRICS_TOKEN,
+    PUBLIC_URL,
+    SECRET_KEY,
+    SECRET_KEY_FALLBACKS,
+    SMS_COUNTRIES,
+    env,
+)
 
 _NEEDED = [
     "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "QUEUE_URL", "ALLOWED_HOSTS", "PUBLIC_URL",
@@ -23,13 +30,15 @@ for _secret in [SECRET_KEY, *SECRET_KEY_FALLBACKS]:
         )
 if SMS_COUNTRIES == ["*"]:  # whoever wants to send everywhere must say so
     SMS_COUNTRIES = []
+if METRICS_TOKEN and len(METRICS_TOKEN) < 20:
+    raise ImproperlyConfigured("METRICS_TOKEN needs at least 20 random characters.")
 if not PUBLIC_URL.startswith("https://"):
     raise ImproperlyConfigured("PUBLIC_URL must begin with https://.")
 
 DEBUG = False
 DELIVERY = "providers"
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", True)
-SECURE_REDIRECT_EXEMPT = [r"^livez/?$", r"^readyz/?$"]  # probes come from inside
+SECURE_REDIRECT_EXEMPT = [r"^livez/?$", r"^readyz/?$", r"^metrics/?$"]  # they come from inside
 SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds())
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 SECURE_HSTS_PRELOAD = True

@@ -5,11 +5,17 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+
+from local.machine import HOST, free_port
+from local.processes import Process
+from local.product import product
+from local.stack import Stack
 
 _numbers = itertools.count(os.getpid() * 1000 % 1_000_000)
 _pause = threading.Event()
@@ -23,6 +29,28 @@ def eventually[T](what: Callable[[], T], within: float = 20.0) -> T:
         assert time.monotonic() < deadline, f"not within {within} s"
         _pause.wait(0.03)
     return result
+
+
+@contextmanager
+def web_beside(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
+    """One more web server on the stack's databases, with more environment: itself and its URL."""
+    port = free_port()
+    web = Process(
+        "web",
+        product(port).service["web"],
+        stack.data_dir / "logs" / f"web-{port}.log",
+        env=stack.environment() | {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")} | env,
+    )
+    with web:
+        url = f"http://{HOST}:{port}"
+        eventually(lambda: _is_up(url), within=30)
+        yield web, url
+
+
+def _is_up(url: str) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{url}/livez").status_code == 200
+    return False
 
 
 def new_body(**fields: Any) -> dict[str, Any]:

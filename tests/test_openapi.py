@@ -90,6 +90,20 @@ def test_answers_are_as_described(document, rollcall: Rollcall):
         check(document, rollcall.http.get(path), path)
 
 
+def test_every_answer_of_a_limited_route_tells_its_limit_and_one_refuses(document):
+    from api.limits import limit_of
+
+    limited = set()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if name := limit_of(method.upper(), path):
+                limited.add(name)
+                assert "Retry-After" in operation["responses"]["429"]["headers"]
+                for response in operation["responses"].values():
+                    assert {"RateLimit", "RateLimit-Policy"} <= response["headers"].keys()
+    assert {"sign-up", "confirmation", "docs"} <= limited
+
+
 def test_every_code_word_that_exists_is_described(django_here, document):
     from api.problem_documents import STATUS
 

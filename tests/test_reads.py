@@ -19,11 +19,10 @@ from typing import Any
 import httpx
 import pytest
 
-from local.machine import HOST, children, free_port
+from local.machine import HOST, children
 from local.processes import Process, await_end
-from local.product import product
 from local.stack import Stack
-from tests.someone import Rollcall, Someone, eventually
+from tests.someone import Rollcall, Someone, eventually, web_beside
 
 PROFILE = "/api/v1/profile/"
 ALWAYS = {
@@ -337,19 +336,8 @@ def web_workers(stack: Stack) -> list[int]:
 @pytest.fixture
 def another_web(stack: Stack) -> Iterator[tuple[Process, str]]:
     """A web server of one's own on the same databases, to end."""
-    port = free_port()
-    argv = product(port).service["web"]
-    web = Process("web2", argv, stack.data_dir / "logs" / "web2.log", env=stack.environment())
-    with web:
-        url = f"http://{HOST}:{port}"
-        eventually(lambda: is_up(url), within=30)
-        yield web, url
-
-
-def is_up(url: str) -> bool:
-    with suppress(httpx.HTTPError):
-        return httpx.get(f"{url}/livez").status_code == 200
-    return False
+    with web_beside(stack) as web:
+        yield web
 
 
 def test_sigterm_under_load_answers_every_request_under_way(

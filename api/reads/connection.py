@@ -9,6 +9,7 @@ from typing import Any
 import hiredis
 import structlog
 
+from api.counts import on_the_loop as counts
 from api.reads.address import Address
 from api.reads.link import Link, Unavailable, pack
 
@@ -72,12 +73,15 @@ class Redis:
         try:
             await self._connect(link)
             self._link = link
+            counts.add("profile_redis_connected")
             log.info("profile_redis_connected", failures=failures)
             born = time.monotonic()
             await gone.wait()
+            counts.add("profile_redis_lost")
             log.warning("profile_redis_lost")
             return 0 if time.monotonic() - born > _LONG else 1
         except (OSError, Unavailable, hiredis.ReplyError) as error:
+            counts.add("profile_redis_failed")
             if not failures:
                 log.warning("profile_redis_unavailable", error=kind(error))
             return failures + 1

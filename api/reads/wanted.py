@@ -8,6 +8,7 @@ from uuid import UUID
 import hiredis
 import structlog
 
+from api.counts import on_the_loop as counts
 from api.reads.connection import Redis
 from api.reads.link import Unavailable
 from domain import profile
@@ -36,6 +37,7 @@ class Wanted:
         However many wait for a person, Redis is asked once for them. What goes wrong meanwhile
         only ends the wait: whoever looks again meets it too.
         """
+        counts.add("profile_missing")
         person = token.person_id
         self._versions[person] = max(token.version, self._versions.get(person, 0))
         search = self._searches.get(person)
@@ -46,6 +48,7 @@ class Wanted:
         await asyncio.shield(search)
 
     async def _search(self, person: UUID) -> None:
+        counts.add("profile_wanted")
         log.info("profile_missing", person_id=person.hex)
         try:
             with suppress(Unavailable, hiredis.ReplyError):

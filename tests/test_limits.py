@@ -1,0 +1,195 @@
+"""Request rates: counted once and for all, by network and kind of route, and never in the way."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+
+import httpx
+import pytest
+
+from api.client import client_of, network_of
+from local.stack import Stack
+from tests.someone import Rollcall, code_of, eventually, new_body, web_beside
+from tests.test_settings import start
+
+CONFIRMATION, SIGN_UP, OTHER = "/api/v1/confirmations/phone/", "/api/v1/signup/", "/api/v1/none/"
+_strangers = count(1)
+
+
+@pytest.fixture(scope="module")
+def tight(stack: Stack) -> Iterator[httpx.Client]:
+    """A web server with narrow limits behind one trusted proxy, which we play."""
+    limits = {"LIMIT_CONFIRMATION": "10/minute", "LIMIT_SIGN_UP": "10/minute"}
+    with (
+        web_beside(
+            stack, TRUSTED_PROXIES="1", LIMIT_DOCS="1/minute", LIMIT_OTHER="3/2seconds", **limits
+        ) as (_, url),
+        httpx.Client(base_url=url, timeout=20) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def stranger(tight: httpx.Client) -> Callable[..., httpx.Response]:
+    """POST as somebody whom no other test knows."""
+    address = f"198.51.100.{next(_strangers)}"
+
+    def post(path: str, body: object = None, forwarded: str = address) -> httpx.Response:
+        return tight.post(path, json=body, headers={"X-Forwarded-For": forwarded})
+
+    return post
+
+
+def left(answer: httpx.Response) -> int:
+    """How many more requests `RateLimit` allows."""
+    told = re.fullmatch(r'"[a-z-]+";r=(\d+);t=\d+', answer.headers["ratelimit"])
+    assert told
+    return int(told[1])
+
+
+def test_of_a_hundred_requests_at_once_exactly_as_many_pass_as_the_limit_says(stranger):
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: stranger(CONFIRMATION), range(100)))
+    # On a machine that stalls, Redis may not answer in time: such a request passes uncounted.
+    counted = sorted(each.status_code for each in answers if "ratelimit" in each.headers)
+    assert len(counted) > 50
+    assert counted == [400] * 10 + [429] * (len(counted) - 10)
+
+
+def test_a_refusal_is_a_problem_that_says_how_long_to_wait_and_every_answer_tells_the_limit(
+    stranger,
+):
+    for remaining in range(9, -1, -1):
+        answer = stranger(CONFIRMATION)
+        assert answer.headers["ratelimit-policy"] == '"confirmation";q=10;w=60'
+        assert answer.headers["ratelimit"] == f'"confirmation";r={remaining};t=60'
+        assert "retry-after" not in answer.headers
+    refused = stranger(CONFIRMATION)
+    assert (refused.status_code, code_of(refused)) == (429, "rate_limited")
+    wait = int(refused.headers["retry-after"])
+    assert 0 < wait <= 60
+    assert refused.headers["ratelimit"] == f'"confirmation";r=0;t={wait}'
+
+
+def test_whoever_waits_as_long_as_retry_after_says_passes(stranger):
+    for _ in range(3):
+        assert stranger(OTHER).status_code == 404
+    refused = stranger(OTHER)
+    assert refused.status_code == 429
+    allowed_at = time.monotonic() + int(refused.headers["retry-after"])
+    too_early: list[float] = []
+
+    def passes() -> bool:
+        sent_at = time.monotonic()
+        if stranger(OTHER).status_code == 429:
+            too_early.append(sent_at)
+            return False
+        return True
+
+    eventually(passes)
+    assert max(too_early) < allowed_at  # and a refused request counts for nothing
+
+
+def test_another_address_and_another_kind_of_route_have_limits_of_their_own(stranger):
+    while stranger(CONFIRMATION).status_code != 429:
+        pass
+    assert stranger(CONFIRMATION, forwarded="203.0.113.1").status_code == 400
+    assert stranger(SIGN_UP, new_body()).status_code == 201
+
+
+def test_what_stands_left_of_the_trusted_proxys_word_is_not_believed(stranger):
+    whoever, client = "203.0.113.{}, 1.1.1.1", "203.0.113.99"
+    first = left(stranger(CONFIRMATION, forwarded=f"{whoever.format(1)}, {client}"))
+    assert left(stranger(CONFIRMATION, forwarded=f"{whoever.format(2)}, {client}")) == first - 1
+
+
+def test_without_trusted_proxies_nobody_is_believed(rollcall: Rollcall):
+    first = left(rollcall.post(CONFIRMATION, None, **{"X-Forwarded-For": "203.0.113.7"}))
+    assert left(rollcall.post(CONFIRMATION, None, **{"X-Forwarded-For": "203.0.113.8"})) < first
+
+
+def test_a_network_of_ipv6_is_one_client(stranger):
+    first = left(stranger(CONFIRMATION, forwarded="2001:db8:0:1::1"))
+    assert left(stranger(CONFIRMATION, forwarded="[2001:db8:0:1:ffff::2]:4711")) == first - 1
+    assert left(stranger(CONFIRMATION, forwarded="2001:db8:0:2::1")) == first
+
+
+def test_a_kind_of_route_without_a_view_of_its_own_is_limited_too(stranger, tight):
+    assert stranger("/webhooks/none/").headers["ratelimit-policy"] == '"webhook";q=1000000;w=60'
+    answer = tight.post("/admin/login/", headers={"X-Forwarded-For": "203.0.113.3"})
+    assert answer.headers["ratelimit-policy"] == '"admin-login";q=1000000;w=60'
+    statuses = [tight.get("/api/v1/schema/").status_code for _ in range(2)]
+    assert statuses == [200, 429]
+
+
+def test_reads_probes_and_pages_are_not_limited(rollcall: Rollcall):
+    answers = [rollcall.http.get(path) for path in ("/livez", "/readyz", "/confirm/email/", "/no")]
+    answers.append(rollcall.sign_up().profile())
+    assert [answer for answer in answers if "ratelimit" in answer.headers] == []
+
+
+def test_while_redis_is_away_everybody_passes(stack: Stack, stranger):
+    while stranger(CONFIRMATION).status_code != 429:
+        pass
+    stack.parts["profiles"].stop()
+    try:
+        answer = stranger(CONFIRMATION)
+        assert (answer.status_code, code_of(answer)) == (400, "validation_failed")
+        assert "ratelimit" not in answer.headers
+    finally:
+        stack.parts["profiles"].start()
+    assert eventually(lambda: stranger(CONFIRMATION).status_code == 429)
+
+
+def test_what_is_kept_in_redis_names_a_network_and_a_limit_and_ends_by_itself(
+    django_here, stranger
+):
+    from domain.stores.profiles import redis
+
+    for _ in range(4):
+        stranger(OTHER, forwarded="203.0.113.50")
+    keys = [key for key in redis().scan_iter("limit:*") if b"203.0.113.50" in key]
+    assert keys == [b"limit:{LIMITER/other/203.0.113.50/3/2/second}"]
+    assert 0 < redis().ttl(keys[0]) <= 4
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "proxies", "client"),
+    [
+        ("203.0.113.1", 0, "10.0.0.1"),
+        ("203.0.113.1", 1, "203.0.113.1"),
+        ("203.0.113.1, 203.0.113.2,203.0.113.3", 2, "203.0.113.2"),
+        ("203.0.113.1", 2, "10.0.0.1"),  # it did not come through both
+        ("", 1, "10.0.0.1"),
+        ("unknown", 1, "10.0.0.1"),
+        ("203.0.113.1:80", 1, "203.0.113.1"),
+        ("2001:db8::1", 1, "2001:db8::1"),
+        ("::ffff:203.0.113.1", 1, "203.0.113.1"),
+    ],
+)
+def test_the_client_is_whom_the_outermost_trusted_proxy_names(forwarded, proxies, client):
+    assert client_of("10.0.0.1", forwarded, proxies) == client
+
+
+def test_who_has_no_address_is_counted_with_all_who_have_none():
+    assert network_of("") == network_of("/run/web.sock") == "unknown"
+
+
+def test_production_is_tight_and_development_wide_and_each_limit_can_be_set():
+    code = "from django.conf import settings as s; print(*s.RATE_LIMITS.values(), sep=', ')"
+    in_production = start(code, LIMIT_SIGN_IN="7/2hours").stdout
+    assert in_production.startswith("10 per 1 minute, 7 per 2 hour, 30 per 1 minute, ")
+    env = {"DJANGO_SETTINGS_MODULE": "settings.dev", "LIMIT_SIGN_IN": "7/2hours"}
+    assert start(code, **env).stdout.startswith("1000000 per 1 minute, 7 per 2 hour, 1000000 per")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("LIMIT_SIGN_UP", "often"), ("LIMIT_DOCS", "1/minute;2/hour"), ("TRUSTED_PROXIES", "-1")],
+)
+def test_a_malformed_limit_is_named(name, value):
+    result = start(**{name: value})
+    assert result.returncode != 0
+    assert name in result.stderr.splitlines()[-1]
