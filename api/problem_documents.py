@@ -3,9 +3,11 @@
 Also the request id that stands in each of them.
 """
 
+import itertools
 import re
 import secrets
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -35,6 +37,7 @@ STATUS: dict[str, tuple[int, str]] = {
     "internal_error": (500, "Something is wrong on our side; it has been logged."),
     "unavailable": (503, "A part of the service is away for the moment; try again soon."),
 }
+_numbers = itertools.count()
 _CLEAN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -82,4 +85,12 @@ def problem_of(error: RollcallError, request_id: str) -> Problem:
 
 def request_id_of(given: str) -> str:
     """The caller's own `X-Request-ID` if it is clean enough for a log, else a new one."""
-    return given if _CLEAN_ID.fullmatch(given) else secrets.token_hex(16)
+    if given and _CLEAN_ID.fullmatch(given):
+        return given
+    return f"{_process()}{next(_numbers):010x}"
+
+
+@cache
+def _process() -> str:
+    """What the ids of this process have in common; drawn when it first needs one."""
+    return secrets.token_hex(11)

@@ -56,6 +56,7 @@ class Door:
                 redis_timeout=settings.READ_REDIS_TIMEOUT,
                 redis_waiting=settings.READ_REDIS_WAITING,
                 missing_wait=settings.READ_MISSING_WAIT,
+                near_copy_age=settings.NEAR_COPY_AGE,
                 elsewhere=PROFILE_WRITES,
             )
         )

@@ -24,7 +24,10 @@ class Key:
 
         Every part is preceded by its length: no two lists of parts give the same input.
         """
-        message = b"".join([len(part).to_bytes(4) + part for part in parts])
+        if len(parts) == 1:  # as in every read: the same message, made in half the time
+            message = len(parts[0]).to_bytes(4) + parts[0]
+        else:
+            message = b"".join([len(part).to_bytes(4) + part for part in parts])
         return hmac.digest(_derived(self._secret, purpose), message, sha256)
 
 

@@ -44,6 +44,11 @@ def key_of(person_id: UUID) -> str:
     return f"p:{person_id.hex}"
 
 
+def key_for(token: Token) -> str:
+    """The Redis key of the profile hash of whose token this is."""
+    return f"p:{token.person.hex()}"
+
+
 def fields_of(token: Token) -> list[bytes]:
     """What a reader asks HMGET for, in the order that `answer` expects."""
     return [BODY, ETAG, VERSION, token.digest]

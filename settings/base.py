@@ -166,6 +166,9 @@ METRICS_DIR = Path(env.str("METRICS_DIR", "") or DATA_DIR / "metrics")
 READ_REDIS_TIMEOUT = env.float("READ_REDIS_TIMEOUT", 1.0)  # seconds, for each reply
 READ_REDIS_WAITING = env.int("READ_REDIS_WAITING", 10_000)  # readers that wait for one, at most
 READ_MISSING_WAIT = env.float("READ_MISSING_WAIT", 0.25)  # seconds, for a profile to come back
+# Seconds that a web process trusts its own copy of a profile, and that changes wait before they are
+# answered; 0: there are no copies.
+NEAR_COPY_AGE = env.float("NEAR_COPY_AGE", 0.02)
 REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["api.writes.json.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["api.writes.json.JSONRenderer"],

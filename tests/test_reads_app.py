@@ -42,7 +42,10 @@ async def reader(
     behaviour: Behaviour, patience: float = 0.2
 ) -> AsyncIterator[tuple[Reads, FakeRedis]]:
     async with FakeRedis(behaviour).listening() as fake:
-        reads = Reads(Settings(fake.url, KEYS, redis_timeout=patience, missing_wait=patience))
+        told = Settings(
+            fake.url, KEYS, redis_timeout=patience, missing_wait=patience, near_copy_age=0
+        )
+        reads = Reads(told)
         reads.start(asyncio.get_running_loop())
         await asyncio.sleep(0)
         try:

@@ -23,7 +23,7 @@ def token_with(characters: str) -> str:
 
 def test_a_token_says_whose_it_is_and_how_old_a_profile_may_be():
     token, digest = session.issue(KEYS, PERSON, 7)
-    assert session.check(KEYS, token) == session.Token(PERSON, 7, digest)
+    assert session.check(KEYS, token) == session.Token(PERSON.bytes, 7, digest)
     assert session.check(KeyRing(["a newer secret", "one secret"]), token).digest == digest
 
 

@@ -6,11 +6,9 @@ Pure: no clock, no I/O. Names of headers are in lower case.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from api.bearer import bearer_token
 from api.problem_documents import Problem, problem, problem_of
-from domain import profile, session
+from domain import profile
 from domain.errors import RollcallError
-from domain.keys import KeyRing
 from domain.session import Token
 
 type Headers = list[tuple[str, str]]
@@ -37,11 +35,6 @@ class Answer(NamedTuple):
     status: int
     headers: Headers
     body: bytes
-
-
-def token_of(keys: KeyRing, request: Request) -> Token:
-    """The caller's token, its MAC found right. Raises `InvalidToken`."""
-    return session.check(keys, bearer_token(request.authorization))
 
 
 def answer(request: Request, token: Token, reply: Sequence[bytes | None], now: float) -> Answer:

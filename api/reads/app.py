@@ -8,6 +8,7 @@ from typing import Any, cast
 import hiredis
 import structlog
 
+from api.bearer import bearer_token
 from api.interface import Headers, joined
 from api.problem_documents import request_id_of
 from api.reads import address, answer
@@ -15,7 +16,7 @@ from api.reads.answer import Answer, Request
 from api.reads.connection import Redis, kind
 from api.reads.link import Unavailable as NoReply
 from api.reads.wanted import Wanted
-from domain import profile
+from domain import profile, session
 from domain.errors import InvalidToken, Unavailable
 from domain.keys import KeyRing
 from domain.profile import Missing
@@ -31,8 +32,9 @@ class Settings:
     """What the reader is told by whoever starts it; times are in seconds.
 
     `redis_timeout`: for a reply of Redis. `redis_waiting`: how many may wait for one.
-    `missing_wait`: for a missing profile to appear. `elsewhere`: methods of the same path that
-    somebody else answers, to be named beside ours.
+    `missing_wait`: for a missing profile to appear. `near_copy_age`: that a near copy is trusted
+    (see `api.reads.near`; 0: there are none). `elsewhere`: methods of the same path that somebody
+    else answers, to be named beside ours.
     """
 
     redis_url: str
@@ -40,6 +42,7 @@ class Settings:
     redis_timeout: float = 1.0
     redis_waiting: int = 10_000
     missing_wait: float = 0.25
+    near_copy_age: float = 0.02
     elsewhere: tuple[str, ...] = ()
 
 
@@ -53,6 +56,7 @@ class Reads:
             address.parse(settings.redis_url),
             patience=settings.redis_timeout,
             most=settings.redis_waiting,
+            near_age=settings.near_copy_age,
         )
         self._wanted = Wanted(self._redis, settings.missing_wait)
 
@@ -75,7 +79,12 @@ class Reads:
         if method not in answer.METHODS:
             return answer.wrong_method(request, self._allowed)
         try:
-            return await self._read(request, answer.token_of(self._keys, request))
+            text = bearer_token(request.authorization)
+            digest = session.digest_of(text)
+            near = self._redis.near
+            if near is not None and (copy := near.find(digest)) is not None:
+                return answer.answer(request, copy.token, copy.reply, time.time())
+            return await self._read(request, session.check(self._keys, text, digest))
         except (InvalidToken, Unavailable) as error:
             return answer.refusal(request, error)
         except Exception:
@@ -98,8 +107,14 @@ class Reads:
             raise Unavailable from None
 
     async def _ask(self, token: Token) -> list[bytes | None]:
-        key, fields = profile.key_of(token.person_id), profile.fields_of(token)
-        reply: Any = await self._redis.send("HMGET", key, *fields)
+        fields = profile.fields_of(token)
+        words: tuple[bytes | str, ...] = ("HMGET", profile.key_for(token), *fields)
+        near = self._redis.near
+        reply: Any
+        if near is not None and near.is_worth_keeping(token.digest):
+            reply = await near.ask(token, words)
+        else:
+            reply = await self._redis.send(*words)
         if type(reply) is not list or len(reply) != len(fields):
             raise NoReply  # whatever that is, it is no Redis that we know
         return cast(list[bytes | None], reply)

@@ -12,6 +12,7 @@ import structlog
 from api.counts import on_the_loop as counts
 from api.reads.address import Address
 from api.reads.link import Link, Unavailable, pack
+from api.reads.near import Near
 
 log = structlog.get_logger(__name__)
 
@@ -23,10 +24,22 @@ class Redis:
     """One multiplexed connection, made again whenever it is lost.
 
     Goes in: the address; `patience`, how many seconds a reply may take; `most`, how many may wait
-    for one. Nothing is opened before `start`.
+    for one; `near_age`, how many seconds a near copy is trusted (0: there are none). Nothing is
+    opened before `start`.
+
+    `near` holds the near copies, while there is a connection on which Redis tells of changes.
     """
 
-    def __init__(self, address: Address, *, patience: float = 1.0, most: int = 10_000) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        patience: float = 1.0,
+        most: int = 10_000,
+        near_age: float = 0.0,
+    ) -> None:
+        self.near: Near | None = None
+        self._near_age = near_age
         self._address = address
         self._patience = patience
         self._most = most
@@ -76,6 +89,7 @@ class Redis:
             counts.add("profile_redis_connected")
             log.info("profile_redis_connected", failures=failures)
             born = time.monotonic()
+            self.near = await self._near_copies(link)
             await gone.wait()
             counts.add("profile_redis_lost")
             log.warning("profile_redis_lost")
@@ -86,13 +100,25 @@ class Redis:
                 log.warning("profile_redis_unavailable", error=kind(error))
             return failures + 1
         finally:
-            self._link = None
+            self._link = self.near = None
             link.drop()
 
     async def _connect(self, link: Link) -> None:
         async with asyncio.timeout(self._patience):  # its TimeoutError is an OSError
             await self._address.connect(lambda: link)
             await link.greet(self._address.greeting)
+
+    async def _near_copies(self, link: Link) -> Near | None:
+        """Raises `Unavailable`."""
+        if not self._near_age:
+            return None
+        near = Near(link, self._near_age)
+        try:
+            await near.start()
+        except hiredis.ReplyError as error:
+            log.warning("near_copies_off", error=kind(error))
+            return None
+        return near
 
 
 def _pause(failures: int) -> float:

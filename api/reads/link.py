@@ -1,6 +1,8 @@
 """One connection to Redis, from its making to its loss: commands out, replies back in order."""
 
 import asyncio
+import math
+import time
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -28,11 +30,15 @@ class Link(asyncio.Protocol):
     is given up, with all who wait on it.
 
     Commands may be sent before the connection stands; they go out after `greet`. `lost` is called
-    once, at its end.
+    once, at its end; `pushed` with what Redis tells unasked (RESP3), in order with the replies.
+    `answered` is when the last command that was answered had been sent, by `time.monotonic`; it
+    is not the loop's clock, which stands still for a turn.
     """
 
     def __init__(self, patience: float, most: int, lost: Callable[[], None]) -> None:
         self.is_lost = False
+        self.answered = -math.inf
+        self.pushed: Callable[[list[Any]], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._patience = patience
         self._most = most
@@ -55,13 +61,12 @@ class Link(asyncio.Protocol):
             raise Unavailable
         loop = self._loop
         reply: Future[Any] = loop.create_future()
-        deadline = loop.time() + self._patience
-        self._waiters.append((reply, deadline))
+        self._waiters.append((reply, time.monotonic()))
         if not self._out and self._greeted:
             loop.call_soon(self._flush)
         self._out.append(command)
         if self._timer is None:
-            self._timer = loop.call_at(deadline, self._look_at_the_time)
+            self._timer = loop.call_later(self._patience, self._look_at_the_time)
         return reply
 
     async def greet(self, commands: Iterable[tuple[str, ...]]) -> None:
@@ -110,11 +115,11 @@ class Link(asyncio.Protocol):
         self._timer = None
         if not self._waiters:
             return
-        deadline = self._waiters[0][1]
-        if deadline <= self._loop.time():
+        left = self._waiters[0][1] + self._patience - time.monotonic()
+        if left <= 0:
             self.drop()
         else:
-            self._timer = self._loop.call_at(deadline, self._look_at_the_time)
+            self._timer = self._loop.call_later(left, self._look_at_the_time)
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -131,11 +136,19 @@ class Link(asyncio.Protocol):
             while (reply := self._reader.gets()) is not False:
                 self._hand_over(reply)
         except (hiredis.ProtocolError, IndexError):
-            # Nonsense, or a reply that nobody waits for: nothing on here can be believed any more.
+            # Nonsense, or words that nobody waits for: nothing on here can be believed any more.
             self.drop()
 
     def _hand_over(self, reply: Any) -> None:
-        waiter = self._greetings.popleft() if self._greetings else self._waiters.popleft()[0]
+        if type(reply) is hiredis.PushNotification:
+            if self.pushed is None:
+                raise IndexError
+            self.pushed(reply)
+            return
+        if self._greetings:
+            waiter = self._greetings.popleft()
+        else:
+            waiter, self.answered = self._waiters.popleft()
         if waiter.done():
             return
         if isinstance(reply, hiredis.ReplyError):

@@ -42,8 +42,10 @@ def caller_of(request: Request) -> Token:
     return session.check(keys.ring(), bearer_of(request))
 
 
-def after_commit(committed: Committed[Person]) -> None:
+def after_commit(committed: Committed[Person], *, is_new: bool = False) -> None:
     """Write the profile, so that the client reads its own write, and wake the workers.
+
+    Returns when no near copy of the state before is in use; of a new person there is none.
 
     Both are best effort: the outbox rows stay open until a worker has seen to them.
     """
@@ -51,6 +53,8 @@ def after_commit(committed: Committed[Person]) -> None:
     with suppress(Unavailable):
         profiles.publish(committed.person)
     queue.wake(committed.outbox_ids)
+    if not is_new:
+        profiles.settle()
 
 
 def revoke(
@@ -73,6 +77,7 @@ def revoke(
             profiles.publish(committed.person)
     finally:
         queue.wake(committed.outbox_ids)
+    profiles.settle()
 
 
 def session_document(token: str, expires_at: datetime) -> dict[str, str]:

@@ -29,7 +29,7 @@ class SignUpView(WriteView):
         body = SignUpBody(data=request.data)
         body.is_valid(raise_exception=True)
         signed_up = _sign_up(SignUp(**body.validated_data), _idempotency_key(request))
-        after_commit(signed_up.committed)
+        after_commit(signed_up.committed, is_new=not signed_up.replayed)
         person = signed_up.committed.person
         answer = {
             "id": str(person.id),

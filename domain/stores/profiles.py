@@ -1,11 +1,13 @@
 """Profiles in Redis: written with a version guard, and those that readers miss."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django_redis import get_redis_connection
 from redis import Redis, RedisError
 from redis.exceptions import OutOfMemoryError
@@ -32,6 +34,7 @@ _WRITE_IF_FULL = _WRITE_IF_NEWER.replace("#!lua", "#!lua flags=allow-oom").repla
     "if version and", "if not version then return -1 end\nif"
 )
 _ROUNDS = 5
+_nothing = threading.Event()  # that never happens
 
 
 class NoRoom(Unavailable):
@@ -67,6 +70,14 @@ def publish(person: Person | Gone) -> bool:
     if written < 0:
         raise NoRoom
     return bool(written)
+
+
+def settle() -> None:
+    """Return when no reader uses a near copy any more of what was published before.
+
+    A reader may hear of a write a moment after its writer; see `api.reads.near`.
+    """
+    _nothing.wait(settings.NEAR_COPY_AGE)
 
 
 def refresh(person_id: UUID) -> None:

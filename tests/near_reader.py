@@ -1,0 +1,84 @@
+"""A reader in a process of its own: reads profiles as fast as it can, and judges what it gets.
+
+Goes in: the Redis URL, the server's secret, a file of tokens, one a line, and a file of 8-byte
+numbers: for each token what the last answered write has left (twice the version, one more if the
+session had ended; -1 while a write is under way), and at its end 1 when it is time to stop. Comes
+out: a line of JSON, how many reads there were and which of them were wrong.
+"""
+
+import asyncio
+import json
+import mmap
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from api.reads.app import Reads, Settings
+from domain.keys import KeyRing
+
+
+class Headers:
+    """A bearer's, as granian has them."""
+
+    def __init__(self, token: str) -> None:
+        self._values = {"authorization": f"Bearer {token}"}
+
+    def get(self, key: str, default: str | None = None, /) -> str | None:
+        """One value of a header."""
+        return self._values.get(key, default)
+
+    def get_all(self, key: str, /) -> list[str]:
+        """Every value of a header."""
+        return [self._values[key]] if key in self._values else []
+
+    def items(self) -> list[tuple[str, str]]:
+        """All there are."""
+        return list(self._values.items())
+
+
+@contextmanager
+def states_in(path: Path) -> Iterator["memoryview[int]"]:
+    """The numbers in a file, shared by all processes that look at it."""
+    with (
+        path.open("r+b") as file,
+        mmap.mmap(file.fileno(), 0) as memory,
+        memoryview(memory) as octets,
+        octets.cast("q") as states,
+    ):
+        yield states
+
+
+async def judge(
+    reads: Reads, headers: Headers, states: "memoryview[int]", number: int
+) -> str | None:
+    """Read once; what is wrong with the answer, if it can be judged and something is."""
+    before: int = states[number]
+    status, _, body = await reads.answer("GET", headers)
+    if before < 0 or states[number] != before:
+        return None
+    if before & 1:
+        return None if status == 401 else f"{status} after the session had ended"
+    version = int(json.loads(body)["name"].split()[1]) if status == 200 else -1
+    return None if version >= before >> 1 else f"{status}, version {version} after {before >> 1}"
+
+
+async def main(url: str, secret: str, tokens: str, shared: str) -> None:
+    """Read until told to stop."""
+    headers = [Headers(token) for token in Path(tokens).read_text().split()]
+    with states_in(Path(shared)) as states:
+        reads = Reads(Settings(url, KeyRing([secret])))
+        reads.start(asyncio.get_running_loop())
+        count, wrong = 0, []
+        while not states[-1]:
+            numbers = [random.randrange(len(headers)) for _ in range(8)]
+            answers = [judge(reads, headers[n], states, n) for n in numbers]
+            wrong += [text for text in await asyncio.gather(*answers) if text]
+            count += len(numbers)
+        await reads.close()
+    sys.stdout.write(json.dumps({"reads": count, "wrong": wrong[:10]}) + "\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
