@@ -8,6 +8,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,8 +31,9 @@ class Bridge:
 
     At most `waiting` more requests wait for a thread, each `patience` seconds at most, and get a
     503 after that. A body is read up to one octet more than `body_most`, by which Django sees
-    that it is too long, and has `patience` seconds to arrive. So many `proxies` are believed when
-    they say who the client is.
+    that it is too long, and has `patience` seconds to arrive; at most `reading` bodies, if that is
+    given, are read at a time, so that large ones cannot fill the memory. So many `proxies` are
+    believed when they say who the client is.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class Bridge:
         waiting: int = 256,
         patience: float = 10.0,
         proxies: int = 0,
+        reading: int | None = None,
     ) -> None:
         self._proxies = proxies
         self._application = application
         self._body_most = body_most
         self._waiting = waiting
         self._patience = patience
+        self._reading = asyncio.Semaphore(reading) if reading else nullcontext()
         self._waits = 0
         self._free = asyncio.Semaphore(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="django")
@@ -60,7 +64,7 @@ class Bridge:
     async def answer(self, scope: Scope, body: AsyncIterable[bytes]) -> Answer:
         """Django's answer, or a 400 for a body that does not come and a 503 if Django is busy."""
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._patience), self._reading:
                 read = await read_at_most(body, self._body_most + 1)
         except TimeoutError:
             return _refusal(scope, problem("bad_request", _request_id(scope)))

@@ -23,6 +23,7 @@ STATUS: dict[str, tuple[int, str]] = {
     "code_invalid": (400, "This code confirms nothing."),
     "code_expired": (400, "This code is out of date."),
     "invalid_token": (401, "Send a valid session token as: Authorization: Bearer <token>."),
+    "invalid_signature": (401, "This is no fresh delivery receipt, signed for us."),
     "forbidden": (403, "This is not allowed."),
     "not_found": (404, "There is nothing here."),
     "method_not_allowed": (405, "This resource does not answer to that method."),

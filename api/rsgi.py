@@ -34,6 +34,8 @@ PROFILE_WRITES = ("PATCH", "DELETE")
 # They have threads of their own: an orchestrator that finds all others waiting for a hung Postgres
 # must not take this process for dead, and end the reads with it.
 PROBES = frozenset({"/livez", "/livez/", "/readyz", "/readyz/", "/metrics", "/metrics/"})
+# Theirs are larger bodies than anybody else's, from whoever asks: few are read at a time.
+WEBHOOKS = "/webhooks/"
 # By which a trusted proxy tells that the client spoke TLS, if there is one; as WSGI names it.
 _TLS_KEY: str = (settings.SECURE_PROXY_SSL_HEADER or ("",))[0]
 _TLS_HEADER = _TLS_KEY.removeprefix("HTTP_").replace("_", "-").lower()
@@ -48,6 +50,10 @@ class Door:
         threads = settings.WEB_THREADS
         self._django = Bridge(django, threads=threads, body_most=most, proxies=proxies)
         self._probes = Bridge(django, threads=2, body_most=most, proxies=proxies, waiting=16)
+        most = settings.WEBHOOK_BODY_MAX_BYTES
+        self._webhooks = Bridge(
+            django, threads=2, body_most=most, proxies=proxies, waiting=16, reading=16
+        )
         self._publisher = Publisher(settings.METRICS_DIR, [counts.on_the_loop, counts.in_threads])
         self._reads = reads.Reads(
             reads.Settings(
@@ -74,6 +80,7 @@ class Door:
         loop.run_until_complete(self._reads.close())
         self._django.close()
         self._probes.close()
+        self._webhooks.close()
         self._publisher.close()
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
@@ -90,8 +97,12 @@ class Door:
                 exchange.response_bytes(status, [*own, *manners], body)
                 counts.on_the_loop.took(perf_counter() - began, "read_seconds", status)
                 return
-        bridge = self._probes if scope.path in PROBES else self._django
-        exchange.response_bytes(*await bridge.answer(scope, exchange))
+        exchange.response_bytes(*await self._bridge(scope.path).answer(scope, exchange))
+
+    def _bridge(self, path: str) -> Bridge:
+        if path in PROBES:
+            return self._probes
+        return self._webhooks if path.startswith(WEBHOOKS) else self._django
 
 
 @lru_cache(1024)

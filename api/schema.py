@@ -21,6 +21,7 @@ def complete(result: dict[str, Any], generator: Any, request: Request, public: b
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "The session's token."},
         "operator": {"type": "http", "scheme": "bearer", "description": "METRICS_TOKEN."},
+        "vonage": {"type": "http", "scheme": "bearer", "description": "A JWT signed by Vonage."},
     }
     paths = result["paths"]
     for path, operations in _paths().items():
@@ -115,6 +116,44 @@ def _read(operation_id: str, summary: str, body: bool) -> dict[str, Any]:
     }
 
 
+def _webhook(provider: str, shape: dict[str, Any], *media: str, **more: Any) -> dict[str, Any]:
+    """Where a provider sends its receipts, in a body of that shape."""
+    return {
+        "post": {
+            "operationId": f"take{provider}Receipts",
+            "summary": f"Take delivery receipts from {provider}",
+            "tags": ["webhooks"],
+            "requestBody": {"required": True, "content": {m: {"schema": shape} for m in media}},
+            "responses": {
+                "204": {
+                    "description": "Rightly signed, and noted.",
+                    "headers": _COMMON | _NO_STORE,
+                },
+                "401": _problem("`invalid_signature`: anything else", WWW_Authenticate="`Bearer`."),
+                "405": _problem("`method_not_allowed`", Allow="`POST`."),
+                "500": _problem("`internal_error`"),
+                "503": _problem("`unavailable`", Retry_After="Seconds to wait."),
+            },
+            **more,
+        }
+    }
+
+
+def _webhooks() -> dict[str, Any]:
+    signed = [
+        {"name": f"X-Twilio-Email-Event-Webhook-{name}", "in": "header", "schema": _TEXT}
+        for name in ("Signature", "Timestamp")
+    ]
+    event = {"type": "object", "properties": {"event": _TEXT, "sg_message_id": _TEXT}}
+    receipt = {"type": "object", "properties": {"messageId": _TEXT, "status": _TEXT}}
+    json, form = "application/json", "application/x-www-form-urlencoded"
+    events = {"type": "array", "items": event}
+    return {
+        "/webhooks/sendgrid/": _webhook("SendGrid", events, json, security=[], parameters=signed),
+        "/webhooks/vonage/": _webhook("Vonage", receipt, json, form, security=[{"vonage": []}]),
+    }
+
+
 def _probe(summary: str, **states: Any) -> dict[str, Any]:
     document = {
         "type": "object",
@@ -156,4 +195,5 @@ def _paths() -> dict[str, Any]:
         "/metrics": metrics,
         "/livez": _probe("Liveness"),
         "/readyz": ready,
+        **_webhooks(),
     }

@@ -12,6 +12,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from api import health, metrics, problems
 from api.pages import views as pages
+from api.webhooks import views as webhooks
 from api.writes import confirmations, people, sessions
 
 
@@ -35,6 +36,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *both("api/v1/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     *both("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema")),
     *both("confirm/email/", pages.confirm_email),
+    *both("webhooks/sendgrid/", webhooks.sendgrid),
+    *both("webhooks/vonage/", webhooks.vonage),
     *both("livez", health.livez),
     *both("readyz", health.readyz),
     *both("metrics", metrics.metrics),

@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from settings.keys import p256_key
 from settings.limits import TIGHT, rate_limits
 from settings.logs import logging_config
 
@@ -156,6 +157,7 @@ HUEY_STATS = {
 # --- HTTP --------------------------------------------------------------------------------------
 BODY_MAX_BYTES = 64 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES  # the same for forms
+WEBHOOK_BODY_MAX_BYTES = 1024 * 1024  # SendGrid sends its events off when it has 768 KiB of them
 WEB_THREADS = env.int("WEB_THREADS", 8)  # of each web process, for everything but reads
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0))  # see api.client
 RATE_LIMITS = rate_limits(env, TIGHT)
@@ -227,5 +229,10 @@ VONAGE_HOST = env.str("VONAGE_HOST", "rest.nexmo.com")
 VONAGE_API_KEY = env.str("VONAGE_API_KEY", "")
 VONAGE_API_SECRET = env.str("VONAGE_API_SECRET", "")
 SMS_FROM = env.str("SMS_FROM", "Rollcall")
+
+# Delivery receipts: without its key every receipt of a provider is refused.
+SENDGRID_WEBHOOK_PUBLIC_KEY = p256_key(env, "SENDGRID_WEBHOOK_PUBLIC_KEY")
+VONAGE_SIGNATURE_SECRET = env.str("VONAGE_SIGNATURE_SECRET", "")
+WEBHOOK_MAX_AGE = env.int("WEBHOOK_MAX_AGE", 600)  # seconds since it was signed
 
 LOGGING = logging_config(level=env.str("LOG_LEVEL", "INFO"))

@@ -10,6 +10,7 @@ import pytest
 from django.db import connections
 
 from local.stack import Stack
+from tests import signing
 from tests.leaks import leaks
 from tests.someone import Rollcall
 
@@ -21,6 +22,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The service, whole, on free ports. A test that breaks a part mends it before it ends."""
     folder: Path = tmp_path_factory.mktemp("stack")
     env = {"DJANGO_SETTINGS_MODULE": "settings.test", "SMS_DOMAIN": "rollcall.example"}
+    env |= signing.ENV
     if not LONG:
         env["OUTBOX_LEASE"] = "2"  # seconds that a killed worker's messages wait; 20 for users
     with Stack(folder, env=env, fast=True) as running:

@@ -48,6 +48,24 @@ async def test_a_body_is_counted_while_it_is_read_and_one_octet_too_many_is_hand
 
 
 @in_a_loop
+async def test_no_more_bodies_are_read_at_a_time_than_there_is_room_for():
+    began: list[int] = []
+
+    async def slow(number: int) -> AsyncIterator[bytes]:
+        began.append(number)
+        yield b"a"
+        await asyncio.Event().wait()
+
+    with closing(Bridge(tell, threads=1, body_most=5, patience=0.2, reading=2)) as bridge:
+        asked = [asyncio.ensure_future(bridge.answer(Request(), slow(i))) for i in range(3)]
+        while len(began) < 2:
+            await asyncio.sleep(0)
+        assert began == [0, 1]
+        assert [word_of(await each) for each in asked] == [(400, "bad_request")] * 3
+        assert (await bridge.answer(Request(), chunks(b"b")))[2] == b"1:b"
+
+
+@in_a_loop
 async def test_a_body_that_does_not_come_holds_no_thread_and_is_a_400_in_time():
     with closing(Bridge(tell, threads=1, body_most=5, patience=0.2)) as bridge:
         slow = asyncio.ensure_future(bridge.answer(Request(), chunks(b"a", forever=True)))

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from local.stack import Stack
-from tests import standin
+from tests import signing, standin
 from tests.someone import Rollcall, Someone, eventually
 
 
@@ -29,6 +29,7 @@ def providers(tmp_path_factory):
             "VONAGE_API_SECRET": "secret",
             "REQUESTS_CA_BUNDLE": str(vonage.ca_file),
             "PROVIDER_TIMEOUT": "1",
+            **signing.ENV,
         }
         folder = tmp_path_factory.mktemp("providers")
         with Stack(folder, env=env, fast=True) as stack, httpx.Client(base_url=stack.url) as http:
@@ -65,6 +66,25 @@ def test_the_code_in_the_sms_and_the_link_in_the_email_confirm_a_person(provider
     assert answer.status_code == 200
     profile = someone.profile().json()
     assert (profile["email_verified"], profile["phone_verified"]) == (True, True)
+
+
+def test_what_a_provider_tells_of_a_message_is_shown_to_whom_it_was_sent(providers):
+    rollcall, sendgrid, vonage = providers
+    sendgrid.answer_with(standin.status(202, {"X-Message-Id": "XBg2anf2TqCy6WXKQFhieQ"}))
+    vonage.answer_with(standin.sms({"status": "0", "message-id": "0B00000127FDBC63"}))
+    someone = rollcall.sign_up()
+
+    def statuses() -> list[str]:
+        told = someone.call("GET", "confirmations/").json()
+        return [told[channel]["status"] for channel in ("email", "phone")]
+
+    eventually(lambda: statuses() == ["sent", "sent"])
+    id_then = "XBg2anf2TqCy6WXKQFhieQ.filter0905p1mdw1-4434-59E0C6FF-3.0"
+    events = [{"event": "bounce", "sg_message_id": id_then}]
+    receipt = {"messageId": "0B00000127FDBC63", "status": "delivered"}
+    assert signing.post(rollcall.http, "sendgrid", events, signing.sendgrid(events)) == 204
+    assert signing.post(rollcall.http, "vonage", receipt, signing.vonage(receipt)) == 204
+    assert statuses() == ["failed", "delivered"]
 
 
 @pytest.mark.parametrize("trouble", ["down", "slow_down", "hang", "drop", "garbage"])

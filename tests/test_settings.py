@@ -5,6 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests import signing
 
 RIGHT = {
     "DJANGO_SETTINGS_MODULE": "settings.prod",
@@ -59,7 +62,15 @@ def test_production_refuses_a_weak_secret_and_does_not_print_it(secret):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("WORKERS", "many"), ("PROVIDER_TIMEOUT", "soon"), ("DEBUG", "perhaps")]
+    ("name", "value"),
+    [
+        ("WORKERS", "many"),
+        ("PROVIDER_TIMEOUT", "soon"),
+        ("DEBUG", "perhaps"),
+        ("SENDGRID_WEBHOOK_PUBLIC_KEY", "AAAA"),
+        ("SENDGRID_WEBHOOK_PUBLIC_KEY", signing.public(ec.generate_private_key(ec.SECP384R1()))),
+    ],
+    ids=str,
 )
 def test_a_malformed_setting_is_named(name, value):
     result = start(**{name: value})

@@ -4,7 +4,7 @@ DRF's own parser lets deep nesting become a 500, an over-long body a 400, and lo
 through.
 """
 
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import orjson
 from django.conf import settings
@@ -29,6 +29,13 @@ class BodyTooLarge(RollcallError):
     code = "body_too_large"
 
 
+class Readable(Protocol):
+    """What a body is read from: a stream, or a request."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most that many octets; none at the end."""
+
+
 class JSONParser(BaseParser):
     """Reads one JSON object, and no more octets than are allowed.
 
@@ -51,7 +58,7 @@ class JSONParser(BaseParser):
         return document
 
 
-def read_at_most(stream: IO[bytes], most: int) -> bytes:
+def read_at_most(stream: Readable, most: int) -> bytes:
     """All of `stream`, counted while it is read. Raises `BodyTooLarge` past `most` octets."""
     parts, count = [], 0
     while part := stream.read(most + 1 - count):

@@ -1,0 +1,1 @@
+"""Delivery receipts: what providers tell of messages after they took them."""

@@ -1,0 +1,32 @@
+"""Keys among the settings."""
+
+from base64 import b64decode
+from typing import TYPE_CHECKING
+
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+
+def p256_key(env: Env, name: str) -> "EllipticCurvePublicKey | None":
+    """The public key on P-256 in a variable (base64 of its DER, as SendGrid shows it), if any.
+
+    Raises ImproperlyConfigured for anything else.
+    """
+    text = env.str(name, "")
+    if not text:
+        return None
+    # Loaded for those who have such a key; every process reads the settings.
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    try:
+        key = load_der_public_key(b64decode(text, validate=True))
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)):
+        raise ImproperlyConfigured(f"{name} must be a public key on P-256, as SendGrid shows it.")
+    return key

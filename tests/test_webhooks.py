@@ -1,0 +1,293 @@
+"""Delivery receipts: what the providers sign is shown, and nothing else is believed."""
+
+import hmac
+import itertools
+import json
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from django.test import Client, override_settings
+
+from local.stack import Stack
+from tests import signing
+from tests.signing import post
+from tests.someone import Rollcall, Someone, code_of
+
+DEEP = urlsafe_b64encode(b"[" * 20_000).decode()
+OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
+FORM = "application/x-www-form-urlencoded"
+_numbers = itertools.count(1)
+
+
+class Sent:
+    """Somebody whose two messages the providers took, gave ids to, and told nothing more of."""
+
+    def __init__(self, someone: Someone) -> None:
+        from domain.stores.models import Outbox
+
+        self.http, self.someone = someone.rollcall.http, someone
+        # As the providers write them: see workers/delivery.
+        self.mail = f"XBg2anf2TqCy6WXKQFh{next(_numbers):03}"
+        self.text = f"0B00000127FDB{next(_numbers):03}"
+        rows = Outbox.objects.filter(person_id=someone.id)
+        rows.update(receipt="", receipt_at=None)
+        rows.filter(confirmation__channel="email").update(provider_id=self.mail)
+        rows.filter(confirmation__channel="phone").update(provider_id=self.text)
+
+    def event(self, word: str, **fields: object) -> dict[str, object]:
+        """One of SendGrid's."""
+        return {
+            "event": word,
+            "email": self.someone.body["email"],
+            "timestamp": int(time.time()),
+            "sg_event_id": "ZGVsaXZlcmVk",
+            "sg_message_id": f"{self.mail}.filter0905p1mdw1-4434-59E0C6FF-3.0",
+        } | fields
+
+    def receipt(self, status: str, **fields: object) -> dict[str, object]:
+        """One of Vonage's."""
+        return {
+            "msisdn": self.someone.body["phone"].removeprefix("+"),
+            "messageId": self.text,
+            "status": status,
+            "err-code": "0",
+            "message-timestamp": "2026-03-01 12:10:29",
+        } | fields
+
+    def mailed(self, *words: str) -> str:
+        """Have SendGrid tell this in one batch; the status of the e-mail after it."""
+        events = [self.event(word) for word in words]
+        assert post(self.http, "sendgrid", events, signing.sendgrid(events)) == 204
+        return self.status("email")
+
+    def texted(self, status: str) -> str:
+        """Have Vonage tell this; the status of the text message after it."""
+        receipt = self.receipt(status)
+        assert post(self.http, "vonage", receipt, signing.vonage(receipt)) == 204
+        return self.status("phone")
+
+    def status(self, channel: str) -> str:
+        """What the person is told of the message."""
+        status: str = self.someone.call("GET", "confirmations/").json()[channel]["status"]
+        return status
+
+
+@pytest.fixture(scope="module")
+def someone(django_is_set_up, stack: Stack) -> Iterator[Someone]:
+    with httpx.Client(base_url=stack.url, timeout=20) as http:
+        someone = Rollcall(http).sign_up()
+        someone.settled()
+        yield someone
+
+
+@pytest.fixture
+def sent(django_here, someone: Someone) -> Sent:
+    return Sent(someone)
+
+
+def test_what_was_delivered_is_shown_to_its_person_and_each_channel_for_itself(sent: Sent):
+    assert sent.mailed("processed", "deferred") == "sent"
+    assert sent.mailed("delivered") == "delivered"
+    assert sent.texted("accepted") == sent.texted("buffered") == sent.texted("unknown") == "sent"
+    assert sent.texted("delivered") == "delivered"
+
+
+@pytest.mark.parametrize("word", ["bounce", "dropped"])
+def test_an_email_that_was_refused_is_shown_as_failed(sent: Sent, word):
+    assert sent.mailed("processed", word) == "failed"
+    assert sent.status("phone") == "sent"
+
+
+@pytest.mark.parametrize("word", ["expired", "failed", "rejected"])
+def test_a_text_message_that_did_not_arrive_is_shown_as_failed(sent: Sent, word):
+    assert sent.texted(word) == "failed"
+    assert sent.status("email") == "sent"
+
+
+def test_a_status_rises_and_never_moves_back_however_often_and_late_it_is_told(sent: Sent):
+    from domain.stores.models import Outbox
+
+    assert [sent.mailed("bounce"), sent.mailed("bounce")] == ["failed", "failed"]
+    assert sent.mailed("delivered", "delivered", "bounce") == "delivered"
+    told_at = Outbox.objects.get(provider_id=sent.mail).receipt_at
+    old = [sent.event("delivered")]
+    assert post(sent.http, "sendgrid", old, signing.sendgrid(old, age=60)) == 204
+    assert sent.mailed("bounce") == sent.mailed("processed") == "delivered"
+    assert Outbox.objects.get(provider_id=sent.mail).receipt_at == told_at
+    assert [sent.texted(s) for s in ("failed", "delivered", "expired")] == [
+        "failed",
+        "delivered",
+        "delivered",
+    ]
+
+
+def test_vonage_may_send_a_form_too(sent: Sent):
+    form = f"msisdn=34600000000&messageId={sent.text}&status=delivered&err-code=0".encode()
+    assert post(sent.http, "vonage", form, signing.vonage(form, media_type=FORM)) == 204
+    assert sent.status("phone") == "delivered"
+
+
+def test_an_id_of_sendgrid_with_dots_in_it_is_found(sent: Sent):
+    from domain.stores.models import Outbox
+
+    Outbox.objects.filter(provider_id=sent.mail).update(provider_id=f"{sent.mail}.dfd.64b469")
+    sent.mail += ".dfd.64b469"
+    assert sent.mailed("delivered") == "delivered"
+
+
+def test_receipts_for_messages_that_nobody_knows_are_taken_and_change_nothing(sent: Sent):
+    known, sent.mail, sent.text = (sent.mail, sent.text), "unknown", "unknown"
+    assert (sent.mailed("delivered"), sent.texted("delivered")) == ("sent", "sent")
+    sent.mail, sent.text = "", ""
+    assert (sent.mailed("delivered"), sent.texted("delivered")) == ("sent", "sent")
+    sent.mail, sent.text = known
+    assert sent.mailed("delivered") == "delivered"
+
+
+def test_odd_things_in_a_signed_batch_do_not_lose_the_rest_of_it(sent: Sent):
+    things: list[Any] = [None, 7, "delivered", [[]], {}, {"event": ["delivered"]}, {"event": {}}]
+    ids: list[Any] = [None, 5, [], "", "a\x00b", "x" * 9999]
+    batch = [*things, *(sent.event("delivered", sg_message_id=i) for i in ids)]
+    batch.append(sent.event("delivered"))
+    assert post(sent.http, "sendgrid", batch, signing.sendgrid(batch)) == 204
+    assert sent.status("email") == "delivered"
+    values: list[Any] = [[], ["delivered"], {}, "a\x00b", None]
+    for name, value in itertools.product(("messageId", "status"), values):
+        receipt = sent.receipt("delivered") | {name: value}
+        assert post(sent.http, "vonage", receipt, signing.vonage(receipt)) == 204
+    assert sent.status("phone") == "sent"
+
+
+def test_a_batch_as_large_as_sendgrid_makes_them_is_taken_whole(sent: Sent):
+    others = [f"other{i}.filter0905p1mdw1-4434-59E0C6FF-3.0" for i in range(4_100)]
+    batch = [sent.event("delivered", sg_message_id=other) for other in others]
+    batch.append(sent.event("delivered"))
+    assert 700_000 < len(signing.body_of(batch)) < 768 * 1024
+    assert post(sent.http, "sendgrid", batch, signing.sendgrid(batch)) == 204
+    assert sent.status("email") == "delivered"
+
+
+def without(headers: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if not name.endswith(names)}
+
+
+def changed(headers: dict[str, str], name: str, value: str) -> dict[str, str]:
+    return {key: value if key.endswith(name) else old for key, old in headers.items()}
+
+
+type Forge = Callable[[bytes], dict[str, str]]
+
+FORGERIES: dict[str, dict[str, Forge]] = {
+    "sendgrid": {
+        "unsigned": lambda _: {},
+        "no signature": lambda body: without(signing.sendgrid(body), "Signature"),
+        "no timestamp": lambda body: without(signing.sendgrid(body), "Timestamp"),
+        "another key": lambda body: signing.sendgrid(body, key=OTHER_KEY),
+        "another body": lambda body: signing.sendgrid(body + b" "),
+        "another time": lambda body: changed(
+            signing.sendgrid(body, age=2), "Timestamp", str(int(time.time()))
+        ),
+        "too old": lambda body: signing.sendgrid(body, age=605),
+        "of tomorrow": lambda body: signing.sendgrid(body, age=-86_400),
+        "no number": lambda body: changed(signing.sendgrid(body), "Timestamp", "-1.5"),
+        "strange digits": lambda body: changed(signing.sendgrid(body), "Timestamp", "١٢٣"),
+        "a huge number": lambda body: changed(signing.sendgrid(body), "Timestamp", "9" * 5000),
+        "no base64": lambda body: changed(signing.sendgrid(body), "Signature", "%%%"),
+        "no DER": lambda body: changed(signing.sendgrid(body), "Signature", "AAAA"),
+        "an empty signature": lambda body: changed(signing.sendgrid(body), "Signature", ""),
+    },
+    "vonage": {
+        "unsigned": lambda _: {},
+        "another secret": lambda body: signing.vonage(body, secret="x" * 40),
+        "another body": lambda body: signing.vonage(body + b" "),
+        "no hash": lambda body: signing.vonage(body, payload_hash=None),
+        "an odd hash": lambda body: signing.vonage(body, payload_hash=["ä"]),
+        "no time": lambda body: signing.vonage(body, iat=None),
+        "an odd time": lambda body: signing.vonage(body, iat="soon"),
+        "an endless time": lambda body: signing.vonage(body, iat=10**400),
+        "long ago": lambda body: signing.vonage(body, iat=-(10**400)),
+        "too old": lambda body: signing.vonage(body, age=605),
+        "of tomorrow": lambda body: signing.vonage(body, age=-86_400),
+        "no algorithm": lambda body: signing.vonage(body, secret=None, algorithm="none"),
+        "another algorithm": lambda body: signing.vonage(body, algorithm="HS384"),
+        "no token": lambda _: {"Authorization": "Bearer"},
+        "junk": lambda _: {"Authorization": "Bearer a.b.c"},
+        "a deep header": lambda _: {"Authorization": f"Bearer {DEEP}.e30.e30"},
+        "another scheme": lambda body: changed(
+            signing.vonage(body), "Authorization", "Basic a2V5OnNlY3JldA=="
+        ),
+    },
+}
+
+
+@pytest.mark.parametrize("provider", ["sendgrid", "vonage"])
+def test_what_is_not_freshly_signed_for_us_is_a_401_and_changes_nothing(sent: Sent, provider):
+    documents = {"sendgrid": [sent.event("delivered")], "vonage": sent.receipt("delivered")}
+    body = signing.body_of(documents[provider])
+    for name, forge in FORGERIES[provider].items():
+        octets = {name.encode(): value.encode() for name, value in forge(body).items()}
+        answer = sent.http.post(f"/webhooks/{provider}/", content=body, headers=octets)
+        assert (answer.status_code, code_of(answer)) == (401, "invalid_signature"), name
+        assert "bearer" in answer.headers["www-authenticate"].lower()
+    assert sent.status("email") == sent.status("phone") == "sent"
+
+
+BODIES = {
+    "empty": b"",
+    "deep": b"[" * 100_000 + b"]" * 100_000,
+    "no JSON": b"{",
+    "null": b"null",
+    "no UTF-8": b"\xff\xfe",
+    "a surrogate": b'["\\ud800"]',
+    "too large": b" " * 1024 * 1024 + b"[]",
+}
+
+
+@pytest.mark.parametrize(
+    ("provider", "sign"), [("sendgrid", signing.sendgrid), ("vonage", signing.vonage)]
+)
+def test_a_body_of_any_shape_is_a_401_signed_or_not(rollcall: Rollcall, provider, sign):
+    for name, body in BODIES.items():
+        for media in ("application/json", FORM, "multipart/form-data; boundary=x", "text/plain"):
+            assert post(rollcall.http, provider, body, {"Content-Type": media}) == 401, name
+        assert post(rollcall.http, provider, body, sign(body)) == 401, name
+
+
+def test_without_a_key_nothing_is_believed(django_here):
+    def code(provider: str, body: bytes, headers: dict[str, str]) -> int:
+        client = Client(headers=headers | {"Host": "localhost"})
+        return client.post(f"/webhooks/{provider}/", body, "application/json").status_code
+
+    def by_nobody(body: bytes) -> dict[str, str]:
+        """A token signed with the empty secret, which everybody knows."""
+        claims = {"iat": int(time.time()), "payload_hash": sha256(body).hexdigest()}
+        parts = [json.dumps(p).encode() for p in ({"alg": "HS256", "typ": "JWT"}, claims)]
+        signed = b".".join(urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+        mac = urlsafe_b64encode(hmac.digest(b"", signed, "sha256")).rstrip(b"=")
+        return {"Authorization": f"Bearer {signed.decode()}.{mac.decode()}"}
+
+    assert code("sendgrid", b"[]", signing.sendgrid(b"[]")) == 204
+    assert code("vonage", b"{}", signing.vonage(b"{}")) == 204
+    with override_settings(SENDGRID_WEBHOOK_PUBLIC_KEY=None, VONAGE_SIGNATURE_SECRET=""):
+        assert code("sendgrid", b"[]", signing.sendgrid(b"[]")) == 401
+        assert code("vonage", b"{}", signing.vonage(b"{}")) == 401
+        assert code("vonage", b"{}", by_nobody(b"{}")) == 401
+
+
+def test_the_addresses_in_receipts_are_neither_kept_nor_logged(sent: Sent, stack):
+    from domain.stores.models import Outbox
+
+    email = sent.someone.body["email"]
+    assert sent.mailed("delivered") == "delivered"
+    events = [sent.event("bounce")]
+    assert post(sent.http, "sendgrid", events, signing.sendgrid(events, key=OTHER_KEY)) == 401
+    log = (stack.data_dir / "logs" / "web.log").read_text()
+    assert '"receipt_refused"' in log
+    assert email not in log
+    assert email not in str(Outbox.objects.filter(provider_id=sent.mail).values())
