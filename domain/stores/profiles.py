@@ -1,6 +1,7 @@
 """Profiles in Redis: written with a version guard, and those that readers miss."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 from uuid import UUID
@@ -13,17 +14,17 @@ from redis.exceptions import OutOfMemoryError
 from domain import profile
 from domain.errors import Unavailable
 from domain.person import Gone, Person
-from domain.stores import people
+from domain.stores import bulk, people
 
 log = structlog.get_logger(__name__)
 
 # A whole hash replaces the older one or nothing happens: an old write never covers a new one.
 _WRITE_IF_NEWER = """#!lua
 local version = redis.call('HGET', KEYS[1], 'v')
-if version and tonumber(version) >= tonumber(ARGV[1]) then
+if version and (tonumber(version) or 0) >= tonumber(ARGV[1]) then
   return 0
 end
-redis.call('DEL', KEYS[1])
+if version then redis.call('DEL', KEYS[1]) end
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 return 1
 """
@@ -57,8 +58,7 @@ def publish(person: Person | Gone) -> bool:
 
     Raises `Unavailable`, and of that `NoRoom`.
     """
-    pairs = [part for pair in profile.hash_of(person).items() for part in pair]
-    keys, values = [profile.key_of(person.id)], [b"%d" % person.version, *pairs]
+    keys, values = [profile.key_of(person.id)], arguments(person)
     with _redis_errors():
         try:
             return bool(redis().register_script(_WRITE_IF_NEWER)(keys, values))
@@ -67,6 +67,18 @@ def publish(person: Person | Gone) -> bool:
     if written < 0:
         raise NoRoom
     return bool(written)
+
+
+def publish_all(people: Sequence[Person | Gone]) -> int:
+    """Write all these hashes as `publish` does; how many were written. Raises `RedisError`."""
+    calls = [(profile.key_of(person.id), arguments(person)) for person in people]
+    return sum(bulk.run(_WRITE_IF_NEWER, calls))
+
+
+def arguments(person: Person | Gone) -> list[bytes]:
+    """What the scripts are told of a person: the version, then field, value, field, value ..."""
+    fields = profile.hash_of(person)
+    return [fields[profile.VERSION], *itertools.chain.from_iterable(fields.items())]
 
 
 def refresh(person_id: UUID) -> None:
