@@ -12,7 +12,7 @@ Unix time. Its version keeps a late write of an older state out.
 """
 
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
@@ -24,6 +24,8 @@ from domain.person import Gone, Person
 from domain.session import Token
 
 BODY, ETAG, VERSION, GONE_AT = b"b", b"e", b"v", b"t"
+DIGEST_BYTES = 32  # no other field has a name of that length
+KEYS = "p:" + "[0-9a-f]" * 32  # a glob for SCAN
 WANTED = "wanted"  # a sorted set: person -> how often somebody asked for a missing profile
 
 
@@ -47,6 +49,11 @@ def key_of(person_id: UUID) -> str:
 def key_for(token: Token) -> str:
     """The Redis key of the profile hash of whose token this is."""
     return f"p:{token.person.hex()}"
+
+
+def person_of(key: bytes) -> UUID:
+    """Whose profile hash a Redis key is; the opposite of `key_of`."""
+    return UUID(hex=key[2:].decode())
 
 
 def fields_of(token: Token) -> list[bytes]:
@@ -89,6 +96,15 @@ def hash_of(person: Person | Gone) -> dict[bytes, bytes]:
         ETAG: etag_of(body),
         VERSION: version,
     } | {s.digest: b"%d" % int(s.expires_at.timestamp()) for s in person.sessions}
+
+
+def lasting(fields: Mapping[bytes, bytes], moment: float) -> dict[bytes, bytes]:
+    """A profile hash without the sessions that end by `moment`, in Unix seconds."""
+    return {
+        name: value
+        for name, value in fields.items()
+        if len(name) != DIGEST_BYTES or not value.isdigit() or int(value) > moment
+    }
 
 
 def answer(token: Token, reply: Sequence[bytes | None], now: float) -> Found:

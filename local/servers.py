@@ -90,6 +90,7 @@ class Valkey(Server):
             "appendonly": "yes",
             "save": "",
             "maxmemory-policy": "noeviction",
+            "hash-max-listpack-value": "1024",  # half the memory for a profile
             **self.options,
         }
         machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(m := platform.machine().lower(), m)

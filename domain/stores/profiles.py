@@ -1,7 +1,8 @@
 """Profiles in Redis: written with a version guard, and those that readers miss."""
 
+import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 from uuid import UUID
@@ -15,23 +16,37 @@ from redis.exceptions import OutOfMemoryError
 from domain import profile
 from domain.errors import Unavailable
 from domain.person import Gone, Person
-from domain.stores import people
+from domain.stores import bulk, people
 
 log = structlog.get_logger(__name__)
 
 # A whole hash replaces the older one or nothing happens: an old write never covers a new one.
-_WRITE_IF_NEWER = """#!lua
-local version = redis.call('HGET', KEYS[1], 'v')
-if version and tonumber(version) >= tonumber(ARGV[1]) then
+_GUARDED = """#!lua {flags}
+local version = tonumber(redis.call('HGET', KEYS[1], 'v') or nil)
+local whole = redis.call('HEXISTS', KEYS[1], 'e') == 1
+if version and (version > tonumber(ARGV[1]) or (version == tonumber(ARGV[1]) and whole)) then
   return 0
 end
-redis.call('DEL', KEYS[1])
+{before}
+if version then redis.call('DEL', KEYS[1]) end
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+{after}
+return 1
+"""
+_WRITE_IF_NEWER = _GUARDED.format(flags="", before="", after="")
+# Where nothing stands there is no version to be guarded by: Redis may have lost a newer state. Then
+# the hash is of no use to readers, for want of its ETag, until its version was looked up again.
+_WRITE_UNPROVEN = _GUARDED.format(
+    flags="", before="", after="if not whole then redis.call('HDEL', KEYS[1], 'e') return 2 end"
+)
+_PROVEN = """#!lua
+if redis.call('HGET', KEYS[1], 'v') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'e', ARGV[2])
 return 1
 """
 # What stands may be replaced also when Redis is full: sessions must end (DESIGN section 5).
-_WRITE_IF_FULL = _WRITE_IF_NEWER.replace("#!lua", "#!lua flags=allow-oom").replace(
-    "if version and", "if not version then return -1 end\nif"
+_WRITE_IF_FULL = _GUARDED.format(
+    flags="flags=allow-oom", before="if not whole then return -1 end", after=""
 )
 _ROUNDS = 5
 _nothing = threading.Event()  # that never happens
@@ -60,16 +75,28 @@ def publish(person: Person | Gone) -> bool:
 
     Raises `Unavailable`, and of that `NoRoom`.
     """
-    pairs = [part for pair in profile.hash_of(person).items() for part in pair]
-    keys, values = [profile.key_of(person.id)], [b"%d" % person.version, *pairs]
+    # Of a new person there is no other version, and nothing follows a tombstone.
+    is_only_one = isinstance(person, Gone) or person.version == 1
+    script = _WRITE_IF_NEWER if is_only_one else _WRITE_UNPROVEN
+    keys, values = [profile.key_of(person.id)], arguments(person)
     with _redis_errors():
         try:
-            return bool(redis().register_script(_WRITE_IF_NEWER)(keys, values))
+            written = int(redis().register_script(script)(keys, values))
         except OutOfMemoryError:
             written = int(redis().register_script(_WRITE_IF_FULL)(keys, values))
     if written < 0:
         raise NoRoom
-    return bool(written)
+    return _prove(person) if written > 1 else bool(written)
+
+
+def _prove(person: Person | Gone) -> bool:
+    """Give a hash to the readers, if it is (still) that of the person's current state."""
+    if people.version_of(person.id) != person.version:
+        return False
+    fields = profile.hash_of(person)
+    with _redis_errors():
+        values = [fields[profile.VERSION], fields[profile.ETAG]]
+        return bool(redis().register_script(_PROVEN)([profile.key_of(person.id)], values))
 
 
 def settle() -> None:
@@ -78,6 +105,18 @@ def settle() -> None:
     A reader may hear of a write a moment after its writer; see `api.reads.near`.
     """
     _nothing.wait(settings.NEAR_COPY_AGE)
+
+
+def publish_all(people: Sequence[Person | Gone]) -> int:
+    """Write all these hashes as `publish` does; how many were written. Raises `RedisError`."""
+    calls = [(profile.key_of(person.id), arguments(person)) for person in people]
+    return sum(bulk.run(_WRITE_IF_NEWER, calls))
+
+
+def arguments(person: Person | Gone) -> list[bytes]:
+    """What the scripts are told of a person: the version, then field, value, field, value ..."""
+    fields = profile.hash_of(person)
+    return [fields[profile.VERSION], *itertools.chain.from_iterable(fields.items())]
 
 
 def refresh(person_id: UUID) -> None:
