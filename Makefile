@@ -1,4 +1,5 @@
-# Everything here runs in .venv, which is made from requirements-dev.lock when it is first needed.
+# Everything here runs in .venv, which is made from requirements-dev.lock when it is first needed
+# (what `make bench` compares with, in an environment of its own).
 # Nothing has to be installed before but make and a Python 3 to start from.
 
 PYTHON := .venv/bin/python
@@ -13,13 +14,14 @@ PRODUCTION := DJANGO_SETTINGS_MODULE=settings.prod ALLOWED_HOSTS=rollcall.exampl
 	EMAIL_FROM=rollcall@rollcall.example VONAGE_API_KEY=none VONAGE_API_SECRET=none \
 	SMS_FROM=Rollcall SMS_COUNTRIES=* SECRET_KEY=$$($(PYTHON) -c "import secrets; print(secrets.token_hex(32))")
 
-.PHONY: help run test check load
+.PHONY: help run test check load bench
 
 help:
 	@echo "make run     the whole service on this machine; PORT=8000 and DATA_DIR=.data can be set"
 	@echo "make test    the tests; LONG=1 for the large counts, ARGS='-k signup' for pytest"
 	@echo "make check   lint, types, import contracts, migrations, deploy check, OpenAPI"
 	@echo "make load    the load profiles; ARGS are theirs"
+	@echo "make bench   beside its peers, ten minutes; ARGS=--quick for one, or the names of parts"
 
 # exec, so that signals reach the supervisor itself; and it is told make's pid, to end with it.
 run: .venv/.installed
@@ -31,6 +33,9 @@ test: .venv/.installed
 load: .venv/.installed
 	@exec $(PYTHON) -m loadtests $(ARGS)
 
+bench: .venv/.installed .cache/bench-venv/.installed
+	@exec $(PYTHON) -m loadtests.bench $(ARGS)
+
 check: .venv/.installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -39,6 +44,9 @@ check: .venv/.installed
 	@echo "migrations:" && $(NO_DATABASE) $(PYTHON) $(NO_HISTORY) manage.py makemigrations --check --dry-run
 	@echo "deploy check:" && $(PRODUCTION) $(PYTHON) manage.py check --deploy --fail-level WARNING
 	@echo "OpenAPI:" && $(NO_DATABASE) $(PYTHON) manage.py spectacular --validate --fail-on-warn --file /dev/null
+
+.cache/bench-venv/.installed: requirements-bench.lock local/environment.sh
+	@mkdir -p .cache && sh local/environment.sh .cache/bench-venv requirements-bench.lock
 
 .venv/.installed: requirements-dev.lock local/environment.sh
 	@sh local/environment.sh

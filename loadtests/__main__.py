@@ -13,15 +13,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
+from loadtests import ITS_OWN
 from loadtests.report import KINDS, Limits, Report
 from loadtests.run import Load, run
 from local.processes import LocalError
 from local.stack import Stack
-
-# What a load fills is thrown away, and no message leaves the machine: not one of these is taken
-# from the environment.
-_ITS_OWN = dict.fromkeys(["DATABASE_URL", "REDIS_URL", "QUEUE_URL", "DELIVERY"], "")
-_ITS_OWN["DJANGO_SETTINGS_MODULE"] = "settings.dev"
 
 
 def main() -> int:
@@ -48,7 +44,7 @@ def _run(load: Load, url: str | None) -> Report:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="rollcall-load-")))
         if url is None:
             print("starting Rollcall ...", flush=True)
-            stack = Stack(folder / "data", env=_ITS_OWN)
+            stack = Stack(folder / "data", env=ITS_OWN)
             url = ends.enter_context(stack).url
         print(f"loading {url} with {load.rate:g} requests a minute ...", flush=True)
         return run(load, url.rstrip("/"), folder)

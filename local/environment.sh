@@ -1,7 +1,11 @@
 #!/bin/sh
-# Makes .venv what requirements-dev.lock says. Needs a Python 3 to start from, or uv; writes into
-# this folder only (and into uv's and pip's caches).
+# environment.sh [VENV LOCK]: makes .venv what requirements-dev.lock says, or VENV what LOCK says.
+# Needs a Python 3 to start from, or uv; writes into this folder only (and into uv's and pip's
+# caches).
 set -eu
+
+venv=${1:-.venv}
+lock=${2:-requirements-dev.lock}
 
 fail() {
     echo "rollcall: $1" >&2
@@ -28,7 +32,7 @@ find_uv() {
     return 1
 }
 
-echo "rollcall: installing what requirements-dev.lock says into .venv" >&2
+echo "rollcall: installing what $lock says into $venv" >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 if ! find_uv >"$log" 2>&1; then
@@ -38,11 +42,11 @@ fi
 
 export UV_PYTHON_INSTALL_DIR="$PWD/.tools/python"
 new_enough='import sys; sys.exit(sys.version_info < (3, 12))'
-if ! .venv/bin/python -c "$new_enough" 2>/dev/null; then
-    rm -rf .venv
-    "$uv" venv --quiet --python '>=3.12' .venv ||
+if ! "$venv/bin/python" -c "$new_enough" 2>/dev/null; then
+    rm -rf "$venv"
+    "$uv" venv --quiet --python '>=3.12' "$venv" ||
         fail "Rollcall needs Python 3.12 or newer: there is none here, and uv could not fetch one"
 fi
-"$uv" pip sync --quiet --compile-bytecode --python .venv/bin/python \
-    --require-hashes requirements-dev.lock
-touch .venv/.installed
+"$uv" pip sync --quiet --compile-bytecode --python "$venv/bin/python" \
+    --require-hashes "$lock"
+touch "$venv/.installed"

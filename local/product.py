@@ -23,10 +23,10 @@ class Commands:
     service: dict[str, list[str]]
 
 
-def product(port: int) -> Commands:
-    """The commands that make up Rollcall, its web server on `port`."""
+def product(port: int, web_workers: int = 2) -> Commands:
+    """The commands that make up Rollcall, its web server on `port` with so many processes."""
     web = ["-m", "granian", "--interface", "rsgi", "--http", "1", "--loop", "uvloop"]
-    web += ["--host", HOST, "--port", str(port), "--workers", "2", "--no-ws"]
+    web += ["--host", HOST, "--port", str(port), "--workers", str(web_workers), "--no-ws"]
     # granian's own bound is 1,024 connections for all workers; idle ones would keep others out.
     web += ["--backlog", "4096", "--backpressure", "16384"]
     web += ["--respawn-failed-workers", "--workers-kill-timeout", "15"]

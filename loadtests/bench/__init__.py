@@ -1,0 +1,1 @@
+"""`make bench`: how fast Rollcall is, beside its peers and by itself."""

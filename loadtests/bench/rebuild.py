@@ -1,0 +1,107 @@
+"""The rebuild: all profiles from Postgres into an empty Redis, while people read."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from itertools import batched
+from pathlib import Path
+
+import psycopg
+from redis import Redis
+
+from domain.keys import KeyRing
+from domain.person import Person
+from loadtests import ITS_OWN
+from loadtests.bench.load import ours
+from loadtests.bench.pairing import Target
+from loadtests.bench.people import somebody
+from loadtests.bench.report import Section
+from loadtests.bench.scale import Scale
+from loadtests.bench.tools import ROOT
+from local.processes import LocalError, Process
+from local.stack import Stack
+
+_RATE = 1_000_000 / 30  # profiles a second
+_READERS = 10_000  # how many are read meanwhile
+_READS = 500  # and how many times a second
+_TAKES = 300.0  # seconds at most
+_BATCH = 5_000
+
+_PERSON = ("id", "name", "surname", "email", "email_key", "phone", "hobbies", "version")
+_SESSION = ("person_id", "digest", "expires_at")
+
+
+def run(scale: Scale, folder: Path) -> list[Section]:
+    """Insert people, have them read, and time `manage.py profiles rebuild`."""
+    with Stack(folder / "data", env=ITS_OWN) as stack:
+        env = stack.environment()
+        tokens = insert(env["DATABASE_URL"], env["SECRET_KEY"], scale.rebuild)
+        lines = folder / "tokens"
+        lines.write_text("\n".join(tokens))
+        argv = ours("reads", stack.port, lines, rate=_READS, seconds=_TAKES)
+        manage = [sys.executable, str(ROOT / "manage.py"), "profiles", "rebuild"]
+        command = Process("rebuild", manage, folder / "rebuild.log", env=env)
+        with Process("readers", argv, folder / "readers.log") as readers:
+            begin = time.monotonic()
+            command.run(_TAKES)
+            seconds = time.monotonic() - begin
+            readers.stop()
+            read = json.loads(readers.tail(1))
+        with Redis.from_url(env["REDIS_URL"], socket_timeout=10) as redis:
+            if (there := int(redis.dbsize())) < scale.rebuild:
+                raise LocalError(f"only {there:,} of {scale.rebuild:,} profiles were rebuilt")
+    rate = scale.rebuild / seconds
+    reads = f"{read['requests']:,} reads meanwhile"
+    return [
+        Section(
+            "Rebuild",
+            [
+                f"{scale.rebuild:,} people in {seconds:.1f} s",
+                f"{reads}: p99 {read['p99_ms']:.1f} ms, {read['failed']:,} not answered (503)",
+            ],
+            [Target("rebuild: profiles a second", rate, _RATE, at_least=True)],
+            {"people": scale.rebuild, "seconds": seconds, "reads": read},
+        )
+    ]
+
+
+def insert(database_url: str, secret: str, count: int) -> list[str]:
+    """Insert people, each with a session; the tokens of some of them."""
+    keys = KeyRing([secret])
+    tokens: list[str] = []
+    with psycopg.connect(database_url) as connection:
+        for numbers in batched(range(count), _BATCH):
+            made = [somebody(keys, number) for number in numbers]
+            people = [person for person, _ in made]
+            _copy(connection, "stores_person", _PERSON, people, _person_row)
+            _copy(connection, "stores_session", _SESSION, people, _session_row)
+            tokens += [token for _, token in made][: _READERS - len(tokens)]
+        connection.commit()
+        connection.autocommit = True
+        connection.execute("VACUUM ANALYZE stores_person, stores_session")
+    return tokens
+
+
+def _copy(
+    connection: psycopg.Connection,
+    table: str,
+    columns: Sequence[str],
+    people: list[Person],
+    row: Callable[[Person], tuple[object, ...]],
+) -> None:
+    statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+    with connection.cursor().copy(statement.encode()) as copy:
+        for person in people:
+            copy.write_row(row(person))
+
+
+def _person_row(person: Person) -> tuple[object, ...]:
+    email, phone = person.email, person.phone
+    hobbies = list(person.hobbies)
+    return person.id, person.name, person.surname, email, email, phone, hobbies, person.version
+
+
+def _session_row(person: Person) -> tuple[object, ...]:
+    (session,) = person.sessions
+    return person.id, session.digest, session.expires_at

@@ -1,0 +1,31 @@
+"""How much is measured: a whole run takes some ten minutes, a quick one about a minute."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Numbers of people, rounds, and seconds of each single load."""
+
+    people: int = 100_000
+    hot: int = 100
+    rounds: int = 5
+    seconds: float = 4
+    warm_up: int = 20_000  # reads that do not count: Node compiles while it runs
+    growth: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    knee_seconds: float = 4
+    sign_up_seconds: float = 5
+    rebuild: int = 1_000_000
+
+
+WHOLE = Scale()
+QUICK = Scale(
+    people=20_000,
+    rounds=2,
+    seconds=1,
+    warm_up=2_000,
+    growth=(5_000, 50_000),
+    knee_seconds=1,
+    sign_up_seconds=2,
+    rebuild=20_000,
+)

@@ -1,0 +1,52 @@
+"""A DRF view that reads the hash through django-redis, for a WSGI server.
+
+Unlike the others it renders the profile itself, with DRF's JSONRenderer, as DRF views do.
+"""
+
+import time
+
+import orjson
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse, HttpResponseNotModified
+from django.urls import path
+from django_redis import get_redis_connection
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from api.bearer import bearer_token
+from domain import profile, session
+from domain.errors import InvalidToken
+from domain.keys import KeyRing
+from loadtests.peers import answers
+
+keys = KeyRing([settings.SECRET_KEY])
+
+
+class Profile(APIView):
+    """The bearer's own profile."""
+
+    def get(self, request: Request) -> HttpResponse:
+        """200, 304, 401 or 503."""
+        given = request.headers.get
+        request_id = given("X-Request-ID", "")
+        try:
+            token = session.check(keys, bearer_token(given("Authorization", "")))
+            redis = get_redis_connection("default")
+            reply = redis.hmget(profile.key_of(token.person_id), profile.fields_of(token))
+            found = profile.answer(token, reply, time.time())
+        except InvalidToken:
+            status, headers, body = answers.refusal(request_id)
+            return HttpResponse(body, status=status, headers=headers)
+        except profile.Missing:
+            return HttpResponse(status=503)
+        etag = found.etag.decode()
+        headers = answers.headers(etag, request_id)
+        if answers.matches(given("If-None-Match", ""), etag):
+            return HttpResponseNotModified(headers=headers)
+        return Response(orjson.loads(found.body), headers=headers)
+
+
+urlpatterns = [path("api/v1/profile/", Profile.as_view())]
+application = get_wsgi_application()

@@ -1,0 +1,49 @@
+"""FastAPI and redis.asyncio, for uvicorn: the environment has REDIS_URL and SECRET_KEY."""
+
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from redis.asyncio import Redis
+
+from api.bearer import bearer_token
+from domain import profile, session
+from domain.errors import InvalidToken
+from domain.keys import KeyRing
+from loadtests.peers import answers
+
+keys = KeyRing([os.environ["SECRET_KEY"]])
+redis: Any = Redis.from_url(os.environ["REDIS_URL"])
+
+
+@asynccontextmanager
+async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+    yield
+    await redis.aclose()
+
+
+app = FastAPI(lifespan=_lifespan)
+
+
+@app.get("/api/v1/profile/")
+async def read(request: Request) -> Response:
+    """The bearer's own profile."""
+    given = request.headers.get
+    request_id = given("x-request-id", "")
+    try:
+        token = session.check(keys, bearer_token(given("authorization", "")))
+        reply = await redis.hmget(profile.key_of(token.person_id), profile.fields_of(token))
+        found = profile.answer(token, reply, time.time())
+    except InvalidToken:
+        status, headers, body = answers.refusal(request_id)
+        return Response(body, status, headers | answers.MANNERS)
+    except profile.Missing:
+        return Response(status_code=503)
+    etag = found.etag.decode()
+    headers = answers.headers(etag, request_id) | answers.MANNERS
+    if answers.matches(given("if-none-match", ""), etag):
+        return Response(None, 304, headers)
+    return Response(found.body, 200, headers, "application/json")
