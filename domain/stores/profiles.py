@@ -86,6 +86,15 @@ def refresh(person_id: UUID) -> None:
     raise Unavailable
 
 
+def fields_of(person_id: UUID) -> dict[bytes, bytes]:
+    """Every field of a person's hash as it stands now; empty if there is none.
+
+    Raises `Unavailable`.
+    """
+    with _redis_errors():
+        return cast(dict[bytes, bytes], redis().hgetall(profile.key_of(person_id)))
+
+
 def next_wanted(limit: int, wait: float) -> list[UUID]:
     """Up to `limit` wanted people, most wanted first; waits up to `wait` seconds for the first.
 
