@@ -35,7 +35,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *both("api/v1/sessions/current/", sessions.CurrentSessionView.as_view()),
     *both("api/v1/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     *both("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema")),
-    *both("confirm/email/", pages.confirm_email),
+    *both("confirm/email/", pages.ConfirmEmailPage.as_view()),
     *both("webhooks/sendgrid/", webhooks.sendgrid),
     *both("webhooks/vonage/", webhooks.vonage),
     *both("livez", health.livez),

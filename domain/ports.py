@@ -27,11 +27,16 @@ class Committed[State: Person | Gone]:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """An address that waits to be confirmed, or was. `void`: no code will ever confirm it."""
+    """An address that waits to be confirmed, or was.
+
+    No code will ever confirm it if it is `void` (somebody else's address by now) or `ended` (a
+    newer one took its place).
+    """
 
     seed: Seed
     confirmed: bool
     void: bool
+    ended: bool
     code_expired: bool
     link_expired: bool
     retry_after: int  # seconds until another try may be allowed, once they are used up
@@ -77,6 +82,9 @@ class Unit(Protocol):
 
     def confirmation(self, row_id: int) -> Confirmation | None:
         """The confirmation with that row id, None if there is none."""
+
+    def name_of(self, person_id: UUID) -> str | None:
+        """The name with which somebody signed up; None if there is no such person."""
 
     def confirm(self, seed: Seed) -> Person | None:
         """Make the address the person's, confirmed; raise the version; void all others' claims.

@@ -38,6 +38,18 @@ class Memory:
             raise
 
 
+def _waiting(seed: Seed) -> ports.Confirmation:
+    return ports.Confirmation(
+        seed,
+        confirmed=False,
+        void=False,
+        ended=False,
+        code_expired=False,
+        link_expired=False,
+        retry_after=600,
+    )
+
+
 class MemoryUnit:
     """`domain.ports.Unit` in memory."""
 
@@ -52,7 +64,7 @@ class MemoryUnit:
         for address, salt in zip(addresses, salts, strict=True):
             row_id = len(self.memory.rows)
             seed = Seed(row_id, person.id, address.channel, address.key, salt, key)
-            self.memory.rows.append(Row(ports.Confirmation(seed, False, False, False, False, 600)))
+            self.memory.rows.append(Row(_waiting(seed)))
             outbox_ids += self._work(person.id, row_id)
         return outbox_ids
 
@@ -83,6 +95,10 @@ class MemoryUnit:
     def confirmation(self, row_id: int) -> ports.Confirmation | None:
         known = row_id < len(self.memory.rows)
         return self.memory.rows[row_id].confirmation if known else None
+
+    def name_of(self, person_id: UUID) -> str | None:
+        person = self.memory.people.get(person_id)
+        return person.name if person else None
 
     def confirm(self, seed: Seed) -> Person | None:
         row = self.memory.rows[seed.row_id]

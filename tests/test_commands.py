@@ -80,6 +80,20 @@ def test_the_right_code_confirms_once_and_raises_the_version(units, channel):
     assert confirmations.confirm_by_code(by_code(who, channel, digits), units, KEYS) is None
 
 
+def test_looking_at_a_link_tells_the_name_and_how_it_stands(units):
+    who = signed_up(units)
+    with units() as unit:
+        counted = unit.count_try(who.committed.person.id, Channel.EMAIL)
+    assert counted is not None
+    token = code.link_token_for(KEYS, counted[0].seed)
+    assert token is not None
+    assert confirmations.look_at_link(token, units, KEYS) == confirmations.Link("Ada", "open")
+    confirmations.confirm_by_link(confirmations.ConfirmByLink(token), units, KEYS)
+    assert confirmations.look_at_link(token, units, KEYS) == confirmations.Link("Ada", "confirmed")
+    with pytest.raises(CodeInvalid):
+        confirmations.look_at_link(token[::-1], units, KEYS)
+
+
 def test_five_tries_a_code_are_looked_at_and_a_success_clears_them(units):
     who = signed_up(units)
     digits = code_of(units, who, Channel.PHONE)  # the first try

@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 
 import httpx
@@ -14,8 +13,8 @@ from psycopg import sql
 
 from local.stack import Stack
 from tests.someone import Rollcall, Someone, eventually
+from tests.staff import LOGIN, Cells, logged_in
 
-LOGIN = "/admin/login/"
 DASHBOARD = "/admin/hueystats/hueydashboard/"
 PEOPLE = 4
 TASKS = 3 * PEOPLE  # the profile and two messages of each
@@ -44,35 +43,6 @@ WHERE conrelid::regclass::text LIKE 'huey%' ORDER BY 1, 2
 """
 
 
-class Cells(HTMLParser):
-    """The text of each table cell and each tile of a page, and its form's CSRF token."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.rows: list[list[str]] = []
-        self.csrf = ""
-        self._inside = False
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if given.get("name") == "csrfmiddlewaretoken":
-            self.csrf = given["value"] or ""
-        if tag == "tr" or given.get("class") == "hs-tile":
-            self.rows.append([])
-        if self.rows and (tag == "td" or (given.get("class") or "")[:3] in ("val", "lbl")):
-            self.rows[-1].append("")
-            self._inside = True
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("td", "div"):
-            self._inside = False
-
-    def handle_data(self, data: str) -> None:
-        if self._inside:
-            self.rows[-1][-1] += data.strip()
-
-
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of its own, because a dashboard is part of all processes from their start."""
@@ -95,26 +65,8 @@ def people(watched: Stack) -> Iterator[list[Someone]]:
 @pytest.fixture
 def staff(watched: Stack) -> Iterator[httpx.Client]:
     """A browser of somebody who has logged in, with the form."""
-    password = (watched.data_dir / "staff-password").read_text().strip()
-    with httpx.Client(base_url=watched.url, timeout=20) as browser:
-        form = browser.get(LOGIN)
-        fields = {
-            "username": "staff",
-            "password": password,
-            "csrfmiddlewaretoken": Cells(form.text).csrf,
-            "next": DASHBOARD,
-        }
-        answer = browser.post(LOGIN, data=fields, headers={"Origin": origin(form)})
-        assert (answer.status_code, answer.headers.get("location")) == (302, DASHBOARD)
+    with logged_in(watched, DASHBOARD) as browser:
         yield browser
-
-
-def origin(page: httpx.Response) -> str:
-    """What a browser says of the page that a form was sent from (Fetch standard, "append a
-    request `Origin` header"): nothing, if the page does not want to be told of.
-    """
-    hidden = page.headers["referrer-policy"] == "no-referrer"
-    return "null" if hidden else f"{page.url.scheme}://{page.url.netloc.decode()}"
 
 
 @pytest.fixture

@@ -86,6 +86,9 @@ def test_answers_are_as_described(document, rollcall: Rollcall):
         check(document, someone.confirm(channel, "000000"), path)
         check(document, someone.confirm(channel), path)
         check(document, rollcall.post(path, {"code": "123456"}), path)
+    link = {"token": someone.message("email")["link"].partition("#")[2]}
+    for body in (link, {"token": "x"}, {}):
+        check(document, rollcall.post("/confirm/email/", body), "/confirm/email/")
     for path in ("/livez", "/readyz"):
         check(document, rollcall.http.get(path), path)
 

@@ -1,6 +1,30 @@
 """The pages for people: the link in the e-mail, and the development mailbox."""
 
-from tests.someone import Rollcall
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.someone import Rollcall, Someone, code_of, eventually, wrong_fields
+
+
+def look(rollcall: Rollcall, token: Any) -> httpx.Response:
+    """What the page's script asks before it shows the button."""
+    return rollcall.post("/confirm/email/", {"token": token})
+
+
+def token_of(someone: Someone) -> str:
+    token: str = someone.message("email")["link"].partition("#")[2]
+    return token
+
+
+def kept(someone: Someone) -> Any:
+    """All that Postgres keeps of somebody's claims, and their version."""
+    from domain.stores.models import Confirmation, Person
+
+    rows = Confirmation.objects.filter(person_id=someone.id).order_by("id").values_list()
+    return [*rows, *Person.objects.filter(id=someone.id).values_list("version")]
 
 
 def test_opening_the_link_confirms_nothing_because_mail_scanners_open_links(rollcall: Rollcall):
@@ -11,6 +35,87 @@ def test_opening_the_link_confirms_nothing_because_mail_scanners_open_links(roll
         assert rollcall.http.get(path).status_code == 200
         assert rollcall.http.head(path).status_code == 200
     assert not someone.profile().json()["email_verified"]
+
+
+def test_looking_at_a_link_tells_who_signed_up_and_changes_nothing(django_here, rollcall: Rollcall):
+    someone = rollcall.sign_up(name="Ada <b>")
+    someone.settled()
+    before = kept(someone)
+    answers = [look(rollcall, token_of(someone)) for _ in range(7)]
+    assert [a.json() for a in answers] == [{"name": "Ada <b>", "state": "open"}] * 7
+    assert {a.headers["cache-control"] for a in answers} == {"no-store"}
+    assert kept(someone) == before
+    assert not someone.profile().json()["email_verified"]
+
+
+def test_the_page_knows_what_has_become_of_a_link(django_here, rollcall: Rollcall):
+    from django.db.models import F
+
+    from domain.stores.models import Confirmation
+
+    def state() -> str:
+        return str(look(rollcall, token).json()["state"])
+
+    someone = rollcall.sign_up()
+    token = token_of(someone)
+    row = Confirmation.objects.filter(person_id=someone.id, channel="email")
+    row.update(first_sent_at=F("first_sent_at") - timedelta(hours=24))
+    assert state() == "expired"
+    row.update(first_sent_at=F("first_sent_at") + timedelta(minutes=5))
+    assert state() == "open"
+    assert rollcall.post("/api/v1/confirmations/email/", {"token": token}).status_code == 200
+    assert state() == "confirmed"
+    row.update(first_sent_at=F("first_sent_at") - timedelta(hours=24))
+    assert state() == "confirmed"
+
+
+def test_a_link_that_a_newer_one_has_replaced_is_out_of_date(rollcall: Rollcall):
+    someone = rollcall.sign_up()
+    token = token_of(someone)
+    assert someone.call("POST", "confirmations/email/resend/").status_code == 202
+    assert look(rollcall, token).json()["state"] == "expired"
+    eventually(lambda: len(someone.messages("email")) == 2)
+    assert look(rollcall, token_of(someone)).json()["state"] == "open"
+
+
+def test_the_link_of_a_claim_that_lost_looks_like_an_open_one(rollcall: Rollcall):
+    loser = rollcall.sign_up(name="Eve")
+    token = token_of(loser)
+    owner = rollcall.sign_up(email=loser.body["email"])
+    eventually(lambda: len(owner.messages("email")) == 2)
+    assert owner.confirm("email").status_code == 200
+    assert look(rollcall, token).json() == {"name": "Eve", "state": "open"}
+
+
+def test_only_the_right_token_learns_anything(rollcall: Rollcall):
+    token = token_of(rollcall.sign_up())
+    turned = [
+        token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :] for at in (0, 9, 11, 42)
+    ]
+    for bad in (*turned, token[:-1], token + "A", "A" * 43, "x"):
+        answer = look(rollcall, bad)
+        assert (answer.status_code, code_of(answer)) == (400, "code_invalid")
+    assert look(rollcall, token).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, {"token": "required"}),
+        ({"token": 1}, {"token": "not_a_string"}),
+        ({"token": "é"}, {"token": "invalid"}),
+        ({"token": "x", "code": "123456"}, {"code": "unknown_field"}),
+    ],
+)
+def test_a_look_at_something_else_names_its_wrong_fields(rollcall: Rollcall, body, fields):
+    assert wrong_fields(rollcall.post("/confirm/email/", body)) == fields
+
+
+def test_without_javascript_the_page_says_what_to_do(rollcall: Rollcall):
+    page = rollcall.http.get("/confirm/email/").text
+    words = page.partition("<noscript>")[2].partition("</noscript>")[0]
+    assert "type the code from the e-mail in the app" in words
+    assert "do nothing" in words
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_hides_its_address(rollcall: Rollcall):

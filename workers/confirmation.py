@@ -7,8 +7,8 @@ from domain import code
 from domain.address import Address, Channel
 from domain.stores import budgets, keys, models
 from domain.stores.outbox import End, Job
+from domain.stores.people import owner_of
 from domain.stores.units.confirmations import is_over, seed_of
-from domain.stores.units.sessions import owner_of
 from workers.deliveries import delivery_for
 from workers.delivery import Message, Refused, messages, notices
 

@@ -1,13 +1,24 @@
 """The confirmation page, and the development mailbox."""
 
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from api.problems import only
+from api.writes import openapi
+from api.writes.base import WriteView
+from api.writes.serializers import LinkBody
+from domain.code import LINK_LIFETIME
+from domain.commands.confirmations import look_at_link
+from domain.stores import keys
+from domain.stores.unit_of_work import unit_of_work
 from workers.delivery.mailbox import Mailbox
 
 _CSP = (
@@ -17,12 +28,26 @@ _CSP = (
 _MAILBOX_PAGE_MOST = 200
 
 
-@only("GET", "HEAD")
-def confirm_email(request: HttpRequest) -> HttpResponse:
+class ConfirmEmailPage(WriteView):
     """The page behind the link in the e-mail. Opening it changes nothing: mail scanners open
-    links. The token stands behind the `#`, so that it reaches no server, log or referrer.
+    links, and some run scripts. The token stands behind the `#`, so that it gets into no log, no
+    referrer and no proxy's memory; the page's script sends it in a body.
     """
-    return _page(request, "confirm_email.html", {"service": settings.SERVICE_NAME})
+
+    @extend_schema(exclude=True)  # told with the other pages, in api.schema
+    def get(self, request: Request) -> HttpResponse:
+        context = {
+            "service": settings.SERVICE_NAME,
+            "link_hours": int(LINK_LIFETIME.total_seconds() // 3600),
+        }
+        return _page(request, "confirm_email.html", context)
+
+    @openapi.look_at_link
+    def post(self, request: Request) -> Response:
+        body = LinkBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        link = look_at_link(body.validated_data["token"], unit_of_work, keys.ring())
+        return Response(asdict(link))
 
 
 @only("GET", "HEAD")

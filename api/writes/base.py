@@ -71,6 +71,14 @@ def revoke(
     except InvalidToken:
         profiles.refresh(token.person_id)
         raise
+    after_revocation(committed)
+
+
+def after_revocation(committed: Committed[Person] | Committed[Gone]) -> None:
+    """Write what ends sessions; returns once no reader takes them any more.
+
+    Raises `Unavailable` while Redis is away: the outbox row completes it.
+    """
     try:
         # A hash that Redis has no room for is one that nobody can read by.
         with suppress(profiles.NoRoom):

@@ -16,6 +16,7 @@ from api.writes.serializers import (
     CodeBody,
     EmailConfirmationBody,
     EmptyBody,
+    LinkBody,
     SignInBody,
     SignUpBody,
     UpdateBody,
@@ -74,6 +75,13 @@ class ResentDocument(serializers.Serializer[Any]):
     """When the next message may be asked for; null if nothing waits to be confirmed."""
 
     resend_available_at = serializers.DateTimeField(allow_null=True)
+
+
+class LinkDocument(serializers.Serializer[Any]):
+    """Who signed up with the address that a link was sent to, and how that stands."""
+
+    name = serializers.CharField()
+    state = serializers.ChoiceField(choices=["open", "confirmed", "expired"])
 
 
 class OverviewDocument(serializers.Serializer[Any]):
@@ -207,6 +215,17 @@ confirm_phone = described(
     tags=["confirmations"],
     auth=_BEARER,
     summary="Confirm the phone number",
+)
+
+
+look_at_link = described(
+    "lookAtLink",
+    LinkBody,
+    {200: LinkDocument},
+    429,
+    tags=["pages and probes"],
+    auth=[],
+    summary="What the page behind the link in the e-mail asks before it shows its button",
 )
 
 

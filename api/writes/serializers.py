@@ -197,6 +197,12 @@ class SignInBody(AddressBody):
     code = Code()
 
 
+class LinkBody(Body):
+    """The token of a confirmation link."""
+
+    token = LinkToken()
+
+
 class EmailConfirmationBody(Body):
     """The code from the e-mail (with a Bearer token), or the token from its link (without)."""
 

@@ -102,10 +102,10 @@ class Confirmation(models.Model):
             models.CheckConstraint(condition=Q(channel__in=CHANNELS), name="known_channel"),
         ]
         indexes = [
-            # To void the rival claims when somebody confirms an address.
+            # To void the rival claims when somebody confirms an address; and staff look here.
             models.Index(
                 fields=["address_key"],
-                condition=Q(confirmed_at__isnull=True, void=False),
+                condition=Q(confirmed_at__isnull=True),
                 name="open_claims_to_an_address",
             )
         ]

@@ -6,7 +6,9 @@ from uuid import UUID
 
 import psycopg
 from django.db import connection
+from django.db.models import Q
 
+from domain.address import Address, Channel
 from domain.person import Gone, LiveSession, Person
 from domain.session import SESSIONS_MAX
 from domain.stores import models
@@ -83,6 +85,25 @@ def version_of(person_id: UUID) -> int | None:
     gone = models.Gone.objects.filter(id=person_id).values_list("version")
     row = next(iter(here.union(gone, all=True)), None)
     return row[0] if row else None
+
+
+def with_address(address: Address, most: int = 100) -> list[UUID]:
+    """Who has confirmed that address, and who claims it: up to `most` ids.
+
+    Both look-ups have an index; the addresses as they stand in profiles have none.
+    """
+    owners = models.Person.objects.filter(owner_of(address)).values_list("id", flat=True)
+    claims = models.Confirmation.objects.filter(
+        channel=address.channel, address_key=address.key, confirmed_at=None, ended_at=None
+    ).values_list("person_id", flat=True)
+    return [*owners, *claims[:most]]
+
+
+def owner_of(address: Address) -> Q:
+    """People who have confirmed that address: one at most."""
+    if address.channel is Channel.EMAIL:
+        return Q(email_key=address.key, email_verified_at__isnull=False)
+    return Q(phone=address.key, phone_verified_at__isnull=False)
 
 
 def state_of(row: models.Person) -> Person:

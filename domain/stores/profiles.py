@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django_redis import get_redis_connection
 from redis import Redis, RedisError
 from redis.exceptions import OutOfMemoryError
@@ -91,8 +92,11 @@ def publish(person: Person | Gone) -> bool:
 
 def _prove(person: Person | Gone) -> bool:
     """Give a hash to the readers, if it is (still) that of the person's current state."""
-    if people.version_of(person.id) != person.version:
-        return False
+    try:
+        if people.version_of(person.id) != person.version:
+            return False
+    except (OperationalError, InterfaceError):
+        raise Unavailable from None
     fields = profile.hash_of(person)
     with _redis_errors():
         values = [fields[profile.VERSION], fields[profile.ETAG]]
@@ -134,6 +138,15 @@ def refresh(person_id: UUID) -> None:
         if people.version_of(person_id) == person.version:
             return
     raise Unavailable
+
+
+def fields_of(person_id: UUID) -> dict[bytes, bytes]:
+    """Every field of a person's hash as it stands now; empty if there is none.
+
+    Raises `Unavailable`.
+    """
+    with _redis_errors():
+        return cast(dict[bytes, bytes], redis().hgetall(profile.key_of(person_id)))
 
 
 def next_wanted(limit: int, wait: float) -> list[UUID]:

@@ -42,6 +42,9 @@ class Confirmations:
         row = models.Confirmation.objects.filter(id=row_id).annotate(now=Now()).first()
         return _confirmation(row) if row else None
 
+    def name_of(self, person_id: UUID) -> str | None:
+        return models.Person.objects.filter(id=person_id).values_list("name", flat=True).first()
+
     def confirm(self, seed: code.Seed) -> Person | None:
         # The person's row is locked before anything else, by everyone: no two can deadlock.
         person = models.Person.objects.select_for_update().filter(id=seed.person_id).first()
@@ -89,7 +92,8 @@ def _confirmation(row: models.Confirmation, wait: timedelta = limits.NO_TIME) ->
     return ports.Confirmation(
         seed=seed,
         confirmed=row.confirmed_at is not None,
-        void=row.void or row.ended_at is not None,
+        void=row.void,
+        ended=row.ended_at is not None,
         code_expired=is_over(row, code_life),
         link_expired=is_over(row, code.LINK_LIFETIME),
         retry_after=limits.seconds(wait or _left(row, code_life)),

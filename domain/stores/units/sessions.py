@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Now
 
 from domain import code, limits, ports
@@ -15,7 +15,7 @@ from domain.person import LiveSession, Person
 from domain.ports import Committed
 from domain.session import SESSIONS_MAX
 from domain.stores import models, sms, tallies
-from domain.stores.people import state_of
+from domain.stores.people import owner_of, state_of
 from domain.stores.units.accounts import Accounts, work_row
 from domain.stores.units.confirmations import FAILURES, is_over
 
@@ -82,13 +82,6 @@ class Sessions(Accounts):
         newest = rows.filter(expires_at__gt=Now()).order_by("-id").values("id")[:SESSIONS_MAX]
         rows.exclude(id__in=list(newest.values_list("id", flat=True))).delete()
         return self.changed(person_id)
-
-
-def owner_of(address: Address) -> Q:
-    """People who have confirmed that address: one at most."""
-    if address.channel is Channel.EMAIL:
-        return Q(email_key=address.key, email_verified_at__isnull=False)
-    return Q(phone=address.key, phone_verified_at__isnull=False)
 
 
 def seed_of(row: models.SignIn, address: Address) -> Seed:

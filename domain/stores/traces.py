@@ -1,0 +1,29 @@
+"""What is still known of a person: the proof that somebody was forgotten."""
+
+from uuid import UUID
+
+from django.apps import apps
+from django.db.models import Model
+
+from domain.address import Channel
+from domain.stores import models, tallies
+
+
+def rows_about(person_id: UUID) -> dict[str, int]:
+    """For each kind of rows that could know a person: how many know that id.
+
+    The tables are found by their columns, so that one that is added later is looked at too.
+    """
+    counts = {
+        table.__name__: table._default_manager.filter(**{column: person_id}).count()
+        for table in apps.get_app_config("stores").get_models()
+        for column in _columns(table)
+    }
+    subjects = [tallies.failures(person_id.bytes, channel) for channel in Channel]
+    return counts | {"Tally": models.Tally.objects.filter(subject__in=subjects).count()}
+
+
+def _columns(table: type[Model]) -> list[str]:
+    if table in (models.Person, models.Gone):
+        return ["id"]
+    return [field.name for field in table._meta.fields if field.related_model is models.Person]
