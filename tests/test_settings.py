@@ -70,7 +70,7 @@ def test_production_refuses_a_weak_secret_and_does_not_print_it(secret):
         ("SENDGRID_WEBHOOK_PUBLIC_KEY", "AAAA"),
         ("SENDGRID_WEBHOOK_PUBLIC_KEY", signing.public(ec.generate_private_key(ec.SECP384R1()))),
     ],
-    ids=str,
+    ids=lambda text: text[:27],  # the key is another one in each process
 )
 def test_a_malformed_setting_is_named(name, value):
     result = start(**{name: value})
