@@ -1,0 +1,158 @@
+"""`make bench` in the small: its arithmetic, its generator, and one real run without peers."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from loadtests.bench import chart, load, reads, same, usage
+from loadtests.bench.field import crowd_of
+from loadtests.bench.pairing import Ratio, Target, interleaved, ratio
+from loadtests.bench.people import Crowd
+from loadtests.bench.report import table
+from loadtests.bench.scale import Scale
+from loadtests.bench.servers import Server
+from local.machine import free_port
+from local.processes import LocalError, Process
+from tests.someone import eventually
+
+TINY = Scale(people=300, hot=10, rounds=2, seconds=0.2, warm_up=1)
+# Refuses everybody, as no right server does.
+REFUSES = """
+import asyncio, sys
+async def refuse(reader, writer):
+    while await reader.readuntil(b"\\r\\n\\r\\n"):
+        writer.write(b"HTTP/1.1 401 Unauthorized\\r\\ncontent-length: 2\\r\\n\\r\\nno")
+async def main():
+    await (await asyncio.start_server(refuse, "127.0.0.1", int(sys.argv[1]))).serve_forever()
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
+    with crowd_of(100, tmp_path_factory.mktemp("crowd")) as people:
+        yield people
+
+
+@pytest.fixture
+def refusing(crowd: Crowd, tmp_path: Path) -> Iterator[Server]:
+    port = free_port()
+    process = Process("refusing", [sys.executable, "-c", REFUSES, str(port)], tmp_path / "log")
+    server = Server("refusing", "Refusing", process, port, crowd)
+    server.start()
+    yield server
+    process.stop()
+
+
+def test_rollcall_is_measured_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(load, "has_wrk", lambda: False)
+    sections = reads.run(TINY, tmp_path, peers=False)
+    at_random, often, memory = sections
+    for section in (at_random, often):
+        found = section.figures["rollcall"]
+        assert found["cpu_ratio"] == {"median": 1, "least": 1, "most": 1}
+        assert len(found["rounds"]) == 2
+        for sample in found["rounds"]:
+            assert sample["a_second"] > 50
+            assert 0 < sample["p50_ms"] <= sample["p99_ms"]
+            assert sample["cpu"] > 0
+            assert 20 < sample["memory_mb"] < 500
+    assert 1 < memory.targets[0].found < 6
+    assert "Rollcall" in str(at_random)
+    assert set(reads.chart_groups(sections)) == {reads.RANDOM, reads.OFTEN}
+
+
+def test_whoever_answers_otherwise_is_named_with_the_request(refusing: Server, crowd: Crowd):
+    with pytest.raises(LocalError, match="Refusing answers "):
+        same.check([refusing])
+
+
+def test_reads_that_fail_are_no_measurement(
+    refusing: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(load, "has_wrk", lambda: False)
+    with pytest.raises(LocalError, match="reads of Refusing failed"):
+        load.measure(refusing, 0.1, tmp_path)
+
+
+def test_the_generator_keeps_its_rate_and_ends_when_it_is_asked_to(refusing: Server):
+    argv = load.ours("reads", refusing.port, refusing.crowd.tokens, rate=1000, seconds=60)
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as generator:
+        pid = generator.pid
+        begun = usage.cpu_seconds([pid])
+        eventually(lambda: usage.cpu_seconds([pid]) > begun + 0.2)
+        generator.terminate()
+        output, _ = generator.communicate(timeout=20)
+    told = json.loads(output)
+    assert told["failed"] == told["requests"]
+    assert told["requests"] / told["seconds"] == pytest.approx(1000, rel=0.3)
+    assert told["seconds"] < 60
+
+
+def test_cpu_time_is_that_of_a_process_and_of_all_below_it():
+    burn = "import time\nwhile time.process_time() < 0.2: pass\n"
+    below = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn + 'input()'!r}])"
+    with subprocess.Popen([sys.executable, "-c", below], stdin=subprocess.PIPE) as parent:
+        pids = eventually(lambda: len(found := usage.tree(parent.pid)) == 2 and found)
+        assert pids
+        eventually(lambda: usage.cpu_seconds(pids) >= 0.2)
+        assert usage.cpu_seconds(pids) > usage.cpu_seconds([parent.pid]) + 0.1
+        assert 5 < usage.memory_mb(pids) < 200
+        parent.communicate(b"\n")
+
+
+def test_ratios_are_taken_within_each_round():
+    # Of medians it would be 20 / 100: the rounds in which the machine was slow would count double.
+    assert ratio([10, 20, 90], [100, 40, 100]) == Ratio(0.5, 0.1, 0.9)
+    with pytest.raises(ValueError, match="shorter"):
+        ratio([1, 2], [1])
+
+
+def test_each_round_begins_with_another():
+    turns: list[str] = []
+
+    def turn(one: str) -> int:
+        turns.append(one)
+        return len(turns)
+
+    found = interleaved(["a", "b", "c"], 3, turn)
+    assert "".join(turns) == "abcbcacab"
+    assert found == [[1, 6, 8], [2, 4, 9], [3, 5, 7]]
+
+
+@pytest.mark.parametrize(
+    ("target", "verdict"),
+    [
+        (Target("x", 0.8, 0.8), "reached"),
+        (Target("x", 0.88, 0.8), "missed by 10 %"),
+        (Target("x", 10_000, 10_000, at_least=True), "reached"),
+        (Target("x", 7_500, 10_000, at_least=True), "missed by 25 %"),
+    ],
+)
+def test_a_target_is_reached_or_missed_by_so_much(target: Target, verdict: str):
+    assert str(target).endswith(f" {verdict}")
+    assert target.reached == (verdict == "reached")
+
+
+def test_the_chart_has_a_bar_for_each_as_long_as_it_costs():
+    groups = {"random <keys>": {"Rollcall": 50.0, "Other & Co": 100.0}, "hot": {"Rollcall": 25.0}}
+    root = ElementTree.fromstring(chart.svg("CPU", groups))
+    widths = [float(rect.get("width", 0)) for rect in root.findall(".//{*}rect")]
+    assert widths[0] == pytest.approx(widths[1] / 2)
+    assert widths[0] == pytest.approx(widths[2] * 2)
+    texts = [text.text for text in root.findall(".//{*}text")]
+    assert "100 µs, 2.0 times" in texts
+    assert "random <keys>" in texts
+
+
+def test_a_table_is_aligned():
+    assert table(["", "µs"], [["a", "1.0"], ["bcd", "10.0"]]) == [
+        "       µs",
+        "a     1.0",
+        "bcd  10.0",
+    ]
