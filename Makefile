@@ -45,8 +45,9 @@ check: .venv/.installed
 	@echo "deploy check:" && $(PRODUCTION) $(PYTHON) manage.py check --deploy --fail-level WARNING
 	@echo "OpenAPI:" && $(NO_DATABASE) $(PYTHON) manage.py spectacular --validate --fail-on-warn --file /dev/null
 
-.cache/bench-venv/.installed: requirements-bench.lock local/environment.sh
-	@mkdir -p .cache && sh local/environment.sh .cache/bench-venv requirements-bench.lock
+# The peers run on the same Python as Rollcall.
+.cache/bench-venv/.installed: requirements-bench.lock local/environment.sh | .venv/.installed
+	@sh local/environment.sh .cache/bench-venv requirements-bench.lock $(PYTHON)
 
 .venv/.installed: requirements-dev.lock local/environment.sh
 	@sh local/environment.sh

@@ -28,6 +28,7 @@ _KINDS: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
     (("POST",), "/api/v1/signup", "sign-up"),
     (("POST",), "/api/v1/sessions", "sign-in"),
     (("POST",), "/api/v1/confirmations", "confirmation"),
+    (("POST",), "/confirm/", "confirmation"),
     ((), "/api/v1/schema", "docs"),
     ((), "/api/v1/docs", "docs"),
     ((), "/api/v1/", "other"),

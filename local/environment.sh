@@ -1,11 +1,13 @@
 #!/bin/sh
-# environment.sh [VENV LOCK]: makes .venv what requirements-dev.lock says, or VENV what LOCK says.
+# environment.sh [VENV LOCK PYTHON]: makes .venv what requirements-dev.lock says, or VENV what LOCK
+# says, with that Python.
 # Needs a Python 3 to start from, or uv; writes into this folder only (and into uv's and pip's
 # caches).
 set -eu
 
 venv=${1:-.venv}
 lock=${2:-requirements-dev.lock}
+base=${3:->=3.12}
 
 fail() {
     echo "rollcall: $1" >&2
@@ -44,7 +46,7 @@ export UV_PYTHON_INSTALL_DIR="$PWD/.tools/python"
 new_enough='import sys; sys.exit(sys.version_info < (3, 12))'
 if ! "$venv/bin/python" -c "$new_enough" 2>/dev/null; then
     rm -rf "$venv"
-    "$uv" venv --quiet --python '>=3.12' "$venv" ||
+    "$uv" venv --quiet --python "$base" "$venv" ||
         fail "Rollcall needs Python 3.12 or newer: there is none here, and uv could not fetch one"
 fi
 "$uv" pip sync --quiet --compile-bytecode --python "$venv/bin/python" \

@@ -11,10 +11,22 @@ from django.db import connections
 
 from local.stack import Stack
 from tests import signing
+from tests.browser import CHROMEDRIVER, CHROMIUM
 from tests.leaks import leaks
 from tests.someone import Rollcall
 
 LONG = bool(os.environ.get("LONG"))
+collect_ignore = [] if CHROMIUM and CHROMEDRIVER else ["test_browser.py"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which tests were left out, because nothing else would."""
+    if collect_ignore:
+        terminalreporter.write_line(
+            "LEFT OUT: tests/test_browser.py, which needs Chromium and its chromedriver on the"
+            " PATH (on Debian: apt-get install chromium chromium-driver)",
+            yellow=True,
+        )
 
 
 @pytest.fixture(scope="session")

@@ -20,11 +20,19 @@ class HangUp(Exception):
         self.last = last
 
 
-class FakeRedis:
-    """Says PONG to PING, and what `behaviour` returns to everything else."""
+# Commands that ask to be told of changes, and what they are answered with by who knows how.
+_TRACKING = {b"HELLO": b"%1\r\n$5\r\nproto\r\n:3\r\n", b"CLIENT": b"+OK\r\n"}
 
-    def __init__(self, behaviour: Behaviour) -> None:
+
+class FakeRedis:
+    """Says PONG to PING, and what `behaviour` returns to everything else.
+
+    It says OK to whoever wants to be told of changes if it `tells`, and leaves that to `behaviour`.
+    """
+
+    def __init__(self, behaviour: Behaviour, *, tells: bool = False) -> None:
         self.behaviour = behaviour
+        self.tells = tells
         self.connections = 0
         self.chunks: list[list[Command]] = []  # the commands of each read from the socket
         self.port = 0
@@ -36,8 +44,9 @@ class FakeRedis:
 
     @property
     def commands(self) -> list[Command]:
-        """All commands but the greeting."""
-        return [command for chunk in self.chunks for command in chunk if command != [b"PING"]]
+        """All commands but those that keep a connection."""
+        own = {b"PING", *_TRACKING}
+        return [command for chunk in self.chunks for command in chunk if command[0] not in own]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -58,7 +67,11 @@ class FakeRedis:
             writer.close()
 
     async def reply(self, command: Command) -> bytes | None:
-        return b"+PONG\r\n" if command == [b"PING"] else await self.behaviour(command)
+        if command == [b"PING"]:
+            return b"+PONG\r\n"
+        if command[0] in _TRACKING:
+            return _TRACKING[command[0]] if self.tells else b"-ERR unknown command\r\n"
+        return await self.behaviour(command)
 
     @asynccontextmanager
     async def listening(self, tls: ssl.SSLContext | None = None) -> AsyncIterator["FakeRedis"]:

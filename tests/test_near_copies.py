@@ -1,126 +1,307 @@
-"""Near copies: profiles that a web process keeps are never older than an answer that was given."""
+"""Near copies: for those who read often, and never in use once a change to them was answered."""
 
-import json
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from uuid import UUID, uuid4
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
 
 import pytest
+import redis
+from structlog.testing import capture_logs
 
-from domain import session
-from domain.person import LiveSession, Person
-from tests.near_reader import states_in
-from tests.someone import Rollcall, eventually
+from api.reads import near
+from api.reads.app import Reads, Settings
+from domain import profile, session
+from local.servers import Valkey
+from tests.fake_redis import Command, FakeRedis
+from tests.test_reads_app import DIGEST, KEYS, NOTHING, PERSON, Headers, bulk, hash_of
+from tests.test_reads_connection import in_a_loop
 
-PEOPLE, WRITERS = 20, 10
+AGE = 0.3  # seconds; longer than in life, for a machine that is busy
+LONG_AGE = 30.0  # so that nothing but Redis ends a copy
+KEY = profile.key_of(PERSON)
+
+
+@asynccontextmanager
+async def reader(url: str, age: float = LONG_AGE) -> AsyncIterator[Reads]:
+    """A reader that has near copies by now, or cannot have any."""
+    settings = Settings(url, KEYS, redis_timeout=0.5, missing_wait=0.01, near_copy_age=age)
+    reads = Reads(settings)
+    with capture_logs() as logs:
+        reads.start(asyncio.get_running_loop())
+        while reads._redis.near is None and not said(logs, "near_copies_off"):
+            await asyncio.sleep(0.001)
+    try:
+        yield reads
+    finally:
+        await reads.close()
+
+
+def said(logs: list[Any], event: str) -> bool:
+    return any(line["event"] == event for line in logs)
+
+
+async def read(reads: Reads, token: str | None = None) -> tuple[int, bytes]:
+    answer = await reads.answer("GET", Headers(token) if token else Headers())
+    return answer.status, answer.body
+
+
+class Asked:
+    """A Redis in which there is one profile; counts how often it was asked for it."""
+
+    def __init__(self, reply: bytes) -> None:
+        self.reply, self.times = reply, 0
+
+    async def __call__(self, command: Command) -> bytes:
+        self.times += command[0] == b"HMGET"
+        return self.reply if command[0] == b"HMGET" else b"_\r\n"
+
+
+# --- What is kept --------------------------------------------------------------------------------
+
+
+@in_a_loop
+async def test_who_comes_again_and_again_is_answered_without_asking_redis():
+    asked = Asked(hash_of(3))
+    async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
+        assert {(await read(reads))[0] for _ in range(100)} == {200}
+        assert asked.times == 2
+
+
+@in_a_loop
+async def test_where_redis_cannot_tell_of_changes_nothing_is_kept():
+    asked = Asked(hash_of(3))
+    async with FakeRedis(asked).listening() as fake, reader(fake.url) as reads:
+        assert {(await read(reads))[0] for _ in range(10)} == {200}
+        assert asked.times == 10
+
+
+@in_a_loop
+async def test_what_redis_may_not_tell_of_any_more_is_not_kept():
+    class Forgetful(FakeRedis):
+        async def reply(self, command: Command) -> bytes | None:
+            if command[:2] == [b"CLIENT", b"CACHING"]:
+                return b"-NOPERM no permissions\r\n"
+            return await super().reply(command)
+
+    asked = Asked(hash_of(3))
+    async with Forgetful(asked, tells=True).listening() as fake, reader(fake.url) as reads:
+        assert {(await read(reads))[0] for _ in range(10)} == {200}
+        assert asked.times == 10
+
+
+@pytest.mark.parametrize(
+    "change", [b"*1\r\n$%d\r\n%b\r\n" % (len(KEY), KEY.encode()), b"_\r\n"], ids=["one", "all"]
+)
+@in_a_loop
+async def test_a_profile_that_changed_as_soon_as_it_was_read_is_not_kept(change):
+    """The reader goes on a turn after the reply came; by then it knows of the change already."""
+    asked = Asked(hash_of(3) + b">2\r\n$10\r\ninvalidate\r\n" + change)
+    async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
+        assert {(await read(reads))[0] for _ in range(10)} == {200}
+        assert asked.times == 10
+
+
+UNFIT = {
+    "missing": (NOTHING, 503),
+    "older than the token": (hash_of(2), 503),
+    "without the session": (bulk(b"{}", b'"t"', b"3", None), 401),
+    "out of date": (bulk(b"{}", b'"t"', b"3", b"1"), 401),
+    "gone": (bulk(b"", b"", b"4", None), 401),
+    "damaged": (bulk(b"{}", b'"t"', b"what", b"1"), 500),
+    "no hash": (b":1\r\n", 503),
+}
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+@in_a_loop
+async def test_what_cannot_be_sent_is_not_kept(kind):
+    asked, (reply, status) = Asked(hash_of(3)), UNFIT[kind]
+    asked.reply = reply
+    async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
+        assert {(await read(reads))[0] for _ in range(5)} == {status}
+        asked.reply = hash_of(3)
+        assert (await read(reads))[0] == 200
+
+
+@in_a_loop
+async def test_a_session_ends_in_time_also_in_a_copy():
+    asked = Asked(bulk(b"{}", b'"t"', b"3", b"%d" % (time.time() + 2)))
+    async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
+        while (await read(reads))[0] == 200:
+            await asyncio.sleep(0.01)
+        assert (await read(reads))[0] == 401
+        assert asked.times == 2
+
+
+@in_a_loop
+async def test_only_so_many_people_are_kept_and_those_who_came_last(monkeypatch):
+    monkeypatch.setattr(near, "_PEOPLE", 20)
+    asked = Asked(hash_of(1))
+    tokens = [session.issue(KEYS, uuid4(), 1)[0] for _ in range(100)]
+    async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
+        for token in tokens:
+            for _ in range(2):
+                assert (await read(reads, token))[0] == 200
+        copies = reads._redis.near
+        assert copies is not None
+        assert len(copies._copies) == len(copies._people) == 20
+        before = asked.times
+        assert {(await read(reads, token))[0] for token in tokens[-20:]} == {200}
+        assert asked.times == before
+
+
+# --- How long it is used -------------------------------------------------------------------------
+
+
+class Profiles:
+    """A real Redis, to which a profile is written from elsewhere."""
+
+    def __init__(self, valkey: Valkey) -> None:
+        self.url = valkey.url
+        self.redis = redis.Redis(port=valkey.port)
+        self.write(0)
+
+    def write(self, number: int) -> None:
+        end = int(time.time()) + 1000
+        fields = (b"b", number, b"e", b'"t"', b"v", 3 + number, DIGEST, end)
+        with self.redis.pipeline() as together:
+            together.delete(KEY)
+            together.hset(KEY, items=list(fields))
+            together.execute()
+
+    def asked(self) -> int:
+        return int(self.redis.info("commandstats").get("cmdstat_hmget", {"calls": 0})["calls"])
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory):
+    with Valkey(tmp_path_factory.mktemp("near"), "profiles") as running:
+        yield running
 
 
 @pytest.fixture
-def reads_of_redis(django_here):
-    """How many HMGETs the profile Redis has had."""
-    from domain.stores.profiles import redis
-
-    return lambda: redis().info("commandstats")["cmdstat_hmget"]["calls"]
+def profiles(valkey: Valkey) -> Profiles:
+    return Profiles(valkey)
 
 
-def test_who_reads_often_is_answered_without_redis(rollcall: Rollcall, reads_of_redis):
-    someone = rollcall.sign_up()
-    for _ in range(20):
-        someone.profile()
-    before = reads_of_redis()
-    assert {someone.profile().status_code for _ in range(300)} == {200}
-    assert reads_of_redis() - before < 250
+async def kept(reads: Reads) -> near.Near:
+    """Read until there is a copy of the profile; all copies."""
+    copies = reads._redis.near
+    assert copies is not None
+    while DIGEST not in copies._copies:
+        assert (await read(reads))[0] == 200
+    return copies
 
 
-def test_a_change_is_seen_at_once_by_whoever_made_it(rollcall: Rollcall):
-    someone = rollcall.sign_up()
-    for number in range(20):
-        for _ in range(5):
-            someone.profile()
-        assert someone.patch({"name": f"Ada {number}"}).status_code == 200
-        assert someone.profile().json()["name"] == f"Ada {number}"
-    assert someone.call("DELETE", "sessions/").status_code == 204
-    assert {someone.profile().status_code for _ in range(20)} == {401}
+CHANGES: dict[str, tuple[Callable[[Profiles], Any], int]] = {
+    "written": (lambda it: it.write(1), 200),
+    "by a script": (
+        lambda it: it.redis.eval("redis.call('HDEL', KEYS[1], ARGV[1])", 1, KEY, DIGEST),
+        401,
+    ),
+    "deleted": (lambda it: it.redis.delete(KEY), 503),
+    "flushed": (lambda it: it.redis.flushall(), 503),
+    "cut off": (lambda it: it.redis.client_kill_filter(_type="normal", skipme=True), 200),
+}
 
 
-def test_a_flushed_redis_is_noticed_by_the_copies_too(django_here, rollcall: Rollcall):
-    """Somebody who is only read from copies would not be asked for, and never come back."""
-    from domain.profile import key_of
-    from domain.stores.profiles import redis
-
-    someone = rollcall.sign_up()
-    for _ in range(20):
-        assert someone.profile().status_code == 200
-    redis().flushdb()
-    key = key_of(UUID(someone.id))
-    eventually(lambda: someone.profile().status_code == 200 and redis().exists(key))
-
-
-# --- the race ------------------------------------------------------------------------------------
-
-
-def new_person() -> tuple[Person, LiveSession, str]:
-    """Somebody in Redis alone, their session, and their token."""
-    from domain.stores import keys, profiles
-
-    person_id = uuid4()
-    token, digest = session.issue(keys.ring(), person_id, 1)
-    live = LiveSession(digest, datetime.now(UTC) + timedelta(hours=1))
-    person = Person(person_id, 1, "Ada 1", "L", "a@example.com", "+34600000000", (), False, False,
-                    (live,))  # fmt: skip  # nothing of it matters here
-    assert profiles.publish(person)
-    return person, live, token
+@pytest.mark.parametrize("change", CHANGES)
+@in_a_loop
+async def test_redis_strikes_out_what_has_changed(profiles: Profiles, change):
+    do, status = CHANGES[change]
+    async with reader(profiles.url) as reads:
+        for _ in range(3):  # and is asked each time to tell of the next change too
+            profiles.write(0)
+            while (await read(reads)) != (200, b"0"):
+                await asyncio.sleep(0.001)
+            copies = await kept(reads)
+            asked = profiles.asked()
+            assert await read(reads) == (200, b"0")
+            assert profiles.asked() == asked
+            do(profiles)
+            while reads._redis.near is copies and DIGEST in copies._copies:
+                await asyncio.sleep(0.001)
+            while reads._redis.near is None:
+                await asyncio.sleep(0.001)
+            assert (await read(reads))[0] == status
 
 
-def write_on(
-    person: Person, live: LiveSession, states: "memoryview[int]", at: int, writes: int
-) -> None:
-    """Change somebody so many times, every third time by ending the session."""
-    from domain.stores import profiles
-
-    for version in range(2, writes + 2):
-        over = version % 3 == 0
-        sessions = () if over else (live,)
-        person = replace(person, version=version, name=f"Ada {version}", sessions=sessions)
-        states[at] = -1
-        profiles.publish(person)
-        profiles.settle()
-        states[at] = 2 * version + over
-
-
-def test_readers_in_two_processes_never_see_what_was_before_an_answered_write(
-    stack, django_here, tmp_path: Path, reads_of_redis, many
+@in_a_loop
+async def test_a_copy_is_used_no_longer_than_redis_says_something(
+    valkey: Valkey, profiles: Profiles
 ):
-    """10,000 writes with LONG=1, each third one the end of a session; a thousand else."""
-    from django.conf import settings
-
-    people = [new_person() for _ in range(PEOPLE)]
-    tokens, shared = tmp_path / "tokens", tmp_path / "states"
-    tokens.write_text("\n".join(token for *_, token in people))
-    shared.write_bytes(bytes(8 * (PEOPLE + 1)))
-    argv = [sys.executable, "-m", "tests.near_reader"]
-    argv += [settings.REDIS_URL, settings.SECRET_KEY, str(tokens), str(shared)]
-    before = reads_of_redis()
-    with states_in(shared) as states:
-        states[:PEOPLE] = memoryview(bytes((2).to_bytes(8, sys.byteorder) * PEOPLE)).cast("q")
-        readers = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    async with reader(profiles.url, AGE) as reads:
+        await kept(reads)
+        valkey.pause()
         try:
-            with ThreadPoolExecutor(WRITERS) as threads:
-                writers = [
-                    threads.submit(write_on, person, live, states, at, 1_000 * many // PEOPLE)
-                    for at, (person, live, _) in enumerate(people)
-                ]
-                for writer in writers:
-                    writer.result()
+            began = last = time.monotonic()
+            while (await read(reads))[0] == 200:
+                last = time.monotonic()
+                await asyncio.sleep(0.001)
         finally:
-            states[-1] = 1
-            said = [reader.communicate(timeout=30)[0] for reader in readers]
-    found = [json.loads(lines.splitlines()[-1]) for lines in said]
-    assert [one["wrong"] for one in found] == [[], []]
-    count = sum(one["reads"] for one in found)
-    assert all(one["reads"] > 1_000 for one in found)
-    assert reads_of_redis() - before < 0.9 * count, "copies were in use"
+            valkey.resume()
+        assert last - began < AGE + 0.2
+
+
+@in_a_loop
+async def test_a_process_that_was_stopped_finds_its_copies_too_old(profiles: Profiles):
+    """Nothing here lets the event loop look at what Redis has said meanwhile."""
+    async with reader(profiles.url, AGE) as reads:
+        await kept(reads)
+        await reads._redis.send("PING")
+        began = time.monotonic()
+        profiles.write(1)
+        body = (await read(reads))[1]
+        if time.monotonic() - began < AGE:
+            assert body == b"0"  # the write has not waited: it may not be answered yet
+        threading.Event().wait(AGE)
+        assert await read(reads) == (200, b"1")
+
+
+@asynccontextmanager
+async def slow_way_back(port: int, delay: float) -> AsyncIterator[str]:
+    """The URL of a Redis whose words arrive `delay` seconds late."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        server, to_server = await asyncio.open_connection("127.0.0.1", port)
+
+        async def back() -> None:
+            loop = asyncio.get_running_loop()
+            while data := await server.read(100_000):
+                loop.call_later(delay, to_client.write, data)
+
+        tasks.add(asyncio.create_task(back()))
+        while data := await client.read(100_000):
+            to_server.write(data)
+        to_server.close()
+        to_client.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1") as listening:
+        yield f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}/0"
+        await asyncio.wait(tasks)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+@in_a_loop
+async def test_however_late_redis_tells_a_change_that_waited_is_seen(
+    profiles: Profiles, waits: bool
+):
+    """The copies are in use all the time; those who do not wait show that it would matter."""
+    unseen = 0
+    async with (
+        slow_way_back(profiles.redis.get_connection_kwargs()["port"], AGE / 4) as url,
+        reader(url, AGE) as reads,
+    ):
+        for number in range(1, 6):
+            await kept(reads)
+            assert (await read(reads))[0] == 200
+            await asyncio.to_thread(profiles.write, number)
+            if waits:
+                await asyncio.sleep(AGE)
+            unseen += await read(reads) != (200, b"%d" % number)
+    assert (unseen == 0) == waits

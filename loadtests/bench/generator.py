@@ -15,6 +15,7 @@ import json
 import random
 import re
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -108,19 +109,19 @@ class Load:
             )
             self._free.append(made[1])
         everybody = list(self._free)
-        self._begin = self._next = self._loop.time()
+        self._begin = self._next = time.monotonic()
         self._end = self._begin + self._seconds
         if self._rate is None:
             self._due.extend([self._next] * connections)
         self._beat()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), self._seconds)
-        self._end = min(self._end, self._loop.time())
-        last = self._loop.time() + _LAST_ANSWERS
-        while self._waiting(everybody) and self._loop.time() < last:
+        self._end = min(self._end, time.monotonic())
+        last = time.monotonic() + _LAST_ANSWERS
+        while self._waiting(everybody) and time.monotonic() < last:
             await asyncio.sleep(_BEAT)
         # Who is still without an answer counts with the time until now, and as a failure.
-        now = self._loop.time()
+        now = time.monotonic()
         unanswered = self._waiting(everybody)
         self.failed += len(unanswered)
         self.latencies += [now - due for due in unanswered]
@@ -139,7 +140,7 @@ class Load:
         return [c.due for c in everybody if c.due is not None] + list(self._due)
 
     def _beat(self) -> None:
-        now = self._loop.time()
+        now = time.monotonic()
         while self._rate is not None and self._next <= min(now, self._end):
             self._due.append(self._next)
             self._next += random.expovariate(self._rate)
@@ -149,7 +150,7 @@ class Load:
             self._loop.call_later(_BEAT, self._beat)
 
     def _answered(self, connection: Connection, well: bool) -> None:
-        now = self._loop.time()
+        now = time.monotonic()
         if connection.due is not None:
             self.latencies.append(now - connection.due)
             connection.due = None

@@ -25,6 +25,7 @@ from local.stack import Stack
 _RATE = 1_000_000 / 30  # profiles a second
 _READERS = 10_000  # how many are read meanwhile
 _READS = 500  # and how many times a second
+_CLIENTS = 256  # who miss their profile wait for it, and others come meanwhile
 _TAKES = 300.0  # seconds at most
 _BATCH = 5_000
 
@@ -39,7 +40,7 @@ def run(scale: Scale, folder: Path) -> list[Section]:
         tokens = insert(env["DATABASE_URL"], env["SECRET_KEY"], scale.rebuild)
         lines = folder / "tokens"
         lines.write_text("\n".join(tokens))
-        argv = ours("reads", stack.port, lines, rate=_READS, seconds=_TAKES)
+        argv = ours("reads", stack.port, lines, connections=_CLIENTS, rate=_READS, seconds=_TAKES)
         manage = [sys.executable, str(ROOT / "manage.py"), "profiles", "rebuild"]
         command = Process("rebuild", manage, folder / "rebuild.log", env=env)
         with Process("readers", argv, folder / "readers.log") as readers:
