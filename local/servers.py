@@ -90,6 +90,7 @@ class Valkey(Server):
             "appendonly": "yes",
             "save": "",
             "maxmemory-policy": "noeviction",
+            "tracking-table-max-keys": "100000",
             "hash-max-listpack-value": "1024",  # half the memory for a profile
             **self.options,
         }

@@ -70,6 +70,7 @@ def revoke(
         committed = command(token)
     except InvalidToken:
         profiles.refresh(token.person_id)
+        profiles.settle()
         raise
     after_revocation(committed)
 
