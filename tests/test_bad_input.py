@@ -211,7 +211,7 @@ def test_right_sign_ups_need_no_hobbies(rollcall: Rollcall):
         ("GET", SIGN_UP, 405, "method_not_allowed"),
         ("OPTIONS", SIGN_UP, 405, "method_not_allowed"),
         ("PUT", "/api/v1/profile/", 405, "method_not_allowed"),
-        ("POST", "/confirm/email/", 405, "method_not_allowed"),
+        ("PUT", "/confirm/email/", 405, "method_not_allowed"),
         ("DELETE", "/livez", 405, "method_not_allowed"),
     ],
 )

@@ -15,20 +15,21 @@ from domain.stores import keys
 from domain.stores.models import Tally
 
 # One statement, so that it costs one round trip; a tally that is full is left as it is. The rule is
-# that of `domain.limits.wait`.
+# that of `domain.limits.wait`. now() would be when the transaction began: before others that were
+# counted while this one waited for the row.
 _TAKE = """
-    INSERT INTO stores_tally AS t (subject, moments) VALUES (%(subject)s, ARRAY[now()])
+    INSERT INTO stores_tally AS t (subject, moments) VALUES (%(subject)s, ARRAY[clock_timestamp()])
     ON CONFLICT (subject) DO UPDATE SET moments = array(
         SELECT moment FROM unnest(t.moments) AS moment
-        WHERE moment > now() - interval '24 hours' ORDER BY moment) || now()
+        WHERE moment > now() - interval '24 hours' ORDER BY moment) || clock_timestamp()
     WHERE (
         SELECT count(*) < %(most)s AND coalesce(
-            now() >= max(moment) + least(%(pause)s * 2 ^ (count(*) - 1), 86400)
+            clock_timestamp() >= max(moment) + least(%(pause)s * 2 ^ (count(*) - 1), 86400)
                 * interval '1 second', true)
         FROM unnest(t.moments) AS moment WHERE moment > now() - interval '24 hours')
     RETURNING true
 """
-_LOOK = "SELECT moments, now() FROM stores_tally WHERE subject = %s"
+_LOOK = "SELECT moments, clock_timestamp() FROM stores_tally WHERE subject = %s"
 
 
 def take(subject: bytes, rule: Rule) -> timedelta:
