@@ -117,13 +117,23 @@ def _suspects(page: list[Person | Gone]) -> dict[UUID, int]:
 
 
 def _certain(versions: dict[UUID, int]) -> list[Difference]:
-    """Which of these differ, and were not brought even to the version that they had long ago."""
+    """Which of these differ still, and not by what is younger than their first look."""
     return [
         difference
         for difference in compare(list(versions))
-        if difference.kind not in (Kind.MISSING, Kind.OLD)
-        or int(difference.standing or 0) < versions[difference.id]
+        if not _on_its_way(difference, versions[difference.id])
     ]
+
+
+def _on_its_way(difference: Difference, long_ago: int) -> bool:
+    """Whether what was committed `long_ago` has reached Redis, and only newer states may not.
+
+    A hash may also stand for a moment without its ETag: see `profiles.publish`.
+    """
+    if difference.kind not in (Kind.OLD, Kind.WRONG) or not difference.standing.isdigit():
+        return False
+    reached = int(difference.standing)
+    return reached > long_ago or (difference.kind is Kind.OLD and reached == long_ago)
 
 
 def _kind(person: Person | Gone | None, found: dict[bytes, bytes]) -> Kind | None:
