@@ -33,16 +33,21 @@ def eventually[T](what: Callable[[], T], within: float = 20.0) -> T:
 
 @contextmanager
 def web_beside(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
-    """One more web server on the stack's databases, with more environment: itself and its URL."""
-    port = free_port()
+    """One more web server on the stack's databases, with more environment: itself and its URL.
+
+    `PORT` is where it listens, also beside another one; by default it is a free one.
+    """
+    port = int(env.get("PORT") or free_port())
+    log = stack.data_dir / "logs" / f"web-beside-{port}.log"
     web = Process(
         "web",
         product(port).service["web"],
-        stack.data_dir / "logs" / f"web-{port}.log",
+        log,
         env=stack.environment() | {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")} | env,
     )
     with web:
         url = f"http://{HOST}:{port}"
+        eventually(lambda: log.read_text().count("Started worker-") >= 2, within=30)
         eventually(lambda: _is_up(url), within=30)
         yield web, url
 
