@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -44,6 +45,8 @@ def grown(stack: Stack, rollcall: Rollcall) -> Callable[..., dict[str, float]]:
     def now() -> dict[str, float]:
         asked_at = time.time()
         files = list((stack.data_dir / "metrics").glob("*.json"))
+        # What a killed process has left stays for a while.
+        files = [file for file in files if Path(f"/proc/{file.stem}").exists()]
         eventually(lambda: all(file.stat().st_mtime > asked_at for file in files))
         return numbers(rollcall)
 

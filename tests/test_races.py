@@ -1,4 +1,4 @@
-"""A hundred clients at once, 25 without LONG=1: what they race for happens once, without a 500."""
+"""A hundred clients at once, 10 without LONG=1: what they race for happens once, without a 500."""
 
 import itertools
 import threading
@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import LONG
 from tests.someone import Rollcall, Someone, code_of, eventually, new_body
 
-CLIENTS = 100 if LONG else 25
+CLIENTS = 100 if LONG else 10
 
 
 @pytest.fixture
