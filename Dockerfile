@@ -13,6 +13,5 @@ COPY workers workers
 RUN useradd --system --no-create-home rollcall
 USER rollcall
 EXPOSE 8000
-CMD ["granian", "--interface", "rsgi", "--http", "1", "--loop", "uvloop", "--host", "0.0.0.0", \
-     "--port", "8000", "--workers", "2", "--no-ws", "--backlog", "4096", "--backpressure", "16384", \
-     "--respawn-failed-workers", "--workers-kill-timeout", "15", "api.rsgi:door"]
+CMD ["gunicorn", "--config", "python:api.server.config", "--bind", "0.0.0.0:8000", "--workers", "2", \
+     "api.door:Door"]

@@ -10,14 +10,13 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 
 from api import counts
 from api.client import client_of
-from api.interface import Scope, joined
 from api.problem_documents import Problem, problem, problem_of, request_id_of
+from api.server.request import Request
 from domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -61,18 +60,21 @@ class Bridge:
         """End the threads, once what they do is done."""
         self._pool.shutdown()
 
-    async def answer(self, scope: Scope, body: AsyncIterable[bytes]) -> Answer:
-        """Django's answer, or a 400 for a body that does not come and a 503 if Django is busy."""
+    async def answer(self, request: Request) -> Answer:
+        """Django's answer, or a 400 for a body that does not come and a 503 if Django is busy.
+
+        Raises `BodyError` if the rest of the body will never come.
+        """
         try:
             async with asyncio.timeout(self._patience), self._reading:
-                read = await read_at_most(body, self._body_most + 1)
+                read = await read_at_most(request.body(), self._body_most + 1)
         except TimeoutError:
-            return _refusal(scope, problem("bad_request", _request_id(scope)))
+            return _refusal(request, problem("bad_request", _request_id(request)))
         if not await self._turn_came():
             counts.on_the_loop.add("busy")
             log.warning("django_busy", waiting=self._waits)
-            return _refusal(scope, problem_of(Unavailable(), _request_id(scope)))
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self._call, scope, read)
+            return _refusal(request, problem_of(Unavailable(), _request_id(request)))
+        work = asyncio.get_running_loop().run_in_executor(self._pool, self._call, request, read)
         # The thread is free when its work is done, not when a client who waited for it is gone.
         work.add_done_callback(lambda _: self._free.release())
         return await asyncio.shield(work)
@@ -89,20 +91,20 @@ class Bridge:
         finally:
             self._waits -= 1
 
-    def _call(self, scope: Scope, body: bytes) -> Answer:
+    def _call(self, request: Request, body: bytes) -> Answer:
         started: list[Any] = []
 
         def start_response(*status_and_headers: Any) -> None:
             started[:] = status_and_headers
 
-        parts = self._application(environ_of(scope, body, self._proxies), start_response)
+        parts = self._application(environ_of(request, body, self._proxies), start_response)
         try:
             content = b"".join(parts)
         finally:
             if close := getattr(parts, "close", None):
                 close()  # Django's request is not over before this: it gives the connection back
         status, headers = started[:2]
-        return int(status[:3]), [(name.lower(), value) for name, value in headers], content
+        return int(status[:3]), headers, content
 
 
 async def read_at_most(body: AsyncIterable[bytes], most: int) -> bytes:
@@ -116,51 +118,44 @@ async def read_at_most(body: AsyncIterable[bytes], most: int) -> bytes:
     return b"".join(parts)[:most]
 
 
-def environ_of(scope: Scope, body: bytes, proxies: int) -> dict[str, Any]:
+def environ_of(request: Request, body: bytes, proxies: int) -> dict[str, Any]:
     """The request as WSGI has it (PEP 3333), with the length of the body as it was read, and with
     the client's own address if so many trusted `proxies` name it.
     """
-    peer = scope.client.rpartition(":")[0].strip("[]")
-    server = urlsplit(f"//{scope.server}")
+    name, port = request.server
     environ = {
-        "REQUEST_METHOD": scope.method,
+        "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
-        "PATH_INFO": scope.path.encode().decode("latin-1"),
-        "QUERY_STRING": scope.query_string,
-        "SERVER_NAME": server.hostname or "",
-        "SERVER_PORT": str(server.port or ""),
-        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
-        "REMOTE_ADDR": client_of(peer, joined(scope.headers, "x-forwarded-for"), proxies),
+        "PATH_INFO": request.path.decode("latin-1"),
+        "QUERY_STRING": request.query.decode("latin-1"),
+        "SERVER_NAME": name,
+        "SERVER_PORT": str(port),
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": client_of(
+            request.client, request.headers.get("x-forwarded-for", ""), proxies
+        ),
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scope.scheme,
+        "wsgi.url_scheme": request.scheme,
         "wsgi.input": io.BytesIO(body),
         "wsgi.errors": io.StringIO(),  # Django logs; nothing of it comes this way
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
-    for name, value in scope.headers.items():
-        _add_header(environ, name, value)
+    for header, value in request.headers.items():
+        if "_" not in header:  # else it would be taken for one that a proxy may vouch for
+            environ[f"HTTP_{header.upper().replace('-', '_')}"] = value
     environ.pop("HTTP_TRANSFER_ENCODING", None)  # what is handed over has a length
+    environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")
+    environ.pop("HTTP_CONTENT_LENGTH", None)
     environ["CONTENT_LENGTH"] = str(len(body))
     return environ
 
 
-def _add_header(environ: dict[str, Any], name: str, value: str) -> None:
-    if "_" in name:
-        return  # it would be taken for the header with a hyphen, which a proxy may vouch for
-    key = name.upper().replace("-", "_")
-    if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        key = f"HTTP_{key}"
-    if key in environ:
-        value = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{value}"
-    environ[key] = value
+def _request_id(request: Request) -> str:
+    return request_id_of(request.headers.get("x-request-id", ""))
 
 
-def _request_id(scope: Scope) -> str:
-    return request_id_of(joined(scope.headers, "x-request-id"))
-
-
-def _refusal(scope: Scope, document: Problem) -> Answer:
-    headers = {**document.headers, "x-request-id": _request_id(scope)}
+def _refusal(request: Request, document: Problem) -> Answer:
+    headers = {**document.headers, "x-request-id": _request_id(request)}
     return document.status, list(headers.items()), document.body

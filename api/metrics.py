@@ -32,6 +32,7 @@ _COUNTERS = [
     ("profile_redis_connected", "Times that the reader has connected to its Redis.", []),
     ("profile_redis_lost", "Times that the reader has lost its Redis.", []),
     ("profile_redis_failed", "Times that the reader has failed to connect to its Redis.", []),
+    ("not_http", "Requests refused because they were not HTTP, too large or too slow.", []),
     ("busy", "Requests refused because no thread of Django came free.", []),
     ("rate_limits_unavailable", "Requests that passed uncounted: Redis was away.", []),
     ("rate_limited", "Requests refused with 429, by limit.", ["limit"]),

@@ -13,7 +13,6 @@ Unix time. Its version keeps a late write of an older state out.
 
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
 
@@ -26,15 +25,8 @@ from domain.session import Token
 BODY, ETAG, VERSION, GONE_AT = b"b", b"e", b"v", b"t"
 DIGEST_BYTES = 32  # no other field has a name of that length
 KEYS = "p:" + "[0-9a-f]" * 32  # a glob for SCAN
+FIELDS = 4  # that one read asks for
 WANTED = "wanted"  # a sorted set: person -> how often somebody asked for a missing profile
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A profile that may be sent: its octets and their strong ETag."""
-
-    body: bytes
-    etag: bytes
 
 
 class Missing(Exception):
@@ -57,7 +49,7 @@ def person_of(key: bytes) -> UUID:
 
 
 def fields_of(token: Token) -> list[bytes]:
-    """What a reader asks HMGET for, in the order that `answer` expects."""
+    """What a reader asks HMGET for, in the order that `answer` expects: so many `FIELDS`."""
     return [BODY, ETAG, VERSION, token.digest]
 
 
@@ -107,8 +99,8 @@ def lasting(fields: Mapping[bytes, bytes], moment: float) -> dict[bytes, bytes]:
     }
 
 
-def answer(token: Token, reply: Sequence[bytes | None], now: float) -> Found:
-    """What the reply to HMGET says to the bearer of `token` at Unix time `now`.
+def answer(token: Token, reply: Sequence[bytes | None], now: float) -> tuple[bytes, bytes]:
+    """What the reply to HMGET gives to the bearer of `token` at Unix time `now`: body and ETag.
 
     Raises `Missing` when the hash cannot be trusted to know this token yet, and `InvalidToken`
     when it knows better: session ended or out of date, person gone.
@@ -118,4 +110,4 @@ def answer(token: Token, reply: Sequence[bytes | None], now: float) -> Found:
         raise Missing
     if not body or expires is None or int(expires) <= now:
         raise InvalidToken
-    return Found(body, etag)
+    return body, etag

@@ -25,16 +25,14 @@ class Commands:
 
 def product(port: int, web_workers: int = 2) -> Commands:
     """The commands that make up Rollcall, its web server on `port` with so many processes."""
-    web = ["-m", "granian", "--interface", "rsgi", "--http", "1", "--loop", "uvloop"]
-    web += ["--host", HOST, "--port", str(port), "--workers", str(web_workers), "--no-ws"]
-    # granian's own bound is 1,024 connections for all workers; idle ones would keep others out.
-    web += ["--backlog", "4096", "--backpressure", "16384"]
-    web += ["--respawn-failed-workers", "--workers-kill-timeout", "15"]
-    web += ["--working-dir", str(_ROOT), "local.web:door"]
+    # The script and not `-m`: the server that SIGUSR2 starts could not import its modules.
+    web = [str(Path(sys.executable).parent / "gunicorn")]
+    web += ["--config", "python:local.web", "--chdir", str(_ROOT)]
+    web += ["--bind", f"{HOST}:{port}", "--workers", str(web_workers), "api.door:Door"]
     return Commands(
         once={"setup": _manage("devsetup")},
         service={
-            "web": [sys.executable, *web],
+            "web": web,
             "worker": ["sh", "-c", _GIVE_WAY, "sh", *_manage("run_huey")],
             "relay": _manage("relay"),
         },

@@ -53,6 +53,8 @@ def logging_config(level: str) -> dict[str, Any]:
             # Django says these twice: once for itself, and once here by way of the root logger.
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
+            # The web server's processes: begun, ended, killed.
+            "gunicorn.error": {"handlers": ["stderr"], "level": level, "propagate": False},
             # Two lines a task at INFO; the dashboard tells the same.
             "huey": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
             "huey.consumer": {"level": level},

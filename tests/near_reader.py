@@ -17,25 +17,7 @@ from pathlib import Path
 
 from api.reads.app import Reads, Settings
 from domain.keys import KeyRing
-
-
-class Headers:
-    """A bearer's, as granian has them."""
-
-    def __init__(self, token: str) -> None:
-        self._values = {"authorization": f"Bearer {token}"}
-
-    def get(self, key: str, default: str | None = None, /) -> str | None:
-        """One value of a header."""
-        return self._values.get(key, default)
-
-    def get_all(self, key: str, /) -> list[str]:
-        """Every value of a header."""
-        return [self._values[key]] if key in self._values else []
-
-    def items(self) -> list[tuple[str, str]]:
-        """All there are."""
-        return list(self._values.items())
+from tests.asking import read
 
 
 @contextmanager
@@ -50,12 +32,10 @@ def states_in(path: Path) -> Iterator["memoryview[int]"]:
         yield states
 
 
-async def judge(
-    reads: Reads, headers: Headers, states: "memoryview[int]", number: int
-) -> str | None:
+async def judge(reads: Reads, token: str, states: "memoryview[int]", number: int) -> str | None:
     """Read once; what is wrong with the answer, if it can be judged and something is."""
     before: int = states[number]
-    status, _, body = await reads.answer("GET", headers)
+    status, _, body = await read(reads, token)
     if before < 0 or states[number] != before:
         return None
     if before & 1:
@@ -66,14 +46,14 @@ async def judge(
 
 async def main(url: str, secret: str, tokens: str, shared: str) -> None:
     """Read until told to stop."""
-    headers = [Headers(token) for token in Path(tokens).read_text().split()]
+    everybody = Path(tokens).read_text().split()
     with states_in(Path(shared)) as states:
         reads = Reads(Settings(url, KeyRing([secret])))
         reads.start(asyncio.get_running_loop())
         count, wrong = 0, []
         while not states[-1]:
-            numbers = [random.randrange(len(headers)) for _ in range(8)]
-            answers = [judge(reads, headers[n], states, n) for n in numbers]
+            numbers = [random.randrange(len(everybody)) for _ in range(8)]
+            answers = [judge(reads, everybody[n], states, n) for n in numbers]
             wrong += [text for text in await asyncio.gather(*answers) if text]
             count += len(numbers)
         await reads.close()

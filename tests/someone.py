@@ -47,7 +47,7 @@ def web_beside(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
     )
     with web:
         url = f"http://{HOST}:{port}"
-        eventually(lambda: log.read_text().count("Started worker-") >= 2, within=30)
+        eventually(lambda: log.read_text().count("web_worker_ready") >= 2, within=30)
         eventually(lambda: _is_up(url), within=30)
         yield web, url
 

@@ -21,7 +21,7 @@ from local.product import Commands
 from local.servers import Postgres, Valkey
 from local.stack import Stack
 
-# A web server that answers /readyz and has a child, as granian does; a worker; a relay.
+# A web server that answers /readyz and has a child, as ours does; a worker; a relay.
 WEB = """
 import http.server, os, subprocess, sys
 subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
@@ -408,11 +408,11 @@ def test_python_m_local_serves_keeps_its_data_and_leaves_nothing_behind(tmp_path
     with Run(tmp_path, "-m", "local", servers=True) as run:
         run.await_ready()
         tree = run.tree()
-        granian = [pid for pid in tree if "granian" in command_line(pid)]
-        assert len(granian) == 3
-        workers = {pid: tree.pop(pid) for pid in granian[1:]}
-        main = watched(granian[:1])
-        os.kill(granian[0], signal.SIGKILL)
+        web = [pid for pid in tree if "gunicorn" in command_line(pid)]
+        assert len(web) == 3
+        workers = {pid: tree.pop(pid) for pid in web[1:]}
+        main = watched(web[:1])
+        os.kill(web[0], signal.SIGKILL)
         assert_all_end(workers | main, within=5)
         await_true(lambda: "web ended" in run.errors)
         assert run.end(signal.SIGTERM) == 0

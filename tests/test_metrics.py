@@ -78,7 +78,7 @@ def test_reads_are_counted_by_status_whichever_process_answers(stack, rollcall: 
 
 
 def test_what_a_stranger_types_is_no_label(rollcall: Rollcall, grown):
-    rollcall.http.request("BREW", "/tea/for/2")
+    rollcall.http.request("PROPFIND", "/tea/for/2")
     assert list(grown("request_seconds_count other none 404").values()) == [1]
     assert "tea" not in rollcall.http.get(PATH).text
 

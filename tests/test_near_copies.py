@@ -16,8 +16,9 @@ from api.reads import near
 from api.reads.app import Reads, Settings
 from domain import profile, session
 from local.servers import Valkey
+from tests import asking
 from tests.fake_redis import Command, FakeRedis
-from tests.test_reads_app import DIGEST, KEYS, NOTHING, PERSON, Headers, bulk, hash_of
+from tests.test_reads_app import DIGEST, KEYS, NOTHING, PERSON, TOKEN, bulk, hash_of
 from tests.test_reads_connection import in_a_loop
 
 AGE = 0.3  # seconds; longer than in life, for a machine that is busy
@@ -45,7 +46,7 @@ def said(logs: list[Any], event: str) -> bool:
 
 
 async def read(reads: Reads, token: str | None = None) -> tuple[int, bytes]:
-    answer = await reads.answer("GET", Headers(token) if token else Headers())
+    answer = await asking.read(reads, token or TOKEN)
     return answer.status, answer.body
 
 

@@ -30,7 +30,6 @@ ALWAYS = {
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "x-frame-options": "DENY",
-    "server": "granian",
     "x-request-id": "of-this-test",
 }
 CACHING = {"cache-control": "private, no-cache", "vary": "Authorization", "etag": "{etag}"}
@@ -421,10 +420,10 @@ def test_a_killed_worker_process_is_replaced_and_the_other_goes_on(
 ):
     someone = rollcall.sign_up()
     log = stack.data_dir / "logs" / "web.log"
-    started = log.read_text().count("Started worker-")
+    started = log.read_text().count("web_worker_ready")
     os.kill(web_workers(stack)[0], signal.SIGKILL)
     for _ in range(50):
         with suppress(httpx.TransportError):  # what was under way in the one that was killed
             assert httpx.get(stack.url + PROFILE, headers=someone.bearer).status_code == 200
-    eventually(lambda: log.read_text().count("Started worker-") > started, within=30)
+    eventually(lambda: log.read_text().count("web_worker_ready") > started, within=30)
     assert len(web_workers(stack)) == 2

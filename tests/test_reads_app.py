@@ -9,32 +9,16 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from api.reads.answer import Answer
 from api.reads.app import Reads, Settings
 from domain import session
 from domain.keys import KeyRing
+from tests.asking import Answer, read
 from tests.fake_redis import Behaviour, Command, FakeRedis, HangUp, saying, silence
 from tests.test_reads_connection import in_a_loop
 
 KEYS = KeyRing(["a secret of these tests"])
 PERSON = uuid4()
 TOKEN, DIGEST = session.issue(KEYS, PERSON, 3)
-
-
-class Headers:
-    """A request's headers, as the server has them."""
-
-    def __init__(self, token: str = TOKEN) -> None:
-        self.all = {"authorization": [f"Bearer {token}"]}
-
-    def get(self, key: str, default: str | None = None, /) -> str | None:
-        return self.all.get(key, [default])[0]
-
-    def get_all(self, key: str, /) -> list[str]:
-        return self.all.get(key, [])
-
-    def items(self) -> list[tuple[str, str]]:
-        return [(name, value) for name, values in self.all.items() for value in values]
 
 
 @asynccontextmanager
@@ -128,16 +112,16 @@ async def test_a_redis_that_gives_no_profile_is_a_503_in_time(behaviour):
     async with reader(behaviour) as (reads, _):
         for _ in range(3):
             began = time.monotonic()
-            answer = await reads.answer("GET", Headers())
+            answer = await read(reads, TOKEN)
             assert time.monotonic() - began < 0.7
             assert (answer.status, word_of(answer)) == (503, "unavailable")
-            assert dict(answer.headers)["retry-after"] == "1"
+            assert answer.headers["retry-after"] == "1"
 
 
 @in_a_loop
 async def test_a_hash_that_is_damaged_is_a_500_as_described():
     async with reader(saying(bulk(b"{}", b'"t"', b"not a number", b"1"))) as (reads, _):
-        answer = await reads.answer("GET", Headers())
+        answer = await read(reads, TOKEN)
         assert (answer.status, word_of(answer)) == (500, "internal_error")
 
 
@@ -146,7 +130,7 @@ async def test_an_ended_session_and_somebody_gone_are_401():
     for reply in (bulk(b"{}", b'"t"', b"3", None), bulk(b"{}", b'"t"', b"3", b"1"),
                   bulk(b"", b'"t"', b"4", b"9999999999")):  # fmt: skip  # one glance
         async with reader(saying(reply)) as (reads, _):
-            answer = await reads.answer("GET", Headers())
+            answer = await read(reads, TOKEN)
             assert (answer.status, word_of(answer)) == (401, "invalid_token")
 
 
@@ -156,8 +140,8 @@ async def test_a_bad_token_is_refused_without_a_word_to_redis():
         other = session.issue(KeyRing(["another secret"]), PERSON, 3)[0]
         turned = TOKEN[:-1] + ("B" if TOKEN.endswith("A") else "A")
         for token in (other, turned, "A" * 100, ""):
-            assert (await reads.answer("GET", Headers(token))).status == 401
-        assert (await reads.answer("POST", Headers())).status == 405
+            assert (await read(reads, token)).status == 401
+        assert (await read(reads, TOKEN, "POST")).status == 405
         assert fake.commands == []
 
 
@@ -166,7 +150,7 @@ async def test_a_bad_token_is_refused_without_a_word_to_redis():
 async def test_a_profile_that_is_missing_or_older_is_asked_for_once_and_awaited(before):
     redis = Filling(before, after_looks=3)
     async with reader(redis, patience=5) as (reads, fake):
-        answers = await asyncio.gather(*(reads.answer("GET", Headers()) for _ in range(200)))
+        answers = await asyncio.gather(*(read(reads, TOKEN) for _ in range(200)))
         assert {answer.status for answer in answers} == {200}
         assert redis.wishes == 1
         assert len(fake.commands) == 2 * 200 + 1 + 4  # each looks twice; four looks for all
@@ -175,8 +159,8 @@ async def test_a_profile_that_is_missing_or_older_is_asked_for_once_and_awaited(
 @in_a_loop
 async def test_a_reader_that_hangs_up_does_not_take_the_wait_from_the_others():
     async with reader(Filling(NOTHING, after_looks=3), patience=5) as (reads, _):
-        first = asyncio.ensure_future(reads.answer("GET", Headers()))
-        second = asyncio.ensure_future(reads.answer("GET", Headers()))
+        first = asyncio.ensure_future(read(reads, TOKEN))
+        second = asyncio.ensure_future(read(reads, TOKEN))
         await asyncio.sleep(0.01)
         first.cancel()
         assert (await second).status == 200

@@ -1,12 +1,14 @@
 """The reader in the long run: its memory, odd headers, and a redeploy that nobody notices."""
 
+import os
 import resource
 import socket
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIGTERM, SIGUSR2
+from typing import Self
 
 import httpx
 from hypothesis import HealthCheck, given, settings
@@ -105,37 +107,77 @@ def _somebody(stack: Stack) -> Someone:
     return _people[stack.url]
 
 
-def test_a_redeploy_refuses_no_connection_and_cuts_no_answer(stack: Stack, rollcall: Rollcall):
-    """Two web servers listen on one port. One gets SIGTERM while clients connect all the time.
-
-    The web server closes connections that it has accepted and not yet read from: a request that was
-    on its way in that instant gets no answer at all, and its client sends it again.
+class Clients:
+    """Clients that read without end, until the block is left: some on new connections each time,
+    some on one for as long as the server keeps it. `seen` counts the statuses, and whatever else
+    happened in the place of an answer.
     """
-    someone = rollcall.sign_up()
-    seen: Counter[str] = Counter()
-    over = threading.Event()
 
-    def come_again() -> None:
-        while not over.is_set():
+    def __init__(self, port: int, someone: Someone) -> None:
+        self.port, self.someone = port, someone
+        self.seen: Counter[str] = Counter()
+        self.over = threading.Event()
+        self.threads = ThreadPoolExecutor(8)
+
+    def come(self, more: str) -> None:
+        request = request_of(self.someone, more)
+        while not self.over.is_set():
             try:
-                with socket.create_connection((HOST, stack.port), timeout=20) as connection:
-                    connection.sendall(request_of(someone, "Connection: close\r\n"))
-                    seen[connection.makefile("rb").readline()[9:12].decode()] += 1
+                with socket.create_connection((HOST, self.port), timeout=20) as connection:
+                    self.stay(connection, request)
             except OSError as error:
-                seen[type(error).__name__] += 1
+                self.seen[type(error).__name__] += 1
 
-    with web_beside(stack, PORT=str(stack.port)) as (web, _), ThreadPoolExecutor(8) as threads:
-        clients = [threads.submit(come_again) for _ in range(8)]
-        try:
-            eventually(lambda: seen["200"] > 500)
+    def stay(self, connection: socket.socket, request: bytes) -> None:
+        stream = connection.makefile("rb")
+        goes_on = True
+        while goes_on and not self.over.is_set():
+            connection.sendall(request)
+            self.seen[stream.readline()[9:12].decode()] += 1
+            head = iter(stream.readline, b"\r\n")
+            named = dict(line.rstrip().split(b": ", 1) for line in head if line)
+            stream.read(int(named.get(b"content-length", 0)))
+            goes_on = bool(named) and named.get(b"connection") != b"close"
+
+    def __enter__(self) -> Self:
+        more = ["Connection: close\r\n", ""] * 4
+        self.running = [self.threads.submit(self.come, each) for each in more]
+        self.go_on()
+        return self
+
+    def go_on(self) -> None:
+        """Return after some hundred more answers."""
+        count = self.seen["200"]
+        eventually(lambda: self.seen["200"] > count + 400, within=30)
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        for each in self.running:
+            each.result()
+        self.threads.shutdown()
+
+
+def test_a_web_process_that_is_told_to_end_fails_nobody_while_another_lives(
+    stack: Stack, rollcall: Rollcall
+):
+    log = stack.data_dir / "logs" / "web.log"
+    with Clients(stack.port, rollcall.sign_up()) as clients:
+        ready = log.read_text().count("web_worker_ready")
+        os.kill(children(stack.parts["web"].pid)[0], SIGTERM)
+        clients.go_on()
+        eventually(lambda: log.read_text().count("web_worker_ready") > ready, within=30)
+    assert set(clients.seen) == {"200"}
+
+
+def test_a_redeploy_fails_nobody(stack: Stack, rollcall: Rollcall):
+    """SIGUSR2 starts the new server on the socket of the old one, which then gets SIGTERM."""
+    with web_beside(stack) as (web, url):
+        log = stack.data_dir / "logs" / f"web-beside-{url.rpartition(':')[2]}.log"
+        with Clients(int(url.rpartition(":")[2]), rollcall.sign_up()) as clients:
+            web.send(SIGUSR2)
+            eventually(lambda: log.read_text().count("web_worker_ready") == 4, within=30)
+            clients.go_on()
             web.send(SIGTERM)
-            assert web.ended(15)
-            count = seen["200"]
-            eventually(lambda: seen["200"] > count + 200)
-        finally:
-            over.set()
-        await_end([], timeout=0)
-        for client in clients:
-            client.result()
-    assert set(seen) <= {"200", ""}
-    assert seen[""] <= 8, "each client once, at most"
+            assert await_end([web], timeout=20)
+            clients.go_on()
+        assert set(clients.seen) == {"200"}

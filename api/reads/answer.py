@@ -1,81 +1,66 @@
 """What a read of a profile is answered with: from request and Redis' reply to status and octets.
 
-Pure: no clock, no I/O. Names of headers are in lower case.
+Pure: no clock, no I/O. Of a request it is the headers that count, by their names in lower case; one
+that was sent twice is joined by a comma.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
-from api.problem_documents import Problem, problem, problem_of
+from api.problem_documents import Problem, problem, problem_of, request_id_of
+from api.server.headers import lines
 from domain import profile
 from domain.errors import RollcallError
 from domain.session import Token
 
-type Headers = list[tuple[str, str]]
+type Headers = Mapping[str, str]
+# A whole answer: its status, the lines of its headers, its body. The server says how long the body
+# is, and sends it only where the protocol has one: not for HEAD and 304.
+type Answer = tuple[int, bytes, bytes]
 
 METHODS = ("GET", "HEAD")
-_CACHING = ("cache-control", "private, no-cache"), ("vary", "Authorization")
-_JSON = ("content-type", "application/json")
+_CACHING = b"cache-control: private, no-cache\r\nvary: Authorization\r\n"
+_FOUND = b"content-type: application/json\r\n" + _CACHING + b"etag: %b\r\nx-request-id: %b\r\n"
+_KNOWN = _CACHING + b"etag: %b\r\nx-request-id: %b\r\n"
 
 
-class Request(NamedTuple):
-    """What the answer depends on; a header that was sent twice is joined by a comma."""
-
-    method: str
-    authorization: str
-    if_none_match: str
-    request_id: str
-
-
-class Answer(NamedTuple):
-    """A whole answer. The server sends the body only where the protocol has one: not for HEAD
-    and 304, which only tell its length (RFC 9110 section 8.6).
-    """
-
-    status: int
-    headers: Headers
-    body: bytes
-
-
-def answer(request: Request, token: Token, reply: Sequence[bytes | None], now: float) -> Answer:
+def answer(headers: Headers, token: Token, reply: Sequence[bytes | None], now: float) -> Answer:
     """200 or 304, made of the reply to HMGET at Unix time `now`.
 
     Raises `Missing` and `InvalidToken` as `domain.profile.answer` does.
     """
-    found = profile.answer(token, reply, now)
-    body, tag = found.body, found.etag.decode()
-    headers = [
-        ("etag", tag),
-        *_CACHING,
-        ("x-request-id", request.request_id),
-    ]
-    if request.if_none_match and _matches(request.if_none_match, tag):
-        return Answer(304, [*headers, ("content-length", str(len(body)))], body)
-    return Answer(200, [_JSON, *headers], body)
+    body, etag = profile.answer(token, reply, now)
+    request_id = _request_id(headers).encode()
+    tags = headers.get("if-none-match")
+    if tags and _matches(tags, etag.decode()):
+        return 304, _KNOWN % (etag, request_id), body
+    return 200, _FOUND % (etag, request_id), body
 
 
-def refusal(request: Request, error: RollcallError) -> Answer:
+def refusal(headers: Headers, error: RollcallError) -> Answer:
     """401 or 503 for one of our own errors; whether it is one depends on who asks."""
-    return _problem(request, problem_of(error, request.request_id), ("vary", "Authorization"))
+    request_id = _request_id(headers)
+    return _whole(problem_of(error, request_id), request_id, ("vary", "Authorization"))
 
 
-def wrong_method(request: Request, allowed: str) -> Answer:
+def wrong_method(headers: Headers, allowed: str) -> Answer:
     """405, which names the methods that there are."""
-    return _problem(request, problem("method_not_allowed", request.request_id, {"allow": allowed}))
+    request_id = _request_id(headers)
+    return _whole(problem("method_not_allowed", request_id, {"allow": allowed}), request_id)
 
 
-def internal_error(request: Request) -> Answer:
+def internal_error(headers: Headers) -> Answer:
     """500."""
-    return _problem(request, problem("internal_error", request.request_id))
+    request_id = _request_id(headers)
+    return _whole(problem("internal_error", request_id), request_id)
 
 
-def _problem(request: Request, document: Problem, *more: tuple[str, str]) -> Answer:
-    headers = [
-        *document.headers.items(),
-        *more,
-        ("x-request-id", request.request_id),
-    ]
-    return Answer(document.status, headers, document.body)
+def _request_id(headers: Headers) -> str:
+    return request_id_of(headers.get("x-request-id", ""))
+
+
+def _whole(document: Problem, request_id: str, *more: tuple[str, str]) -> Answer:
+    all_headers = [*document.headers.items(), *more, ("x-request-id", request_id)]
+    return document.status, lines(all_headers), document.body
 
 
 def _matches(if_none_match: str, etag: str) -> bool:

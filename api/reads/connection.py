@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from asyncio import AbstractEventLoop, Future, Task
+from collections.abc import Callable
 from typing import Any
 
 import hiredis
@@ -49,6 +50,12 @@ class Redis:
     def start(self, loop: AbstractEventLoop) -> None:
         """Have `loop` connect. What is sent from its next turn on waits for that."""
         self._keeper = loop.create_task(self._keep())
+
+    def ask(self, command: bytes, heed: Callable[[Any], None]) -> None:
+        """As `Link.ask` does."""
+        if self._link is None:
+            raise Unavailable
+        self._link.ask(command, heed)
 
     def send(self, *words: bytes | str | int) -> Future[Any]:
         """The reply to a command, once awaited.

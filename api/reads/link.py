@@ -6,6 +6,7 @@ import time
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, cast, override
 
 import hiredis
@@ -19,6 +20,19 @@ def pack(words: tuple[str | bytes | int, ...]) -> bytes:
 
 class Unavailable(Exception):
     """No reply: Redis is away or silent, the connection broke, or too many wait already."""
+
+
+class Unasked(Exception):
+    """Words of Redis that nobody waits for."""
+
+
+def _settle(waiter: Future[Any], reply: Any) -> None:
+    if waiter.done():
+        return  # who waited has given up
+    if isinstance(reply, hiredis.ReplyError | Unavailable):
+        waiter.set_exception(reply)
+    else:
+        waiter.set_result(reply)
 
 
 class Link(asyncio.Protocol):
@@ -48,25 +62,29 @@ class Link(asyncio.Protocol):
         self._greeted = False
         self._greetings: deque[Future[Any]] = deque()
         self._out: list[bytes] = []
-        self._waiters: deque[tuple[Future[Any], float]] = deque()
+        self._waiters: deque[tuple[Callable[[Any], None], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def send(self, command: bytes) -> Future[Any]:
-        """The reply to a packed command, in time.
+    def ask(self, command: bytes, heed: Callable[[Any], None]) -> None:
+        """Send a packed command, and have `heed` called with its reply, in time.
 
-        Awaiting it raises `Unavailable` when none came, and `hiredis.ReplyError` when Redis
-        refused this one command. Raises `Unavailable` at once if too many wait.
+        In the place of a reply it is given an `Unavailable` when none came, and a
+        `hiredis.ReplyError` when Redis refused this one command. It must raise nothing.
+        Raises `Unavailable` at once if too many wait.
         """
         if self.is_lost or len(self._waiters) >= self._most:
             raise Unavailable
-        loop = self._loop
-        reply: Future[Any] = loop.create_future()
-        self._waiters.append((reply, time.monotonic()))
+        self._waiters.append((heed, time.monotonic()))
         if not self._out and self._greeted:
-            loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush)
         self._out.append(command)
         if self._timer is None:
-            self._timer = loop.call_later(self._patience, self._look_at_the_time)
+            self._timer = self._loop.call_later(self._patience, self._look_at_the_time)
+
+    def send(self, command: bytes) -> Future[Any]:
+        """The reply to a packed command, once awaited; raised where `ask` gives an error."""
+        reply: Future[Any] = self._loop.create_future()
+        self.ask(command, partial(_settle, reply))
         return reply
 
     async def greet(self, commands: Iterable[tuple[str, ...]]) -> None:
@@ -95,11 +113,13 @@ class Link(asyncio.Protocol):
             self._timer.cancel()
         if self._transport is not None:
             self._transport.abort()
-        for reply in (*self._greetings, *(waiter for waiter, _ in self._waiters)):
-            if not reply.done():
-                reply.set_exception(Unavailable())
+        greetings, waiters = list(self._greetings), list(self._waiters)
         self._greetings.clear()
         self._waiters.clear()
+        for reply in greetings:
+            _settle(reply, Unavailable())
+        for heed, _ in waiters:
+            heed(Unavailable())
         self._on_lost()
 
     def _flush(self) -> None:
@@ -131,30 +151,27 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.is_lost:
             return
+        reader = self._reader
         try:
-            self._reader.feed(data)
-            while (reply := self._reader.gets()) is not False:
+            reader.feed(data)
+            while (reply := reader.gets()) is not False:
                 self._hand_over(reply)
-        except (hiredis.ProtocolError, IndexError):
-            # Nonsense, or words that nobody waits for: nothing on here can be believed any more.
-            self.drop()
+        except (hiredis.ProtocolError, Unasked):
+            self.drop()  # nothing on here can be believed any more
 
     def _hand_over(self, reply: Any) -> None:
         if type(reply) is hiredis.PushNotification:
             if self.pushed is None:
-                raise IndexError
+                raise Unasked
             self.pushed(reply)
             return
         if self._greetings:
-            waiter = self._greetings.popleft()
+            _settle(self._greetings.popleft(), reply)
+        elif not self._waiters:
+            raise Unasked
         else:
-            waiter, self.answered = self._waiters.popleft()
-        if waiter.done():
-            return
-        if isinstance(reply, hiredis.ReplyError):
-            waiter.set_exception(reply)
-        else:
-            waiter.set_result(reply)
+            heed, self.answered = self._waiters.popleft()
+            heed(reply)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:

@@ -20,13 +20,13 @@ process that was stopped (SIGSTOP, a long pause) finds its copies too old when i
 where a whole machine is frozen together with its clock, and thawed, does `age` count from there.
 """
 
-import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from api.reads.link import Link, Unavailable, pack
+from api.reads.link import Link, pack
 from domain import profile
 from domain.errors import InvalidToken
 from domain.profile import Missing
@@ -57,7 +57,6 @@ class Near:
         self._copies: dict[bytes, Copy] = {}  # by the token's digest
         self._people: OrderedDict[str, set[bytes]] = OrderedDict()  # key -> digests; by last use
         self._places = [b""] * 256
-        self._told = 0  # how often Redis has told of changes
 
     async def start(self) -> None:
         """Ask Redis to tell of changes.
@@ -88,23 +87,21 @@ class Near:
         self._places[place] = digest
         return False
 
-    async def ask(self, token: Token, words: tuple[bytes | str, ...]) -> Any:
-        """The reply to `words`, which ask for that token's profile; kept, if it can be served."""
-        told = self._told
-        caching = self._link.send(_CACHING)
-        try:
-            asked = self._link.send(pack(words))
-        except Unavailable:
-            caching.cancel()
-            raise
-        replies: tuple[Any, Any] = await asyncio.gather(caching, asked, return_exceptions=True)
-        allowed, reply = replies
-        if isinstance(reply, BaseException):
-            raise reply
-        # We may go on a turn after the reply came: what Redis has told in between may be of it.
-        if allowed == b"OK" and told == self._told:
-            self._keep(token, reply)
-        return reply
+    def ask(self, token: Token, command: bytes, heed: Callable[[Any], None]) -> None:
+        """As `Link.ask`; the command asks for that token's profile, which is kept if it is one."""
+        allowed = False
+
+        def heed_first(reply: Any) -> None:
+            nonlocal allowed
+            allowed = reply == b"OK"
+
+        def heed_second(reply: Any) -> None:
+            if allowed:
+                self._keep(token, reply)
+            heed(reply)
+
+        self._link.ask(_CACHING, heed_first)
+        self._link.ask(command, heed_second)
 
     def _keep(self, token: Token, reply: Any) -> None:
         # Whatever is wrong with a reply, whoever asked for it will say so.
@@ -122,7 +119,6 @@ class Near:
 
     def _strike_out(self, push: list[Any]) -> None:
         """Heed what Redis tells: keys that have changed, or None when all have (FLUSHALL)."""
-        self._told += 1
         match push:
             case [b"invalidate", list(keys)]:
                 for key in keys:

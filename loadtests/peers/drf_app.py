@@ -35,17 +35,17 @@ class Profile(APIView):
             token = session.check(keys, bearer_token(given("Authorization", "")))
             redis = get_redis_connection("default")
             reply = redis.hmget(profile.key_of(token.person_id), profile.fields_of(token))
-            found = profile.answer(token, reply, time.time())
+            body, tag = profile.answer(token, reply, time.time())
         except InvalidToken:
             status, headers, body = answers.refusal(request_id)
             return HttpResponse(body, status=status, headers=headers)
         except profile.Missing:
             return HttpResponse(status=503)
-        etag = found.etag.decode()
+        etag = tag.decode()
         headers = answers.headers(etag, request_id)
         if answers.matches(given("If-None-Match", ""), etag):
             return HttpResponseNotModified(headers=headers)
-        return Response(orjson.loads(found.body), headers=headers)
+        return Response(orjson.loads(body), headers=headers)
 
 
 urlpatterns = [path("api/v1/profile/", Profile.as_view())]

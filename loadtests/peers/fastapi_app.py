@@ -36,14 +36,14 @@ async def read(request: Request) -> Response:
     try:
         token = session.check(keys, bearer_token(given("authorization", "")))
         reply = await redis.hmget(profile.key_of(token.person_id), profile.fields_of(token))
-        found = profile.answer(token, reply, time.time())
+        body, tag = profile.answer(token, reply, time.time())
     except InvalidToken:
         status, headers, body = answers.refusal(request_id)
         return Response(body, status, headers | answers.MANNERS)
     except profile.Missing:
         return Response(status_code=503)
-    etag = found.etag.decode()
+    etag = tag.decode()
     headers = answers.headers(etag, request_id) | answers.MANNERS
     if answers.matches(given("if-none-match", ""), etag):
         return Response(None, 304, headers)
-    return Response(found.body, 200, headers, "application/json")
+    return Response(body, 200, headers, "application/json")

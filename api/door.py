@@ -1,4 +1,4 @@
-"""The front door, which the web server loads: profile reads to `api.reads`, all else to Django.
+"""The front door, which the web server runs: profile reads to `api.reads`, all else to Django.
 
 What Django's settings say about every request is heeded here too: a request that its middleware
 would not let through, such as one for a strange host, is given to Django, which has the answer.
@@ -7,11 +7,11 @@ would not let through, such as one for a strange host, is given to Django, which
 import gc
 import io
 import os
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, Task
 from functools import lru_cache
-from time import perf_counter
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.wsgi import WSGIRequest
@@ -22,27 +22,31 @@ from django.middleware.security import SecurityMiddleware
 
 from api import counts
 from api.bridge import Bridge
-from api.interface import Exchange, Scope
+from api.problem_documents import problem, request_id_of
 from api.publishing import Publisher
 from api.reads import app as reads
+from api.server.headers import lines
+from api.server.request import BodyError, Request
 from domain.stores import keys
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.prod")
+
+log = structlog.get_logger(__name__)
 
 # Methods of the profile that Django answers.
 PROFILE_WRITES = ("PATCH", "DELETE")
 # They have threads of their own: an orchestrator that finds all others waiting for a hung Postgres
 # must not take this process for dead, and end the reads with it.
-PROBES = frozenset({"/livez", "/livez/", "/readyz", "/readyz/", "/metrics", "/metrics/"})
+PROBES = frozenset({b"/livez", b"/livez/", b"/readyz", b"/readyz/", b"/metrics", b"/metrics/"})
 # Theirs are larger bodies than anybody else's, from whoever asks: few are read at a time.
-WEBHOOKS = "/webhooks/"
+WEBHOOKS = b"/webhooks/"
 # By which a trusted proxy tells that the client spoke TLS, if there is one; as WSGI names it.
 _TLS_KEY: str = (settings.SECURE_PROXY_SSL_HEADER or ("",))[0]
 _TLS_HEADER = _TLS_KEY.removeprefix("HTTP_").replace("_", "-").lower()
 
 
 class Door:
-    """The RSGI application (granian's interface)."""
+    """The application that the web server runs (`api.server.connection.Application`)."""
 
     def __init__(self) -> None:
         django = get_wsgi_application()
@@ -66,60 +70,81 @@ class Door:
                 elsewhere=PROFILE_WRITES,
             )
         )
+        self._loop: AbstractEventLoop
+        self._tasks: set[Task[None]] = set()
 
-    def __rsgi_init__(self, loop: AbstractEventLoop) -> None:
+    def start(self, loop: AbstractEventLoop) -> None:
         """Called before the first request."""
         # What was loaded until now stays for good: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        self._loop = loop
         self._reads.start(loop)
         self._publisher.start()
 
-    def __rsgi_del__(self, loop: AbstractEventLoop) -> None:
+    async def close(self) -> None:
         """Called after the last request was answered."""
-        loop.run_until_complete(self._reads.close())
+        await self._reads.close()
         self._django.close()
         self._probes.close()
         self._webhooks.close()
         self._publisher.close()
 
-    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
-        """One request."""
-        headers = scope.headers
-        if scope.path in reads.PATHS and scope.method not in PROFILE_WRITES:
-            proxy_tells = headers.get(_TLS_HEADER) if _TLS_HEADER else None
+    def handle(self, request: Request) -> None:
+        """Answer a request, now or later. Raises nothing."""
+        is_read = request.target in reads.PATHS or request.path in reads.PATHS
+        if is_read and request.method not in PROFILE_WRITES:
+            headers = request.headers
             manners = manners_for(
-                headers.get("host") or "", scope.server, scope.scheme, proxy_tells
+                headers.get("host", ""),
+                request.server,
+                headers.get(_TLS_HEADER) if _TLS_HEADER else None,
             )
             if manners is not None:
-                began = perf_counter()
-                status, own, body = await self._reads.answer(scope.method, headers)
-                exchange.response_bytes(status, [*own, *manners], body)
-                counts.on_the_loop.took(perf_counter() - began, "read_seconds", status)
+                self._reads.read(request, manners)
                 return
-        exchange.response_bytes(*await self._bridge(scope.path).answer(scope, exchange))
+        task = self._loop.create_task(self._through_django(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    def _bridge(self, path: str) -> Bridge:
+    def refusal(self) -> tuple[int, bytes, bytes]:
+        """400, for whoever does not speak HTTP."""
+        counts.on_the_loop.add("not_http")
+        document = problem("bad_request", request_id_of(""))
+        return document.status, lines(document.headers.items()), document.body
+
+    async def _through_django(self, request: Request) -> None:
+        path = request.path
         if path in PROBES:
-            return self._probes
-        return self._webhooks if path.startswith(WEBHOOKS) else self._django
+            bridge = self._probes
+        else:
+            bridge = self._webhooks if path.startswith(WEBHOOKS) else self._django
+        try:
+            status, headers, body = await bridge.answer(request)
+            request.answer(status, lines(headers), body)
+        except BodyError:
+            request.answer(*self.refusal())  # it was no HTTP; or nobody is there to see this
+        except Exception:
+            # Not hidden: logged. Django answers for its own errors; this is one of ours.
+            log.exception("request_failed")
+            document = problem("internal_error", request_id_of(""))
+            request.answer(document.status, lines(document.headers.items()), document.body)
 
 
 @lru_cache(1024)
-def manners_for(
-    host: str, server: str, scheme: str, proxy_tells: str | None
-) -> tuple[tuple[str, str], ...] | None:
+def manners_for(host: str, server: tuple[str, int], proxy_tells: str | None) -> bytes | None:
     """The headers that Django's middleware adds to every answer to such a request for a profile.
 
     None if it would not let the request through: `Host` is not ours, or TLS is wanted.
     """
-    name, _, port = server.rpartition(":")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "/api/v1/profile/",
         "wsgi.input": io.BytesIO(),
+        "wsgi.url_scheme": Request.scheme,
+        "SERVER_NAME": server[0],
+        "SERVER_PORT": str(server[1]),
     }
-    environ |= {"SERVER_NAME": name, "SERVER_PORT": port, "wsgi.url_scheme": scheme}
     environ |= {"HTTP_HOST": host} if host else {}
     if proxy_tells is not None:
         environ[_TLS_KEY] = proxy_tells
@@ -133,7 +158,4 @@ def manners_for(
     response = XFrameOptionsMiddleware(SecurityMiddleware(lambda _: through))(request)
     if response is not through:
         return None
-    return tuple((name.lower(), value) for name, value in through.items())
-
-
-door = Door()
+    return lines(through.items())
