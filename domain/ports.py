@@ -52,8 +52,8 @@ class SignInTry:
     seed: Seed | None
 
 
-class Unit(Protocol):
-    """One transaction. Its effects are visible to others after it was left without an error."""
+class SignUpUnit(Protocol):
+    """One transaction that signs somebody up, and does nothing else."""
 
     def sign_up(
         self, person: Person, addresses: list[Address], salts: list[bytes], key: bytes
@@ -64,6 +64,10 @@ class Unit(Protocol):
         Returns the ids of the outbox rows, as `follow_up` does: one for the profile, one for
         each confirmation's message.
         """
+
+
+class Unit(SignUpUnit, Protocol):
+    """One transaction. Its effects are visible to others after it was left without an error."""
 
     def follow_up(self, person_id: UUID) -> list[int]:
         """Write an outbox row for the profile; returns its id.
@@ -181,6 +185,7 @@ class RepeatableUnit(Unit, Protocol):
         """As `SignInUnit.open_session`."""
 
 
+type SignUpUnits = Callable[[], AbstractContextManager[SignUpUnit]]
 type Units = Callable[[], AbstractContextManager[Unit]]
 type AccountUnits = Callable[[], AbstractContextManager[AccountUnit]]
 type SignInUnits = Callable[[], AbstractContextManager[SignInUnit]]

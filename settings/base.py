@@ -94,6 +94,7 @@ DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),
     "connect_timeout": 2,
     "tcp_user_timeout": 5_000,
+    "prepare_threshold": 5,  # Django's own is None, which forbids `domain.stores.prepared`
     "options": (
         f"-c statement_timeout={env.int('STATEMENT_TIMEOUT_MS', 5_000)}"
         " -c idle_in_transaction_session_timeout=10000"

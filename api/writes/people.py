@@ -15,7 +15,7 @@ from domain import profile
 from domain.commands import people
 from domain.commands.people import SignedUp, SignUp, Update
 from domain.stores import keys
-from domain.stores.unit_of_work import unit_of_work
+from domain.stores.unit_of_work import one_statement, unit_of_work
 
 _KEY = re.compile(r"[\x21-\x7e]{16,255}")
 _STRONG_ETAG = re.compile(r'(?<!W/)"[^"]*"')
@@ -45,7 +45,7 @@ class SignUpView(WriteView):
 def _sign_up(command: SignUp, key: str | None) -> SignedUp:
     now, life = datetime.now(UTC), settings.SESSION_LIFETIME
     if key is None:
-        return people.sign_up(command, unit_of_work, keys.ring(), now, life)
+        return people.sign_up(command, one_statement, keys.ring(), now, life)
     return people.sign_up_once(command, key, unit_of_work, keys.ring(), now, life)
 
 

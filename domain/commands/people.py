@@ -9,7 +9,14 @@ from domain.address import Address, Channel, key_of
 from domain.errors import InvalidToken, PreconditionFailed
 from domain.keys import KeyRing
 from domain.person import Gone, LiveSession, Person
-from domain.ports import AccountUnit, AccountUnits, Committed, RepeatableUnits, Unit, Units
+from domain.ports import (
+    AccountUnit,
+    AccountUnits,
+    Committed,
+    RepeatableUnits,
+    SignUpUnit,
+    SignUpUnits,
+)
 from domain.session import Token
 
 
@@ -35,7 +42,7 @@ class SignedUp:
 
 
 def sign_up(
-    command: SignUp, units: Units, keys: KeyRing, now: datetime, session_lifetime: timedelta
+    command: SignUp, units: SignUpUnits, keys: KeyRing, now: datetime, session_lifetime: timedelta
 ) -> SignedUp:
     """Make a person, unconfirmed, with a session; both addresses get a message.
 
@@ -76,7 +83,7 @@ def sign_up_once(
     return SignedUp(committed, token, expires_at, replayed=True)
 
 
-def _sign_up(command: SignUp, unit: Unit, keys: KeyRing, expires_at: datetime) -> SignedUp:
+def _sign_up(command: SignUp, unit: SignUpUnit, keys: KeyRing, expires_at: datetime) -> SignedUp:
     person = Person(
         id=uuid4(),
         version=1,

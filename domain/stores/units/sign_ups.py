@@ -14,6 +14,7 @@ from domain.errors import IdempotencyClosed, IdempotencyInProgress, IdempotencyM
 from domain.person import Person
 from domain.stores import models
 from domain.stores.people import state_of
+from domain.stores.prepared import prepared
 
 # All rows of a sign-up in one statement, and so in one round trip: by way of the ORM they were
 # five, and cost 6 ms of CPU instead of 1. Columns that are not named have defaults in the table.
@@ -73,8 +74,7 @@ class SignUps:
             "key_id": key,
             "lease": settings.OUTBOX_LEASE.total_seconds(),
         }
-        with connection.cursor() as cursor:
-            cursor.execute(_SIGN_UP, values)
+        with prepared(_SIGN_UP, values) as cursor:
             return [row[0] for row in cursor.fetchall()]
 
     def signed_up_with(self, key_hashes: list[bytes], body_hashes: list[bytes]) -> Person | None:
