@@ -88,7 +88,9 @@ SECURE_REFERRER_POLICY = "same-origin"
 # --- Postgres: the truth -----------------------------------------------------------------------
 DATABASE_URL = env.str("DATABASE_URL", "") or "postgresql://127.0.0.1:5432/rollcall"
 DATABASES = {
-    "default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)
+    "default": dj_database_url.parse(
+        DATABASE_URL, "domain.stores.postgres", conn_max_age=600, conn_health_checks=True
+    )
 }
 DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),

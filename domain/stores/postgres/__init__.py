@@ -1,0 +1,1 @@
+"""Django's Postgres backend, made cheaper for short requests: see `base`."""
