@@ -126,7 +126,7 @@ CACHES = {
 QUEUE_URL = env.str("QUEUE_URL", "") or "redis://127.0.0.1:6379/1"
 HUEY = {
     "name": "rollcall",
-    "huey_class": "huey.RedisHuey",
+    "huey_class": "workers.batches.BatchHuey",
     "immediate": False,  # djhuey's default is DEBUG: tasks would run inside the request
     "results": False,
     "connection": {

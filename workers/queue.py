@@ -18,8 +18,7 @@ def wake(outbox_ids: Iterable[int]) -> bool:
     Best effort: rows that were not handed over come due when their lease ends.
     """
     try:
-        for outbox_id in outbox_ids:
-            tasks.work(outbox_id)
+        HUEY.enqueue_all([tasks.work.s(outbox_id) for outbox_id in outbox_ids])
     except RedisError as error:
         log.warning("queue_unavailable", error=type(error).__name__)
         return False
@@ -29,8 +28,7 @@ def wake(outbox_ids: Iterable[int]) -> bool:
 def refresh(people: Iterable[UUID]) -> bool:
     """Have profiles that somebody waits for rewritten; whether Huey could be told."""
     try:
-        for person_id in people:
-            tasks.refresh(person_id.hex)
+        HUEY.enqueue_all([tasks.refresh.s(person_id.hex) for person_id in people])
     except RedisError as error:
         log.warning("queue_unavailable", error=type(error).__name__)
         return False
