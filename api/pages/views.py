@@ -44,9 +44,8 @@ class ConfirmEmailPage(WriteView):
 
     @openapi.look_at_link
     def post(self, request: Request) -> Response:
-        body = LinkBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        link = look_at_link(body.validated_data["token"], unit_of_work, keys.ring())
+        body = LinkBody.read(request.data)
+        link = look_at_link(body["token"], unit_of_work, keys.ring())
         return Response(asdict(link))
 
 

@@ -26,15 +26,14 @@ class EmailConfirmationView(WriteView):
 
     @openapi.confirm_email
     def post(self, request: Request) -> Response:
-        body = EmailConfirmationBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        if "token" in body.validated_data:
-            command = ConfirmByLink(body.validated_data["token"])
+        body = EmailConfirmationBody.read(request.data)
+        if "token" in body:
+            command = ConfirmByLink(body["token"])
             committed = confirmations.confirm_by_link(command, unit_of_work, keys.ring())
             if committed is not None:
                 after_commit(committed)
         else:
-            _confirm_by_code(request, Channel.EMAIL, body.validated_data["code"])
+            _confirm_by_code(request, Channel.EMAIL, body["code"])
         return Response({"email_verified": True})
 
 
@@ -43,9 +42,8 @@ class PhoneConfirmationView(WriteView):
 
     @openapi.confirm_phone
     def post(self, request: Request) -> Response:
-        body = CodeBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        _confirm_by_code(request, Channel.PHONE, body.validated_data["code"])
+        body = CodeBody.read(request.data)
+        _confirm_by_code(request, Channel.PHONE, body["code"])
         return Response({"phone_verified": True})
 
 
@@ -63,7 +61,7 @@ class _ResendView(WriteView):
 
     def _resend(self, request: Request) -> Response:
         if request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
-            EmptyBody(data=request.data).is_valid(raise_exception=True)
+            EmptyBody.read(request.data)
         command = Resend(caller_of(request), self.channel)
         resent = confirmations.resend(command, unit_of_work, keys.ring(), datetime.now(UTC))
         queue.wake(resent.outbox_ids)

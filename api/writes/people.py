@@ -26,9 +26,8 @@ class SignUpView(WriteView):
 
     @openapi.sign_up
     def post(self, request: Request) -> Response:
-        body = SignUpBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        signed_up = _sign_up(SignUp(**body.validated_data), _idempotency_key(request))
+        body = SignUpBody.read(request.data)
+        signed_up = _sign_up(SignUp(**body), _idempotency_key(request))
         after_commit(signed_up.committed, is_new=not signed_up.replayed)
         person = signed_up.committed.person
         answer = {
@@ -62,9 +61,8 @@ class ProfileView(WriteView):
 
     @openapi.update
     def patch(self, request: Request) -> Response:
-        body = UpdateBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        command = Update(caller_of(request), _if_match(request), **body.validated_data)
+        body = UpdateBody.read(request.data)
+        command = Update(caller_of(request), _if_match(request), **body)
         committed = people.update(command, unit_of_work, keys.ring(), datetime.now(UTC))
         after_commit(committed)
         person = committed.person

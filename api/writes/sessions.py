@@ -24,9 +24,8 @@ class SessionsView(WriteView):
 
     @openapi.ask_to_sign_in
     def post(self, request: Request) -> Response:
-        body = AddressBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        address = body.validated_data["address"]
+        body = AddressBody.read(request.data)
+        address = body["address"]
         queue.wake(sessions.ask_to_sign_in(address, unit_of_work, keys.ring()))
         return Response(_ASKED, status=202)
 
@@ -40,10 +39,9 @@ class SignInView(WriteView):
 
     @openapi.sign_in
     def post(self, request: Request) -> Response:
-        body = SignInBody(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = SignInBody.read(request.data)
         signed_in = sessions.sign_in(
-            SignIn(body.validated_data["address"], body.validated_data["code"]),
+            SignIn(body["address"], body["code"]),
             unit_of_work,
             keys.ring(),
             datetime.now(UTC),
