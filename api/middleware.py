@@ -2,10 +2,15 @@
 
 from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
 import structlog
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.utils.deprecation import MiddlewareMixin
 
 from api import counts
 from api.problem_documents import request_id_of
@@ -71,3 +76,24 @@ class Problems:
                 log.warning("postgres_unavailable", error=type(error.__cause__ or error).__name__)
                 return problem_of(request, Unavailable(retry_after=2))
         return None
+
+
+class _ForStaff(MiddlewareMixin):
+    """Middleware of Django's that only the pages of staff need: everybody else goes past it."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if request.path_info.startswith("/admin/"):
+            return super().__call__(request)
+        return self.get_response(request)
+
+
+class Sessions(_ForStaff, SessionMiddleware):
+    """The session that a browser's cookie names."""
+
+
+class Authentication(_ForStaff, AuthenticationMiddleware):
+    """Whose session it is."""
+
+
+class Messages(_ForStaff, MessageMiddleware):
+    """What the page before has left to say."""

@@ -53,11 +53,11 @@ MIDDLEWARE = [
     "api.middleware.Problems",
     "api.limits.RateLimits",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "api.middleware.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "api.middleware.Authentication",
+    "api.middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "api.urls"
@@ -94,9 +94,9 @@ DATABASES = {
 }
 DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),
+    "prepare_threshold": 5,  # Django's own is None, which forbids `domain.stores.prepared`
     "connect_timeout": 2,
     "tcp_user_timeout": 5_000,
-    "prepare_threshold": 5,  # Django's own is None, which forbids `domain.stores.prepared`
     "options": (
         f"-c statement_timeout={env.int('STATEMENT_TIMEOUT_MS', 5_000)}"
         " -c idle_in_transaction_session_timeout=10000"
