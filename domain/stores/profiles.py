@@ -4,6 +4,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import cast
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django_redis import get_redis_connection
 from redis import Redis, RedisError
+from redis.commands.core import Script
 from redis.exceptions import OutOfMemoryError
 
 from domain import profile
@@ -63,6 +65,11 @@ def redis() -> Redis:
     return cast(Redis, get_redis_connection("default"))
 
 
+@cache
+def _script(text: str) -> Script:
+    return redis().register_script(text)
+
+
 @contextmanager
 def _redis_errors() -> Iterator[None]:
     try:
@@ -83,9 +90,9 @@ def publish(person: Person | Gone) -> bool:
     keys, values = [profile.key_of(person.id)], arguments(person)
     with _redis_errors():
         try:
-            written = int(redis().register_script(script)(keys, values))
+            written = int(_script(script)(keys, values))
         except OutOfMemoryError:
-            written = int(redis().register_script(_WRITE_IF_FULL)(keys, values))
+            written = int(_script(_WRITE_IF_FULL)(keys, values))
     if written < 0:
         raise NoRoom
     return _prove(person) if written > 1 else bool(written)
@@ -101,7 +108,7 @@ def _prove(person: Person | Gone) -> bool:
     fields = profile.hash_of(person)
     with _redis_errors():
         values = [fields[profile.VERSION], fields[profile.ETAG]]
-        return bool(redis().register_script(_PROVEN)([profile.key_of(person.id)], values))
+        return bool(_script(_PROVEN)([profile.key_of(person.id)], values))
 
 
 def settle() -> None:
