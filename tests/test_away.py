@@ -51,6 +51,21 @@ def test_postgres_back_means_sign_ups_again_and_their_messages(stack, rollcall: 
     assert waiting.message("email")
 
 
+def test_connections_that_postgres_has_ended_fail_no_sign_up(rollcall: Rollcall, django_here):
+    from django.db import connection
+
+    for _ in range(5):
+        rollcall.sign_up()
+        with connection.cursor() as cursor:
+            # Those of the web processes: sign-ups were the last that went over them.
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE query LIKE '%INSERT INTO stores_person%' AND pid <> pg_backend_pid()"
+            )
+            assert cursor.rowcount >= 1
+        rollcall.sign_up()
+
+
 def test_without_the_profile_redis_sign_up_goes_on_and_reads_say_503(stack, rollcall: Rollcall):
     known = rollcall.sign_up()
     stack.parts["profiles"].stop()
