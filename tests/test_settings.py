@@ -89,10 +89,10 @@ def test_debug_is_off_in_development_unless_it_is_asked_for():
 
 
 def test_the_front_door_heeds_what_production_says_about_hosts_and_tls():
-    host, server = "rollcall.example", "10.0.0.1:8000"
-    code = "from api.rsgi import manners_for; print(manners_for({!r}, {!r}, 'http', {!r}))"
+    host, server = "rollcall.example", ("10.0.0.1", 8000)
+    code = "from api.door import manners_for; print(manners_for({!r}, {!r}, {!r}))"
     told = {"BEHIND_TLS_PROXY": "1"}
     right = start(code.format(host, server, "https"), **told).stdout
-    assert "('strict-transport-security', 'max-age=31536000; includeSubDomains; preload')" in right
+    assert "strict-transport-security: max-age=31536000; includeSubDomains; preload" in right
     for name, proxy_tells in ((host, "http"), (host, None), ("evil.example", "https")):
         assert start(code.format(name, server, proxy_tells), **told).stdout == "None\n"

@@ -45,11 +45,14 @@ class Server:
         """Take no more connections, answer whatever is under way or still comes on those that there
         are, and return when the last of them is gone.
 
-        The socket may be another process' too: who waits in its queue is taken there.
+        Whoever waits in the socket's queue is taken first: nobody may be there to do it after us.
         """
         self.ending = True
         for listener in self._listeners:
             self.loop.remove_reader(listener)
+            with suppress(OSError):  # no room for more: the socket's other processes have it
+                while self._take(listener):
+                    pass
             listener.close()
         self._listeners.clear()
         for connection in self.connections:
@@ -63,18 +66,23 @@ class Server:
             self._pause(listener)
             return
         try:
-            accepted, _ = listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # somebody else has it, or it is gone
+            self._take(listener)
         except OSError as error:
             if error.errno not in _FULL:
                 raise
             self._pause(listener)
-            return
+
+    def _take(self, listener: socket.socket) -> bool:
+        """Take a connection; whether there was one. Raises OSError."""
+        try:
+            accepted, _ = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return False  # somebody else has it, or it is gone
         accepted.setblocking(False)
         welcome = self.loop.create_task(self._welcome(accepted))
         self._welcomes.add(welcome)
         welcome.add_done_callback(self._welcomes.discard)
+        return True
 
     async def _welcome(self, accepted: socket.socket) -> None:
         with suppress(ConnectionError):  # the client has left already
