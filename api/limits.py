@@ -5,18 +5,15 @@ Reads of profiles are not limited: they never get to Django, and stay at one rou
 
 import time
 from collections.abc import Callable
-from functools import cache, cached_property
-from math import floor
+from functools import cache
 from typing import NamedTuple
 
 import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from limits import RateLimitItem
 from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from redis import RedisError
-from redis.commands.core import Script
 
 from api import counts
 from api.client import network_of
@@ -46,34 +43,6 @@ class Verdict(NamedTuple):
     passes: bool
     remaining: int
     seconds: int
-
-
-class OneTrip(RedisStorage):
-    """Counters in Redis that are raised and looked at in one round trip, by the library's own
-    scripts for the two. They are kept for as long as the library keeps them, by its names.
-    """
-
-    _BOTH = b"""
-        local function hit(KEYS, ARGV) %b end
-        local function look(KEYS, ARGV) %b end
-        return {hit(KEYS, ARGV), unpack(look(KEYS, {ARGV[2]}))}
-    """ % (RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW, RedisStorage.SCRIPT_SLIDING_WINDOW)
-
-    @cached_property
-    def _both(self) -> Script:
-        return self.get_connection().register_script(self._BOTH)
-
-    def hit(self, limit: RateLimitItem, *identifiers: str) -> tuple[bool, int]:
-        """Count once more, if the limit lets it; whether it did, and how much of it is left.
-
-        Raises `RedisError`.
-        """
-        key, seconds = limit.key_for(*identifiers), limit.get_expiry()
-        windows = self._previous_window_key(key), self._current_window_key(key)
-        keys = [self.prefixed_key(window) for window in windows]
-        passes, previous, left_ms, current, _ = self._both(keys, [limit.amount, seconds, 1])
-        weighted = int(previous or 0) * max(0, left_ms) / 1000 / seconds + int(current or 0)
-        return bool(passes), max(0, limit.amount - floor(weighted))
 
 
 class RateLimits:
@@ -111,11 +80,10 @@ def count(name: str, network: str) -> Verdict | None:
     """Count a request; None if Redis is away: then it passes, because a service that can sign
     people up must not refuse to, only because it cannot count them.
     """
-    limit = settings.RATE_LIMITS[name]
+    limit, limiter = settings.RATE_LIMITS[name], _limiter()
     try:
-        passes, remaining = _storage().hit(limit, name, network)
-        if not passes:
-            reset, _ = _limiter().get_window_stats(limit, name, network)
+        passes = limiter.hit(limit, name, network)
+        reset, remaining = limiter.get_window_stats(limit, name, network)
     except RedisError as error:
         counts.in_threads.add("rate_limits_unavailable")
         log.warning("rate_limits_unavailable", error=type(error).__name__)
@@ -128,14 +96,10 @@ def count(name: str, network: str) -> Verdict | None:
 
 
 @cache
-def _storage() -> OneTrip:
+def _limiter() -> SlidingWindowCounterRateLimiter:
     """One for the process. Each request is counted, or refused and not counted, in one Lua script
     on Redis' own clock, which keeps two numbers for each network and limit.
     """
     pool = redis().connection_pool
-    return OneTrip(settings.REDIS_URL, connection_pool=pool, key_prefix="limit")
-
-
-@cache
-def _limiter() -> SlidingWindowCounterRateLimiter:
-    return SlidingWindowCounterRateLimiter(_storage())
+    storage = RedisStorage(settings.REDIS_URL, connection_pool=pool, key_prefix="limit")
+    return SlidingWindowCounterRateLimiter(storage)

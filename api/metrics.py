@@ -28,7 +28,7 @@ from workers import queue
 _COUNTERS = [
     ("process_cpu_seconds", "CPU time used by this web process.", []),
     ("profile_missing", "Reads that found no profile, or one older than their token.", []),
-    ("profile_wanted", "Missing profiles that the workers were asked for.", []),
+    ("profile_wanted", "Missing profiles that the relay was asked for.", []),
     ("profile_redis_connected", "Times that the reader has connected to its Redis.", []),
     ("profile_redis_lost", "Times that the reader has lost its Redis.", []),
     ("profile_redis_failed", "Times that the reader has failed to connect to its Redis.", []),

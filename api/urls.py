@@ -1,6 +1,6 @@
 """Every route of Django's. Those of the API work with and without their last slash.
 
-Reading a profile is none of them: `api.rsgi` gives GET and HEAD of it to `api.reads`.
+Reading a profile is none of them: `api.door` gives GET and HEAD of it to `api.reads`.
 """
 
 from typing import Any

@@ -11,7 +11,7 @@ Of somebody who is gone a tombstone stays: `b` and `e` are empty, `v` is the las
 Unix time. Its version keeps a late write of an older state out.
 """
 
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from uuid import UUID
@@ -26,6 +26,7 @@ BODY, ETAG, VERSION, GONE_AT = b"b", b"e", b"v", b"t"
 DIGEST_BYTES = 32  # no other field has a name of that length
 KEYS = "p:" + "[0-9a-f]" * 32  # a glob for SCAN
 FIELDS = 4  # that one read asks for
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")  # base64 to base64url
 WANTED = "wanted"  # a sorted set: person -> how often somebody asked for a missing profile
 
 
@@ -73,7 +74,8 @@ def body_of(person: Person) -> bytes:
 
 def etag_of(body: bytes) -> bytes:
     """A strong ETag (RFC 9110 section 8.8.3) made from the octets and nothing else."""
-    return b'"' + urlsafe_b64encode(sha256(body).digest()[:15]) + b'"'
+    base64 = b2a_base64(sha256(body).digest()[:15], newline=False)
+    return b'"%b"' % base64.translate(_URL_SAFE)
 
 
 def hash_of(person: Person | Gone) -> dict[bytes, bytes]:
@@ -83,11 +85,10 @@ def hash_of(person: Person | Gone) -> dict[bytes, bytes]:
         gone_at = b"%d" % int(person.gone_at.timestamp())
         return {BODY: b"", ETAG: b"", VERSION: version, GONE_AT: gone_at}
     body = body_of(person)
-    return {
-        BODY: body,
-        ETAG: etag_of(body),
-        VERSION: version,
-    } | {s.digest: b"%d" % int(s.expires_at.timestamp()) for s in person.sessions}
+    fields = {BODY: body, ETAG: etag_of(body), VERSION: version}
+    for session in person.sessions:
+        fields[session.digest] = b"%d" % int(session.expires_at.timestamp())
+    return fields
 
 
 def lasting(fields: Mapping[bytes, bytes], moment: float) -> dict[bytes, bytes]:

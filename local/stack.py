@@ -22,7 +22,7 @@ from local.servers import Postgres, Valkey
 
 _READY_DEADLINE = 60.0
 _STEP_DEADLINE = 120.0
-_STOP_DEADLINE = 25.0  # longer than granian and Huey give their own workers
+_STOP_DEADLINE = 25.0  # longer than gunicorn and Huey give their own workers
 
 
 class Stack:
@@ -171,7 +171,7 @@ class Stack:
             ) from None
 
     def _check_port(self) -> None:
-        # Our own web server would not notice: granian shares its port with whoever does the same.
+        # gunicorn would try again for a while, and its words would be in a log only.
         try:
             check_port(self.port)
         except OSError as error:

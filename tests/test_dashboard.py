@@ -97,7 +97,7 @@ def test_the_dashboard_shows_the_tasks_that_ran_their_counts_and_no_errors(
 
     page = eventually(settled)
     assert ran(page)["work"] == (TASKS, TASKS, 0)
-    assert {"work", "refresh", "purge"} <= ran(page).keys()
+    assert {"work", "purge"} <= ran(page).keys()
     assert tiles(page)["Errors 24h"] == "0"
     assert int(tiles(page)["Completed 24h"]) >= TASKS
     assert (tiles(page)["Pending"], tiles(page)["Running"]) == ("0", "0")

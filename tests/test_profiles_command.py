@@ -37,10 +37,12 @@ def run(django_here) -> Iterator[Run]:
         return end.value.code, said.getvalue()
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    thresholds = gc.get_threshold()
     yield command
     for number, handler in handlers.items():
         signal.signal(number, handler)
     gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 @pytest.fixture
@@ -230,6 +232,40 @@ def test_what_was_written_meanwhile_is_not_covered_for_a_moment(
         patch.setattr(bulk, "run", late)
         assert run(action)[0] == 0
     assert set(seen) == {"Grace"}
+
+
+def test_what_is_written_where_nothing_stood_is_not_covered_either(someone, run: Run, monkeypatch):
+    from domain.stores import bulk
+
+    create = bulk.create
+
+    def late(hashes) -> list[int]:
+        hashes = list(hashes)
+        assert someone.patch({"name": "Grace"}).status_code == 200
+        created = create(hashes)
+        assert someone.profile().json()["name"] == "Grace"
+        return created
+
+    drop(someone)
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk, "create", late)
+        assert run("rebuild")[0] == 0
+    assert run("verify", *SOON)[0] == 0
+
+
+def test_a_redis_that_does_not_know_or_allow_its_newest_command_is_filled_by_scripts(
+    someone, gone, run: Run
+):
+    before = [standing(someone), standing(gone)]
+    redis().flushdb()
+    redis().acl_setuser("default", enabled=True, nopass=True, commands=["-hsetex"])
+    try:
+        status, said = run("rebuild")
+    finally:
+        redis().acl_setuser("default", enabled=True, nopass=True, commands=["+hsetex"])
+    assert status == 0
+    assert "0 profiles written" not in said
+    assert [standing(someone), standing(gone)] == before
 
 
 def test_a_rebuild_fills_an_empty_redis_with_the_same_octets(someone, gone, run: Run):

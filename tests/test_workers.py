@@ -95,3 +95,57 @@ def test_an_old_write_never_covers_a_new_profile(django_here, rollcall: Rollcall
     assert not profiles.publish(person)
     assert not profiles.publish(replace(newer, name="Eve"))
     assert someone.profile().json()["name"] == "Grace"
+
+
+def test_missing_profiles_come_back_without_a_worker(stack, django_here, rollcall: Rollcall):
+    from domain.stores.profiles import redis
+
+    people = [rollcall.sign_up() for _ in range(6)]
+    for someone in people:
+        someone.settled()
+    changed, left, *_ = people
+    assert changed.patch({"name": "Grace"}).status_code == 200
+    assert left.call("DELETE", "profile/").status_code == 204
+    stack.parts["worker"].stop()
+    try:
+        redis().flushdb()
+        for someone in people:
+            eventually(lambda: someone.profile().status_code != 503)  # noqa: B023  # asked at once
+        assert [someone.profile().status_code for someone in people] == [
+            200,
+            401,
+            200,
+            200,
+            200,
+            200,
+        ]
+        assert changed.profile().json()["name"] == "Grace"
+    finally:
+        stack.parts["worker"].start()
+
+
+def test_a_session_that_ends_while_its_lost_profile_is_written_is_never_readable(
+    django_here, rollcall: Rollcall, monkeypatch
+):
+    from domain.stores import bulk, profiles
+
+    someone = rollcall.sign_up()
+    someone.settled()
+    write = bulk.run
+    seen: list[int] = []
+
+    def late(*words):
+        """What was read before the sign-out is written when Redis has forgotten it."""
+        if not seen:
+            assert someone.call("DELETE", "sessions/current/").status_code == 204
+            profiles.redis().flushdb()
+        written = write(*words)
+        seen.append(someone.profile().status_code)
+        return written
+
+    assert someone.patch({"name": "Grace"}).status_code == 200
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk, "run", late)
+        profiles.refresh_all([UUID(someone.id)])
+    assert 200 not in seen
+    assert someone.profile().status_code == 401

@@ -1,7 +1,6 @@
 """The way into Huey. Only ids go in: a queue is no place for an address, a code or a token."""
 
 from collections.abc import Iterable
-from uuid import UUID
 
 import structlog
 from huey.contrib.djhuey import HUEY
@@ -19,16 +18,6 @@ def wake(outbox_ids: Iterable[int]) -> bool:
     """
     try:
         HUEY.enqueue_all([tasks.work.s(outbox_id) for outbox_id in outbox_ids])
-    except RedisError as error:
-        log.warning("queue_unavailable", error=type(error).__name__)
-        return False
-    return True
-
-
-def refresh(people: Iterable[UUID]) -> bool:
-    """Have profiles that somebody waits for rewritten; whether Huey could be told."""
-    try:
-        HUEY.enqueue_all([tasks.refresh.s(person_id.hex) for person_id in people])
     except RedisError as error:
         log.warning("queue_unavailable", error=type(error).__name__)
         return False

@@ -1,11 +1,14 @@
-"""The relay: hands due outbox rows and wanted profiles to Huey, and waits for the next.
+"""The relay: hands due outbox rows to Huey, and writes the profiles that readers wait for.
 
 Huey's own periodic tasks wake only once a minute, and its queue forgets what a killed worker
 held, or all of it when it is wiped. The relay makes good for both, because it looks at Postgres.
+
+Wanted profiles do not go through Huey: their readers wait for a quarter of a second. When Redis
+was lost everybody is wanted, and the relay writes all who wait at one time in a few round trips.
 """
 
 import threading
-from uuid import UUID
+import time
 
 import structlog
 from django.db import InterfaceError, OperationalError, close_old_connections
@@ -57,23 +60,14 @@ class Relay:
         return WAIT_MOST if wait is None else min(wait, WAIT_MOST)
 
     def serve_wanted(self, wait: float) -> None:
-        """Have wanted profiles rewritten, waiting up to `wait` seconds for the first."""
-        try:
-            people = profiles.next_wanted(BATCH, max(wait, _WAIT_LEAST))
-        except Unavailable:
-            self._stopped.wait(WAIT_MOST)
-            return
-        if people and not queue.refresh(people):
-            _refresh_here(people)
-
-
-def _refresh_here(people: list[UUID]) -> None:
-    """Rewrite profiles without Huey, while its Redis is away: readers must not wait for it."""
-    close_old_connections()
-    for person_id in people:
-        try:
-            profiles.refresh(person_id)
-        except (Unavailable, OperationalError, InterfaceError) as error:
-            # Whoever still waits asks again.
-            log.warning("refresh_failed", error=type(error).__name__)
-            return
+        """Rewrite the profiles that are wanted during the next `wait` seconds."""
+        end = time.monotonic() + max(wait, _WAIT_LEAST)
+        while not self._stopped.is_set() and (left := end - time.monotonic()) > 0:
+            try:
+                close_old_connections()
+                if people := profiles.next_wanted(BATCH, max(left, _WAIT_LEAST)):
+                    profiles.refresh_all(people)
+            except (Unavailable, OperationalError, InterfaceError) as error:
+                # Whoever still waits asks again.
+                log.warning("refresh_failed", error=type(error).__name__)
+                self._stopped.wait(min(left, WAIT_MOST))

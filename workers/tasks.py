@@ -4,7 +4,6 @@ dashboard and the log keep what a task raises.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError
@@ -34,13 +33,6 @@ def work(outbox_id: int) -> None:
         job = outbox.claim(outbox_id)
         if job is not None:
             carry_out(job)
-
-
-@db_task(name="refresh")
-def refresh(person_id: str) -> None:
-    """Rewrite the profile of a person (32 hex digits) whose reader waits for it."""
-    with _our_errors_only():
-        profiles.refresh(UUID(hex=person_id))
 
 
 @db_periodic_task(crontab(minute="*/10"), name="purge")

@@ -87,7 +87,7 @@ def of_nobody() -> Iterator[Step]:
     while True:
         cursor, keys = redis.scan(cursor, match=profile.KEYS, count=bulk.PAGE)
         ids = {profile.person_of(cast(bytes, key)) for key in keys}
-        unknown = ids - people.known(ids)
+        unknown = ids - people.versions_of(ids).keys()
         found = [each for each in compare(list(unknown)) if each.kind is Kind.EXTRA]
         seen += len(ids)
         yield Step(len(ids), min(1.0, seen / keys_in_all), found)

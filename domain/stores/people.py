@@ -43,7 +43,7 @@ _PAGE, _LISTED = (
     _STATES.format(everybody=_EVERYBODY, which=which, sessions=SESSIONS_MAX)
     for which in ("id > %(after)s ORDER BY id LIMIT %(limit)s", "id = ANY(%(ids)s)")
 )
-_KNOWN = f"SELECT id FROM {_EVERYBODY} WHERE id = ANY(%s)"  # noqa: S608  # all of it is ours
+_VERSIONS_OF = f"SELECT id, version FROM {_EVERYBODY} WHERE id = ANY(%s)"  # noqa: S608  # all of it is ours
 _VERSIONS = f"SELECT sum(version) FROM {_EVERYBODY} WHERE id > %s AND id <= %s"  # noqa: S608  # all of it is ours
 
 
@@ -62,11 +62,11 @@ def page(after: UUID, limit: int) -> list[Person | Gone]:
     return _states(_PAGE, {"after": after, "limit": limit})
 
 
-def known(ids: Iterable[UUID]) -> set[UUID]:
-    """Those of these people whom there are or were."""
+def versions_of(ids: Iterable[UUID]) -> dict[UUID, int]:
+    """The current (or last) version of those of these people whom there are or were."""
     with connection.cursor() as cursor:
-        cursor.execute(_KNOWN, [list(ids)])
-        return {row[0] for row in cursor.fetchall()}
+        cursor.execute(_VERSIONS_OF, [list(ids)])
+        return dict(cursor.fetchall())
 
 
 def versions_between(after: UUID, last: UUID) -> int:

@@ -3,7 +3,7 @@
 import itertools
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import cast
 from uuid import UUID
@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError
 from django_redis import get_redis_connection
 from redis import Redis, RedisError
 from redis.commands.core import Script
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from domain import profile
 from domain.errors import Unavailable
@@ -105,10 +105,9 @@ def _prove(person: Person | Gone) -> bool:
             return False
     except (OperationalError, InterfaceError):
         raise Unavailable from None
-    fields = profile.hash_of(person)
+    key, values = _proof(person)
     with _redis_errors():
-        values = [fields[profile.VERSION], fields[profile.ETAG]]
-        return bool(_script(_PROVEN)([profile.key_of(person.id)], values))
+        return bool(_script(_PROVEN)([key], values))
 
 
 def settle() -> None:
@@ -122,14 +121,27 @@ def settle() -> None:
 
 def publish_all(people: Sequence[Person | Gone]) -> int:
     """Write all these hashes as `publish` does; how many were written. Raises `RedisError`."""
-    calls = [(profile.key_of(person.id), arguments(person)) for person in people]
-    return sum(bulk.run(_WRITE_IF_NEWER, calls))
+    try:
+        created = bulk.create((profile.key_of(each.id), profile.hash_of(each)) for each in people)
+    except ResponseError:
+        created = [0] * len(people)  # the script can do it alone, or says what is wrong
+    standing = [each for each, is_new in zip(people, created, strict=True) if not is_new]
+    return sum(created) + sum(bulk.run(_WRITE_IF_NEWER, map(_call, standing)))
 
 
 def arguments(person: Person | Gone) -> list[bytes]:
     """What the scripts are told of a person: the version, then field, value, field, value ..."""
     fields = profile.hash_of(person)
     return [fields[profile.VERSION], *itertools.chain.from_iterable(fields.items())]
+
+
+def _call(person: Person | Gone) -> tuple[str, list[bytes]]:
+    return profile.key_of(person.id), arguments(person)
+
+
+def _proof(person: Person | Gone) -> tuple[str, list[bytes]]:
+    fields = profile.hash_of(person)
+    return profile.key_of(person.id), [fields[profile.VERSION], fields[profile.ETAG]]
 
 
 def refresh(person_id: UUID) -> None:
@@ -147,6 +159,36 @@ def refresh(person_id: UUID) -> None:
         if people.version_of(person_id) == person.version:
             return
     raise Unavailable
+
+
+def refresh_all(ids: Sequence[UUID]) -> None:
+    """Do for all these people what `refresh` does for one, in no more round trips.
+
+    Raises `Unavailable`, and Django's `OperationalError` and `InterfaceError`.
+    """
+    states = people.load_all(ids)
+    with _redis_errors():
+        try:
+            changed = _write_and_prove(states)
+        except OutOfMemoryError:
+            changed = states
+    for person in changed:
+        with suppress(NoRoom):  # others may have an older hash, which may be replaced
+            refresh(person.id)
+
+
+def _write_and_prove(states: Sequence[Person | Gone]) -> list[Person | Gone]:
+    """Write all these states for readers; who has changed meanwhile. Raises `RedisError`."""
+    written = bulk.run(_WRITE_UNPROVEN, map(_call, states), redis())
+    versions = people.versions_of([person.id for person in states])
+    changed, proven = [], []
+    for person, reply in zip(states, written, strict=True):
+        if versions.get(person.id) != person.version:
+            changed.append(person)
+        elif reply > 1:
+            proven.append(_proof(person))
+    bulk.run(_PROVEN, proven, redis())
+    return changed
 
 
 def fields_of(person_id: UUID) -> dict[bytes, bytes]:

@@ -61,7 +61,10 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         gc.collect()
-        gc.freeze()  # what is here by now stays: to look through it takes an eighth of the time
+        # What is here by now stays, and what a page is made of has no cycles: to look through it
+        # every 2,000 objects takes a sixth of the time.
+        gc.freeze()
+        gc.set_threshold(100_000)
         try:
             status = self._act(**options)
         except db.Error as error:

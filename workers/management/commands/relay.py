@@ -10,7 +10,7 @@ from workers.relay import Relay
 
 class Command(BaseCommand):
     requires_system_checks = ()
-    help = "Hand due outbox rows and wanted profiles to Huey until told to stop."
+    help = "Hand due outbox rows to Huey, and write wanted profiles, until told to stop."
 
     def handle(self, *args: Any, **options: Any) -> None:
         relay = Relay()
