@@ -7,10 +7,9 @@ so that a secret can be changed without a moment in which nothing works.
 import hmac
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import blake2b, sha256
+from hashlib import sha256
 
 KEY_ID_BYTES = 4
-SEAL_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +24,11 @@ class Key:
 
         Every part is preceded by its length: no two lists of parts give the same input.
         """
-        message = b"".join([len(part).to_bytes(4) + part for part in parts])
+        if len(parts) == 1:  # as in every read: the same message, made in half the time
+            message = len(parts[0]).to_bytes(4) + parts[0]
+        else:
+            message = b"".join([len(part).to_bytes(4) + part for part in parts])
         return hmac.digest(_derived(self._secret, purpose), message, sha256)
-
-    def seal(self, purpose: bytes, message: bytes) -> bytes:
-        """16 bytes, keyed BLAKE2b (RFC 7693 section 2.9) over `message`, bound to `purpose`.
-
-        For what is checked at every read: it takes a quarter of the time of HMAC-SHA256.
-        """
-        return blake2b(
-            message, key=_derived(self._secret, purpose), digest_size=SEAL_BYTES
-        ).digest()
 
 
 @lru_cache(64)

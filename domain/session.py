@@ -1,7 +1,7 @@
 """Bearer tokens (RFC 6750): opaque to clients, and checked without any I/O.
 
 A token is 75 octets in base64url, 100 characters: format (1), key id (4), person (16), the
-person's version when it was issued (6), random (32), and a MAC of 16 octets over all that.
+person's version when it was issued (6), random (32), and 16 octets of HMAC-SHA256 over all that.
 The MAC keeps junk away from Redis; the version tells a reader how old a profile hash may be;
 whether the session still lives is said by its digest in that hash, or in Postgres.
 """
@@ -15,12 +15,13 @@ from typing import NamedTuple
 from uuid import UUID
 
 from domain.errors import InvalidToken
-from domain.keys import KEY_ID_BYTES, SEAL_BYTES, KeyRing
+from domain.keys import KEY_ID_BYTES, KeyRing
 
 TOKEN_CHARACTERS = 100
 SESSIONS_MAX = 10
-_FORMAT = b"\x02"
+_FORMAT = b"\x01"
 _BYTES = 75
+_MAC_BYTES = 16
 _VERSION_BYTES = 6
 _PURPOSE = b"session token"
 
@@ -54,7 +55,7 @@ def issue(keys: KeyRing, person_id: UUID, version: int) -> tuple[str, bytes]:
             secrets.token_bytes(32),
         )
     )
-    token = urlsafe_b64encode(claims + key.seal(_PURPOSE, claims))
+    token = urlsafe_b64encode(claims + key.mac(_PURPOSE, claims)[:_MAC_BYTES])
     return token.decode(), sha256(token).digest()
 
 
@@ -75,8 +76,8 @@ def check(keys: KeyRing, token: str, digest: bytes | None = None) -> Token:
     # What is not in the alphabet is skipped, and missed in the length: one token, one spelling.
     if len(token) != TOKEN_CHARACTERS or len(raw) != _BYTES or raw[:1] != _FORMAT:
         raise InvalidToken
-    claims, mac = raw[:-SEAL_BYTES], raw[-SEAL_BYTES:]
+    claims, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
     key = keys.get(claims[1 : 1 + KEY_ID_BYTES])
-    if key is None or not hmac.compare_digest(key.seal(_PURPOSE, claims), mac):
+    if key is None or not hmac.compare_digest(key.mac(_PURPOSE, claims)[:_MAC_BYTES], mac):
         raise InvalidToken
     return Token(claims[5:21], int.from_bytes(claims[21:27]), digest or digest_of(token))

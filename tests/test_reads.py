@@ -107,7 +107,7 @@ def test_random_tokens_of_the_right_form_never_reach_redis(django_here, rollcall
     before = commands()
     for _ in range(300):
         # The format octet and the key's id are right; all that is missing is the MAC.
-        claims = b"\x02" + keys.ring().current.id + secrets.token_bytes(70 - KEY_ID_BYTES + 4)
+        claims = b"\x01" + keys.ring().current.id + secrets.token_bytes(70 - KEY_ID_BYTES + 4)
         token = urlsafe_b64encode(claims[:75]).decode()
         answer = rollcall.http.get(PROFILE, headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code == 401
