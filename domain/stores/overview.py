@@ -1,17 +1,12 @@
 """What became of the messages to a person, as they may see it themselves."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from uuid import UUID
+from datetime import datetime
 
-from django.conf import settings
-from django.db.models.functions import Now
-
-from domain import code, limits
+from domain import code
 from domain.address import Channel, masked
-from domain.limits import Rule
 from domain.person import Person
-from domain.stores import models, tallies
+from domain.stores import models, pauses, tallies
 
 # A claim that another has answered looks like one that nobody has answered yet (DESIGN section 3).
 _STATUS = {
@@ -45,9 +40,10 @@ def of(person: Person, channel: Channel) -> Overview:
         return Overview("confirmed", None, 0, None)
     failures = tallies.count(tallies.failures(person.id.bytes, channel))
     left = min(code.FAILURES_A_DAY - failures, code.TRIES - row.tries if row else 0)
+    wait, now = pauses.of_resend(person.id, channel)
     return Overview(
         status=_status(row),
-        resend_available_at=_resend_available_at(person.id, channel),
+        resend_available_at=now + wait,
         attempts_left=max(0, left),
         pending=masked(channel, row.address) if row and row.replaces else None,
     )
@@ -60,13 +56,3 @@ def _status(row: models.Confirmation | None) -> str:
     if sending is None:  # sent so long ago that its row was deleted
         return "sent"
     return sending.receipt or _STATUS.get(models.Outbox.State(sending.state), "sent")
-
-
-def _resend_available_at(person_id: UUID, channel: Channel) -> datetime:
-    rows = models.Confirmation.objects.filter(person_id=person_id, channel=channel)
-    found = rows.annotate(now=Now()).order_by("id").values_list("created_at", "now")
-    if not found:
-        return datetime.now(UTC)
-    now = found[0][1]
-    rule = Rule(settings.MESSAGES_A_DAY, settings.MESSAGE_PAUSE)
-    return now + limits.wait(rule, [made for made, _ in found], now)
