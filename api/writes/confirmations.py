@@ -14,9 +14,7 @@ from domain.address import Channel
 from domain.commands import confirmations, sessions
 from domain.commands.confirmations import ConfirmByCode, ConfirmByLink, Resend
 from domain.errors import InvalidToken
-from domain.person import Person
 from domain.stores import keys, overview
-from domain.stores import people as stored
 from domain.stores.unit_of_work import unit_of_work
 from workers import queue
 
@@ -95,10 +93,10 @@ class ConfirmationsView(WriteView):
     def get(self, request: Request) -> Response:
         now = datetime.now(UTC)
         person_id = sessions.authenticate(bearer_of(request), unit_of_work, keys.ring(), now)
-        person = stored.load(person_id)
-        if not isinstance(person, Person):
+        states = overview.of(person_id)
+        if states is None:
             raise InvalidToken  # gone since
-        return Response({str(c): _document(overview.of(person, c)) for c in Channel})
+        return Response({str(channel): _document(state) for channel, state in states.items()})
 
 
 def _document(state: overview.Overview) -> dict[str, Any]:

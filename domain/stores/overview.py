@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from domain import code
 from domain.address import Channel, masked
 from domain.person import Person
-from domain.stores import models, pauses, tallies
+from domain.stores import models, pauses, people, tallies
 
 # A claim that another has answered looks like one that nobody has answered yet (DESIGN section 3).
 _STATUS = {
@@ -32,10 +33,24 @@ class Overview:
     pending: str | None
 
 
-def of(person: Person, channel: Channel) -> Overview:
-    """How the confirmation of a person's channel stands."""
-    rows = models.Confirmation.objects.filter(person_id=person.id, channel=channel)
-    row = rows.filter(confirmed_at=None, ended_at=None).first()
+def of(person_id: UUID) -> dict[Channel, Overview] | None:
+    """How the confirmation of each channel of a person stands; None if there is no such person.
+
+    What waits is read before the person: whatever is confirmed in between is seen in the latter.
+    """
+    waiting = {
+        row.channel: row
+        for row in models.Confirmation.objects.filter(
+            person_id=person_id, confirmed_at=None, ended_at=None
+        )
+    }
+    person = people.load(person_id)
+    if not isinstance(person, Person):
+        return None
+    return {channel: _of(person, channel, waiting.get(channel)) for channel in Channel}
+
+
+def _of(person: Person, channel: Channel, row: models.Confirmation | None) -> Overview:
     if row is None and getattr(person, f"{channel}_verified"):
         return Overview("confirmed", None, 0, None)
     failures = tallies.count(tallies.failures(person.id.bytes, channel))
