@@ -28,7 +28,7 @@ run: .venv/.installed
 	@exec $(PYTHON) -m local --parent $$PPID
 
 test: .venv/.installed
-	LONG=$(LONG) $(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
+	LONG=$(LONG) $(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)
 
 load: .venv/.installed
 	@exec $(PYTHON) -m loadtests $(ARGS)

@@ -5,7 +5,8 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -79,20 +80,21 @@ class Process:
             output = self.log.open("ab")
             self._log_start = output.tell()
         try:
-            popen = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output and subprocess.STDOUT,
-                env=self.env,
-                start_new_session=True,  # a Ctrl-C in the terminal is for us, not for it
-                preexec_fn=lambda: die_with_parent(parent, self.death_signal),
-            )
+            with _uninterrupted() as mask:
+                self._popen = subprocess.Popen(
+                    self.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output and subprocess.STDOUT,
+                    env=self.env,
+                    start_new_session=True,  # a Ctrl-C in the terminal is for us, not for it
+                    preexec_fn=lambda: _before_exec(mask, parent, self.death_signal),
+                )
+                self._pidfd = os.pidfd_open(self._popen.pid)
+                self.status = None
         finally:
             if output:
                 output.close()
-        self._popen, self._pidfd = popen, os.pidfd_open(popen.pid)
-        self.status = None
 
     def ended(self, timeout: float = 0) -> bool:
         """Wait up to `timeout` seconds for its end. True: it has ended, and `status` says how.
@@ -153,11 +155,33 @@ class Process:
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
 
     def __enter__(self) -> Self:
-        self.start()
+        with ExitStack() as undo:
+            undo.callback(self.stop)
+            self.start()
+            undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[set[signal.Signals | int]]:
+    """Hold back Ctrl-C and SIGTERM until the end of the block; what was held back before.
+
+    Interrupted between its fork and our note of it, a process would be nobody's to end.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _before_exec(mask: Iterable[int], parent_pid: int, death_signal: signal.Signals) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # it must hear what we held back
+    die_with_parent(parent_pid, death_signal)
 
 
 def stop_all(processes: Iterable[Process], timeout: float = 10) -> None:

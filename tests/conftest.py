@@ -14,6 +14,7 @@ from tests import signing
 from tests.browser import CHROMEDRIVER, CHROMIUM
 from tests.leaks import leaks
 from tests.someone import Rollcall
+from tests.starting import Starter
 
 LONG = bool(os.environ.get("LONG"))
 collect_ignore = [] if CHROMIUM and CHROMEDRIVER else ["test_browser.py"]
@@ -63,6 +64,13 @@ def rollcall(stack: Stack) -> Iterator[Rollcall]:
     """A client of the running service."""
     with httpx.Client(base_url=stack.url, timeout=20) as client:
         yield Rollcall(client)
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    """What loads production's settings in a process of its own; see `tests.starting`."""
+    with Starter(tmp_path_factory.mktemp("start")) as starter:
+        yield starter
 
 
 @pytest.fixture(scope="session")

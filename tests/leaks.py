@@ -44,8 +44,11 @@ def _secrets(mailbox: Path) -> Iterator[str]:
 def _places(stack: Stack) -> Iterator[tuple[str, str]]:
     """All lines of all logs, and all that Huey keeps in its Redis."""
     for log in (stack.data_dir / "logs").glob("*.log"):
+        statement = False
         for line in log.read_text(errors="replace").splitlines():
-            if not _STATEMENTS.search(line):
+            # All lines of a statement but the first begin with a tab.
+            statement = bool(_STATEMENTS.search(line)) or (statement and line.startswith("\t"))
+            if not statement:
                 yield log.name, line
     with redis.Redis.from_url(stack.environment()["QUEUE_URL"], socket_timeout=5) as queue:
         for key in queue.scan_iter():

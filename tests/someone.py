@@ -22,7 +22,7 @@ _pause = threading.Event()
 TOKENS: list[str] = []  # all that were issued to anybody here
 
 
-def eventually[T](what: Callable[[], T], within: float = 20.0) -> T:
+def eventually[T](what: Callable[[], T], within: float = 60.0) -> T:
     """What `what` returns as soon as it is true. Fails when it is not after `within` seconds."""
     deadline = time.monotonic() + within
     while not (result := what()):

@@ -1,9 +1,11 @@
 """`make bench` in the small: its arithmetic, its generator, and one real run without peers."""
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,7 +18,7 @@ from loadtests.bench.people import Crowd
 from loadtests.bench.report import table
 from loadtests.bench.scale import Scale
 from loadtests.bench.servers import Server
-from local.machine import free_port
+from local.machine import HOST, free_port
 from local.processes import LocalError, Process
 from tests.someone import eventually
 
@@ -31,12 +33,30 @@ async def main():
     await (await asyncio.start_server(refuse, "127.0.0.1", int(sys.argv[1]))).serve_forever()
 asyncio.run(main())
 """
+# Hangs up on whoever has asked.
+HANGS_UP = REFUSES.replace("writer.write(", "return writer.close()  # ")
 
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
     with crowd_of(100, tmp_path_factory.mktemp("crowd")) as people:
         yield people
+
+
+@pytest.fixture
+def hanging_up(tmp_path: Path) -> Iterator[int]:
+    """The port of a server that hangs up."""
+    port = free_port()
+    argv = [sys.executable, "-c", HANGS_UP, str(port)]
+    with Process("hanging up", argv, tmp_path / "log"):
+        eventually(lambda: answers(port))
+        yield port
+
+
+def answers(port: int) -> bool:
+    with suppress(ConnectionRefusedError), socket.create_connection((HOST, port), timeout=5):
+        return True
+    return False
 
 
 @pytest.fixture
@@ -92,6 +112,13 @@ def test_the_generator_keeps_its_rate_and_ends_when_it_is_asked_to(refusing: Ser
     assert told["failed"] == told["requests"]
     assert told["requests"] / told["seconds"] == pytest.approx(1000, rel=0.3)
     assert told["seconds"] < 60
+
+
+def test_a_request_whose_connection_breaks_fails_once(hanging_up: int, tmp_path: Path):
+    (tmp_path / "tokens").write_text("token")
+    argv = load.ours("reads", hanging_up, tmp_path / "tokens", connections=4, seconds=0.1)
+    told = load.generate(argv, 0.1, tmp_path)
+    assert (told["requests"], told["failed"]) == (4, 4)
 
 
 def test_cpu_time_is_that_of_a_process_and_of_all_below_it():

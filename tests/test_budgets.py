@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
+from local.product import product
 from local.stack import Stack
 from tests.someone import Rollcall, Someone, code_of, eventually, new_body, wrong_fields
 
@@ -25,7 +27,12 @@ MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A service of its own, with tight limits."""
     env = {"DJANGO_SETTINGS_MODULE": "settings.test", "OUTBOX_LEASE": "2", **LIMITS}
-    with Stack(tmp_path_factory.mktemp("tight"), env=env, fast=True) as running:
+    with Stack(
+        tmp_path_factory.mktemp("tight"),
+        env=env,
+        fast=True,
+        commands=partial(product, web_workers=1),
+    ) as running:
         yield running
 
 

@@ -4,9 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import httpx
+import psycopg
 import pytest
 
-from tests.someone import Rollcall, Someone, code_of, wrong_fields
+from local.stack import Stack
+from tests.someone import Rollcall, Someone, code_of, eventually, wrong_fields
 
 CHANNELS = ["email", "phone"]
 
@@ -243,3 +245,26 @@ def confirm_alone(url: str, someone: Someone, code: str) -> int:
         timeout=30,
     )
     return answer.status_code
+
+
+def test_an_overview_knows_what_is_confirmed_while_it_is_made(stack: Stack, rollcall: Rollcall):
+    """It is asked for first, and then the confirmation's transaction ends."""
+    someone = rollcall.sign_up()
+    url = stack.environment()["DATABASE_URL"]
+    with ThreadPoolExecutor(1) as client, psycopg.connect(url) as confirming:
+        confirming.execute("LOCK TABLE stores_confirmation")
+        asked = client.submit(someone.call, "GET", "confirmations/")
+        waits = (
+            "SELECT FROM pg_locks WHERE NOT granted AND relation = 'stores_confirmation'::regclass"
+        )
+        eventually(lambda: confirming.execute(waits).rowcount)
+        confirming.execute(
+            "UPDATE stores_confirmation SET confirmed_at = now()"
+            " WHERE person_id = %s AND channel = 'email'",
+            [someone.id],
+        )
+        confirming.execute(
+            "UPDATE stores_person SET email_verified_at = now() WHERE id = %s", [someone.id]
+        )
+        confirming.commit()
+        assert asked.result().json()["email"]["status"] == "confirmed"

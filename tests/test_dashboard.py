@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from local.product import product
 from local.stack import Stack
 from tests.someone import Rollcall, Someone, eventually
 from tests.staff import LOGIN, Cells, logged_in
@@ -47,7 +49,12 @@ WHERE conrelid::regclass::text LIKE 'huey%' ORDER BY 1, 2
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of its own, because a dashboard is part of all processes from their start."""
     env = {"DJANGO_SETTINGS_MODULE": "settings.test", "HUEY_DASHBOARD": "true"}
-    with Stack(tmp_path_factory.mktemp("dashboard"), env=env, fast=True) as running:
+    with Stack(
+        tmp_path_factory.mktemp("dashboard"),
+        env=env,
+        fast=True,
+        commands=partial(product, web_workers=1),
+    ) as running:
         yield running
 
 

@@ -32,7 +32,7 @@ def test_no_request_gets_an_answer_that_is_not_described(stack, many: int):
 
         @given(case=operation.as_strategy())
         @settings(
-            max_examples=30 * many,
+            max_examples=300 if many > 1 else 15,
             deadline=None,
             phases=[Phase.explicit, Phase.generate],
             derandomize=True,

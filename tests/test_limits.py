@@ -12,7 +12,7 @@ import pytest
 from api.client import client_of, network_of
 from local.stack import Stack
 from tests.someone import Rollcall, code_of, eventually, new_body, web_beside
-from tests.test_settings import start
+from tests.starting import Starter
 
 CONFIRMATION, SIGN_UP, OTHER = "/api/v1/confirmations/phone/", "/api/v1/signup/", "/api/v1/none/"
 _strangers = count(1)
@@ -177,7 +177,7 @@ def test_who_has_no_address_is_counted_with_all_who_have_none():
     assert network_of("") == network_of("/run/web.sock") == "unknown"
 
 
-def test_production_is_tight_and_development_wide_and_each_limit_can_be_set():
+def test_production_is_tight_and_development_wide_and_each_limit_can_be_set(start: Starter):
     code = "from django.conf import settings as s; print(*s.RATE_LIMITS.values(), sep=', ')"
     in_production = start(code, LIMIT_SIGN_IN="7/2hours").stdout
     assert in_production.startswith("10 per 1 minute, 7 per 2 hour, 30 per 1 minute, ")
@@ -189,7 +189,7 @@ def test_production_is_tight_and_development_wide_and_each_limit_can_be_set():
     ("name", "value"),
     [("LIMIT_SIGN_UP", "often"), ("LIMIT_DOCS", "1/minute;2/hour"), ("TRUSTED_PROXIES", "-1")],
 )
-def test_a_malformed_limit_is_named(name, value):
+def test_a_malformed_limit_is_named(start: Starter, name, value):
     result = start(**{name: value})
     assert result.returncode != 0
     assert name in result.stderr.splitlines()[-1]

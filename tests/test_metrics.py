@@ -18,7 +18,7 @@ from api.publishing import Publisher, published
 from local.machine import children
 from local.stack import Stack
 from tests.someone import Rollcall, code_of, eventually
-from tests.test_settings import start
+from tests.starting import Starter
 
 PATH = "/metrics"
 
@@ -160,7 +160,9 @@ def test_a_postgres_that_hangs_holds_up_neither_metrics_nor_probes(
     assert eventually(lambda: rollcall.http.get("/readyz").status_code == 200)
 
 
-def test_production_tells_nothing_without_a_token_and_all_to_who_has_it(django_here):
+def test_production_tells_nothing_without_a_token_and_all_to_who_has_it(
+    django_here, start: Starter
+):
     from django.test import Client, override_settings
 
     token, client = "of-prometheus-alone", Client(HTTP_HOST="localhost")

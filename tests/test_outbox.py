@@ -3,6 +3,7 @@
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,16 @@ def resting(stack, django_is_set_up):
     yield stack
     stack.restart("worker")
     stack.restart("relay")
+
+
+def work_on(row: Any) -> None:
+    """Do what an outbox row asks for, as a worker does."""
+    from domain.stores import outbox
+    from workers.tasks import carry_out
+
+    job = outbox.claim(row.id)
+    assert job is not None
+    carry_out(job)
 
 
 def test_a_row_stands_in_the_queue_once_a_lease(django_here, rollcall: Rollcall):
@@ -89,45 +100,33 @@ def test_a_worker_that_comes_back_too_late_cannot_close_what_another_has_taken_o
 def test_a_message_that_was_confirmed_meanwhile_is_not_sent(django_here, rollcall: Rollcall):
     from django.db.models.functions import Now
 
-    from domain.stores import outbox
     from domain.stores.models import Confirmation
-    from workers.tasks import carry_out
 
     someone = rollcall.sign_up()
     row = rows_of(someone).get(confirmation__channel="phone")
     Confirmation.objects.filter(outbox=row).update(confirmed_at=Now())
-    job = outbox.claim(row.id)
-    assert job is not None
-    carry_out(job)
+    work_on(row)
     assert ("confirmation", "dropped", "confirmed") in ends_of(someone)
     assert someone.messages("phone") == []
 
 
 def test_an_sms_whose_code_is_out_of_date_fails_with_its_reason(django_here, rollcall: Rollcall):
-    from domain.stores import outbox
     from domain.stores.models import Confirmation
-    from workers.tasks import carry_out
 
     someone = rollcall.sign_up()
     row = rows_of(someone).get(confirmation__channel="phone")
     Confirmation.objects.filter(outbox=row).update(first_sent_at=time_ago(minutes=10))
-    job = outbox.claim(row.id)
-    assert job is not None
-    carry_out(job)
+    work_on(row)
     assert ("confirmation", "failed", "code_expired") in ends_of(someone)
 
 
 def test_an_email_whose_code_is_out_of_date_still_carries_its_link(django_here, rollcall: Rollcall):
-    from domain.stores import outbox
     from domain.stores.models import Confirmation
-    from workers.tasks import carry_out
 
     someone = rollcall.sign_up()
     row = rows_of(someone).get(confirmation__channel="email")
     Confirmation.objects.filter(outbox=row).update(first_sent_at=time_ago(minutes=15))
-    job = outbox.claim(row.id)
-    assert job is not None
-    carry_out(job)
+    work_on(row)
     message = someone.message("email")
     assert message["code"] is None
     token = message["link"].partition("#")[2]
@@ -138,17 +137,13 @@ def test_an_email_whose_code_is_out_of_date_still_carries_its_link(django_here, 
 def test_the_clock_of_a_code_starts_at_the_first_attempt_and_not_again_at_the_next(
     django_here, rollcall: Rollcall
 ):
-    from domain.stores import outbox
     from domain.stores.models import Confirmation
-    from workers.tasks import carry_out
 
     someone = rollcall.sign_up()
     row = rows_of(someone).get(confirmation__channel="phone")
     Confirmation.objects.filter(outbox=row).update(first_sent_at=time_ago(minutes=9))
     before = Confirmation.objects.get(outbox=row).first_sent_at
-    job = outbox.claim(row.id)
-    assert job is not None
-    carry_out(job)
+    work_on(row)
     assert ("confirmation", "done", "") in ends_of(someone)
     assert Confirmation.objects.get(outbox=row).first_sent_at == before
 

@@ -2,11 +2,13 @@
 
 import json
 import re
+from functools import partial
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
 
+from local.product import product
 from local.stack import Stack
 from tests import signing, standin
 from tests.someone import Rollcall, Someone, eventually
@@ -32,7 +34,10 @@ def providers(tmp_path_factory):
             **signing.ENV,
         }
         folder = tmp_path_factory.mktemp("providers")
-        with Stack(folder, env=env, fast=True) as stack, httpx.Client(base_url=stack.url) as http:
+        with (
+            Stack(folder, env=env, fast=True, commands=partial(product, web_workers=1)) as stack,
+            httpx.Client(base_url=stack.url) as http,
+        ):
             yield Rollcall(http), sendgrid, vonage
 
 

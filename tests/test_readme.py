@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.someone import Rollcall, eventually
+from tests.starting import RIGHT
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -31,8 +32,6 @@ def test_the_walk_of_the_readme_works_line_by_line(stack, rollcall: Rollcall):
 
 
 def test_the_readme_names_every_setting_that_production_insists_on():
-    from tests.test_settings import RIGHT
-
     named = set(re.findall(r"`([A-Z_]{5,})", README.read_text()))
     assert RIGHT.keys() - {"DJANGO_SETTINGS_MODULE"} <= named
 

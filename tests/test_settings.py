@@ -8,43 +8,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests import signing
-
-RIGHT = {
-    "DJANGO_SETTINGS_MODULE": "settings.prod",
-    "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR",
-    "DATABASE_URL": "postgresql://127.0.0.1:1/none",
-    "REDIS_URL": "redis://127.0.0.1:1/0",
-    "QUEUE_URL": "redis://127.0.0.1:1/1",
-    "ALLOWED_HOSTS": "rollcall.example",
-    "PUBLIC_URL": "https://rollcall.example",
-    "SENDGRID_API_KEY": "key",
-    "EMAIL_FROM": "hello@rollcall.example",
-    "VONAGE_API_KEY": "key",
-    "VONAGE_API_SECRET": "secret",
-    "SMS_FROM": "Rollcall",
-    "SMS_COUNTRIES": "ES",
-}
+from tests.starting import RIGHT, Starter
 
 
-def start(
-    code: str = "from django.conf import settings; settings.DEBUG", **env: str
-) -> subprocess.CompletedProcess[str]:
-    """Load the settings in a fresh process, as the first thing that a server does."""
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env={"PATH": os.environ["PATH"]} | RIGHT | env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-def test_production_starts_with_all_its_settings():
+def test_production_starts_with_all_its_settings(start: Starter):
     assert start().returncode == 0
 
 
 @pytest.mark.parametrize("name", sorted(RIGHT.keys() - {"DJANGO_SETTINGS_MODULE"}))
-def test_production_refuses_to_start_without(name):
+def test_production_refuses_to_start_without(start: Starter, name):
     result = start(**{name: ""})
     assert result.returncode != 0
     assert name in result.stderr.splitlines()[-1]
@@ -53,7 +25,7 @@ def test_production_refuses_to_start_without(name):
 @pytest.mark.parametrize(
     "secret", ["short", "a" * 60, "development-only-secret-key-that-production-refuses-at-once"]
 )
-def test_production_refuses_a_weak_secret_and_does_not_print_it(secret):
+def test_production_refuses_a_weak_secret_and_does_not_print_it(start: Starter, secret):
     for name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS"):
         result = start(**{name: secret})
         assert result.returncode != 0
@@ -72,7 +44,7 @@ def test_production_refuses_a_weak_secret_and_does_not_print_it(secret):
     ],
     ids=lambda text: text[:27],  # the key is another one in each process
 )
-def test_a_malformed_setting_is_named(name, value):
+def test_a_malformed_setting_is_named(start: Starter, name, value):
     result = start(**{name: value})
     assert result.returncode != 0
     assert name in result.stderr.splitlines()[-1]
@@ -88,11 +60,12 @@ def test_debug_is_off_in_development_unless_it_is_asked_for():
         assert result.stdout.split() == [expected, "False"]
 
 
-def test_the_front_door_heeds_what_production_says_about_hosts_and_tls():
+def test_the_front_door_heeds_what_production_says_about_hosts_and_tls(start: Starter):
     host, server = "rollcall.example", ("10.0.0.1", 8000)
-    code = "from api.door import manners_for; print(manners_for({!r}, {!r}, {!r}))"
-    told = {"BEHIND_TLS_PROXY": "1"}
-    right = start(code.format(host, server, "https"), **told).stdout
+    asked = [(host, "https"), (host, "http"), (host, None), ("evil.example", "https")]
+    code = "from api.door import manners_for; " + "; ".join(
+        f"print(manners_for({name!r}, {server!r}, {proxy_tells!r}))" for name, proxy_tells in asked
+    )
+    right, *wrong = start(code, BEHIND_TLS_PROXY="1").stdout.splitlines()
     assert "strict-transport-security: max-age=31536000; includeSubDomains; preload" in right
-    for name, proxy_tells in ((host, "http"), (host, None), ("evil.example", "https")):
-        assert start(code.format(name, server, proxy_tells), **told).stdout == "None\n"
+    assert wrong == ["None"] * 3

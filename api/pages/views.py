@@ -12,8 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.problems import only
-from api.writes import openapi
 from api.writes.base import WriteView
+from api.writes.openapi import confirmations as told
 from api.writes.serializers import LinkBody
 from domain.code import LINK_LIFETIME
 from domain.commands.confirmations import look_at_link
@@ -42,7 +42,7 @@ class ConfirmEmailPage(WriteView):
         }
         return _page(request, "confirm_email.html", context)
 
-    @openapi.look_at_link
+    @told.look_at_link
     def post(self, request: Request) -> Response:
         body = LinkBody.read(request.data)
         link = look_at_link(body["token"], unit_of_work, keys.ring())

@@ -10,7 +10,6 @@ from django.db.models.functions import Now
 
 from domain.address import Channel, masked
 from domain.stores import models, overview
-from domain.stores.people import state_of
 
 _MOST = 50
 
@@ -41,11 +40,10 @@ def _shown(cell: Any) -> str:
 
 def _channels(row: models.Person) -> Table:
     heads = ("channel", "status", "tries left", "next resend", "is to become")
-    person = state_of(row)
-    states = [(channel, overview.of(person, channel)) for channel in Channel]
+    states = overview.of(row.id) or {}  # gone since
     rows = [
         (c, state.status, state.attempts_left, state.resend_available_at, state.pending)
-        for c, state in states
+        for c, state in states.items()
     ]
     return _table("Addresses now", heads, rows)
 

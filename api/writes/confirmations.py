@@ -7,16 +7,14 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.writes import openapi
 from api.writes.base import WriteView, after_commit, bearer_of, caller_of, rfc3339
+from api.writes.openapi import confirmations as told
 from api.writes.serializers import CodeBody, EmailConfirmationBody, EmptyBody
 from domain.address import Channel
 from domain.commands import confirmations, sessions
 from domain.commands.confirmations import ConfirmByCode, ConfirmByLink, Resend
 from domain.errors import InvalidToken
-from domain.person import Person
 from domain.stores import keys, overview
-from domain.stores import people as stored
 from domain.stores.unit_of_work import unit_of_work
 from workers import queue
 
@@ -24,7 +22,7 @@ from workers import queue
 class EmailConfirmationView(WriteView):
     """Confirm the e-mail address, by code or by link."""
 
-    @openapi.confirm_email
+    @told.confirm_email
     def post(self, request: Request) -> Response:
         body = EmailConfirmationBody.read(request.data)
         if "token" in body:
@@ -40,7 +38,7 @@ class EmailConfirmationView(WriteView):
 class PhoneConfirmationView(WriteView):
     """Confirm the phone number, by code."""
 
-    @openapi.confirm_phone
+    @told.confirm_phone
     def post(self, request: Request) -> Response:
         body = CodeBody.read(request.data)
         _confirm_by_code(request, Channel.PHONE, body["code"])
@@ -73,7 +71,7 @@ class EmailResendView(_ResendView):
 
     channel = Channel.EMAIL
 
-    @openapi.resend_email
+    @told.resend_email
     def post(self, request: Request) -> Response:
         return self._resend(request)
 
@@ -83,7 +81,7 @@ class PhoneResendView(_ResendView):
 
     channel = Channel.PHONE
 
-    @openapi.resend_phone
+    @told.resend_phone
     def post(self, request: Request) -> Response:
         return self._resend(request)
 
@@ -91,14 +89,14 @@ class PhoneResendView(_ResendView):
 class ConfirmationsView(WriteView):
     """How the confirmation of each channel stands."""
 
-    @openapi.overview
+    @told.overview
     def get(self, request: Request) -> Response:
         now = datetime.now(UTC)
         person_id = sessions.authenticate(bearer_of(request), unit_of_work, keys.ring(), now)
-        person = stored.load(person_id)
-        if not isinstance(person, Person):
+        states = overview.of(person_id)
+        if states is None:
             raise InvalidToken  # gone since
-        return Response({str(c): _document(overview.of(person, c)) for c in Channel})
+        return Response({str(channel): _document(state) for channel, state in states.items()})
 
 
 def _document(state: overview.Overview) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.writes import openapi
 from api.writes.base import WriteView, after_commit, caller_of, revoke, session_document
+from api.writes.openapi import people as told
 from api.writes.serializers import SignUpBody, UpdateBody
 from domain import profile
 from domain.commands import people
@@ -24,7 +24,7 @@ _STRONG_ETAG = re.compile(r'(?<!W/)"[^"]*"')
 class SignUpView(WriteView):
     """Sign-up."""
 
-    @openapi.sign_up
+    @told.sign_up
     def post(self, request: Request) -> Response:
         body = SignUpBody.read(request.data)
         signed_up = _sign_up(SignUp(**body), _idempotency_key(request))
@@ -59,7 +59,7 @@ def _idempotency_key(request: Request) -> str | None:
 class ProfileView(WriteView):
     """One's own profile: changing it, and leaving."""
 
-    @openapi.update
+    @told.update
     def patch(self, request: Request) -> Response:
         body = UpdateBody.read(request.data)
         command = Update(caller_of(request), _if_match(request), **body)
@@ -69,7 +69,7 @@ class ProfileView(WriteView):
         etag = profile.etag_of(profile.body_of(person)).decode()
         return Response(profile.fields_for_clients(person), headers={"ETag": etag})
 
-    @openapi.leave
+    @told.leave
     def delete(self, request: Request) -> Response:
         revoke(request, lambda token: people.leave(token, unit_of_work, datetime.now(UTC)))
         return Response(status=204)

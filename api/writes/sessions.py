@@ -6,8 +6,8 @@ from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.writes import openapi
 from api.writes.base import WriteView, after_commit, revoke, session_document
+from api.writes.openapi import sessions as told
 from api.writes.serializers import AddressBody, SignInBody
 from domain.commands import sessions
 from domain.commands.sessions import SignIn
@@ -22,14 +22,14 @@ _ASKED = {"detail": "If this address is confirmed, a code is on its way to it."}
 class SessionsView(WriteView):
     """Ask for a code to sign in by, or end all of one's own sessions."""
 
-    @openapi.ask_to_sign_in
+    @told.ask_to_sign_in
     def post(self, request: Request) -> Response:
         body = AddressBody.read(request.data)
         address = body["address"]
         queue.wake(sessions.ask_to_sign_in(address, unit_of_work, keys.ring()))
         return Response(_ASKED, status=202)
 
-    @openapi.sign_out_everywhere
+    @told.sign_out_everywhere
     def delete(self, request: Request) -> Response:
         return _sign_out(request, everywhere=True)
 
@@ -37,7 +37,7 @@ class SessionsView(WriteView):
 class SignInView(WriteView):
     """Open a session by a code."""
 
-    @openapi.sign_in
+    @told.sign_in
     def post(self, request: Request) -> Response:
         body = SignInBody.read(request.data)
         signed_in = sessions.sign_in(
@@ -55,7 +55,7 @@ class SignInView(WriteView):
 class CurrentSessionView(WriteView):
     """The session whose token is sent."""
 
-    @openapi.sign_out
+    @told.sign_out
     def delete(self, request: Request) -> Response:
         return _sign_out(request, everywhere=False)
 

@@ -1,17 +1,13 @@
 """What became of the messages to a person, as they may see it themselves."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
-from django.conf import settings
-from django.db.models.functions import Now
-
-from domain import code, limits
+from domain import code
 from domain.address import Channel, masked
-from domain.limits import Rule
 from domain.person import Person
-from domain.stores import models, tallies
+from domain.stores import models, pauses, people, tallies
 
 # A claim that another has answered looks like one that nobody has answered yet (DESIGN section 3).
 _STATUS = {
@@ -37,17 +33,32 @@ class Overview:
     pending: str | None
 
 
-def of(person: Person, channel: Channel) -> Overview:
-    """How the confirmation of a person's channel stands."""
-    rows = models.Confirmation.objects.filter(person_id=person.id, channel=channel)
-    row = rows.filter(confirmed_at=None, ended_at=None).first()
+def of(person_id: UUID) -> dict[Channel, Overview] | None:
+    """How the confirmation of each channel of a person stands; None if there is no such person.
+
+    What waits is read before the person: whatever is confirmed in between is seen in the latter.
+    """
+    waiting = {
+        row.channel: row
+        for row in models.Confirmation.objects.filter(
+            person_id=person_id, confirmed_at=None, ended_at=None
+        )
+    }
+    person = people.load(person_id)
+    if not isinstance(person, Person):
+        return None
+    return {channel: _of(person, channel, waiting.get(channel)) for channel in Channel}
+
+
+def _of(person: Person, channel: Channel, row: models.Confirmation | None) -> Overview:
     if row is None and getattr(person, f"{channel}_verified"):
         return Overview("confirmed", None, 0, None)
     failures = tallies.count(tallies.failures(person.id.bytes, channel))
     left = min(code.FAILURES_A_DAY - failures, code.TRIES - row.tries if row else 0)
+    wait, now = pauses.of_resend(person.id, channel)
     return Overview(
         status=_status(row),
-        resend_available_at=_resend_available_at(person.id, channel),
+        resend_available_at=now + wait,
         attempts_left=max(0, left),
         pending=masked(channel, row.address) if row and row.replaces else None,
     )
@@ -60,13 +71,3 @@ def _status(row: models.Confirmation | None) -> str:
     if sending is None:  # sent so long ago that its row was deleted
         return "sent"
     return sending.receipt or _STATUS.get(models.Outbox.State(sending.state), "sent")
-
-
-def _resend_available_at(person_id: UUID, channel: Channel) -> datetime:
-    rows = models.Confirmation.objects.filter(person_id=person_id, channel=channel)
-    found = rows.annotate(now=Now()).order_by("id").values_list("created_at", "now")
-    if not found:
-        return datetime.now(UTC)
-    now = found[0][1]
-    rule = Rule(settings.MESSAGES_A_DAY, settings.MESSAGE_PAUSE)
-    return now + limits.wait(rule, [made for made, _ in found], now)

@@ -163,8 +163,7 @@ class Load:
             self._free.append(connection)
 
     def _lost(self, connection: Connection) -> None:
-        """A connection that broke is not made again; its request counts as one without answer."""
-        self.failed += 1
+        """A connection that broke is not made again; its request stays without an answer."""
         if connection in self._free:
             self._free.remove(connection)
 

@@ -1,6 +1,6 @@
 """Somebody's account: who is calling, what changes, and what stays when they leave."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from domain.limits import Rule
 from domain.person import Gone, Person
 from domain.ports import Committed
 from domain.session import Token
-from domain.stores import models, tallies
+from domain.stores import models, pauses, tallies
 from domain.stores.people import state_of
 
 
@@ -61,7 +61,8 @@ class Accounts:
         self, person_id: UUID, address: Address, salt: bytes, key: bytes, replaces: str = ""
     ) -> list[int]:
         # However often the address changes: nobody has us write to more than a few a day.
-        if wait := _wait(person_id, address.channel, Rule(settings.MESSAGES_A_DAY)):
+        rule = Rule(settings.MESSAGES_A_DAY)
+        if wait := _seconds(pauses.of(person_id, address.channel, rule)):
             raise RateLimited(wait)
         self.end_confirmations(person_id, address.channel)
         row = models.Confirmation.objects.create(
@@ -89,8 +90,7 @@ class Accounts:
         return Address(channel, value, key_of(channel, value)), ""
 
     def resend_wait(self, person_id: UUID, channel: Channel) -> int:
-        rule = Rule(settings.MESSAGES_A_DAY, settings.MESSAGE_PAUSE)
-        return _wait(person_id, channel, rule)
+        return _seconds(pauses.of_resend(person_id, channel))
 
     def end_sessions(self, person_id: UUID, digest: bytes | None = None) -> None:
         rows = models.Session.objects.filter(person_id=person_id)
@@ -117,11 +117,9 @@ def _open(person_id: UUID, channel: Channel) -> Any:
     )
 
 
-def _wait(person_id: UUID, channel: Channel, rule: Rule) -> int:
-    """Whole seconds until another confirmation may be opened, 0 if now."""
-    rows = models.Confirmation.objects.filter(person_id=person_id, channel=channel)
-    found = list(rows.annotate(now=Now()).order_by("id").values_list("created_at", "now"))
-    wait = limits.wait(rule, [made for made, _ in found], found[0][1]) if found else limits.NO_TIME
+def _seconds(pause: tuple[timedelta, datetime]) -> int:
+    """The whole seconds of a pause, 0 if there is none."""
+    wait, _ = pause
     return limits.seconds(wait) if wait else 0
 
 
