@@ -33,21 +33,21 @@ def eventually[T](what: Callable[[], T], within: float = 60.0) -> T:
 
 @contextmanager
 def web_beside(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
-    """One more web server on the stack's databases, with more environment: itself and its URL.
+    """One more web server on the stack's databases, of one process: itself and its URL.
 
-    `PORT` is where it listens, also beside another one; by default it is a free one.
+    Goes in: more environment. `PORT` is where it listens, also beside another one; by default it is a free one.
     """
     port = int(env.get("PORT") or free_port())
     log = stack.data_dir / "logs" / f"web-beside-{port}.log"
     web = Process(
         "web",
-        product(port).service["web"],
+        product(port, web_workers=1).service["web"],
         log,
         env=stack.environment() | {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")} | env,
     )
     with web:
         url = f"http://{HOST}:{port}"
-        eventually(lambda: log.read_text().count("web_worker_ready") >= 2, within=30)
+        eventually(lambda: log.read_text().count("web_worker_ready") >= 1, within=30)
         eventually(lambda: _is_up(url), within=30)
         yield web, url
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg
@@ -94,7 +94,10 @@ class Run:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self.popen:  # which closes its pipe, and waits
+        with self.popen:  # which closes its pipe
+            self.popen.terminate()  # with it end those that do not end with their parent
+            with suppress(subprocess.TimeoutExpired):
+                self.popen.wait(30)
             self.popen.kill()
 
 

@@ -175,7 +175,7 @@ def test_a_redeploy_fails_nobody(stack: Stack, rollcall: Rollcall):
         log = stack.data_dir / "logs" / f"web-beside-{url.rpartition(':')[2]}.log"
         with Clients(int(url.rpartition(":")[2]), rollcall.sign_up()) as clients:
             web.send(SIGUSR2)
-            eventually(lambda: log.read_text().count("web_worker_ready") == 4, within=30)
+            eventually(lambda: log.read_text().count("web_worker_ready") == 2, within=30)
             clients.go_on()
             web.send(SIGTERM)
             assert await_end([web], timeout=20)

@@ -173,7 +173,7 @@ NOT_HTTP: dict[str, str | bytes] = {
     "a nul": PROFILE + "A: \0\r\n\r\n",
     "too many headers": PROFILE + "".join(f"A{n}: b\r\n" for n in range(150)) + "\r\n",
     "a header too long": PROFILE + f"A: {'b' * 70_000}\r\n\r\n",
-    "a head without end": PROFILE + f"A: {'b' * 70_000}",
+    "a head without end": PROFILE + f"A: {'b' * 700_000}",
     "a target too long": PROFILE.replace("profile", "p" * 70_000) + "\r\n",
 }
 

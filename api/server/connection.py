@@ -203,7 +203,7 @@ class Connection(asyncio.Protocol):
             parts.append(body)
         self._transport.write(b"".join(parts))
         if last:
-            self._leave(at_once=request.is_last and request.is_whole)
+            self._leave(at_once=request.is_last and request.is_whole and not self._refused)
         else:
             self._wait_for_more()
         if self._waiting or self._deaf:
