@@ -35,7 +35,7 @@ def eventually[T](what: Callable[[], T], within: float = 60.0) -> T:
 def web_beside(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
     """One more web server on the stack's databases, of one process: itself and its URL.
 
-    Goes in: more environment. `PORT` is where it listens, also beside another one; by default it is a free one.
+    Goes in: more environment, such as the `PORT` where it listens (by default a free one).
     """
     port = int(env.get("PORT") or free_port())
     log = stack.data_dir / "logs" / f"web-beside-{port}.log"
