@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from local.machine import free_port
 from tests import signing
 from tests.starting import RIGHT, Starter
 
@@ -69,3 +71,16 @@ def test_the_front_door_heeds_what_production_says_about_hosts_and_tls(start: St
     right, *wrong = start(code, BEHIND_TLS_PROXY="1").stdout.splitlines()
     assert "strict-transport-security: max-age=31536000; includeSubDomains; preload" in right
     assert wrong == ["None"] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SECRET_KEY", ""), ("REDIS_URL", "redis://127.0.0.1:1/first")]
+)
+def test_a_web_server_that_is_set_up_wrongly_ends_and_says_why(name: str, value: str):
+    """As the image starts it: it must not try again for ever."""
+    argv = [str(Path(sys.executable).parent / "gunicorn"), "--config", "python:api.server.config"]
+    argv += ["--bind", f"127.0.0.1:{free_port()}", "--workers", "2", "api.door:Door"]
+    env = {"PATH": os.environ["PATH"]} | RIGHT | {name: value}
+    result = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 3
+    assert name in result.stderr

@@ -6,15 +6,12 @@ from contextlib import suppress
 from uuid import UUID
 
 import hiredis
-import structlog
 
 from api.counts import on_the_loop as counts
 from api.reads.connection import Redis
 from api.reads.link import Unavailable
 from domain import profile
 from domain.session import Token
-
-log = structlog.get_logger(__name__)
 
 _LOOK_FIRST, _LOOK_MOST = 0.005, 0.05  # seconds between two looks; each next one is twice as long
 
@@ -49,7 +46,6 @@ class Wanted:
 
     async def _search(self, person: UUID) -> None:
         counts.add("profile_wanted")
-        log.info("profile_missing", person_id=person.hex)
         try:
             with suppress(Unavailable, hiredis.ReplyError):
                 await self._redis.send("ZINCRBY", profile.WANTED, 1, person.hex)

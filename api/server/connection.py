@@ -312,6 +312,7 @@ class Connection(asyncio.Protocol):
         for nothing.
         """
         self._leaving = self._deaf = True
+        self._waiting.clear()
         if self._transport is None:
             return
         if at_once:

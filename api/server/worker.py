@@ -31,6 +31,14 @@ class Worker(Base):
         signal.set_wakeup_fd(-1)  # the event loop has one of its own
 
     @override
+    def load_wsgi(self) -> None:
+        """Make the application. What fails before this is over ends gunicorn, with its words;
+        later, the process would be started again and again.
+        """
+        super().load_wsgi()
+        self.application = self.wsgi()
+
+    @override
     def run(self) -> None:
         # Every connection is an open file; what a login shell allows is for people.
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -42,9 +50,8 @@ class Worker(Base):
         loop = asyncio.get_running_loop()
         told_to_end = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, told_to_end.set)
-        application = self.wsgi()
-        application.start(loop)
-        server = Server(loop, application, self.cfg.worker_connections)
+        self.application.start(loop)
+        server = Server(loop, self.application, self.cfg.worker_connections)
         for listener in self.sockets:
             server.listen(listener.sock)
         log.info("web_worker_ready")
@@ -56,7 +63,7 @@ class Worker(Base):
                 await server.end()
         except TimeoutError:
             log.error("web_worker_cut_off", connections=len(server.connections))
-        await application.close()
+        await self.application.close()
 
     def _beat(self, loop: asyncio.AbstractEventLoop, told_to_end: asyncio.Event) -> None:
         """Tell gunicorn that we live: a process whose loop hangs is killed after `timeout`."""
