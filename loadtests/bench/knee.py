@@ -1,87 +1,62 @@
-"""The knee: how many reads a second are still answered in time, whatever the moment they come.
+"""The knee: how many reads a second are still answered in time.
 
-Two web processes, Redis and the generator share the machine's cores, as they do in life.
+Two web processes, Redis and the generator share the machine's cores, as they do in life. More and
+more connections ask, each again as soon as it is answered; until the machine has no more to give,
+and all that another connection adds is waiting.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 
 from loadtests.bench.field import crowd_of
-from loadtests.bench.load import CONNECTIONS, generate, ours
+from loadtests.bench.load import measure
 from loadtests.bench.pairing import Target
 from loadtests.bench.report import Section, table
 from loadtests.bench.scale import Scale
-from loadtests.bench.servers import Server, rollcall
+from loadtests.bench.servers import rollcall
 
 _RATE = 10_000  # reads a second
 _IN_TIME = 10.0  # ms, of 99 in 100
-_FIRST, _STEP, _STEPS = 2_000, 1.25, 20
-
-
-@dataclass(frozen=True)
-class Step:
-    """One rate, in requests a second, and how it went."""
-
-    wanted: float
-    a_second: float
-    p50_ms: float
-    p99_ms: float
-    failed: int
-
-    @property
-    def in_time(self) -> bool:
-        return not self.failed and self.p99_ms < _IN_TIME
+_CONNECTIONS = (4, 8, 16, 32, 64)
+_ROUNDS = 3
 
 
 def run(scale: Scale, folder: Path) -> list[Section]:
-    """Raise the rate until it is too much twice in a row: once may be the machine."""
-    steps: list[Step] = []
+    """Load two web processes by more and more connections, several times over."""
     with crowd_of(scale.people, folder, pinned=False) as crowd:
         door = rollcall(crowd, folder, workers=2)
         try:
             door.start()
-            _step(door, _FIRST, scale.knee_seconds, folder)  # to warm up
-            rate = float(_FIRST)
-            while len(steps) < _STEPS and (
-                len(steps) < 2 or steps[-1].in_time or steps[-2].in_time
-            ):
-                steps.append(_step(door, rate, scale.knee_seconds, folder))
-                rate *= _STEP
+            measure(door, scale.knee_seconds, folder)  # to warm up
+            rounds = [
+                [
+                    measure(door, scale.knee_seconds, folder, connections=connections)
+                    for connections in _CONNECTIONS
+                ]
+                for _ in range(_ROUNDS)
+            ]
         finally:
             door.process.stop()
-    knee = max((step.a_second for step in steps if step.in_time), default=0.0)
+    steps = list(zip(*rounds, strict=True))
+    rates = [median(sample.a_second for sample in step) for step in steps]
+    p50s = [median(sample.p50_ms for sample in step) for step in steps]
+    p99s = [median(sample.p99_ms for sample in step) for step in steps]
+    knee = max((rate for rate, p99 in zip(rates, p99s, strict=True) if p99 < _IN_TIME), default=0.0)
     rows = [
-        [
-            f"{s.wanted:,.0f}",
-            f"{s.a_second:,.0f}",
-            f"{s.p50_ms:.2f}",
-            f"{s.p99_ms:.2f}",
-            f"{s.failed}",
-        ]
-        for s in steps
+        [str(connections), f"{rate:,.0f}", f"{p50:.2f}", f"{p99:.2f}"]
+        for connections, rate, p50, p99 in zip(_CONNECTIONS, rates, p50s, p99s, strict=True)
     ]
+    title = f"The knee: two web processes; medians of {_ROUNDS} rounds of {scale.knee_seconds:g} s"
     return [
         Section(
-            f"The knee: {CONNECTIONS} connections, two web processes, latency from when a request"
-            " is due",
-            table(["reads a second", "were", "p50 ms", "p99 ms", "failed"], rows),
+            title,
+            table(["connections", "reads/s", "p50 ms", "p99 ms"], rows),
             [
                 Target(
                     f"knee: reads a second with p99 < {_IN_TIME:g} ms", knee, _RATE, at_least=True
                 )
             ],
-            {"steps": [asdict(step) for step in steps]},
+            {"rounds": [[asdict(sample) for sample in each] for each in rounds]},
         )
     ]
-
-
-def _step(door: Server, rate: float, seconds: float, folder: Path) -> Step:
-    argv = ours("reads", door.port, door.crowd.tokens, rate=rate, seconds=seconds)
-    told = generate(argv, seconds, folder)
-    return Step(
-        wanted=rate,
-        a_second=told["requests"] / told["seconds"],
-        p50_ms=told["p50_ms"],
-        p99_ms=told["p99_ms"],
-        failed=int(told["failed"]),
-    )

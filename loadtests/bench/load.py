@@ -43,7 +43,13 @@ def has_wrk() -> bool:
     return shutil.which("wrk") is not None
 
 
-def measure(server: Server, seconds: float, folder: Path, first: int | None = None) -> Sample:
+def measure(
+    server: Server,
+    seconds: float,
+    folder: Path,
+    first: int | None = None,
+    connections: int = CONNECTIONS,
+) -> Sample:
     """Read profiles for so many seconds: of everybody, or of the `first` so many.
 
     Raises LocalError if the generator fails, or if any read does.
@@ -51,7 +57,8 @@ def measure(server: Server, seconds: float, folder: Path, first: int | None = No
     redis = [server.crowd.redis.pid]
     before = _counters(server, redis)
     with on_core(OTHERS_CORE):
-        told = generate(_argv(server, seconds, first or server.crowd.people), seconds, folder)
+        argv = _argv(server, seconds, first or server.crowd.people, connections)
+        told = generate(argv, seconds, folder)
     cpu, redis_cpu, load_cpu, busy, elapsed = (
         after - earlier for after, earlier in zip(_counters(server, redis), before, strict=True)
     )
@@ -88,7 +95,7 @@ def ours(kind: str, port: int, lines: Path, **options: float) -> list[str]:
     return argv + [f"--{name}={value}" for name, value in options.items()]
 
 
-def _argv(server: Server, seconds: float, first: int) -> list[str]:
+def _argv(server: Server, seconds: float, first: int, connections: int) -> list[str]:
     if not has_wrk():
         return ours(
             "reads",
@@ -96,11 +103,11 @@ def _argv(server: Server, seconds: float, first: int) -> list[str]:
             server.crowd.tokens,
             first=first,
             seconds=seconds,
-            connections=CONNECTIONS,
+            connections=connections,
         )
     script = Path(__file__).with_name("wrk.lua")
     # wrk counts whole seconds.
-    argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(script)]
+    argv = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script)]
     argv += [f"http://{HOST}:{server.port}{PATH}", "--", str(server.crowd.tokens), str(first)]
     return argv
 

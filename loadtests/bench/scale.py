@@ -13,7 +13,7 @@ class Scale:
     seconds: float = 4
     warm_up: int = 20_000  # reads that do not count: Node compiles while it runs
     growth: tuple[int, ...] = (10_000, 100_000, 1_000_000)
-    knee_seconds: float = 4
+    knee_seconds: float = 3
     sign_up_seconds: float = 5
     rebuild: int = 1_000_000
 
