@@ -91,8 +91,10 @@ def test_a_missing_profile_is_seen_and_so_is_a_redis_that_comes_and_goes(
     someone = rollcall.sign_up()
     someone.settled()
     redis().delete(f"p:{someone.answer.json()['id'].replace('-', '')}")
-    assert someone.profile().status_code == 200
-    assert set(grown("profile_missing_total", "profile_wanted_total").values()) == {1}
+    # More than once, because the relay may still be waiting for a Redis that was away.
+    assert eventually(lambda: someone.profile().status_code == 200)
+    missing, wanted = grown("profile_missing_total", "profile_wanted_total").values()
+    assert missing == wanted >= 1
     stack.parts["profiles"].stop()
     try:
         assert someone.confirm("phone", "000000").status_code == 400

