@@ -2,7 +2,7 @@
 
 Whatever stands here can be set on the command line too, which wins. `--workers` (or
 `WEB_CONCURRENCY`) says how many processes there are: one for each core. SIGUSR2 starts a second
-main process on the same socket; an inherited socket (systemd's `LISTEN_FDS`) is used if there is one.
+main process on the same socket; an inherited socket (systemd's `LISTEN_FDS`) is used if there is.
 """
 
 import os

@@ -1,8 +1,4 @@
-"""One connection of a client: octets in, requests one after the other, answers out in their order.
-
-What HTTP/1.1 says (RFC 9112) is left to llhttp, the parser of Node.js, by way of httptools. It is
-strict, so that nobody reads a request differently from the proxy in front of us.
-"""
+"""One connection of a client: requests one after the other, answers in their order, and its end."""
 
 import asyncio
 import math
@@ -10,8 +6,7 @@ from collections import deque
 from http import HTTPStatus
 from typing import Protocol, cast, override
 
-import httptools
-
+from api.server.incoming import Incoming, NotHTTP
 from api.server.request import Request
 
 _IDLE = 75.0  # seconds between two requests; longer than load balancers keep a connection (60)
@@ -19,8 +14,6 @@ _HEAD = 10.0  # seconds for the head of a request, from its first octet on
 _SLOW = 30.0  # seconds in which a client takes nothing of its answer
 _LEAVING = 2.0  # seconds for a client to see that an answer was the last, and to hang up
 _STAYING = 1.0  # seconds for one more request to come, when this process is about to end
-_HEAD_OCTETS = 64 * 1024
-_HEADERS = 100
 
 _STATUS = {s.value: b"HTTP/1.1 %d %b\r\n" % (s, s.phrase.encode()) for s in HTTPStatus}
 
@@ -45,10 +38,6 @@ class Server(Protocol):
     ending: bool
 
 
-class TooLarge(Exception):
-    """The head of a request is longer than any that an honest client sends."""
-
-
 class Connection(asyncio.Protocol):
     """One connection. Requests are answered one at a time; those sent ahead wait for their turn.
 
@@ -61,13 +50,8 @@ class Connection(asyncio.Protocol):
         self.client = ""
         self.server = ("", 0)
         self._server = server
-        self._parser = httptools.HttpRequestParser(self)
+        self._incoming = Incoming(self, self._take)
         self._transport: asyncio.Transport | None = None
-        self._target = b""
-        self._headers: dict[str, str] = {}
-        self._octets = 0  # of the head that is coming
-        self._in_head = False
-        self._coming: Request | None = None  # its body is on its way
         self._waiting: deque[Request] = deque()
         self._current: Request | None = None
         self._in_turn = False
@@ -92,25 +76,22 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        head = self._headers if self._in_head else None
+        incoming = self._incoming
+        head = incoming.head
         try:
-            self._parser.feed_data(data)
-            if self._in_head and self._headers is head:
-                self._count(len(data))  # nothing but that head, and it is not whole yet
-        except httptools.HttpParserUpgrade:
-            self._deaf = True  # it is answered as if it had not asked, and then we part
-        except httptools.HttpParserCallbackError as error:
-            if not isinstance(error.__context__, TooLarge):
-                raise (error.__context__ or error) from None
+            if not incoming.feed(data):
+                self._deaf = True  # it is answered as if it had not asked, and then we part
+        except NotHTTP:
             self._refuse()
-        except (httptools.HttpParserError, TooLarge):
-            self._refuse()
+        else:
+            if incoming.head is not None and incoming.head is not head:
+                self.deadline = self._server.now + _HEAD
 
     @override
     def eof_received(self) -> bool:
         """Whoever has sent all that it has to say may still wait for answers."""
         self._deaf = True
-        self._cut_body()
+        self._incoming.cut()
         return self._current is not None
 
     @override
@@ -118,7 +99,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._waiting.clear()
         self._server.connections.discard(self)
-        self._cut_body()
+        self._incoming.cut()
 
     @override
     def pause_writing(self) -> None:
@@ -131,61 +112,6 @@ class Connection(asyncio.Protocol):
         if not self._leaving:
             self._wait_for_more()
             self._next()
-
-    # --- What the parser tells -------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        """The first octet of a request."""
-        self._headers = {}
-        self._target = b""
-        self._octets = 0
-        self._in_head = True
-        self.deadline = self._server.now + _HEAD
-
-    def on_url(self, part: bytes) -> None:
-        """The request's target, or a part of it."""
-        self._count(len(part))
-        self._target += part
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A line of the head; or of the trailer, which is nothing to us."""
-        if not self._in_head:
-            return
-        headers = self._headers
-        self._count(len(name) + len(value))
-        if len(headers) >= _HEADERS:
-            raise TooLarge
-        key, text = name.lower().decode("latin-1"), value.strip(b" \t").decode("latin-1")
-        if key in headers:
-            text = f"{headers[key]}{'; ' if key == 'cookie' else ','}{text}"
-        headers[key] = text
-
-    def on_headers_complete(self) -> None:
-        """The head is whole."""
-        headers = self._headers
-        self._in_head = False
-        request = Request(self, self._parser.get_method().decode("latin-1"), self._target, headers)
-        if "connection" in headers or not self._parser.should_keep_alive():
-            request.is_last = self._is_last()
-        if not request.is_whole:
-            self._coming = request
-        if self._current is None and not self._waiting and not self._full:
-            self._current = request
-            self._server.application.handle(request)
-        else:
-            self._waiting.append(request)
-            self.hold(True)
-
-    def on_body(self, part: bytes) -> None:
-        """A part of the body."""
-        if self._coming is not None:
-            self._coming.came(part)
-
-    def on_message_complete(self) -> None:
-        """The request is whole."""
-        if self._coming is not None:
-            self._coming.ended()
-            self._coming = None
 
     # --- What requests tell ----------------------------------------------------------------------
 
@@ -237,31 +163,25 @@ class Connection(asyncio.Protocol):
             return
         if self._full or self._leaving:
             self._transport.abort()
-        elif self._current is None and self._in_head:
+        elif self._current is None and self._incoming.head is not None:
             self._refuse()
         elif self._current is None:
             self._transport.close()
 
     # --- Ourselves -------------------------------------------------------------------------------
 
-    def _count(self, octets: int) -> None:
-        self._octets += octets
-        if self._octets > _HEAD_OCTETS:
-            raise TooLarge
-
-    def _is_last(self) -> bool:
-        """Whether the client wants the connection to end with this request, or to become another.
-
-        HTTP/1.0 has ways of its own to keep a connection, for which nobody has a use any more.
-        """
-        parser = self._parser
-        if not parser.should_keep_alive() or parser.should_upgrade():
-            return True
-        return parser.get_http_version() != "1.1"
+    def _take(self, request: Request) -> None:
+        """Answer a request whose head has come, or let it wait for its turn."""
+        if self._current is None and not self._waiting and not self._full:
+            self._current = request
+            self._server.application.handle(request)
+        else:
+            self._waiting.append(request)
+            self.hold(True)
 
     def _ends(self) -> bool:
         """Whether this process is about to end, and the client has nothing on its way as yet."""
-        return self._server.ending and not self._waiting and not self._in_head
+        return self._server.ending and not self._waiting and self._incoming.head is None
 
     def _next(self) -> None:
         """Turn to the next request, if there is one and nothing is in its way."""
@@ -278,18 +198,15 @@ class Connection(asyncio.Protocol):
             self._part()
 
     def _wait_for_more(self) -> None:
-        wait = _HEAD if self._in_head else _STAYING if self._server.ending else _IDLE
+        wait = (
+            _HEAD if self._incoming.head is not None else _STAYING if self._server.ending else _IDLE
+        )
         self.deadline = self._server.now + wait
-
-    def _cut_body(self) -> None:
-        if self._coming is not None:
-            self._coming.ended(failed=True)
-            self._coming = None
 
     def _refuse(self) -> None:
         """What comes is no HTTP, or too much, or too slow. It is said when its turn has come."""
         self._deaf = self._refused = True
-        self._cut_body()
+        self._incoming.cut()
         if self._current is None and not self._waiting:
             self._part()
 
