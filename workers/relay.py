@@ -25,6 +25,7 @@ BATCH = 200
 QUEUE_MOST = 1_000
 WAIT_MOST = 0.7  # seconds; a blocking command must end before its socket times out
 _WAIT_LEAST = 0.02
+_PAUSE = 0.2  # seconds between two tries while something is away; less than a reader waits
 
 
 class Relay:
@@ -70,4 +71,4 @@ class Relay:
             except (Unavailable, OperationalError, InterfaceError) as error:
                 # Whoever still waits asks again.
                 log.warning("refresh_failed", error=type(error).__name__)
-                self._stopped.wait(min(left, WAIT_MOST))
+                self._stopped.wait(_PAUSE)
