@@ -9,6 +9,7 @@ import io
 import os
 from asyncio import AbstractEventLoop, Task
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -121,6 +122,8 @@ class Door:
             bridge = self._webhooks if path.startswith(WEBHOOKS) else self._django
         try:
             status, headers, body = await bridge.answer(request)
+            if status == HTTPStatus.NO_CONTENT:  # Django tells a length of 0 (RFC 9110 section 8.6)
+                headers = [pair for pair in headers if pair[0].lower() != "content-length"]
             request.answer(status, lines(headers), body)
         except BodyError:
             request.answer(*self.refusal())  # it was no HTTP; or nobody is there to see this

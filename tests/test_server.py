@@ -114,6 +114,18 @@ def test_head_tells_the_length_and_sends_no_body(client: Client, rollcall: Rollc
     assert client.ask(read(someone)) == 200
 
 
+def test_an_answer_that_has_no_body_tells_no_length(client: Client, rollcall: Rollcall):
+    someone = rollcall.sign_up()
+    for _ in range(2):
+        client.send(
+            f"DELETE /api/v1/sessions/current/ HTTP/1.1\r\nHost: {HOST}\r\n"
+            f"Authorization: Bearer {someone.token}\r\n\r\n"
+        )
+        status, headers, _ = client.answer()
+        assert ("content-length" in headers) == (status == 401)
+    assert status == 401
+
+
 # --- Bodies --------------------------------------------------------------------------------------
 
 
