@@ -106,8 +106,13 @@ def test_what_stands_left_of_the_trusted_proxys_word_is_not_believed(stranger):
 
 
 def test_without_trusted_proxies_nobody_is_believed(rollcall: Rollcall):
-    first = left(rollcall.post(CONFIRMATION, None, **{"X-Forwarded-For": "203.0.113.7"}))
-    assert left(rollcall.post(CONFIRMATION, None, **{"X-Forwarded-For": "203.0.113.8"})) < first
+    def is_counted_as_one() -> bool:
+        first = left(rollcall.post(CONFIRMATION, None, **{"X-Forwarded-For": "203.0.113.7"}))
+        second = left(rollcall.post(CONFIRMATION, None, **{"X-Forwarded-For": "203.0.113.8"}))
+        return second < first
+
+    # More than once, because what others have asked before may just have left the window.
+    assert eventually(is_counted_as_one)
 
 
 def test_a_network_of_ipv6_is_one_client(stranger):
