@@ -111,8 +111,7 @@ class Door:
     def refusal(self) -> tuple[int, bytes, bytes]:
         """400, for whoever does not speak HTTP."""
         counts.on_the_loop.add("not_http")
-        document = problem("bad_request", request_id_of(""))
-        return document.status, lines(document.headers.items()), document.body
+        return _problem("bad_request", request_id_of(""))
 
     async def _through_django(self, request: Request) -> None:
         path = request.path
@@ -129,9 +128,15 @@ class Door:
             request.answer(*self.refusal())  # it was no HTTP; or nobody is there to see this
         except Exception:
             # Not hidden: logged. Django answers for its own errors; this is one of ours.
-            log.exception("request_failed")
-            document = problem("internal_error", request_id_of(""))
-            request.answer(document.status, lines(document.headers.items()), document.body)
+            request_id = request_id_of(request.headers.get("x-request-id", ""))
+            log.exception("request_failed", request_id=request_id)
+            request.answer(*_problem("internal_error", request_id))
+
+
+def _problem(code: str, request_id: str) -> tuple[int, bytes, bytes]:
+    document = problem(code, request_id)
+    head = lines([*document.headers.items(), ("x-request-id", request_id)])
+    return document.status, head, document.body
 
 
 @lru_cache(1024)

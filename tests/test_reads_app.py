@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from api.reads.app import Reads, Settings
 from domain import session
@@ -121,8 +122,11 @@ async def test_a_redis_that_gives_no_profile_is_a_503_in_time(behaviour):
 @in_a_loop
 async def test_a_hash_that_is_damaged_is_a_500_as_described():
     async with reader(saying(bulk(b"{}", b'"t"', b"not a number", b"1"))) as (reads, _):
-        answer = await read(reads, TOKEN)
+        with capture_logs() as logs:
+            answer = await read(reads, TOKEN)
         assert (answer.status, word_of(answer)) == (500, "internal_error")
+        failed = [line["request_id"] for line in logs if line["event"] == "read_failed"]
+        assert failed == [answer.headers["x-request-id"]]
 
 
 @in_a_loop

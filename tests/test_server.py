@@ -197,7 +197,8 @@ def test_what_is_no_http_is_a_400_as_described_and_the_end(client: Client, kind:
     status, headers, body = client.answer()
     assert (status, headers["connection"]) == (400, "close")
     assert headers["content-type"] == "application/problem+json"
-    assert json.loads(body)["code"] == "bad_request"
+    told = json.loads(body)
+    assert (told["code"], told["request_id"]) == ("bad_request", headers["x-request-id"])
     client.connection.shutdown(socket.SHUT_WR)
     assert client.is_closed()
 

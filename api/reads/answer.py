@@ -48,9 +48,8 @@ def wrong_method(headers: Headers, allowed: str) -> Answer:
     return _whole(problem("method_not_allowed", request_id, {"allow": allowed}), request_id)
 
 
-def internal_error(headers: Headers) -> Answer:
-    """500."""
-    request_id = _request_id(headers)
+def internal_error(request_id: str) -> Answer:
+    """500, which names the request by which it was logged."""
     return _whole(problem("internal_error", request_id), request_id)
 
 

@@ -15,6 +15,7 @@ import structlog
 
 from api.bearer import bearer_token
 from api.counts import on_the_loop as counts
+from api.problem_documents import request_id_of
 from api.reads import address, answer
 from api.reads.answer import Answer, Headers
 from api.reads.connection import Redis, kind
@@ -167,5 +168,6 @@ def _failure(headers: Headers, error: Exception) -> Answer:
             log.warning("profile_redis_refused", error=kind(error))
             return answer.refusal(headers, Unavailable())
     # Contract and operators know this answer; a connection that is cut, they do not.
-    log.error("read_failed", exc_info=error)
-    return answer.internal_error(headers)
+    request_id = request_id_of(headers.get("x-request-id", ""))
+    log.error("read_failed", request_id=request_id, exc_info=error)
+    return answer.internal_error(request_id)

@@ -154,7 +154,7 @@ class Connection(asyncio.Protocol):
 
     def end_soon(self) -> None:
         """Answer what is under way, and what comes in a moment, and then hang up."""
-        if self._current is None and not self._leaving:
+        if self._current is None and not self._leaving and not self._full:
             self._wait_for_more()
 
     def look_at_the_time(self) -> None:
