@@ -264,7 +264,7 @@ def test_a_redis_that_does_not_know_or_allow_its_newest_command_is_filled_by_scr
     finally:
         redis().acl_setuser("default", enabled=True, nopass=True, commands=["+hsetex"])
     assert status == 0
-    assert "0 profiles written" not in said
+    assert ": 0 profiles written" not in said
     assert [standing(someone), standing(gone)] == before
 
 
