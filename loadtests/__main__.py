@@ -23,7 +23,9 @@ from local.stack import Stack
 def main() -> int:
     """Run the load that the command line asks for; the exit status."""
     options = _options()
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Also the first, which a shell has whatever it starts with & ignore.
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, _interrupt)
     load = Load(options.rate, options.seconds, options.warm_up, options.people)
     p99 = dict(zip(KINDS, (options.reads_p99, options.sign_ups_p99), strict=True))
     limits = Limits(options.rate, options.rate_within, p99)
