@@ -20,12 +20,15 @@ class HangUp(Exception):
         self.last = last
 
 
+# What is said first on every connection: these servers have no older data.
+_GREETINGS = {(b"PING",): b"+PONG\r\n", (b"INFO", b"server"): b"$0\r\n\r\n"}
+_GREETINGS[b"HGET", b"vouched", b"run"] = b"$-1\r\n"
 # Commands that ask to be told of changes, and what they are answered with by who knows how.
 _TRACKING = {b"HELLO": b"%1\r\n$5\r\nproto\r\n:3\r\n", b"CLIENT": b"+OK\r\n"}
 
 
 class FakeRedis:
-    """Says PONG to PING, and what `behaviour` returns to everything else.
+    """Greets back whoever connects, and says what `behaviour` returns to everything else.
 
     It says OK to whoever wants to be told of changes if it `tells`, and leaves that to `behaviour`.
     """
@@ -45,8 +48,8 @@ class FakeRedis:
     @property
     def commands(self) -> list[Command]:
         """All commands but those that keep a connection."""
-        own = {b"PING", *_TRACKING}
-        return [command for chunk in self.chunks for command in chunk if command[0] not in own]
+        said = [command for chunk in self.chunks for command in chunk]
+        return [c for c in said if tuple(c) not in _GREETINGS and c[0] not in _TRACKING]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -67,8 +70,8 @@ class FakeRedis:
             writer.close()
 
     async def reply(self, command: Command) -> bytes | None:
-        if command == [b"PING"]:
-            return b"+PONG\r\n"
+        if greeting := _GREETINGS.get(tuple(command)):
+            return greeting
         if command[0] in _TRACKING:
             return _TRACKING[command[0]] if self.tells else b"-ERR unknown command\r\n"
         return await self.behaviour(command)

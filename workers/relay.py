@@ -3,6 +3,9 @@
 Huey's own periodic tasks wake only once a minute, and its queue forgets what a killed worker
 held, or all of it when it is wiped. The relay makes good for both, because it looks at Postgres.
 
+It also vouches for the profile Redis: readers do not believe one that was started from a snapshot,
+or took over, before the relay has looked at it. See `domain.stores.vouching`.
+
 Wanted profiles do not go through Huey: their readers wait for a quarter of a second. When Redis
 was lost everybody is wanted, and the relay writes all who wait at one time in a few round trips.
 """
@@ -14,7 +17,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from domain.errors import Unavailable
-from domain.stores import outbox, profiles
+from domain.stores import outbox, profiles, vouching
 from workers import queue
 
 log = structlog.get_logger(__name__)
@@ -33,6 +36,7 @@ class Relay:
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
+        self._vouching = vouching.steps()
 
     def stop(self) -> None:
         """End `run` soon: within `WAIT_MOST` seconds."""
@@ -42,7 +46,8 @@ class Relay:
         """Hand out until `stop` is called. Whatever is away is waited for."""
         while not self._stopped.is_set():
             wait = self.hand_out()
-            self.serve_wanted(wait)
+            if self.vouch():
+                self.serve_wanted(wait)
 
     def hand_out(self) -> float:
         """Give due rows to Huey; returns how many seconds to wait for the next."""
@@ -60,15 +65,26 @@ class Relay:
             log.info("handed_out", rows=len(due), told=queue.wake(due))
         return WAIT_MOST if wait is None else min(wait, WAIT_MOST)
 
+    def vouch(self) -> bool:
+        """Whether the profile Redis may be believed; a part of what it has lost is brought back."""
+        try:
+            close_old_connections()
+            return next(self._vouching)
+        except (Unavailable, OperationalError, InterfaceError) as error:
+            log.warning("vouching_failed", error=type(error).__name__)
+            self._vouching = vouching.steps()
+            self._stopped.wait(_PAUSE)
+            return False
+
     def serve_wanted(self, wait: float) -> None:
         """Rewrite the profiles that are wanted during the next `wait` seconds."""
         end = time.monotonic() + max(wait, _WAIT_LEAST)
-        while not self._stopped.is_set() and (left := end - time.monotonic()) > 0:
-            try:
+        try:
+            while not self._stopped.is_set() and (left := end - time.monotonic()) > 0:
                 close_old_connections()
                 if people := profiles.next_wanted(BATCH, max(left, _WAIT_LEAST)):
                     profiles.refresh_all(people)
-            except (Unavailable, OperationalError, InterfaceError) as error:
-                # Whoever still waits asks again.
-                log.warning("refresh_failed", error=type(error).__name__)
-                self._stopped.wait(_PAUSE)
+        except (Unavailable, OperationalError, InterfaceError) as error:
+            # Whoever still waits asks again; but is that the same Redis that comes back?
+            log.warning("refresh_failed", error=type(error).__name__)
+            self._stopped.wait(_PAUSE)

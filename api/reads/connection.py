@@ -14,11 +14,16 @@ from api.counts import on_the_loop as counts
 from api.reads.address import Address
 from api.reads.link import Link, Unavailable, pack
 from api.reads.near import Near
+from domain import vouched
 
 log = structlog.get_logger(__name__)
 
 _PAUSE_LEAST, _PAUSE_MOST = 0.02, 0.4  # seconds between two tries; rising, and drawn by lot
 _LONG = 1.0  # seconds; a connection that lasted less counts as a failure
+
+
+class OlderData(Exception):
+    """Redis is there, and may have lost what it was told; a relay looks what that is."""
 
 
 class Redis:
@@ -101,7 +106,7 @@ class Redis:
             counts.add("profile_redis_lost")
             log.warning("profile_redis_lost")
             return 0 if time.monotonic() - born > _LONG else 1
-        except (OSError, Unavailable, hiredis.ReplyError) as error:
+        except (OSError, Unavailable, OlderData, hiredis.ReplyError) as error:
             counts.add("profile_redis_failed")
             if not failures:
                 log.warning("profile_redis_unavailable", error=kind(error))
@@ -113,7 +118,11 @@ class Redis:
     async def _connect(self, link: Link) -> None:
         async with asyncio.timeout(self._patience):  # its TimeoutError is an OSError
             await self._address.connect(lambda: link)
-            await link.greet(self._address.greeting)
+            said = await link.greet((*self._address.greeting, *vouched.QUESTION))
+        *_, info, vouched_for = said
+        if not vouched.may_be_believed(vouched.run_of(info), vouched_for):
+            raise OlderData
+        link.open()
 
     async def _near_copies(self, link: Link) -> Near | None:
         """Raises `Unavailable`."""

@@ -43,7 +43,7 @@ class Link(asyncio.Protocol):
     the next one: when the oldest waiter is not answered within `patience` seconds, the connection
     is given up, with all who wait on it.
 
-    Commands may be sent before the connection stands; they go out after `greet`. `lost` is called
+    Commands may be sent before the connection stands; they go out after `open`. `lost` is called
     once, at its end; `pushed` with what Redis tells unasked (RESP3), in order with the replies.
     `answered` is when the last command that was answered had been sent, by `time.monotonic`; it
     is not the loop's clock, which stands still for a turn.
@@ -59,7 +59,7 @@ class Link(asyncio.Protocol):
         self._on_lost = lost
         self._reader = hiredis.Reader(replyError=hiredis.ReplyError)
         self._transport: asyncio.Transport | None = None
-        self._greeted = False
+        self._is_open = False
         self._greetings: deque[Future[Any]] = deque()
         self._out: list[bytes] = []
         self._waiters: deque[tuple[Callable[[Any], None], float]] = deque()
@@ -75,7 +75,7 @@ class Link(asyncio.Protocol):
         if self.is_lost or len(self._waiters) >= self._most:
             raise Unavailable
         self._waiters.append((heed, time.monotonic()))
-        if not self._out and self._greeted:
+        if not self._out and self._is_open:
             self._loop.call_soon(self._flush)
         self._out.append(command)
         if self._timer is None:
@@ -87,8 +87,8 @@ class Link(asyncio.Protocol):
         self.ask(command, partial(_settle, reply))
         return reply
 
-    async def greet(self, commands: Iterable[tuple[str, ...]]) -> None:
-        """Say who we are, in one write, and let the waiting commands out once that was accepted.
+    async def greet(self, commands: Iterable[tuple[str, ...]]) -> list[Any]:
+        """Say who we are, in one write, before anything else; what Redis says to it.
 
         Raises `Unavailable`, and `hiredis.ReplyError` when Redis refuses us or is still loading.
         """
@@ -98,10 +98,15 @@ class Link(asyncio.Protocol):
         replies = [self._loop.create_future() for _ in packed]
         self._greetings.extend(replies)
         self._transport.write(b"".join(packed))
-        for reply in await asyncio.gather(*replies, return_exceptions=True):
-            if isinstance(reply, Exception):
+        said = await asyncio.gather(*replies, return_exceptions=True)
+        for reply in said:
+            if isinstance(reply, BaseException):
                 raise reply
-        self._greeted = True
+        return said
+
+    def open(self) -> None:
+        """Let the waiting commands out, and all that come."""
+        self._is_open = True
         self._flush()
 
     def drop(self) -> None:

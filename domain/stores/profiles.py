@@ -66,12 +66,14 @@ def redis() -> Redis:
 
 
 @cache
-def _script(text: str) -> Script:
+def script(text: str) -> Script:
+    """What runs a Lua script on the profile Redis."""
     return redis().register_script(text)
 
 
 @contextmanager
-def _redis_errors() -> Iterator[None]:
+def redis_errors() -> Iterator[None]:
+    """Raise `Unavailable`, and log it, where redis-py raises its own errors."""
     try:
         yield
     except RedisError as error:
@@ -86,13 +88,13 @@ def publish(person: Person | Gone) -> bool:
     """
     # Of a new person there is no other version, and nothing follows a tombstone.
     is_only_one = isinstance(person, Gone) or person.version == 1
-    script = _WRITE_IF_NEWER if is_only_one else _WRITE_UNPROVEN
+    write = _WRITE_IF_NEWER if is_only_one else _WRITE_UNPROVEN
     keys, values = [profile.key_of(person.id)], arguments(person)
-    with _redis_errors():
+    with redis_errors():
         try:
-            written = int(_script(script)(keys, values))
+            written = int(script(write)(keys, values))
         except OutOfMemoryError:
-            written = int(_script(_WRITE_IF_FULL)(keys, values))
+            written = int(script(_WRITE_IF_FULL)(keys, values))
     if written < 0:
         raise NoRoom
     return _prove(person) if written > 1 else bool(written)
@@ -106,8 +108,8 @@ def _prove(person: Person | Gone) -> bool:
     except (OperationalError, InterfaceError):
         raise Unavailable from None
     key, values = _proof(person)
-    with _redis_errors():
-        return bool(_script(_PROVEN)([key], values))
+    with redis_errors():
+        return bool(script(_PROVEN)([key], values))
 
 
 def settle() -> None:
@@ -167,7 +169,7 @@ def refresh_all(ids: Sequence[UUID]) -> None:
     Raises `Unavailable`, and Django's `OperationalError` and `InterfaceError`.
     """
     states = people.load_all(ids)
-    with _redis_errors():
+    with redis_errors():
         try:
             changed = _write_and_prove(states)
         except OutOfMemoryError:
@@ -196,7 +198,7 @@ def fields_of(person_id: UUID) -> dict[bytes, bytes]:
 
     Raises `Unavailable`.
     """
-    with _redis_errors():
+    with redis_errors():
         return cast(dict[bytes, bytes], redis().hgetall(profile.key_of(person_id)))
 
 
@@ -205,7 +207,7 @@ def next_wanted(limit: int, wait: float) -> list[UUID]:
 
     Raises `Unavailable`.
     """
-    with _redis_errors():
+    with redis_errors():
         first = redis().bzpopmax(profile.WANTED, timeout=wait)
         if first is None:
             return []
