@@ -44,11 +44,13 @@ def bulk(*values: bytes | None) -> bytes:
     return b"*%d\r\n" % len(parts) + b"".join(parts)
 
 
-NOTHING = bulk(None, None, None, None)
+type Fields = tuple[bytes | None, ...]  # body, ETag, version, end of the session
+
+NOTHING: Fields = (None, None, None, None)
 
 
-def hash_of(version: int) -> bytes:
-    return bulk(b"{}", b'"tag"', b"%d" % version, b"%d" % (time.time() + 60))
+def fields(version: int, etag: bytes | None = b'"tag"') -> Fields:
+    return b"{}", etag, b"%d" % version, b"%d" % (time.time() + 60)
 
 
 def word_of(answer: Answer) -> str:
@@ -63,19 +65,18 @@ async def hang_up(command: Command) -> bytes:
 class Filling:
     """A Redis to which the profile comes some time after it was asked for."""
 
-    def __init__(self, before: bytes, after_looks: int) -> None:
+    def __init__(self, before: Fields, after_looks: int) -> None:
         self.before, self.looks, self.wishes = before, after_looks, 0
 
     async def __call__(self, command: Command) -> bytes:
-        match command[0]:
-            case b"ZINCRBY":
-                assert command[1:] == [b"wanted", b"1", PERSON.hex.encode()]
-                self.wishes += 1
-                return b"$1\r\n1\r\n"
-            case b"HGET":
-                self.looks -= 1
-                return b"$1\r\n3\r\n" if self.looks < 0 else b"$-1\r\n"
-        return hash_of(3) if self.looks < 0 else self.before
+        is_look = command[0] == b"HMGET" and command[2:] == [b"v", b"e"]
+        if command[0] == b"ZINCRBY":
+            assert command[1:] == [b"wanted", b"1", PERSON.hex.encode()]
+            self.wishes += 1
+            return b"$1\r\n9\r\n"
+        self.looks -= is_look
+        found = fields(3) if self.looks < 0 else self.before
+        return bulk(found[2], found[1]) if is_look else bulk(*found)
 
 
 NEVER = 1_000_000
@@ -93,7 +94,7 @@ NEVER = 1_000_000
         saying(bulk(b"one")),
         saying(b"what\r\n"),
         Filling(NOTHING, NEVER),
-        Filling(hash_of(version=2), NEVER),
+        Filling(fields(version=2), NEVER),
     ],
     ids=[
         "silent",
@@ -140,7 +141,7 @@ async def test_an_ended_session_and_somebody_gone_are_401():
 
 @in_a_loop
 async def test_a_bad_token_is_refused_without_a_word_to_redis():
-    async with reader(saying(hash_of(3))) as (reads, fake):
+    async with reader(saying(bulk(*fields(3)))) as (reads, fake):
         other = session.issue(KeyRing(["another secret"]), PERSON, 3)[0]
         turned = TOKEN[:-1] + ("B" if TOKEN.endswith("A") else "A")
         for token in (other, turned, "A" * 100, ""):
@@ -149,7 +150,11 @@ async def test_a_bad_token_is_refused_without_a_word_to_redis():
         assert fake.commands == []
 
 
-@pytest.mark.parametrize("before", [NOTHING, hash_of(version=2)], ids=["missing", "older"])
+@pytest.mark.parametrize(
+    "before",
+    [NOTHING, fields(version=2), fields(version=3, etag=None)],
+    ids=["missing", "older", "not yet for readers"],
+)
 @in_a_loop
 async def test_a_profile_that_is_missing_or_older_is_asked_for_once_and_awaited(before):
     redis = Filling(before, after_looks=3)

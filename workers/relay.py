@@ -28,6 +28,7 @@ BATCH = 200
 QUEUE_MOST = 1_000
 WAIT_MOST = 0.7  # seconds; a blocking command must end before its socket times out
 _WAIT_LEAST = 0.02
+_GATHER = 0.02  # seconds; who is wanted in that time is served with one batch
 _PAUSE = 0.2  # seconds between two tries while something is away; less than a reader waits
 
 
@@ -84,6 +85,7 @@ class Relay:
                 close_old_connections()
                 if people := profiles.next_wanted(BATCH, max(left, _WAIT_LEAST)):
                     profiles.refresh_all(people)
+                    self._stopped.wait(_GATHER)
         except (Unavailable, OperationalError, InterfaceError) as error:
             # Whoever still waits asks again; but is that the same Redis that comes back?
             log.warning("refresh_failed", error=type(error).__name__)
