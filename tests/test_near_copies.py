@@ -18,7 +18,7 @@ from domain import profile, session
 from local.servers import Valkey
 from tests import asking
 from tests.fake_redis import Command, FakeRedis
-from tests.test_reads_app import DIGEST, KEYS, NOTHING, PERSON, TOKEN, bulk, hash_of
+from tests.test_reads_app import DIGEST, KEYS, NOTHING, PERSON, TOKEN, bulk, fields
 from tests.test_reads_connection import in_a_loop
 
 AGE = 0.3  # seconds; longer than in life, for a machine that is busy
@@ -66,7 +66,7 @@ class Asked:
 
 @in_a_loop
 async def test_who_comes_again_and_again_is_answered_without_asking_redis():
-    asked = Asked(hash_of(3))
+    asked = Asked(bulk(*fields(3)))
     async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
         assert {(await read(reads))[0] for _ in range(100)} == {200}
         assert asked.times == 2
@@ -74,7 +74,7 @@ async def test_who_comes_again_and_again_is_answered_without_asking_redis():
 
 @in_a_loop
 async def test_where_redis_cannot_tell_of_changes_nothing_is_kept():
-    asked = Asked(hash_of(3))
+    asked = Asked(bulk(*fields(3)))
     async with FakeRedis(asked).listening() as fake, reader(fake.url) as reads:
         assert {(await read(reads))[0] for _ in range(10)} == {200}
         assert asked.times == 10
@@ -88,7 +88,7 @@ async def test_what_redis_may_not_tell_of_any_more_is_not_kept():
                 return b"-NOPERM no permissions\r\n"
             return await super().reply(command)
 
-    asked = Asked(hash_of(3))
+    asked = Asked(bulk(*fields(3)))
     async with Forgetful(asked, tells=True).listening() as fake, reader(fake.url) as reads:
         assert {(await read(reads))[0] for _ in range(10)} == {200}
         assert asked.times == 10
@@ -100,15 +100,15 @@ async def test_what_redis_may_not_tell_of_any_more_is_not_kept():
 @in_a_loop
 async def test_a_profile_that_changed_as_soon_as_it_was_read_is_not_kept(change):
     """The reader goes on a turn after the reply came; by then it knows of the change already."""
-    asked = Asked(hash_of(3) + b">2\r\n$10\r\ninvalidate\r\n" + change)
+    asked = Asked(bulk(*fields(3)) + b">2\r\n$10\r\ninvalidate\r\n" + change)
     async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
         assert {(await read(reads))[0] for _ in range(10)} == {200}
         assert asked.times == 10
 
 
 UNFIT = {
-    "missing": (NOTHING, 503),
-    "older than the token": (hash_of(2), 503),
+    "missing": (bulk(*NOTHING), 503),
+    "older than the token": (bulk(*fields(2)), 503),
     "without the session": (bulk(b"{}", b'"t"', b"3", None), 401),
     "out of date": (bulk(b"{}", b'"t"', b"3", b"1"), 401),
     "gone": (bulk(b"", b"", b"4", None), 401),
@@ -120,11 +120,11 @@ UNFIT = {
 @pytest.mark.parametrize("kind", UNFIT)
 @in_a_loop
 async def test_what_cannot_be_sent_is_not_kept(kind):
-    asked, (reply, status) = Asked(hash_of(3)), UNFIT[kind]
+    asked, (reply, status) = Asked(bulk(*fields(3))), UNFIT[kind]
     asked.reply = reply
     async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
         assert {(await read(reads))[0] for _ in range(5)} == {status}
-        asked.reply = hash_of(3)
+        asked.reply = bulk(*fields(3))
         assert (await read(reads))[0] == 200
 
 
@@ -141,7 +141,7 @@ async def test_a_session_ends_in_time_also_in_a_copy():
 @in_a_loop
 async def test_only_so_many_people_are_kept_and_those_who_came_last(monkeypatch):
     monkeypatch.setattr(near, "_PEOPLE", 20)
-    asked = Asked(hash_of(1))
+    asked = Asked(bulk(*fields(1)))
     tokens = [session.issue(KEYS, uuid4(), 1)[0] for _ in range(100)]
     async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
         for token in tokens:

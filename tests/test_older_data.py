@@ -117,7 +117,8 @@ def lose_a_change(someone: Someone, known: dict[str, str], *, open_rows: bool) -
     with redis().pipeline() as pipeline:
         pipeline.hset(key, mapping={name: older[name] for name in (profile.BODY, profile.VERSION)})
         pipeline.delete(vouched.KEY)
-        pipeline.hset(vouched.KEY, mapping={vouched.RUN: "another", **known})
+        for name, value in {vouched.RUN: "another", **known}.items():
+            pipeline.hset(vouched.KEY, name, value)
         pipeline.execute()
 
 

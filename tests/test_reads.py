@@ -374,14 +374,13 @@ def test_sigterm_waits_for_a_write_that_is_under_way(
     from tests.someone import new_body
 
     web, url = another_web
-    stack.parts["postgres"].pause()
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=url, timeout=20) as client:
+        assert client.get("/livez").status_code == 200  # the process has the connection now
+        stack.parts["postgres"].pause()
         try:
-            write = pool.submit(
-                lambda: httpx.post(f"{url}/api/v1/signup/", json=new_body(), timeout=20)
-            )
-            assert not write.done()
+            write = pool.submit(client.post, "/api/v1/signup/", json=new_body())
             await_end([], timeout=0.5)
+            assert not write.done()
             web.send(signal.SIGTERM)
             await_end([], timeout=0.5)
         finally:
