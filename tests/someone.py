@@ -31,6 +31,15 @@ def eventually[T](what: Callable[[], T], within: float = 60.0) -> T:
     return result
 
 
+def reading_again(stack: Stack) -> None:
+    """Return when every web process reads profiles again, after their Redis was away.
+
+    Each of them tries to connect at least every 0.4 seconds.
+    """
+    eventually(lambda: httpx.get(f"{stack.url}/readyz?capability=read").status_code == 200)
+    _pause.wait(0.5)
+
+
 @contextmanager
 def web_beside(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
     """One more web server on the stack's databases, of one process: itself and its URL.

@@ -3,7 +3,15 @@
 import httpx
 import pytest
 
-from tests.someone import Rollcall, Someone, code_of, eventually, new_body, wrong_fields
+from tests.someone import (
+    Rollcall,
+    Someone,
+    code_of,
+    eventually,
+    new_body,
+    reading_again,
+    wrong_fields,
+)
 
 CHANNELS = ["email", "phone"]
 
@@ -244,6 +252,7 @@ def test_leaving_without_redis_says_503_and_is_completed(stack, someone):
         assert code_of(someone.call("DELETE", "profile/")) == "unavailable"
     finally:
         stack.parts["profiles"].start()
+        reading_again(stack)
     eventually(lambda: someone.call("DELETE", "profile/").status_code == 401)
     eventually(lambda: someone.profile().status_code == 401)
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from local.stack import Stack
-from tests.someone import Rollcall, Someone, code_of, eventually
+from tests.someone import Rollcall, Someone, code_of, eventually, reading_again
 from tests.staff import LOGIN, Cells, logged_in, origin
 
 PEOPLE = "/admin/stores/person/"
@@ -218,6 +218,7 @@ def test_without_redis_staff_are_told_that_the_workers_complete_it(
         page = act(staff, someone, "end-sessions").text
     finally:
         stack.parts["profiles"].start()
+        reading_again(stack)
     assert "Redis is away" in page
     assert records(someone) == [record(someone, "ended all sessions")]
     eventually(lambda: someone.profile().status_code == 401)

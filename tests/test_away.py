@@ -5,7 +5,7 @@ from functools import partial
 import httpx
 import pytest
 
-from tests.someone import Rollcall, code_of, eventually, new_body
+from tests.someone import Rollcall, code_of, eventually, new_body, reading_again
 
 
 @pytest.fixture
@@ -81,6 +81,7 @@ def test_without_the_profile_redis_sign_up_goes_on_and_reads_say_503(stack, roll
     assert eventually(lambda: known.profile().status_code == 200, within=1)
     assert eventually(lambda: someone.profile().status_code == 200, within=5)
     assert someone.profile().json()["phone_verified"]
+    reading_again(stack)
 
 
 def test_the_profile_redis_back_empty_fills_again_by_itself(django_here, rollcall: Rollcall):

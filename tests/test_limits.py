@@ -11,7 +11,7 @@ import pytest
 
 from api.client import client_of, network_of
 from local.stack import Stack
-from tests.someone import Rollcall, code_of, eventually, new_body, web_beside
+from tests.someone import Rollcall, code_of, eventually, new_body, reading_again, web_beside
 from tests.starting import Starter
 
 CONFIRMATION, SIGN_UP, OTHER = "/api/v1/confirmations/phone/", "/api/v1/signup/", "/api/v1/none/"
@@ -145,6 +145,7 @@ def test_while_redis_is_away_everybody_passes(stack: Stack, stranger):
         assert "ratelimit" not in answer.headers
     finally:
         stack.parts["profiles"].start()
+        reading_again(stack)
     assert eventually(lambda: stranger(CONFIRMATION).status_code == 429)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from loadtests.report import Limits, Report, Request, percentile
 from local.machine import children
-from tests.someone import Rollcall, eventually
+from tests.someone import Rollcall, eventually, reading_again
 
 # Limits that no machine misses: what is tested here is the load, not the machine.
 PATIENT = ("--reads-p99", "9000", "--sign-ups-p99", "9000", "--rate-within", "25")
@@ -56,7 +56,7 @@ def test_a_load_fails_when_reads_do_and_when_a_limit_is_missed(stack):
             output, errors = run.communicate(timeout=60)
     finally:
         stack.parts["profiles"].start()
-        stack.wait_until_ready()
+        reading_again(stack)
     assert (run.returncode, errors) == (1, "")
     _, _, reasons = output.partition("\nFAIL\n")
     assert "  read: status 503: " in reasons

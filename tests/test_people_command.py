@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.someone import Rollcall, Someone, code_of, eventually, new_body
+from tests.someone import Rollcall, Someone, code_of, eventually, new_body, reading_again
 
 ROOT = Path(__file__).parent.parent
 
@@ -109,6 +109,7 @@ def test_without_redis_the_outbox_completes_it(stack, django_here, rollcall: Rol
         code, printed = forget(someone.id)
     finally:
         stack.parts["profiles"].start()
+        reading_again(stack)
     assert code == 2
     assert "outbox" in printed
     assert known(printed)["Person"] == 0

@@ -22,7 +22,7 @@ import pytest
 from local.machine import HOST, children
 from local.processes import Process, await_end
 from local.stack import Stack
-from tests.someone import Rollcall, Someone, eventually, web_beside
+from tests.someone import Rollcall, Someone, eventually, reading_again, web_beside
 
 PROFILE = "/api/v1/profile/"
 ALWAYS = {
@@ -127,6 +127,7 @@ def test_a_redis_that_hangs_is_a_503_in_time_and_is_used_again_within_a_second(
     finally:
         stack.parts["profiles"].resume()
     assert eventually(lambda: someone.profile().status_code == 200, within=1)
+    reading_again(stack)
 
 
 def timed(someone: Someone) -> tuple[int, float]:

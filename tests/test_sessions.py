@@ -6,7 +6,15 @@ from functools import partial
 import httpx
 import pytest
 
-from tests.someone import Rollcall, Someone, code_of, eventually, new_body, wrong_fields
+from tests.someone import (
+    Rollcall,
+    Someone,
+    code_of,
+    eventually,
+    new_body,
+    reading_again,
+    wrong_fields,
+)
 
 CHANNELS = ["email", "phone"]
 
@@ -168,6 +176,7 @@ def test_a_sign_out_without_redis_says_503_is_completed_and_then_says_401(stack,
         assert (again.status_code, code_of(again)) == (503, "unavailable")
     finally:
         stack.parts["profiles"].start()
+        reading_again(stack)
     eventually(lambda: someone.call("DELETE", "sessions/current/").status_code == 401)
     eventually(lambda: someone.profile().status_code == 401)
 
