@@ -110,7 +110,8 @@ class Redis:
             counts.add("profile_redis_failed")
             if not failures:
                 log.warning("profile_redis_unavailable", error=kind(error))
-            return failures + 1
+            # A relay looks several times a second: that is not worth a longer wait each time.
+            return 1 if isinstance(error, OlderData) else failures + 1
         finally:
             self._link = self.near = None
             link.drop()
