@@ -7,7 +7,7 @@ set -eu
 
 venv=${1:-.venv}
 lock=${2:-requirements-dev.lock}
-base=${3:->=3.12}
+base=${3:->=3.12,<3.15}
 
 fail() {
     echo "rollcall: $1" >&2
@@ -43,11 +43,11 @@ if ! find_uv >"$log" 2>&1; then
 fi
 
 export UV_PYTHON_INSTALL_DIR="$PWD/.tools/python"
-new_enough='import sys; sys.exit(sys.version_info < (3, 12))'
-if ! "$venv/bin/python" -c "$new_enough" 2>/dev/null; then
+supported='import sys; sys.exit(not (3, 12) <= sys.version_info < (3, 15))'
+if ! "$venv/bin/python" -c "$supported" 2>/dev/null; then
     rm -rf "$venv"
     "$uv" venv --quiet --python "$base" "$venv" ||
-        fail "Rollcall needs Python 3.12 or newer: there is none here, and uv could not fetch one"
+        fail "Rollcall needs Python 3.12 to 3.14: there is none here, and uv could not fetch one"
 fi
 "$uv" pip sync --quiet --compile-bytecode --python "$venv/bin/python" \
     --require-hashes "$lock"
