@@ -1,32 +1,32 @@
-"""Settings that every environment shares, read from the environment here and nowhere else.
+"""Django's settings that every environment shares; `settings.environment` has those of the read
+process too.
 
 A value that is missing or malformed stops the start with a sentence that names it.
 """
 
 import re
 from datetime import timedelta
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import dj_database_url
-from environs import Env, validate
 from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from settings.environment import *  # noqa: F403  # Django's settings have them, by the same names
+from settings.environment import (
+    BODY_MAX_BYTES,
+    DATA_DIR,
+    LOG_LEVEL,
+    REDIS_URL,
+    env,
+)
 from settings.keys import p256_key
 from settings.limits import TIGHT, rate_limits
 from settings.logs import logging_config
 
-env = Env()
-BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / ".data")))
-
 DEBUG = env.bool("DEBUG", False)
-SECRET_KEY = env.str("SECRET_KEY", "")
-SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", [])
 PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
@@ -104,7 +104,6 @@ DATABASES["default"]["OPTIONS"] = {
 }
 
 # --- Redis: profiles ---------------------------------------------------------------------------
-REDIS_URL = env.str("REDIS_URL", "") or "redis://127.0.0.1:6379/0"
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -158,22 +157,8 @@ HUEY_STATS = {
 }
 
 # --- HTTP --------------------------------------------------------------------------------------
-BODY_MAX_BYTES = 64 * 1024
-DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES  # the same for forms
-WEBHOOK_BODY_MAX_BYTES = 1024 * 1024  # SendGrid sends its events off when it has 768 KiB of them
-WEB_THREADS = env.int("WEB_THREADS", 8)  # of each web process, for everything but reads
-TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0))  # see api.client
+DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES  # for forms
 RATE_LIMITS = rate_limits(env, TIGHT)
-METRICS_TOKEN = env.str("METRICS_TOKEN", "")
-METRICS_OPEN = False  # without a token there are no metrics
-# Where the processes of one web server leave what they counted; not to be shared between machines.
-METRICS_DIR = Path(env.str("METRICS_DIR", "") or DATA_DIR / "metrics")
-READ_REDIS_TIMEOUT = env.float("READ_REDIS_TIMEOUT", 1.0)  # seconds, for each reply
-READ_REDIS_WAITING = env.int("READ_REDIS_WAITING", 10_000)  # readers that wait for one, at most
-READ_MISSING_WAIT = env.float("READ_MISSING_WAIT", 0.25)  # seconds, for a profile to come back
-# Seconds that a web process trusts its own copy of a profile, and that changes wait before they are
-# answered; 0: there are no copies.
-NEAR_COPY_AGE = env.float("NEAR_COPY_AGE", 0.02)
 REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["api.writes.json.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["api.writes.json.JSONRenderer"],
@@ -238,4 +223,4 @@ SENDGRID_WEBHOOK_PUBLIC_KEY = p256_key(env, "SENDGRID_WEBHOOK_PUBLIC_KEY")
 VONAGE_SIGNATURE_SECRET = env.str("VONAGE_SIGNATURE_SECRET", "")
 WEBHOOK_MAX_AGE = env.int("WEBHOOK_MAX_AGE", 600)  # seconds since it was signed
 
-LOGGING = logging_config(level=env.str("LOG_LEVEL", "INFO"))
+LOGGING = logging_config(level=LOG_LEVEL)

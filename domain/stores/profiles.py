@@ -115,10 +115,10 @@ def _prove(person: Person | Gone) -> bool:
 def settle() -> None:
     """Return when no reader uses a near copy any more of what was published before.
 
-    A reader may hear of a write a moment after its writer; see `api.reads.near`.
+    A reader may hear of a write a moment after its writer; see `api.reads.client_cache`.
     """
-    if settings.NEAR_COPY_AGE:
-        _nothing.wait(settings.NEAR_COPY_AGE + _MARGIN)
+    if settings.CLIENT_CACHE_MAX_STALENESS:
+        _nothing.wait(settings.CLIENT_CACHE_MAX_STALENESS + _MARGIN)
 
 
 def publish_all(people: Sequence[Person | Gone]) -> int:
