@@ -21,19 +21,19 @@ class Commands:
     service: dict[str, list[str]]
 
 
-def product(port: int, *, read_workers: int = 2, write_workers: int = 2) -> Commands:
-    """Returns the commands that make up Rollcall: read processes on `port`, and write processes on
-    the unix socket that WRITE_UPSTREAM names (unix:/path).
+def product(port: int, workers: int = 2) -> Commands:
+    """Returns the commands that make up Rollcall: `workers` read processes on `port`, and as many
+    write processes on the unix socket that WRITE_UPSTREAM names (unix:/path).
     """
     return Commands(
         once={"setup": _manage("devsetup")},
         service={
             # First, so that its socket is there when the read process is ready.
             "write": low_priority(
-                5, _gunicorn("local.write_config", "api.wsgi:application", write_workers)
+                5, _gunicorn("local.write_config", "api.wsgi:application", workers)
             ),
             "read": _gunicorn(
-                "local.read_config", "api.reads.app:Application", read_workers, f"{HOST}:{port}"
+                "local.read_config", "api.reads.app:Application", workers, f"{HOST}:{port}"
             ),
             "worker": low_priority(10, _manage("run_huey")),
             "relay": low_priority(5, _manage("relay")),

@@ -11,7 +11,7 @@ import pytest
 
 from api.client import client_of, network_of
 from local.stack import Stack
-from tests.someone import Rollcall, code_of, eventually, new_body, reading_again, web_beside
+from tests.someone import Rollcall, code_of, eventually, new_body, reading_again, service_beside
 from tests.starting import Starter
 
 CONFIRMATION, SIGN_UP, OTHER = "/api/v1/confirmations/phone/", "/api/v1/signup/", "/api/v1/none/"
@@ -23,9 +23,9 @@ def tight(stack: Stack) -> Iterator[httpx.Client]:
     """A web server with narrow limits behind one trusted proxy, which we play."""
     limits = {"LIMIT_CONFIRMATION": "10/minute", "LIMIT_SIGN_UP": "10/minute"}
     with (
-        web_beside(
+        service_beside(
             stack, TRUSTED_PROXIES="1", LIMIT_DOCS="1/minute", LIMIT_OTHER="3/2seconds", **limits
-        ) as (_, url),
+        ) as url,
         httpx.Client(base_url=url, timeout=20) as client,
     ):
         yield client

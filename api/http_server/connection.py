@@ -144,6 +144,8 @@ class Connection(asyncio.Protocol):
         self._eof_received = True
         if self.state == ConnectionState.LINGERING:
             return False
+        if self._request is not None and self._request.on_disconnect is not None:
+            self._close()  # most likely gone, and what it asked for has not begun
         if not self._parsing:
             self._after_parsing()
         return self.state != ConnectionState.CLOSED

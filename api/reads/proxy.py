@@ -10,6 +10,7 @@ import asyncio
 from asyncio import AbstractEventLoop, Semaphore, Task
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -83,10 +84,11 @@ class Proxy:
         return True
 
     def _start(self, request: Request) -> None:
-        task = self._loop.create_task(self._forward(request))
+        request.on_disconnect = None
+        # Eager: a free slot is taken before a client that half-closes is noticed.
+        task = Task(self._forward(request), loop=self._loop, eager_start=True)
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
-        request.on_disconnect = task.cancel
 
     def _on_done(self, task: Task[None]) -> None:
         self._tasks.discard(task)
@@ -97,10 +99,12 @@ class Proxy:
 
     async def _forward(self, request: Request) -> None:
         started_at = self._loop.time()
+        if self._slots.locked() and (task := asyncio.current_task()) is not None:
+            request.on_disconnect = partial(_cancel, task)
         try:
             async with asyncio.timeout(self._limits.timeout), self._slots:
                 # From here on a disconnect changes nothing: the write process cannot be told, and
-                # works on it in a thread. Its place is taken until then.
+                # works on it in a thread. Its slot is taken until then.
                 request.on_disconnect = None
                 started_at = self._loop.time()
                 response = await exchange(self._address, request, _request_id(request))
@@ -122,6 +126,10 @@ class Proxy:
             self._is_hung = True
             self._next_trial_at = self._loop.time() + _TRIAL_INTERVAL
             log.warning("upstream_hung")
+
+
+def _cancel(task: Task[None]) -> None:
+    task.cancel()
 
 
 def _request_id(request: Request) -> str:

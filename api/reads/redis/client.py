@@ -21,7 +21,6 @@ log = structlog.get_logger(__name__)
 
 _BACKOFF_MIN, _BACKOFF_MAX = 0.02, 0.4  # seconds between two attempts, with jitter
 _STABLE_AFTER = 1.0  # seconds; a connection that lasted less counts as a failure
-_CHECK_INTERVAL = 0.5  # seconds between two checks of role and fence
 # Replies of a server that cannot serve reads: still loading, or a replica.
 _FATAL_ERRORS = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
 _CHECKS = (*vouched.QUESTION, ("INFO", "replication"), ("INFO", "memory"))
@@ -40,7 +39,7 @@ class RedisClient:
 
     Goes in: `timeout`, seconds for a reply; `max_pending` commands; `max_staleness`, seconds that
     an entry of the client-side cache is used after Redis last replied (0: no cache), which takes
-    `cache_bytes` at most.
+    `cache_bytes` at most; `check_interval`, seconds between two checks of role and fence.
 
     `cache` is the client-side cache, while there is a connection that Redis sends invalidations
     on. `status` is what `/readyz` reports: ok, unavailable, unchecked or misconfigured.
@@ -54,11 +53,13 @@ class RedisClient:
         max_pending: int = 10_000,
         max_staleness: float = 0.0,
         cache_bytes: int = 8 * 1024 * 1024,
+        check_interval: float = 0.5,
     ) -> None:
         self.cache: ClientCache | None = None
         self.status = "unavailable"
         self._max_staleness = max_staleness
         self._cache_bytes = cache_bytes
+        self._check_interval = check_interval
         self._options = options
         self._timeout = timeout
         self._max_pending = max_pending
@@ -156,7 +157,7 @@ class RedisClient:
         """
         while True:
             try:
-                async with asyncio.timeout(_CHECK_INTERVAL):
+                async with asyncio.timeout(self._check_interval):
                     await closed.wait()
             except TimeoutError:
                 replies = [connection.execute_command(encode_command(c)) for c in _CHECKS]
