@@ -15,6 +15,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from api import cors
+from settings.cors import allowed_origins
 from settings.keys import p256_key
 from settings.limits import TIGHT, rate_limits
 from settings.logs import logging_config
@@ -29,6 +31,12 @@ SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", [])
 PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+# Web clients on other hosts; see api.cors, by which the read process answers them too.
+CORS_ALLOWED_ORIGINS = allowed_origins(env)
+CORS_ALLOW_METHODS = cors.ALLOWED_METHODS
+CORS_ALLOW_HEADERS = cors.ALLOWED_HEADERS
+CORS_EXPOSE_HEADERS = cors.EXPOSED_HEADERS
+CORS_PREFLIGHT_MAX_AGE = cors.MAX_AGE
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -47,17 +55,21 @@ INSTALLED_APPS = [
     "api",
 ]
 MIDDLEWARE = [
-    "api.middleware.Counted",
-    "api.middleware.RequestId",
+    "api.writes.middleware.MetricsMiddleware",
+    "api.writes.middleware.RequestIDMiddleware",
+    # Around all that may respond, so that a web client can read errors too.
+    *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.middleware.security.SecurityMiddleware",
-    "api.middleware.Problems",
+    "api.writes.middleware.CommonMiddleware",
+    "api.writes.middleware.ClientIPMiddleware",
+    "api.writes.middleware.ProblemDetailsMiddleware",
     "api.limits.RateLimits",
+    "api.writes.middleware.RequestBodyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "api.middleware.Sessions",
-    "django.middleware.common.CommonMiddleware",
+    "api.writes.middleware.AdminSessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "api.middleware.Authentication",
-    "api.middleware.Messages",
+    "api.writes.middleware.AdminAuthenticationMiddleware",
+    "api.writes.middleware.AdminMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "api.urls"
@@ -162,12 +174,12 @@ BODY_MAX_BYTES = 64 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES  # the same for forms
 WEBHOOK_BODY_MAX_BYTES = 1024 * 1024  # SendGrid sends its events off when it has 768 KiB of them
 WEB_THREADS = env.int("WEB_THREADS", 8)  # of each web process, for everything but reads
-TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0))  # see api.client
+# Where the processes of this machine share their metrics.
+METRICS_DIR = Path(env.str("METRICS_DIR", "") or DATA_DIR / "metrics")
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0))  # see api.client_ip
 RATE_LIMITS = rate_limits(env, TIGHT)
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 METRICS_OPEN = False  # without a token there are no metrics
-# Where the processes of one web server leave what they counted; not to be shared between machines.
-METRICS_DIR = Path(env.str("METRICS_DIR", "") or DATA_DIR / "metrics")
 READ_REDIS_TIMEOUT = env.float("READ_REDIS_TIMEOUT", 1.0)  # seconds, for each reply
 READ_REDIS_WAITING = env.int("READ_REDIS_WAITING", 10_000)  # readers that wait for one, at most
 READ_MISSING_WAIT = env.float("READ_MISSING_WAIT", 0.25)  # seconds, for a profile to come back
