@@ -65,10 +65,10 @@ def web_beside(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
 
 
 @contextmanager
-def write_process(stack: Stack, workers: int = 1, **env: str) -> Iterator[tuple[Process, str]]:
+def write_process(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
     """Runs a write process alone on the stack's databases, on a TCP port: itself and its URL.
 
-    It also listens on the unix socket `socket_of(url)`.
+    It also listens on the unix socket `socket_of(url)`. `WEB_CONCURRENCY` is how many there are.
     """
     port = free_port()
     url = f"http://{HOST}:{port}"
@@ -76,7 +76,7 @@ def write_process(stack: Stack, workers: int = 1, **env: str) -> Iterator[tuple[
     argv = [str(Path(sys.executable).parent / "gunicorn")]
     argv += ["--config", "python:api.writes.gunicorn_config", "--chdir", str(_ROOT)]
     argv += ["--bind", f"{HOST}:{port}", "--bind", f"unix:{socket_of(url)}"]
-    argv += ["--workers", str(workers), "api.wsgi:application"]
+    argv.append("api.wsgi:application")
     metrics = {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")}
     with Process("write", argv, log, env=stack.environment() | metrics | env) as write:
         eventually(lambda: _is_up(url), within=60)

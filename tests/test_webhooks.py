@@ -245,7 +245,7 @@ BODIES = {
     "null": b"null",
     "no UTF-8": b"\xff\xfe",
     "a surrogate": b'["\\ud800"]',
-    "large": b" " * (1024 * 1024 - 2) + b"[]",
+    "large": b" " * (1024 * 1024 - 1) + b"{",
 }
 
 

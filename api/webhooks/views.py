@@ -34,6 +34,6 @@ def _take(
         told = read(request, request.read())
     except NotAReceipt as error:
         log.info("receipt_refused", provider=provider, reason=error.reason)
-        return problem(request, error.code)
+        return problem(request, NotAReceipt.code)
     receipts.note(told)
     return HttpResponse(status=204, headers={"Cache-Control": "no-store"})
