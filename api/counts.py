@@ -1,4 +1,7 @@
-"""What one process counts for its operators: numbers that only grow, by name and labels."""
+"""What one process counts for its operators: numbers that only grow, by name and labels.
+
+Goes with `api.door`, `api.reads` and `api.publishing`: see `api.observability.loop_metrics`.
+"""
 
 from bisect import bisect_left
 from collections import defaultdict

@@ -15,8 +15,8 @@ from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from redis import RedisError
 
-from api import counts
 from api.client import network_of
+from api.observability.registry import RATE_LIMITED_REQUESTS, RATE_LIMITER_ERRORS
 from api.problems import problem
 from domain.stores.profiles import redis
 
@@ -59,7 +59,7 @@ class RateLimits:
         if verdict.passes:
             response = self.get_response(request)
         else:
-            counts.in_threads.add("rate_limited", name)
+            RATE_LIMITED_REQUESTS.labels(name).inc()
             response = problem(request, "rate_limited", {"retry-after": str(verdict.seconds)})
         # draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4.
         limit = settings.RATE_LIMITS[name]
@@ -85,7 +85,7 @@ def count(name: str, network: str) -> Verdict | None:
         passes = limiter.hit(limit, name, network)
         reset, remaining = limiter.get_window_stats(limit, name, network)
     except RedisError as error:
-        counts.in_threads.add("rate_limits_unavailable")
+        RATE_LIMITER_ERRORS.inc()
         log.warning("rate_limits_unavailable", error=type(error).__name__)
         return None
     if passes:

@@ -15,26 +15,31 @@ from django.core.wsgi import get_wsgi_application
 type WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-def with_content_length(application: WSGIApplication) -> WSGIApplication:
-    """Returns `application` behind a buffer for bodies that come in chunks.
+def with_buffered_body(application: WSGIApplication) -> WSGIApplication:
+    """Returns `application`, called once the body of a request has been read into memory.
 
-    Django reads as many bytes as `Content-Length` says, none if it is absent (PEP 3333). Read here,
-    a body whose framing is wrong is the server's error (400) and none of Django's. At most one byte
-    more is read than the longest body may have, by which Django sees that it is too long.
+    Django by itself would see no body that comes in chunks: it reads as many bytes as
+    `Content-Length` says (PEP 3333). And a body that a view leaves unread would cost the connection
+    that the response has just said is kept. Of a body that is too long one byte more is read than
+    the longest may have; see `api.writes.middleware.RequestBodyMiddleware`. One whose framing is
+    wrong gunicorn answers, with a 400.
     """
-    limit = max(settings.BODY_MAX_BYTES, settings.WEBHOOK_BODY_MAX_BYTES)
+    limit = max(settings.BODY_MAX_BYTES, settings.WEBHOOK_BODY_MAX_BYTES) + 1
 
     def buffered(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
-            body = environ["wsgi.input"].read(limit + 1)
-            environ["CONTENT_LENGTH"] = str(len(body))
-            environ["wsgi.input"] = io.BytesIO(body)
+        body = environ["wsgi.input"].read(limit)
+        if len(body) < min(int(environ.get("CONTENT_LENGTH") or 0), limit):
+            # The client closed the connection: what it did not send whole must not be carried out.
+            start_response("400 Bad Request", [("Content-Length", "0")])
+            return []
+        environ.setdefault("CONTENT_LENGTH", str(len(body)))
+        environ["wsgi.input"] = io.BytesIO(body)
         return application(environ, start_response)
 
     return buffered
 
 
-application = with_content_length(get_wsgi_application())
+application = with_buffered_body(get_wsgi_application())
 import_module(settings.ROOT_URLCONF)  # else the first request would wait for all views
 # What is loaded by now stays for good: the garbage collector need not look at it again.
 gc.collect()

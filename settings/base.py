@@ -14,9 +14,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from api import cors
 from settings.environment import *  # noqa: F403  # Django's settings have them, by the same names
 from settings.environment import (
     BODY_MAX_BYTES,
+    CORS_ALLOWED_ORIGINS,
     DATA_DIR,
     LOG_LEVEL,
     REDIS_URL,
@@ -29,6 +31,11 @@ from settings.logs import logging_config
 DEBUG = env.bool("DEBUG", False)
 PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+# The rules of api.cors, which the read process follows too.
+CORS_ALLOW_METHODS = cors.ALLOWED_METHODS
+CORS_ALLOW_HEADERS = cors.ALLOWED_HEADERS
+CORS_EXPOSE_HEADERS = cors.EXPOSED_HEADERS
+CORS_PREFLIGHT_MAX_AGE = cors.MAX_AGE
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -38,6 +45,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.postgres",
     "django.contrib.staticfiles",
+    "corsheaders",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -47,17 +55,21 @@ INSTALLED_APPS = [
     "api",
 ]
 MIDDLEWARE = [
-    "api.middleware.Counted",
-    "api.middleware.RequestId",
+    "api.writes.middleware.MetricsMiddleware",
+    "api.writes.middleware.RequestIDMiddleware",
+    # Around all that may respond, so that a web client can read errors too.
+    *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.middleware.security.SecurityMiddleware",
-    "api.middleware.Problems",
+    "api.writes.middleware.CommonMiddleware",
+    "api.writes.middleware.ClientIPMiddleware",
+    "api.writes.middleware.ProblemDetailsMiddleware",
     "api.limits.RateLimits",
+    "api.writes.middleware.RequestBodyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "api.middleware.Sessions",
-    "django.middleware.common.CommonMiddleware",
+    "api.writes.middleware.AdminSessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "api.middleware.Authentication",
-    "api.middleware.Messages",
+    "api.writes.middleware.AdminAuthenticationMiddleware",
+    "api.writes.middleware.AdminMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "api.urls"

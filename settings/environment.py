@@ -10,6 +10,8 @@ from pathlib import Path
 
 from environs import Env
 
+from settings.cors import allowed_origins
+
 env = Env()
 
 
@@ -84,8 +86,7 @@ TRUSTED_PROXIES = _count("TRUSTED_PROXIES", 0)  # see api.client
 BEHIND_TLS_PROXY = IS_PRODUCTION and env.bool("BEHIND_TLS_PROXY", False)
 SECURE_SSL_REDIRECT = IS_PRODUCTION and env.bool("SECURE_SSL_REDIRECT", True)
 HSTS_SECONDS = 365 * 24 * 3600 if IS_PRODUCTION else 0
-# Origins of web clients (scheme://host, with a port that is not the scheme's own).
-CORS_ALLOWED_ORIGINS = _list("CORS_ALLOWED_ORIGINS")
+CORS_ALLOWED_ORIGINS = allowed_origins(env)
 METRICS_TOKEN = env.str("METRICS_TOKEN", "").strip()
 METRICS_OPEN = not IS_PRODUCTION  # without a token
 if IS_PRODUCTION and METRICS_TOKEN and len(METRICS_TOKEN) < 20:

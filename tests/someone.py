@@ -22,6 +22,7 @@ from local.stack import Stack
 _ROOT = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(os.getpid() * 1000 % 1_000_000)
 _pause = threading.Event()
+_ROOT = Path(__file__).resolve().parent.parent
 TOKENS: list[str] = []  # all that were issued to anybody here
 
 
@@ -87,6 +88,30 @@ def write_process(stack: Stack, workers: int = 1, **env: str) -> Iterator[tuple[
     argv += ["--config", "python:api.writes.gunicorn_config", "--chdir", str(_ROOT)]
     argv += ["--bind", f"{HOST}:{port}", "--bind", f"unix:{socket_of(url)}"]
     argv += ["--workers", str(workers), "api.wsgi:application"]
+    metrics = {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")}
+    with Process("write", argv, log, env=stack.environment() | metrics | env) as write:
+        eventually(lambda: _is_up(url), within=60)
+        yield write, url
+
+
+def socket_of(url: str) -> str:
+    """The path of the unix socket of a write process, short as it must be."""
+    return f"/tmp/rollcall-test-{url.rpartition(':')[2]}.sock"
+
+
+@contextmanager
+def write_process(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
+    """Runs a write process alone on the stack's databases, on a TCP port: itself and its URL.
+
+    It also listens on the unix socket `socket_of(url)`. `WEB_CONCURRENCY` is how many there are.
+    """
+    port = free_port()
+    url = f"http://{HOST}:{port}"
+    log = stack.data_dir / "logs" / f"write-{port}.log"
+    argv = [str(Path(sys.executable).parent / "gunicorn")]
+    argv += ["--config", "python:api.writes.gunicorn_config", "--chdir", str(_ROOT)]
+    argv += ["--bind", f"{HOST}:{port}", "--bind", f"unix:{socket_of(url)}"]
+    argv.append("api.wsgi:application")
     metrics = {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")}
     with Process("write", argv, log, env=stack.environment() | metrics | env) as write:
         eventually(lambda: _is_up(url), within=60)
