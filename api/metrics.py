@@ -17,11 +17,11 @@ from prometheus_client.registry import Collector
 
 from api.bearer import bearer_token
 from api.counts import BOUNDS
-from api.patience import answer_of_postgres
 from api.problems import only, problem
 from api.publishing import Published, published
 from domain.errors import InvalidToken, Unavailable
 from domain.stores.figures import RECENT, Figures, figures
+from domain.stores.postgres.errors import translate_database_errors
 from workers import queue
 
 # Of each process: name, what it is, names of the labels.
@@ -97,7 +97,8 @@ def _gauge(name: str, text: str, value: float) -> Metric:
 
 def _postgres() -> Iterator[Metric]:
     try:
-        found = answer_of_postgres(figures)
+        with translate_database_errors():
+            found = figures()
     except Unavailable:
         yield _gauge("postgres_up", "Whether Postgres answers.", False)
     else:

@@ -8,16 +8,14 @@ import structlog
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.utils.deprecation import MiddlewareMixin
 
 from api import counts
 from api.problem_documents import request_id_of
 from api.problems import problem_of
-from domain.errors import RollcallError, Unavailable
-
-log = structlog.get_logger(__name__)
+from domain.errors import RollcallError
+from domain.stores.postgres.errors import unavailable
 
 type Next = Callable[[HttpRequest], HttpResponse]
 
@@ -69,13 +67,8 @@ class Problems:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Called by Django with whatever a view let through; None leaves it to handler500."""
-        match error:
-            case RollcallError():
-                return problem_of(request, error)
-            case OperationalError() | InterfaceError():
-                log.warning("postgres_unavailable", error=type(error.__cause__ or error).__name__)
-                return problem_of(request, Unavailable(retry_after=2))
-        return None
+        known = error if isinstance(error, RollcallError) else unavailable(error)
+        return problem_of(request, known) if known else None
 
 
 class _ForStaff(MiddlewareMixin):

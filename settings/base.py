@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 from environs import Env, validate
-from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
+from domain.stores.redis_pool import CircuitBreakerPool
 from settings.keys import p256_key
 from settings.limits import TIGHT, rate_limits
 from settings.logs import logging_config
@@ -92,14 +93,19 @@ DATABASES = {
         DATABASE_URL, "domain.stores.postgres", conn_max_age=600, conn_health_checks=True
     )
 }
+STATEMENT_TIMEOUT_MS = env.int("STATEMENT_TIMEOUT_MS", 5_000)  # 0: no limit
 DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),
     "prepare_threshold": 5,  # Django's own is None, which forbids `domain.stores.prepared`
-    "connect_timeout": 2,
+    "connect_timeout": 2,  # for each host
+    # The client's own deadline, because a server that hangs enforces none.
+    "response_timeout": STATEMENT_TIMEOUT_MS / 1000 + 1 if STATEMENT_TIMEOUT_MS else None,
     "tcp_user_timeout": 5_000,
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
     "options": (
-        f"-c statement_timeout={env.int('STATEMENT_TIMEOUT_MS', 5_000)}"
-        " -c idle_in_transaction_session_timeout=10000"
+        f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=10000"
     ),
 }
 
@@ -112,10 +118,11 @@ CACHES = {
         "OPTIONS": {
             "SOCKET_CONNECT_TIMEOUT": 0.5,
             "SOCKET_TIMEOUT": 1,  # above the relay's longest blocking wait
-            # One retry, at once: it replaces a connection that a restarted Redis has closed.
-            # Every command sent here may be sent twice.
+            "CONNECTION_POOL_CLASS": "domain.stores.redis_pool.CircuitBreakerPool",
+            # One retry, at once, on a new connection: in place of one that a restarted Redis has
+            # closed, or that leads to a demoted primary. Every command may be sent twice.
             "CONNECTION_POOL_KWARGS": {
-                "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+                "retry": Retry(NoBackoff(), 1, (RedisConnectionError, ReadOnlyError))
             },
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",  # never pickle
         },
@@ -130,10 +137,13 @@ HUEY = {
     "immediate": False,  # djhuey's default is DEBUG: tasks would run inside the request
     "results": False,
     "connection": {
-        # A pool of its own gets no retries by default, and must not: a push that was sent twice
-        # is two tasks. Time-outs stand above the consumer's blocking pop of one second.
-        "connection_pool": ConnectionPool.from_url(
-            QUEUE_URL, socket_connect_timeout=0.5, socket_timeout=2
+        # A push that is sent twice is two tasks, so it is retried only after a demoted primary has
+        # refused it. The timeout must be above the consumer's blocking pop of one second.
+        "connection_pool": CircuitBreakerPool.from_url(
+            QUEUE_URL,
+            socket_connect_timeout=0.5,
+            socket_timeout=2,
+            retry=Retry(NoBackoff(), 1, (ReadOnlyError,)),
         )
     },
     "consumer": {
