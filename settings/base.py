@@ -3,7 +3,6 @@
 A value that is missing or malformed stops the start with a sentence that names it.
 """
 
-import re
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
+from domain.stores.postgres.peewee_database import PeeweeDatabase
 from domain.stores.redis_pool import CircuitBreakerPool
 from settings.keys import p256_key
 from settings.limits import TIGHT, rate_limits
@@ -159,9 +159,7 @@ HUEY_DASHBOARD = env.bool("HUEY_DASHBOARD", True)
 if HUEY_DASHBOARD:
     INSTALLED_APPS.append("huey.contrib.djhuey.stats")
 HUEY_STATS = {
-    "database": re.sub("^[a-z]+:", "psycopg3:", DATABASE_URL)  # peewee's name for the same driver
-    + ("&" if "?" in DATABASE_URL else "?")
-    + "connect_timeout=2",
+    "database": PeeweeDatabase(DATABASE_URL, **DATABASES["default"]["OPTIONS"]),
     "create_tables": False,  # a migration makes them, not every process at its start
     "max_events": 200_000,
     "capture_args": False,

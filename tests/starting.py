@@ -32,7 +32,7 @@ RIGHT = {
 _FORKS = """
 import json, os, sys
 import cryptography.hazmat.primitives.serialization, dj_database_url, django.conf, environs
-import django.core.exceptions, limits, redis, structlog
+import django.core.exceptions, limits, peewee, psycopg, redis, structlog
 for line in sys.stdin:
     if not (pid := os.fork()):
         break
