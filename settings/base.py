@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import dj_database_url
 from environs import Env, validate
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -16,6 +15,7 @@ from redis.retry import Retry
 
 from domain.stores.postgres.peewee_database import PeeweeDatabase
 from domain.stores.redis_pool import CircuitBreakerPool
+from settings.database import parse_database_url
 from settings.keys import p256_key
 from settings.limits import TIGHT, rate_limits
 from settings.logs import logging_config
@@ -89,13 +89,17 @@ SECURE_REFERRER_POLICY = "same-origin"
 # --- Postgres: the truth -----------------------------------------------------------------------
 DATABASE_URL = env.str("DATABASE_URL", "") or "postgresql://127.0.0.1:5432/rollcall"
 DATABASES = {
-    "default": dj_database_url.parse(
-        DATABASE_URL, "domain.stores.postgres", conn_max_age=600, conn_health_checks=True
-    )
+    "default": {
+        **parse_database_url(DATABASE_URL),
+        "ENGINE": "domain.stores.postgres",
+        "CONN_MAX_AGE": 600,
+        "CONN_HEALTH_CHECKS": True,
+    }
 }
 STATEMENT_TIMEOUT_MS = env.int("STATEMENT_TIMEOUT_MS", 5_000)  # 0: no limit
+_options = DATABASES["default"]["OPTIONS"]
 DATABASES["default"]["OPTIONS"] = {
-    **DATABASES["default"].get("OPTIONS", {}),
+    **_options,
     "prepare_threshold": 5,  # Django's own is None, which forbids `domain.stores.prepared`
     "connect_timeout": 2,  # for each host
     # The client's own deadline, because a server that hangs enforces none.
@@ -105,7 +109,8 @@ DATABASES["default"]["OPTIONS"] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "options": (
-        f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=10000"
+        f"{_options.get('options', '')} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
+        " -c idle_in_transaction_session_timeout=10000"
     ),
 }
 
