@@ -4,17 +4,18 @@ process too.
 A value that is missing or malformed stops the start with a sentence that names it.
 """
 
-import re
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-import dj_database_url
-from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
 from api import cors
+from domain.stores.postgres.peewee_database import PeeweeDatabase
+from domain.stores.redis_pool import CircuitBreakerPool
+from settings.database import parse_database_url
 from settings.environment import *  # noqa: F403  # Django's settings have them, by the same names
 from settings.environment import (
     BODY_MAX_BYTES,
@@ -100,17 +101,27 @@ SECURE_REFERRER_POLICY = "same-origin"
 # --- Postgres: the truth -----------------------------------------------------------------------
 DATABASE_URL = env.str("DATABASE_URL", "") or "postgresql://127.0.0.1:5432/rollcall"
 DATABASES = {
-    "default": dj_database_url.parse(
-        DATABASE_URL, "domain.stores.postgres", conn_max_age=600, conn_health_checks=True
-    )
+    "default": {
+        **parse_database_url(DATABASE_URL),
+        "ENGINE": "domain.stores.postgres",
+        "CONN_MAX_AGE": 600,
+        "CONN_HEALTH_CHECKS": True,
+    }
 }
+STATEMENT_TIMEOUT_MS = env.int("STATEMENT_TIMEOUT_MS", 5_000)  # 0: no limit
+_options = DATABASES["default"]["OPTIONS"]
 DATABASES["default"]["OPTIONS"] = {
-    **DATABASES["default"].get("OPTIONS", {}),
+    **_options,
     "prepare_threshold": 5,  # Django's own is None, which forbids `domain.stores.prepared`
-    "connect_timeout": 2,
+    "connect_timeout": 2,  # for each host
+    # The client's own deadline, because a server that hangs enforces none.
+    "response_timeout": STATEMENT_TIMEOUT_MS / 1000 + 1 if STATEMENT_TIMEOUT_MS else None,
     "tcp_user_timeout": 5_000,
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
     "options": (
-        f"-c statement_timeout={env.int('STATEMENT_TIMEOUT_MS', 5_000)}"
+        f"{_options.get('options', '')} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
         " -c idle_in_transaction_session_timeout=10000"
     ),
 }
@@ -123,10 +134,11 @@ CACHES = {
         "OPTIONS": {
             "SOCKET_CONNECT_TIMEOUT": 0.5,
             "SOCKET_TIMEOUT": 1,  # above the relay's longest blocking wait
-            # One retry, at once: it replaces a connection that a restarted Redis has closed.
-            # Every command sent here may be sent twice.
+            "CONNECTION_POOL_CLASS": "domain.stores.redis_pool.CircuitBreakerPool",
+            # One retry, at once, on a new connection: in place of one that a restarted Redis has
+            # closed, or that leads to a demoted primary. Every command may be sent twice.
             "CONNECTION_POOL_KWARGS": {
-                "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+                "retry": Retry(NoBackoff(), 1, (RedisConnectionError, ReadOnlyError))
             },
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",  # never pickle
         },
@@ -141,10 +153,13 @@ HUEY = {
     "immediate": False,  # djhuey's default is DEBUG: tasks would run inside the request
     "results": False,
     "connection": {
-        # A pool of its own gets no retries by default, and must not: a push that was sent twice
-        # is two tasks. Time-outs stand above the consumer's blocking pop of one second.
-        "connection_pool": ConnectionPool.from_url(
-            QUEUE_URL, socket_connect_timeout=0.5, socket_timeout=2
+        # A push that is sent twice is two tasks, so it is retried only after a demoted primary has
+        # refused it. The timeout must be above the consumer's blocking pop of one second.
+        "connection_pool": CircuitBreakerPool.from_url(
+            QUEUE_URL,
+            socket_connect_timeout=0.5,
+            socket_timeout=2,
+            retry=Retry(NoBackoff(), 1, (ReadOnlyError,)),
         )
     },
     "consumer": {
@@ -160,9 +175,7 @@ HUEY_DASHBOARD = env.bool("HUEY_DASHBOARD", True)
 if HUEY_DASHBOARD:
     INSTALLED_APPS.append("huey.contrib.djhuey.stats")
 HUEY_STATS = {
-    "database": re.sub("^[a-z]+:", "psycopg3:", DATABASE_URL)  # peewee's name for the same driver
-    + ("&" if "?" in DATABASE_URL else "?")
-    + "connect_timeout=2",
+    "database": PeeweeDatabase(DATABASE_URL, **DATABASES["default"]["OPTIONS"]),
     "create_tables": False,  # a migration makes them, not every process at its start
     "max_events": 200_000,
     "capture_args": False,

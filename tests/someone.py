@@ -63,40 +63,17 @@ def read_process(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
 
 
 @contextmanager
-def service_beside(stack: Stack, **env: str) -> Iterator[str]:
-    """Runs one more read process and a write process behind it on the stack's databases: its URL.
+def service_beside(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
+    """Runs one more read process, and a write process behind it, on the stack's databases: the
+    read process and its URL.
 
     Goes in: more environment for both.
     """
     with (
-        write_process(stack, 1, **env) as (_, write_url),
-        read_process(stack, WRITE_UPSTREAM=f"unix:{socket_of(write_url)}", **env) as (_, url),
+        write_process(stack, **env) as (_, write_url),
+        read_process(stack, WRITE_UPSTREAM=f"unix:{socket_of(write_url)}", **env) as read,
     ):
-        yield url
-
-
-@contextmanager
-def write_process(stack: Stack, workers: int = 1, **env: str) -> Iterator[tuple[Process, str]]:
-    """Runs a write process alone on the stack's databases, on a TCP port: itself and its URL.
-
-    It also listens on the unix socket `socket_of(url)`.
-    """
-    port = free_port()
-    url = f"http://{HOST}:{port}"
-    log = stack.data_dir / "logs" / f"write-{port}.log"
-    argv = [str(Path(sys.executable).parent / "gunicorn")]
-    argv += ["--config", "python:api.writes.gunicorn_config", "--chdir", str(_ROOT)]
-    argv += ["--bind", f"{HOST}:{port}", "--bind", f"unix:{socket_of(url)}"]
-    argv += ["--workers", str(workers), "api.wsgi:application"]
-    metrics = {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")}
-    with Process("write", argv, log, env=stack.environment() | metrics | env) as write:
-        eventually(lambda: _is_up(url), within=60)
-        yield write, url
-
-
-def socket_of(url: str) -> str:
-    """The path of the unix socket of a write process, short as it must be."""
-    return f"/tmp/rollcall-test-{url.rpartition(':')[2]}.sock"
+        yield read
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def tight(stack: Stack) -> Iterator[httpx.Client]:
     with (
         service_beside(
             stack, TRUSTED_PROXIES="1", LIMIT_DOCS="1/minute", LIMIT_OTHER="3/2seconds", **limits
-        ) as url,
+        ) as (_, url),
         httpx.Client(base_url=url, timeout=20) as client,
     ):
         yield client
