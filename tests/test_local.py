@@ -411,13 +411,13 @@ def test_python_m_local_serves_keeps_its_data_and_leaves_nothing_behind(tmp_path
     with Run(tmp_path, "-m", "local", servers=True) as run:
         run.await_ready()
         tree = run.tree()
-        web = [pid for pid in tree if "gunicorn" in command_line(pid)]
-        assert len(web) == 3
-        workers = {pid: tree.pop(pid) for pid in web[1:]}
-        main = watched(web[:1])
-        os.kill(web[0], signal.SIGKILL)
-        assert_all_end(workers | main, within=5)
-        await_true(lambda: "web ended" in run.errors)
+        for part, application in (("read", "api.reads.app"), ("write", "api.wsgi")):
+            main, *workers = [pid for pid in tree if application in command_line(pid)]
+            assert len(workers) == 2
+            ending = {pid: tree.pop(pid) for pid in workers} | watched([main])
+            os.kill(main, signal.SIGKILL)
+            assert_all_end(ending, within=5)
+            await_true(lambda part=part: f"{part} ended" in run.errors)
         assert run.end(signal.SIGTERM) == 0
         assert_all_end(tree, within=0.2)
     before = time.monotonic()
