@@ -36,7 +36,8 @@ class Key:
         inner, outer = inner.copy(), outer.copy()
         inner.update(message)
         outer.update(inner.digest())
-        return outer.digest()
+        digest: bytes = outer.digest()
+        return digest
 
 
 @lru_cache(64)

@@ -89,7 +89,7 @@ def test_until_a_relay_has_looked_older_data_are_not_read(
     try:
         for _ in range(10):
             assert someone.profile().status_code == 503
-        assert rollcall.http.get(READ).json()["read"] == "unchecked"
+        eventually(lambda: rollcall.http.get(READ).json()["read"] == "unchecked")
     finally:
         stack.parts["relay"].start()
     assert eventually(lambda: someone.profile().status_code == 200, within=10)
