@@ -19,6 +19,7 @@ from local.processes import Process
 from local.product import product
 from local.stack import Stack
 
+_ROOT = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(os.getpid() * 1000 % 1_000_000)
 _pause = threading.Event()
 _ROOT = Path(__file__).resolve().parent.parent
@@ -44,24 +45,35 @@ def reading_again(stack: Stack) -> None:
 
 
 @contextmanager
-def web_beside(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
-    """One more web server on the stack's databases, of one process: itself and its URL.
+def read_process(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
+    """Runs one more read process (with one worker) on the stack's databases: it and its URL.
 
-    Goes in: more environment, such as the `PORT` where it listens (by default a free one).
+    Goes in: more environment, such as the `PORT` (by default a free one). It passes writes on to
+    the write process of the stack, unless WRITE_UPSTREAM says otherwise.
     """
     port = int(env.get("PORT") or free_port())
-    log = stack.data_dir / "logs" / f"web-beside-{port}.log"
-    web = Process(
-        "web",
-        product(port, web_workers=1).service["web"],
-        log,
-        env=stack.environment() | {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")} | env,
-    )
-    with web:
+    log = stack.data_dir / "logs" / f"read-{port}.log"
+    own = {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")}
+    argv = product(port, 1).service["read"]
+    with Process("read", argv, log, env=stack.environment() | own | env) as read:
         url = f"http://{HOST}:{port}"
-        eventually(lambda: log.read_text().count("web_worker_ready") >= 1, within=30)
+        eventually(lambda: log.read_text().count("worker_started") >= 1, within=30)
         eventually(lambda: _is_up(url), within=30)
-        yield web, url
+        yield read, url
+
+
+@contextmanager
+def service_beside(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
+    """Runs one more read process, and a write process behind it, on the stack's databases: the
+    read process and its URL.
+
+    Goes in: more environment for both.
+    """
+    with (
+        write_process(stack, **env) as (_, write_url),
+        read_process(stack, WRITE_UPSTREAM=f"unix:{socket_of(write_url)}", **env) as read,
+    ):
+        yield read
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         tmp_path_factory.mktemp("tight"),
         env=env,
         fast=True,
-        commands=partial(product, web_workers=1),
+        commands=partial(product, workers=1),
     ) as running:
         yield running
 

@@ -1,7 +1,6 @@
 """CORS: the read and the write process answer web clients of other origins by the same rules."""
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import Any
 
 import httpx
@@ -9,7 +8,7 @@ import pytest
 
 from api import cors
 from local.stack import Stack
-from tests.someone import Rollcall, new_body, web_beside, write_process
+from tests.someone import Rollcall, new_body, service_beside, write_process
 from tests.starting import Starter
 
 ALLOWED, FOREIGN = "https://app.example", "https://evil.example"
@@ -36,16 +35,10 @@ REQUESTS: list[tuple[str, str, dict[str, Any], int]] = [
 
 @pytest.fixture(
     scope="module",
-    params=[
-        "write process",
-        pytest.param(
-            "read process in front",
-            marks=pytest.mark.skipif(not find_spec("api.http_server"), reason="not there yet"),
-        ),
-    ],
+    params=["write process", "read process in front"],
 )
 def client(stack: Stack, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
-    server = write_process if request.param == "write process" else web_beside
+    server = write_process if request.param == "write process" else service_beside
     with server(stack, **ENV) as (_, url), httpx.Client(base_url=url, timeout=20) as client:
         client.headers["X-Request-ID"] = request.param.replace(" ", "-")
         yield client

@@ -53,7 +53,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         tmp_path_factory.mktemp("dashboard"),
         env=env,
         fast=True,
-        commands=partial(product, web_workers=1),
+        commands=partial(product, workers=1),
     ) as running:
         yield running
 

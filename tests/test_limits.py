@@ -17,8 +17,8 @@ from tests.someone import (
     eventually,
     new_body,
     reading_again,
+    service_beside,
     socket_of,
-    web_beside,
     write_process,
 )
 from tests.starting import Starter
@@ -32,7 +32,7 @@ def tight(stack: Stack) -> Iterator[httpx.Client]:
     """A web server with narrow limits behind one trusted proxy, which we play."""
     limits = {"LIMIT_CONFIRMATION": "10/minute", "LIMIT_SIGN_UP": "10/minute"}
     with (
-        web_beside(
+        service_beside(
             stack, TRUSTED_PROXIES="1", LIMIT_DOCS="1/minute", LIMIT_OTHER="3/2seconds", **limits
         ) as (_, url),
         httpx.Client(base_url=url, timeout=20) as client,

@@ -36,7 +36,7 @@ IDLE = "import signal; signal.pause()"
 
 def stand_ins(**scripts: str) -> Callable[[int], Commands]:
     """Small commands in the product's place, so that a test is about `local` alone."""
-    service = {"web": WEB, "worker": IDLE, "relay": IDLE, **scripts}
+    service = {"read": WEB, "worker": IDLE, "relay": IDLE, **scripts}
     commands = Commands(
         once={"migrate": [sys.executable, "-c", "print('migrated')"]},
         service={name: [sys.executable, "-c", script] for name, script in service.items()},
@@ -275,14 +275,14 @@ def test_kill_9_of_whoever_started_servers_leaves_nothing_behind(tmp_path: Path)
 
 def test_a_stack_starts_on_free_ports_and_its_parts_die_and_restart_by_name(tmp_path: Path) -> None:
     with Stack(tmp_path, fast=True, commands=stand_ins()) as stack:
-        assert [*stack.parts] == ["postgres", "profiles", "queue", "web", "worker", "relay"]
+        assert [*stack.parts] == ["postgres", "profiles", "queue", "read", "worker", "relay"]
         old = stack.parts["worker"].pid
         stack.kill("worker")
         assert not stack.parts["worker"].running
         stack.restart("worker")
         assert stack.parts["worker"].pid != old
-        stack.kill("web")
-        stack.restart("web")
+        stack.kill("read")
+        stack.restart("read")
         stack.wait_until_ready()
     assert not any(part.running for part in stack.parts.values())
 
@@ -296,7 +296,7 @@ def test_real_servers_named_in_the_environment_stand_in_for_embedded_ones(tmp_pa
 
 def test_a_part_that_ends_during_the_start_is_an_error_with_its_last_words(tmp_path: Path) -> None:
     relay = "import sys; sys.exit('no relay today')"
-    commands = stand_ins(web=WEB.replace("200", "503"), relay=relay)
+    commands = stand_ins(read=WEB.replace("200", "503"), relay=relay)
     stack = Stack(tmp_path, fast=True, commands=commands)
     with pytest.raises(LocalError, match="relay ended, status 1\nno relay today"):
         stack.start()

@@ -11,10 +11,10 @@ from prometheus_client.registry import Collector
 
 from api.bearer import bearer_token
 from api.observability.exposition import CONTENT_TYPE, get_collector
-from api.patience import answer_of_postgres
 from api.problems import only, problem
 from domain.errors import InvalidToken, Unavailable
 from domain.stores.figures import RECENT, Figures, figures
+from domain.stores.postgres.errors import translate_database_errors
 from workers import queue
 
 
@@ -53,7 +53,8 @@ def _gauge(name: str, text: str, value: float) -> Metric:
 
 def _postgres() -> Iterator[Metric]:
     try:
-        stats = answer_of_postgres(figures)
+        with translate_database_errors():
+            stats = figures()
     except Unavailable:
         yield _gauge("postgres_up", "Whether Postgres responds.", False)
     else:

@@ -59,6 +59,12 @@ REDIS_CONNECT_ERRORS = Counter(
     ["redis"],
     registry=REGISTRY,
 )
+REDIS_CALLBACK_ERRORS = Counter(
+    "rollcall_redis_callback_errors_total",
+    "Failures of the code that handles a reply of Redis; each one is a bug.",
+    ["redis"],
+    registry=REGISTRY,
+)
 RATE_LIMITER_ERRORS = Counter(
     "rollcall_rate_limiter_errors_total",
     "Requests that passed uncounted, because Redis was unavailable.",

@@ -11,7 +11,6 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import DisallowedHost
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.middleware import common
 from django.utils.deprecation import MiddlewareMixin
@@ -20,9 +19,8 @@ from api.client_ip import get_client_ip
 from api.observability.registry import HTTP_REQUEST_DURATION, PROCESS_CPU
 from api.problem_documents import request_id_of
 from api.problems import problem, problem_of
-from domain.errors import RollcallError, Unavailable
-
-log = structlog.get_logger(__name__)
+from domain.errors import RollcallError
+from domain.stores.postgres.errors import unavailable
 
 type GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -143,13 +141,8 @@ class ProblemDetailsMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Called by Django for an exception of a view; None leaves it to handler500."""
-        match error:
-            case RollcallError():
-                return problem_of(request, error)
-            case OperationalError() | InterfaceError():
-                log.warning("postgres_unavailable", error=type(error.__cause__ or error).__name__)
-                return problem_of(request, Unavailable(retry_after=2))
-        return None
+        known = error if isinstance(error, RollcallError) else unavailable(error)
+        return problem_of(request, known) if known else None
 
 
 class _AdminOnly(MiddlewareMixin):

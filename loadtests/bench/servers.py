@@ -60,7 +60,7 @@ def rollcall(crowd: Crowd, folder: Path, *, workers: int = 1) -> Server:
         "QUEUE_URL": crowd.redis.url,
         "HUEY_DASHBOARD": "0",
     }
-    argv = product(port, web_workers=workers).service["web"]
+    argv = product(port, workers).service["read"]
     return Server("rollcall", "Rollcall", _process(argv, port, crowd, folder, env), port, crowd)
 
 

@@ -45,7 +45,7 @@ class Service:
 
     def cpu(self) -> float:
         """CPU seconds that the web processes have used."""
-        return usage.cpu_seconds(usage.tree(self.stack.parts["web"].pid))
+        return usage.cpu_seconds(usage.tree(self.stack.parts["write"].pid))
 
     @staticmethod
     def _rate(told: dict[str, float]) -> float:

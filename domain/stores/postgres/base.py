@@ -1,23 +1,33 @@
-"""The database backend that the settings name: Django's own, which asks less often."""
+"""The database backend that the settings name: Django's own, on connections with a deadline.
+
+It also saves a round trip for each request; see `close_if_health_check_failed`.
+"""
 
 import select
 from collections.abc import Mapping
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any, override
 
+import psycopg
 from django.db.backends.postgresql import base
+
+from domain.stores.postgres.connection import Connection
 
 _TRUSTED = 1.0  # seconds
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """A connection, looked at before each request, but without a round trip if it can be.
+    """Django's connection to Postgres, on our `Connection`, with a cheaper health check.
 
-    Django asks `SELECT 1` each time, so that Postgres may be restarted without failed requests.
-    Here a connection that has answered within the last second is only listened to: a server that
-    ends says so, or its kernel does, and of an open connection nothing is heard.
+    Django sends `SELECT 1` before each request, so that Postgres may be restarted without failed
+    requests. Here a connection that has answered within the last second is only polled: a server
+    that ends closes its connections, or its kernel does, and an open connection has no input.
     """
 
+    Database = SimpleNamespace(  # type: ignore[assignment]  # psycopg, with our `connect`
+        **{**vars(psycopg), "connect": Connection.connect}
+    )
     health_check_done: bool  # since the request began
     _answered_at = float("-inf")
 
@@ -29,10 +39,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     @override
     def is_usable(self) -> bool:
-        usable: bool = super().is_usable()
-        if usable:
-            self._answered_at = monotonic()
-        return usable
+        try:
+            self.connection.ping()
+        except psycopg.Error:
+            return False
+        self._answered_at = monotonic()
+        return True
 
     @override
     def close_if_health_check_failed(self) -> None:

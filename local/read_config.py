@@ -1,11 +1,11 @@
-"""The web server as in production, but that its workers die when its main process dies.
+"""gunicorn's settings for read processes as in production, but that they die with their parent.
 
 gunicorn forks its workers, and a death signal is not inherited.
 """
 
 from typing import Any
 
-from api.server.config import *  # noqa: F403  # gunicorn's settings are a module's names
+from api.http_server.gunicorn_config import *  # noqa: F403  # gunicorn's settings are a module's names
 from local.death import die_with_parent
 
 

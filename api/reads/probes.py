@@ -1,0 +1,34 @@
+"""Liveness and readiness of the read process, from its own state: no I/O, no other process."""
+
+import orjson
+
+from api.http_server.headers import encode_headers
+from api.reads.redis.client import RedisClient
+from api.reads.responses import Response
+
+LIVENESS = frozenset({b"/livez", b"/livez/"})
+READINESS = frozenset({b"/readyz?capability=read", b"/readyz/?capability=read"})
+TARGETS = LIVENESS | READINESS
+
+
+def liveness() -> Response:
+    """Returns 200: the event loop runs."""
+    return _response(200, {"status": "ok"})
+
+
+def readiness(redis: RedisClient, *, shutting_down: bool) -> Response:
+    """Returns 200 if profiles can be read here, else 503; `read` in the body says why not.
+
+    unavailable: no connection to Redis; unchecked: its data may be older than what was read before;
+    misconfigured: it may evict profiles; shutting_down: load balancers are to use other processes.
+    """
+    read = "shutting_down" if shutting_down else redis.status
+    status = 200 if read == "ok" else 503
+    return _response(status, {"status": "ok" if read == "ok" else "unavailable", "read": read})
+
+
+def _response(status: int, document: dict[str, str]) -> Response:
+    headers = [("content-type", "application/json"), ("cache-control", "no-store")]
+    if status == 503:
+        headers.append(("retry-after", "1"))
+    return status, encode_headers(headers), orjson.dumps(document)
