@@ -1,5 +1,6 @@
 """The client's IP address, and the network that its requests are counted by."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 
@@ -30,6 +31,7 @@ def client_network(address: str) -> str:
     return "unknown" if client is None else str(client)
 
 
+@lru_cache(1024)
 def _parse_ip(text: str) -> IPv4Address | IPv6Address | None:
     """Parses an address as proxies write it: bare, with a port, or in brackets."""
     if text.startswith("["):

@@ -31,9 +31,9 @@ _lock_fd: int | None = None
 def share_metrics(directory: Path) -> None:
     """Makes this process and its children share their metrics in `directory`, if it is writable.
 
-    To be called before `api.observability.registry` is imported: from gunicorn's configuration,
-    which its main process reads. If the directory is unusable, that is logged, and each process
-    keeps its metrics to itself.
+    To be called before `api.observability.registry` is imported: by gunicorn's main process, in the
+    hook `on_starting`. If the directory is unusable, that is logged, and each process keeps its
+    metrics to itself.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

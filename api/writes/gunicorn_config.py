@@ -39,6 +39,8 @@ forwarder_headers = ""
 control_socket_disable = True
 logconfig_dict = logging_config(level=os.environ.get("LOG_LEVEL") or "INFO")
 
-share_metrics(
-    Path(os.environ.get("METRICS_DIR") or Path(os.environ.get("DATA_DIR") or ".data") / "metrics")
-)
+
+def on_starting(arbiter: object) -> None:
+    """Called by gunicorn in its main process, before it starts others."""
+    data_dir = os.environ.get("DATA_DIR") or ".data"
+    share_metrics(Path(os.environ.get("METRICS_DIR") or f"{data_dir}/metrics"))
