@@ -8,13 +8,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from environs import Env, validate
+from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
 from domain.stores.postgres.peewee_database import PeeweeDatabase
-from domain.stores.redis_pool import CircuitBreakerPool
 from settings.database import parse_database_url
 from settings.keys import p256_key
 from settings.limits import TIGHT, rate_limits
@@ -144,7 +144,7 @@ HUEY = {
     "connection": {
         # A push that is sent twice is two tasks, so it is retried only after a demoted primary has
         # refused it. The timeout must be above the consumer's blocking pop of one second.
-        "connection_pool": CircuitBreakerPool.from_url(
+        "connection_pool": ConnectionPool.from_url(
             QUEUE_URL,
             socket_connect_timeout=0.5,
             socket_timeout=2,
