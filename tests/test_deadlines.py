@@ -1,11 +1,10 @@
-"""Servers that hang, refuse to write or have been demoted: what writes, probes and workers do."""
+"""Servers that do not respond, or refuse to write: what writes, probes and workers do."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import httpx
@@ -13,11 +12,8 @@ import psycopg
 import pytest
 
 from domain.stores.circuit_breaker import CircuitBreaker
-from local.machine import HOST
-from local.servers import Postgres
 from local.stack import Stack
 from tests.someone import Rollcall, eventually, new_body
-from tests.starting import Starter
 
 
 class Timed(NamedTuple):
@@ -70,7 +66,7 @@ def read_only(stack: Stack) -> Iterator[None]:
         connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
         connection.execute("SELECT pg_reload_conf()")
         try:
-            eventually(lambda: _is_read_only(url))
+            eventually(lambda: is_read_only(url))
             yield
         finally:
             connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
@@ -78,7 +74,7 @@ def read_only(stack: Stack) -> Iterator[None]:
             writing_again(stack)
 
 
-def _is_read_only(url: str) -> bool:
+def is_read_only(url: str) -> bool:
     with psycopg.connect(url) as connection:
         return connection.execute("SHOW transaction_read_only").fetchone() == ("on",)
 
@@ -99,6 +95,10 @@ def logged(stack: Stack, part: str, text: str) -> Callable[[], bool]:
 def unavailable(timed: Timed) -> bool:
     response = timed.response
     return response.status_code == 503 and int(response.headers["retry-after"]) >= 1
+
+
+def write_probe(stack: Stack) -> Callable[[], httpx.Response]:
+    return lambda: httpx.get(f"{stack.url}/readyz?capability=write", timeout=20)
 
 
 # --- Postgres hangs ------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def test_all_threads_sign_up_again_after_postgres_has_hung(stack: Stack, sign_up
     with paused(stack, "postgres"):
         assert all(map(unavailable, sign_ups(20)))
     eventually(lambda: sign_ups(1)[0].response.status_code == 201, within=10)
-    eventually(lambda: all(each.response.status_code == 201 for each in sign_ups(50)), within=20)
+    eventually(lambda: all(each.response.status_code == 201 for each in sign_ups(20)), within=20)
 
 
 def test_reads_go_on_while_postgres_hangs(stack: Stack, rollcall: Rollcall, sign_ups):
@@ -145,20 +145,15 @@ def test_worker_and_relay_survive_a_hung_postgres(stack: Stack, rollcall: Rollca
         rollcall.post("/api/v1/signup/", new_body())
         assert eventually(logged(stack, "relay", "postgres_unavailable"))
     someone = rollcall.sign_up()
-    assert someone.message("email")
-    assert someone.message("phone")
+    assert eventually(lambda: someone.messages("email"), within=120)
 
 
 def test_readyz_write_is_red_while_postgres_hangs_and_livez_green(stack: Stack, rollcall: Rollcall):
     with paused(stack, "postgres"):
-        probe = partial_get(stack, "/readyz?capability=write")
+        probe = write_probe(stack)
         assert eventually(lambda: probe().status_code == 503)
         assert rollcall.http.get("/livez").status_code == 200
         assert rollcall.http.get("/readyz?capability=read").status_code == 200
-
-
-def partial_get(stack: Stack, path: str) -> Callable[[], httpx.Response]:
-    return lambda: httpx.get(stack.url + path, timeout=20)
 
 
 # --- Postgres is read-only -----------------------------------------------------------------------
@@ -172,7 +167,7 @@ def test_read_only_postgres_makes_sign_up_503_at_once_and_readyz_red(
         results = sign_ups(20)
         assert all(map(unavailable, results))
         assert max(each.seconds for each in results) < 2  # no timeout was waited for
-        probe = partial_get(stack, "/readyz?capability=write")
+        probe = write_probe(stack)
         assert eventually(lambda: probe().json().get("write") == "read_only", within=5)
         assert probe().status_code == 503
         assert someone.profile().status_code == 200
@@ -194,36 +189,9 @@ def test_read_only_postgres_makes_messages_wait_and_ends_no_process(
             assert someone.messages("email") == []
     finally:
         stack.parts["worker"].resume()
-    assert someone.message("email")
-    assert someone.message("phone")
+    assert eventually(lambda: someone.messages("email"), within=120)
     assert stack.parts["worker"].running
     assert stack.parts["relay"].running
-
-
-def test_of_several_hosts_the_one_that_can_write_is_connected_to(
-    stack: Stack, start: Starter, tmp_path: Path
-):
-    primary = stack.parts["postgres"]
-    assert isinstance(primary, Postgres)
-    standby = Postgres(tmp_path, fast=True)
-    standby.folder.mkdir(parents=True)
-    (standby.folder / "password").write_text((primary.folder / "password").read_text())
-    with standby:
-        with psycopg.connect(standby.url, autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
-            connection.execute("SELECT pg_reload_conf()")
-        eventually(lambda: _is_read_only(standby.url))
-        code = """
-import django
-django.setup()
-from django.db import connection
-with connection.cursor() as cursor:
-    cursor.execute("SHOW port")
-    print(cursor.fetchone()[0])
-"""
-        hosts = f"{HOST}:{standby.port},{HOST}:{primary.port}"
-        result = start(code, DATABASE_URL=primary.url.replace(f"{HOST}:{primary.port}", hosts))
-        assert result.stdout.strip() == str(primary.port), result.stderr
 
 
 # --- Redis does not respond ----------------------------------------------------------------------
@@ -240,7 +208,7 @@ def test_frozen_redis_costs_40_sign_ups_in_a_row_few_timeouts(
         assert time.monotonic() - started_at < 20
         assert {each.response.status_code for each in results} == {201}
     someone = rollcall.sign_up()
-    assert someone.message("email")
+    assert eventually(lambda: someone.messages("email"), within=120)
     assert eventually(lambda: someone.profile().status_code == 200)
 
 
