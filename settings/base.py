@@ -176,7 +176,7 @@ READ_MISSING_WAIT = env.float("READ_MISSING_WAIT", 0.25)  # seconds, for a profi
 NEAR_COPY_AGE = env.float("NEAR_COPY_AGE", 0.02)
 REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["api.writes.json.JSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["api.writes.json.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.writes.json.AlwaysJSON",
