@@ -13,13 +13,13 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django_redis import get_redis_connection
 from redis import Redis, RedisError
-from redis.commands.core import Script
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from domain import profile
 from domain.errors import Unavailable
 from domain.person import Gone, Person
 from domain.stores import bulk, people
+from domain.stores.redis_command import Script
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ def redis() -> Redis:
 @cache
 def script(text: str) -> Script:
     """What runs a Lua script on the profile Redis."""
-    return redis().register_script(text)
+    return Script(redis().connection_pool, text)
 
 
 @contextmanager
