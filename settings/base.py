@@ -186,7 +186,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES  # for forms
 RATE_LIMITS = rate_limits(env, TIGHT)
 REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["api.writes.json.JSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["api.writes.json.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.writes.json.AlwaysJSON",
