@@ -1,4 +1,4 @@
-"""`make bench`: Rollcall's read beside Fastify, FastAPI and DRF, and the rest of section 8.
+"""`make bench`: Rollcall's read beside its peers', and the rest of section 8.
 
 Everything is started here, on new data that are removed afterwards. ARGS="--quick" takes a minute
 and is only good to see that all works; a whole run takes some ten, and the machine to itself.
@@ -22,7 +22,7 @@ from loadtests.bench import chart, growth, knee, reads, rebuild, sign_ups
 from loadtests.bench.load import has_wrk
 from loadtests.bench.report import Section, summary
 from loadtests.bench.scale import QUICK, WHOLE, Scale
-from loadtests.bench.tools import KEPT, ROOT
+from loadtests.bench.tools import RESULTS, ROOT
 from local.processes import LocalError
 
 PARTS: dict[str, Callable[[Scale, Path], list[Section]]] = {
@@ -34,7 +34,7 @@ PARTS: dict[str, Callable[[Scale, Path], list[Section]]] = {
 }
 
 
-_CHART = "CPU time of the server for one profile read"
+_CHART = "CPU time of server + Redis for one profile read"
 
 
 def main() -> int:
@@ -69,14 +69,14 @@ def _run(parts: list[str], scale: Scale) -> None:
             print(section, flush=True)
         sections += found
     print(summary(sections))
-    _keep(sections, ROOT / "docs" if scale is WHOLE else KEPT)
+    _keep(sections, ROOT / "docs" if scale is WHOLE else RESULTS)
 
 
 def _keep(sections: list[Section], charts: Path) -> None:
     """Write the figures down, and the chart if there are reads in them."""
-    KEPT.mkdir(parents=True, exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     figures = {section.title: section.figures for section in sections}
-    (KEPT / "figures.json").write_text(json.dumps(figures, indent=1))
+    (RESULTS / "figures.json").write_text(json.dumps(figures, indent=1))
     if groups := reads.chart_groups(sections):
         charts.mkdir(exist_ok=True)
         (charts / "bench.svg").write_text(chart.svg(_CHART, groups))
