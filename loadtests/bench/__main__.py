@@ -1,7 +1,7 @@
 """`make bench`: Rollcall's read beside its peers', and the rest of section 8.
 
 Everything is started here, on new data that are removed afterwards. ARGS="--quick" takes a minute
-and is only good to see that all works; a whole run takes some ten, and the machine to itself.
+and is only good to see that all works; a whole run takes some fifteen, and the machine to itself.
 Parts can be named: ARGS="reads growth". The figures are kept in .cache/bench/figures.json, the
 chart of a whole run in docs/bench.svg. Exit status: 0 when everything was measured, whether or not
 a target was reached; 1 when something could not be; 130 after Ctrl-C.
@@ -18,8 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from loadtests.bench import chart, growth, knee, reads, rebuild, sign_ups
+from loadtests.bench import beside_writers, chart, growth, knee, reads, rebuild, sign_ups
 from loadtests.bench.load import has_wrk
+from loadtests.bench.python_build import describe_python
 from loadtests.bench.report import Section, summary
 from loadtests.bench.scale import QUICK, WHOLE, Scale
 from loadtests.bench.tools import RESULTS, ROOT
@@ -30,6 +31,7 @@ PARTS: dict[str, Callable[[Scale, Path], list[Section]]] = {
     "growth": growth.run,
     "knee": knee.run,
     "sign-ups": sign_ups.run,
+    "beside-writers": beside_writers.run,
     "rebuild": rebuild.run,
 }
 
@@ -87,8 +89,8 @@ def _machine() -> str:
     generator = "wrk" if has_wrk() else "our own generator (wrk, as Debian has it, is preferred)"
     load = os.getloadavg()[0]
     return (
-        f"{platform.machine()}, {cores} cores, Python {platform.python_version()}; load from"
-        f" {generator}; load average {load:.1f} at the start"
+        f"{platform.machine()}, {cores} cores; load from {generator}; load average {load:.1f} at"
+        f" the start\nRollcall and the Python peers on {describe_python()}"
     )
 
 

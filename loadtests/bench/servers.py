@@ -16,7 +16,7 @@ from loadtests.bench.tools import ROOT, with_server_python
 from loadtests.peers.responses import error_response
 from local.machine import HOST, free_port
 from local.processes import LocalError, Process, await_end
-from local.product import product
+from local.product import Commands, product
 
 PATH = "/api/v1/profile/"
 _DEADLINE = 30.0
@@ -70,6 +70,16 @@ def rollcall(crowd: Crowd, folder: Path, *, workers: int = 1) -> Server:
     }
     argv = with_server_python(product(port, web_workers=workers).service["web"])
     return Server("rollcall", "Rollcall", new_process(argv, port, crowd, folder, env), port, crowd)
+
+
+def server_commands(port: int) -> Commands:
+    """The commands of `make run`, for a `Stack`, on the interpreter that is measured."""
+    commands = product(port)
+    once, service = (
+        {name: with_server_python(argv) for name, argv in group.items()}
+        for group in (commands.once, commands.service)
+    )
+    return Commands(once, service)
 
 
 def new_process(

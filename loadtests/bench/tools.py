@@ -14,8 +14,7 @@ from local.processes import LocalError, Process
 ROOT = Path(__file__).resolve().parents[2]
 FASTIFY = ROOT / "loadtests" / "peers" / "fastify"
 RESULTS = ROOT / ".cache" / "bench"  # what the last run measured, and what is built for it
-# The environment that Rollcall's own processes and the Python peers run in: `make bench
-# BENCH_PYTHON=/path/to/python` makes one for another interpreter.
+# The environment of Rollcall's own processes and the Python peers, see the Makefile.
 VENV = ROOT / os.environ.get("BENCH_VENV", ".cache/bench-venv")
 BENCH_PYTHON = str(VENV / "bin" / "python")
 _NODE_LEAST = 20  # the oldest that Fastify and ioredis run on
