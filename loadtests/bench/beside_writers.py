@@ -26,7 +26,7 @@ _FEW = Writers("64 clients", 64, p99_ms=5.0)
 _MANY = Writers("1,500 clients", 1_500, p99_ms=15.0)
 _IMPATIENT = Writers("1,500 that ignore Retry-After", 1_500, impatient=True)
 _HEADINGS = ["beside", "p50 ms", "p99 ms", "max ms", "failed", "lag p99 ms"]
-_HEADINGS += ["sign-ups/s", "503s/s", "their p50 ms", "their cores"]
+_HEADINGS += ["sign-ups/s", "503s/s", "failed", "their p50 ms", "their cores"]
 _NOTES = [
     "Reads: counted from the moment that each was due, over all rounds; lag is by how much their",
     "generator itself was late. Sign-ups: 201s a second, and p50 of those; a client sends again",
@@ -44,7 +44,7 @@ def run(scale: Scale, folder: Path) -> list[Section]:
         alone = load.read()
         rounds = interleaved(loads, scale.beside_rounds, load.read_beside)
     results = dict(zip(loads, rounds, strict=True))
-    rows = [["nobody", *_latencies([alone]), "", "", "", ""]]
+    rows = [["nobody", *_latencies([alone]), "", "", "", "", ""]]
     rows += [_row(writers, own) for writers, own in results.items()]
     note = f"The reads' generator has {alone['priority']}, that of the sign-ups a nice value of 10."
     return [
@@ -64,8 +64,9 @@ def _row(writers: Writers, rounds: list[Round]) -> list[str]:
     )
     p50 = median(one.sign_ups["p50_ms"] for one in rounds)
     cores = median(one.cores for one in rounds)
-    figures = [f"{created:,.0f}", f"{unavailable:,.0f}", f"{p50:,.0f}", f"{cores:.2f}"]
-    return [writers.title, *_latencies([one.reads for one in rounds]), *figures]
+    failed = sum(one.sign_ups["failed"] for one in rounds)
+    figures = [f"{created:,.0f}", f"{unavailable:,.0f}", f"{failed:,.0f}", f"{p50:,.0f}"]
+    return [writers.title, *_latencies([one.reads for one in rounds]), *figures, f"{cores:.2f}"]
 
 
 def _latencies(reads: list[dict[str, Any]]) -> list[str]:

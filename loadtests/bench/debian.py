@@ -9,27 +9,27 @@ from pathlib import Path
 from loadtests.bench.tools import RESULTS
 from local.processes import Process
 
-_GOCODE = Path("/usr/share/gocode")  # where Debian keeps the sources of Go's libraries
+GOCODE = Path("/usr/share/gocode")  # where Debian keeps the sources of Go's libraries
 _GO_LIBRARIES = {
     "golang-github-valyala-fasthttp-dev": "src/github.com/valyala/fasthttp",
     "golang-github-gomodule-redigo-dev": "src/github.com/gomodule/redigo",
 }
 _NGINX_MODULES = Path("/usr/lib/nginx/modules")
-_LUA_MODULE = _NGINX_MODULES / "ngx_http_lua_module.so"
-_SBIN = "/usr/sbin:/usr/local/sbin"  # not on every user's PATH
+LUA_MODULE = _NGINX_MODULES / "ngx_http_lua_module.so"
+SBIN = "/usr/sbin:/usr/local/sbin"  # not on every user's PATH
 _BUILD_TIMEOUT = 300.0
 
 
 def missing_for_go() -> list[str]:
     """The packages that Go's peer lacks."""
-    packages = [name for name, path in _GO_LIBRARIES.items() if not (_GOCODE / path).exists()]
+    packages = [name for name, path in _GO_LIBRARIES.items() if not (GOCODE / path).exists()]
     return packages if shutil.which("go") else ["golang-go", *packages]
 
 
 def missing_for_nginx(*, lua: bool) -> list[str]:
     """The packages that an nginx, with Lua or without, lacks."""
     packages = [] if _nginx() else ["nginx-light"]
-    return packages if not lua or _LUA_MODULE.exists() else [*packages, "libnginx-mod-http-lua"]
+    return packages if not lua or LUA_MODULE.exists() else [*packages, "libnginx-mod-http-lua"]
 
 
 def build_go(source: Path, folder: Path) -> Path:
@@ -42,7 +42,7 @@ def build_go(source: Path, folder: Path) -> Path:
         **os.environ,
         "GO111MODULE": "off",
         "GOFLAGS": "",
-        "GOPATH": str(_GOCODE),
+        "GOPATH": str(GOCODE),
         "GOCACHE": str(RESULTS / "go-cache"),
     }
     argv = ["go", "build", "-o", str(binary), str(source / "main.go")]
@@ -70,4 +70,4 @@ def nginx(
 
 
 def _nginx() -> str | None:
-    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{_SBIN}")
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{SBIN}")

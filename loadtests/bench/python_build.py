@@ -3,6 +3,7 @@
 import json
 import shlex
 import subprocess
+from typing import Any
 
 from loadtests.bench.tools import BENCH_PYTHON
 
@@ -18,10 +19,14 @@ _OTHERS = ("--enable-shared", "--disable-gil", "--enable-experimental-jit")
 
 
 def describe_python() -> str:
-    """Version, compiler flags, and the options of `configure` that decide about speed."""
+    """Describes the interpreter that Rollcall and the Python peers run on."""
     argv = [BENCH_PYTHON, "-c", _ASK]
     output = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout
-    build = json.loads(output)
+    return describe(json.loads(output))
+
+
+def describe(build: dict[str, Any]) -> str:
+    """Version, compiler flags, and the options of `configure` that decide about speed."""
     if build["debian"]:
         # Its sysconfig is that of the shared library, and keeps silent about the program's flags.
         return (

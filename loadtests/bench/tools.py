@@ -14,8 +14,9 @@ from local.processes import LocalError, Process
 ROOT = Path(__file__).resolve().parents[2]
 FASTIFY = ROOT / "loadtests" / "peers" / "fastify"
 RESULTS = ROOT / ".cache" / "bench"  # what the last run measured, and what is built for it
-# The environment of Rollcall's own processes and the Python peers, see the Makefile.
-VENV = ROOT / os.environ.get("BENCH_VENV", ".cache/bench-venv")
+# The environment of Rollcall's own processes and the Python peers: `make bench` names one with all
+# peers in it; in tests it is ours.
+VENV = ROOT / os.environ.get("BENCH_VENV", sys.prefix)
 BENCH_PYTHON = str(VENV / "bin" / "python")
 _NODE_LEAST = 20  # the oldest that Fastify and ioredis run on
 _INSTALL_TAKES = 300.0  # seconds at most
