@@ -15,16 +15,15 @@ import argparse
 import gc
 import json
 import random
-import re
 import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadtests.bench.priority import raise_priority
+from loadtests.bench.wire import complete_head
 from local.machine import HOST
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _HEAD = f"GET /api/v1/profile/ HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer ".encode()
 _TIMEOUT = 10.0  # seconds for one response
 _LATE = 10.0  # seconds after the time, in which what is due is sent all the same
@@ -68,10 +67,8 @@ class Client:
             if not data:
                 raise ConnectionResetError
             received += data
-            head, end, body = received.partition(b"\r\n\r\n")
-            length = _LENGTH.search(head)
-            if end and len(body) >= (int(length[1]) if length else 0):
-                return received
+            if (head := complete_head(received)) is not None:
+                return head
 
 
 def run(client: Client, tokens: list[str], rate: float, seconds: float) -> Results:

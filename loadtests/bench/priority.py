@@ -1,7 +1,7 @@
 """The CPU priority of the generators: which of them the kernel runs first on a busy machine.
 
-With six busy processes beside it a generator with a nice value of -5 was woken 3.7 ms late (p99), one
-with real-time priority 0.1 ms: the former would be measured instead of the service.
+With six busy processes beside it, a generator with a nice value of -5 was woken 3.7 ms late (p99),
+one with real-time priority 0.1 ms: the former would be measured instead of the service.
 
 Where the kernel groups processes by session (autogroup), a nice value counts only inside of a
 session: the group's own is set too.

@@ -31,11 +31,11 @@ import uvloop
 
 from loadtests.bench.generator import sign_ups
 from loadtests.bench.priority import lower_priority
+from loadtests.bench.wire import complete_head
 from loadtests.report import percentile
 from local.machine import HOST
 
 READY = "ready"
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
 _RECONNECT = 0.1  # seconds before a connection that was refused or broken is made again
 _SPREAD = (0.5, 1.5)
@@ -95,9 +95,8 @@ class Client(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         self._received += data
-        head, end, body = self._received.partition(b"\r\n\r\n")
-        length = _LENGTH.search(head)
-        if self._waiting and end and len(body) >= (int(length[1]) if length else 0):
+        head = complete_head(self._received)
+        if self._waiting and head is not None:
             self._waiting = False
             self._on_response(head)
 
