@@ -21,7 +21,7 @@ help:
 	@echo "make test    the tests; LONG=1 for the large counts, ARGS='-k signup' for pytest"
 	@echo "make check   lint, types, import contracts, migrations, deploy check, OpenAPI"
 	@echo "make load    the load profiles; ARGS are theirs"
-	@echo "make bench   beside its peers, ten minutes; ARGS=--quick for one, or the names of parts"
+	@echo "make bench   beside its peers, 15 minutes; ARGS=--quick for three, or names of parts; see docs/bench.md"
 
 # exec, so that signals reach the supervisor itself; and it is told make's pid, to end with it.
 run: .venv/.installed

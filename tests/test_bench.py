@@ -191,12 +191,12 @@ def test_peer_without_its_packages_is_left_out_and_named(
     monkeypatch.setenv("PATH", str(tmp_path))
     for name in ("GOCODE", "LUA_MODULE", "SBIN"):
         monkeypatch.setattr(debian, name, tmp_path / "none")
-    starts, left_out = peers.available()
+    starts, notes = peers.available()
     assert peers.go_fasthttp not in starts
     assert peers.nginx_constant not in starts
     assert peers.fastify in starts
-    assert "golang-github-gomodule-redigo-dev" in left_out[0]
-    assert left_out[1].endswith("apt-get install nginx-light libnginx-mod-http-lua")
+    assert "golang-github-gomodule-redigo-dev" in notes[0]
+    assert notes[1].endswith("apt-get install nginx-light libnginx-mod-http-lua")
 
 
 def test_only_our_own_interpreter_is_replaced_in_a_command(

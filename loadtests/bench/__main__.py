@@ -1,7 +1,8 @@
 """`make bench`: Rollcall's read beside its peers', and the rest of section 8.
 
-Everything is started here, on new data that are removed afterwards. ARGS="--quick" takes a minute
-and is only good to see that all works; a whole run takes some fifteen, and the machine to itself.
+Everything is started here, on new data that are removed afterwards. ARGS="--quick" takes three
+minutes and is only good to see that all works; a whole run takes some fifteen, and the machine to
+itself. docs/bench.md has the rest: Debian's packages for two peers, other interpreters.
 Parts can be named: ARGS="reads growth". The figures are kept in .cache/bench/figures.json, the
 chart of a whole run in docs/bench.svg. Exit status: 0 when everything was measured, whether or not
 a target was reached; 1 when something could not be; 130 after Ctrl-C.

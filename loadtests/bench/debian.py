@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -67,6 +68,17 @@ def nginx(
     config = own / "nginx.conf"
     config.write_text(text)
     return [_nginx() or "nginx", "-c", str(config), "-p", str(own), "-e", "stderr"]
+
+
+def versions() -> str:
+    """What is there of both, in their own words."""
+    commands = [["go", "version"], [_nginx() or "nginx", "-v"]]
+    outputs = []
+    for argv in commands:
+        if shutil.which(argv[0]):
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+            outputs.append((done.stdout or done.stderr).strip())
+    return "; ".join(outputs)
 
 
 def _nginx() -> str | None:

@@ -82,20 +82,20 @@ def nginx_constant(crowd: Crowd, folder: Path) -> Server:
 
 
 def available() -> tuple[list[Start], list[str]]:
-    """All peers that can be run here; and for those that cannot, what to install."""
+    """All peers that can be run here; and notes: their versions, and what others would need."""
     peers: list[Start] = [granian, fastify, fastapi, drf]
     optional: list[tuple[Start, str, list[str]]] = [
         (go_fasthttp, "Go, fasthttp + redigo", debian.missing_for_go()),
         (nginx_lua, "nginx + Lua", debian.missing_for_nginx(lua=True)),
         (nginx_constant, "nginx, a constant", debian.missing_for_nginx(lua=False)),
     ]
-    left_out = []
+    notes = [note for note in [debian.versions()] if note]
     for start, title, packages in optional:
         if packages:
-            left_out.append(f"{title}: left out; apt-get install {' '.join(packages)}")
+            notes.append(f"{title}: left out; apt-get install {' '.join(packages)}")
         else:
             peers.append(start)
-    return peers, left_out
+    return peers, notes
 
 
 def _granian(interface: str, port: int) -> list[str]:

@@ -28,7 +28,7 @@ _REDIS_LIMIT, _PROCESS_LIMIT = 2.0, 45.0  # to the bodies' bytes; MB
 
 def run(scale: Scale, folder: Path, *, with_peers: bool = True) -> list[Section]:
     """Starts all servers, and loads each in turn."""
-    starts, left_out = peers.available() if with_peers else ([], [])
+    starts, notes = peers.available() if with_peers else ([], [])
     if with_peers:
         install_fastify(folder)
     with ExitStack() as ends:
@@ -42,8 +42,8 @@ def run(scale: Scale, folder: Path, *, with_peers: bool = True) -> list[Section]
         uniform = _compare(servers, scale, folder, None)
         hot = _compare(servers, scale, folder, scale.hot)
         return [
-            _section(UNIFORM_KEYS, uniform, scale, left_out),
-            _section(HOT_KEYS, hot, scale, left_out),
+            _section(UNIFORM_KEYS, uniform, scale, notes),
+            _section(HOT_KEYS, hot, scale, notes),
             memory(crowd, servers[0]),
         ]
 
@@ -96,14 +96,12 @@ def _compare(
     return [Comparison(server, own, rounds[0]) for server, own in zip(servers, rounds, strict=True)]
 
 
-def _section(
-    kind: str, comparisons: list[Comparison], scale: Scale, left_out: list[str]
-) -> Section:
+def _section(kind: str, comparisons: list[Comparison], scale: Scale, notes: list[str]) -> Section:
     rows = table(Comparison.HEADINGS, [one.row() for one in comparisons])
     return Section(
         f"Profile reads, {kind}: {scale.people:,} people, {CONNECTIONS} connections, one process"
         f" each, {scale.rounds} rounds of {scale.seconds:g} s; CPU in µs a read",
-        [*rows, "", noise_note(comparisons), *left_out],
+        [*rows, "", noise_note(comparisons), *notes],
         _targets(kind, comparisons),
         {one.server.name: one.figures() for one in comparisons},
     )

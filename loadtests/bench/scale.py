@@ -1,4 +1,4 @@
-"""How much is measured: a whole run takes some ten minutes, a quick one about a minute."""
+"""How much is measured: a whole run takes some fifteen minutes, a quick one about three."""
 
 from dataclasses import dataclass
 
