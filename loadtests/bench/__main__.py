@@ -37,7 +37,7 @@ PARTS: dict[str, Callable[[Scale, Path], list[Section]]] = {
 }
 
 
-_CHART = "CPU time of server + Redis for one profile read"
+_CHART = "CPU time for one profile read: server (dark) and Redis (light)"
 
 
 def main() -> int:

@@ -83,19 +83,22 @@ def nginx_constant(crowd: Crowd, folder: Path) -> Server:
 
 def available() -> tuple[list[Start], list[str]]:
     """All peers that can be run here; and notes: their versions, and what others would need."""
-    peers: list[Start] = [granian, fastify, fastapi, drf]
-    optional: list[tuple[Start, str, list[str]]] = [
+    peers: list[tuple[Start, str, list[str]]] = [
         (go_fasthttp, "Go, fasthttp + redigo", debian.missing_for_go()),
         (nginx_lua, "nginx + Lua", debian.missing_for_nginx(lua=True)),
+        (granian, "", []),
+        (fastify, "", []),
+        (fastapi, "", []),
+        (drf, "", []),
         (nginx_constant, "nginx, a constant", debian.missing_for_nginx(lua=False)),
     ]
     notes = [note for note in [debian.versions()] if note]
-    for start, title, packages in optional:
-        if packages:
-            notes.append(f"{title}: left out; apt-get install {' '.join(packages)}")
-        else:
-            peers.append(start)
-    return peers, notes
+    notes += [
+        f"{title}: left out; apt-get install {' '.join(packages)}"
+        for _, title, packages in peers
+        if packages
+    ]
+    return [start for start, _, packages in peers if not packages], notes
 
 
 def _granian(interface: str, port: int) -> list[str]:
