@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.machine import HOST
+from local.machine import HOST, low_priority
 
 _ROOT = Path(__file__).resolve().parent.parent
 WRITE_SOCKET = "write.sock"  # in DATA_DIR
@@ -39,16 +39,6 @@ def product(port: int, workers: int = 2) -> Commands:
             "relay": low_priority(5, _manage("relay")),
         },
     )
-
-
-def low_priority(nice: int, argv: list[str]) -> list[str]:
-    """Returns a command that runs at lower CPU priority than the reads beside it.
-
-    Where the kernel groups processes by session (autogroup), a nice value counts only inside the
-    group: so the group gets it too.
-    """
-    script = f'echo {nice} 2>/dev/null >/proc/self/autogroup; exec nice -n {nice} "$@"'
-    return ["sh", "-c", script, "sh", *argv]
 
 
 def _gunicorn(config: str, application: str, workers: int, bind: str = "") -> list[str]:
