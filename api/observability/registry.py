@@ -61,7 +61,7 @@ REDIS_CONNECT_ERRORS = Counter(
 )
 REDIS_CALLBACK_ERRORS = Counter(
     "rollcall_redis_callback_errors_total",
-    "Failures of the code that handles a reply of Redis; each one is a bug.",
+    "Failures of the code that handles a reply of Redis. Each one is a bug.",
     ["redis"],
     registry=REGISTRY,
 )
