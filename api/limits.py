@@ -3,22 +3,18 @@
 Reads of profiles are not limited: they never get to Django, and stay at one round trip.
 """
 
-import time
 from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
 
 import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from limits.storage import RedisStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
 from redis import RedisError
 
 from api.client import network_of
 from api.observability.registry import RATE_LIMITED_REQUESTS, RATE_LIMITER_ERRORS
 from api.problems import problem
-from domain.stores.profiles import redis
+from domain.stores.profiles import script
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +31,37 @@ _KINDS: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
     ((), "/webhooks/", "webhook"),
     (("POST",), "/admin/login", "admin-login"),
 )
+
+# A sliding window counter, on Redis' own clock, in one round trip: the requests of this window and,
+# less and less as it passes, those of the window before. A window begins with a request. The
+# strategy of that name in `limits` counts alike, but tells what is left in a second round trip.
+# Takes the limit and the window's length; returns whether the request passes, how many more may,
+# and for how long it does not. Times are in milliseconds.
+_COUNT = """
+local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local kept = redis.call('HMGET', KEYS[1], 'begin', 'count', 'before')
+local begin = tonumber(kept[1]) or now
+local count, before = tonumber(kept[2]) or 0, tonumber(kept[3]) or 0
+if now < begin or now >= begin + 2 * window then
+  begin, count, before = now, 0, 0
+elseif now >= begin + window then
+  begin, count, before = begin + window, 0, count
+end
+local rest = begin + window - now
+local used = math.floor(before * rest / window) + count
+if used < limit then
+  redis.call('HSET', KEYS[1], 'begin', begin, 'count', count + 1, 'before', before)
+  redis.call('PEXPIRE', KEYS[1], window + rest)
+  return {1, limit - used - 1, 0}
+end
+if before > 0 then
+  local until_one_less = rest % (window / before)
+  if count > 0 then rest = math.min(rest, until_one_less) else rest = until_one_less end
+end
+return {0, 0, rest}
+"""
 
 
 class Verdict(NamedTuple):
@@ -80,26 +107,25 @@ def count(name: str, network: str) -> Verdict | None:
     """Count a request; None if Redis is away: then it passes, because a service that can sign
     people up must not refuse to, only because it cannot count them.
     """
-    limit, limiter = settings.RATE_LIMITS[name], _limiter()
+    limit = settings.RATE_LIMITS[name]
+    window = limit.get_expiry()
     try:
-        passes = limiter.hit(limit, name, network)
-        reset, remaining = limiter.get_window_stats(limit, name, network)
+        passes, remaining, wait = _count(key_of(name, network), limit.amount, window)
     except RedisError as error:
         RATE_LIMITER_ERRORS.inc()
         log.warning("rate_limits_unavailable", error=type(error).__name__)
         return None
-    if passes:
-        # The window slides: nothing is given back at once, so this is what may be used in all of
-        # its length.
-        return Verdict(True, remaining, limit.get_expiry())
-    return Verdict(False, 0, max(0, int(reset - time.time())) + 1)
+    # The window slides: nothing is given back at once, so what is left is for all of its length.
+    return Verdict(True, remaining, window) if passes else Verdict(False, 0, wait // 1000 + 1)
 
 
-@cache
-def _limiter() -> SlidingWindowCounterRateLimiter:
-    """One for the process. Each request is counted, or refused and not counted, in one Lua script
-    on Redis' own clock, which keeps two numbers for each network and limit.
-    """
-    pool = redis().connection_pool
-    storage = RedisStorage(settings.REDIS_URL, connection_pool=pool, key_prefix="limit")
-    return SlidingWindowCounterRateLimiter(storage)
+def key_of(name: str, network: str) -> str:
+    """The Redis key under which the requests of a network are counted for a limit."""
+    limit = settings.RATE_LIMITS[name]
+    return f"limit:{name}/{network}/{limit.amount}/{limit.get_expiry()}"
+
+
+def _count(key: str, most: int, window: int) -> tuple[int, int, int]:
+    """What `_COUNT` says of a request; `window` is in seconds. Raises `RedisError`."""
+    passes, remaining, wait = script(_COUNT)([key], [most, window * 1000])
+    return passes, remaining, wait

@@ -56,11 +56,12 @@ def parse_text(text: str, longest: int) -> str:
     Raises `InvalidField` (`blank`, `too_long`, `control_characters`).
     """
     text = unicodedata.normalize("NFC", text.strip())
-    categories = {unicodedata.category(character) for character in text}
-    if categories & _FORBIDDEN:
-        raise InvalidField("control_characters", "Control characters are not allowed.")
-    if not categories - {"Cf", "Zs"}:
-        raise InvalidField("blank", "This may not be blank.")
+    if not text or not text.isprintable():  # else there is nothing to look for
+        categories = {unicodedata.category(character) for character in text}
+        if categories & _FORBIDDEN:
+            raise InvalidField("control_characters", "Control characters are not allowed.")
+        if not categories - {"Cf", "Zs"}:
+            raise InvalidField("blank", "This may not be blank.")
     if len(text) > longest:
         raise InvalidField("too_long", f"Use at most {longest} characters.")
     return text

@@ -58,9 +58,10 @@ class SignUpUnit(Protocol):
     def sign_up(
         self, person: Person, addresses: list[Address], salts: list[bytes], key: bytes
     ) -> list[int]:
-        """Keep a new person with their sessions, and open a confirmation of each address.
+        """Keep a new person with their one session, and open a confirmation of each address.
 
-        `salts` go with the addresses, `key` is the id of the key that codes are derived with.
+        `addresses` are the e-mail address and the phone number, `salts` go with them, `key` is the
+        id of the key that codes are derived with.
         Returns the ids of the outbox rows, as `follow_up` does: one for the profile, one for
         each confirmation's message.
         """

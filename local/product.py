@@ -30,12 +30,12 @@ def product(port: int, workers: int = 2) -> Commands:
         service={
             # First, so that its socket is there when the read process is ready.
             "write": low_priority(
-                5, _gunicorn("local.write_config", "api.wsgi:application", workers)
+                10, _gunicorn("local.write_config", "api.wsgi:application", workers)
             ),
             "read": _gunicorn(
                 "local.read_config", "api.reads.app:Application", workers, f"{HOST}:{port}"
             ),
-            "worker": low_priority(10, _manage("run_huey")),
+            "worker": low_priority(15, _manage("run_huey")),
             "relay": low_priority(5, _manage("relay")),
         },
     )

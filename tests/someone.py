@@ -45,16 +45,19 @@ def reading_again(stack: Stack) -> None:
 
 
 @contextmanager
-def read_process(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
+def read_process(
+    stack: Stack, config: str = "local.read_config", **env: str
+) -> Iterator[tuple[Process, str]]:
     """Runs one more read process (with one worker) on the stack's databases: it and its URL.
 
-    Goes in: more environment, such as the `PORT` (by default a free one). It passes writes on to
-    the write process of the stack, unless WRITE_UPSTREAM says otherwise.
+    Goes in: the module of gunicorn's settings; more environment, such as the `PORT` (by default a
+    free one). It passes writes on to the write process of the stack, unless WRITE_UPSTREAM says
+    otherwise.
     """
     port = int(env.get("PORT") or free_port())
     log = stack.data_dir / "logs" / f"read-{port}.log"
     own = {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")}
-    argv = product(port, 1).service["read"]
+    argv = [part.replace("local.read_config", config) for part in product(port, 1).service["read"]]
     with Process("read", argv, log, env=stack.environment() | own | env) as read:
         url = f"http://{HOST}:{port}"
         eventually(lambda: log.read_text().count("worker_started") >= 1, within=30)

@@ -321,4 +321,5 @@ def test_without_a_proxy_writes_are_not_routed(stack: Stack):
         assert response.headers["allow"] == "GET, HEAD"
         assert code_of(httpx.post(f"{url}/api/v1/signup/", json={})) == "not_found"
         assert httpx.get(f"{url}/readyz?capability=read").json() == {"status": "ok", "read": "ok"}
-        assert "rollcall_redis_connects_total" in httpx.get(f"{url}/metrics").text
+        connects = 'rollcall_redis_connects_total{redis="profiles"} '
+        eventually(lambda: connects in httpx.get(f"{url}/metrics").text)

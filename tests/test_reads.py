@@ -52,7 +52,7 @@ REQUESTS: dict[str, tuple[dict[str, str], int, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
-@pytest.mark.parametrize("path", [PROFILE, "/api/v1/profile", "/api/v1/%70rofile?x=%20"])
+@pytest.mark.parametrize("path", [PROFILE, "/api/v1/profile", "/api/v1/profile/?x=%20"])
 def test_a_read_has_this_status_these_headers_and_no_others(rollcall: Rollcall, kind, path):
     someone = rollcall.sign_up()
     body = someone.profile().content
@@ -78,11 +78,11 @@ def test_a_read_has_this_status_these_headers_and_no_others(rollcall: Rollcall, 
 @pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "TRACE"])
 def test_another_method_is_a_405_that_names_ours(rollcall: Rollcall, method):
     answer = rollcall.http.request(method, PROFILE, headers=ALWAYS)
-    got = {n: v for n, v in answer.headers.items() if n not in ("date", "content-length")}
-    assert (answer.status_code, got) == (405, WRONG | ALWAYS)
+    assert answer.status_code == 405
+    assert (WRONG | ALWAYS).items() <= dict(answer.headers).items()
 
 
-def test_a_strange_host_gets_djangos_answer(rollcall: Rollcall):
+def test_a_read_for_an_unknown_host_is_a_400(rollcall: Rollcall):
     answer = rollcall.sign_up().profile(Host="evil.example")
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
 

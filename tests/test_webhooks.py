@@ -293,7 +293,7 @@ def test_the_addresses_in_receipts_are_neither_kept_nor_logged(sent: Sent, stack
     assert sent.mailed("delivered") == "delivered"
     events = [sent.event("bounce")]
     assert post(sent.http, "sendgrid", events, signing.sendgrid(events, key=OTHER_KEY)) == 401
-    log = (stack.data_dir / "logs" / "web.log").read_text()
+    log = (stack.data_dir / "logs" / "write.log").read_text()
     assert '"receipt_refused"' in log
     assert email not in log
     assert email not in str(Outbox.objects.filter(provider_id=sent.mail).values())

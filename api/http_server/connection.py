@@ -14,6 +14,8 @@ from api.http_server.parser import (
     ChunkedDecoder,
     Head,
     HeadCache,
+    may_be_head,
+    parse_head,
 )
 from api.http_server.request import Request
 
@@ -128,8 +130,11 @@ class Connection(asyncio.Protocol):
         state = self.state
         if state >= ConnectionState.LINGERING:
             return
-        if state == ConnectionState.IDLE and not self._parsing:
+        if state == ConnectionState.IDLE:
             self._received_at = perf_counter()
+            if not self._buffer and (head := self._server.head_cache.find(data)) is not None:
+                self._dispatch(head)
+                return
         self._buffer = self._buffer[self._position :] + data if self._buffer else data
         self._position = 0
         if state <= ConnectionState.BODY:
@@ -279,16 +284,15 @@ class Connection(asyncio.Protocol):
             start = self._position = start + 2
         end = buffer.find(b"\r\n\r\n", start)
         if end < 0 or end - start > MAX_HEAD_BYTES:
-            if len(buffer) - start > MAX_HEAD_BYTES:
+            if len(buffer) - start > MAX_HEAD_BYTES or not may_be_head(buffer, start):
                 raise BadRequest
             if self.state == ConnectionState.IDLE and start < len(buffer):
                 self._enter(ConnectionState.HEAD)
             return False
         self._position = end + 4
-        if start == 0 and self._position == len(buffer):
-            head = self._server.head_cache.parse(buffer)
-        else:
-            head = self._server.head_cache.parse(buffer[start : self._position])
+        data = buffer[start : self._position]
+        head = parse_head(data)
+        self._server.head_cache.add(data, head)
         self._dispatch(head)
         return True
 

@@ -5,7 +5,6 @@ state is left between two requests. llhttp is strict here: no bare LF, no obs-fo
 framing.
 """
 
-import re
 from typing import NamedTuple
 
 import httptools
@@ -14,7 +13,8 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100
 _MAX_CHUNK_FRAMING_BYTES = 64 * 1024  # chunk sizes, extensions and trailers of one body
 _CHUNKED_HEAD = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
-_AUTHORIZATION = re.compile(rb"\r\n[Aa]uthorization: Bearer ([A-Za-z0-9._~+/=-]*)(?=\r\n)")
+_BEARER = b"uthorization: Bearer "  # with either spelling of its first letter
+_TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="  # RFC 9110 11.2
 _MAX_CACHED_HEADS = 1024
 _MAX_CACHED_HEAD_BYTES = 1024
 
@@ -60,6 +60,16 @@ class _HeadCollector:
 
     def on_headers_complete(self) -> None:
         self.is_complete = True
+
+
+def may_be_head(data: bytes, start: int) -> bool:
+    """Returns whether the incomplete header section from `start` on may become a valid one.
+
+    What never will, such as TLS or bare line feeds, need not wait for the timeout.
+    """
+    first = data[start : start + 1]
+    is_method = not first or first == b"\r" or b"A" <= first <= b"Z"
+    return is_method and data.count(b"\n", start) == data.count(b"\r\n", start)
 
 
 def parse_head(head: bytes) -> Head:
@@ -137,34 +147,37 @@ class HeadCache:
     def __init__(self) -> None:
         self._heads: dict[bytes, Head] = {}
 
-    def parse(self, head: bytes) -> Head:
-        """Does what `parse_head` does. The headers of the result must not be modified."""
-        found = _AUTHORIZATION.search(head)
-        if found is None or len(head) > _MAX_CACHED_HEAD_BYTES:
-            return parse_head(head)
-        start, end = found.span(1)
-        key = head[:start] + head[end:]
-        cached = self._heads.get(key)
-        value = "Bearer " + head[start:end].decode("ascii")
-        if cached is not None:
-            headers = cached.headers.copy()
-            headers["authorization"] = value
-            return cached._replace(headers=headers)
-        parsed = parse_head(head)
-        if self._is_cacheable(parsed, value):
-            if len(self._heads) >= _MAX_CACHED_HEADS:
-                self._heads.clear()
-            self._heads[key] = parsed
-        return parsed
+    def find(self, data: bytes) -> Head | None:
+        """Returns the parsed form of `data` if that is one whole request of a cached kind."""
+        start = data.find(_BEARER) + len(_BEARER)
+        end = data.find(b"\r", start)
+        head = self._heads.get(data[:start] + data[end:])
+        if head is None:
+            return None
+        token = data[start:end]
+        if token.translate(None, _TOKEN68):
+            return None
+        headers = head.headers.copy()
+        headers["authorization"] = "Bearer " + token.decode("ascii")
+        return Head(head.method, head.target, headers, 0, False, False)
 
-    @staticmethod
-    def _is_cacheable(head: Head, authorization: str) -> bool:
-        return (
+    def add(self, data: bytes, head: Head) -> None:
+        """Caches the parsed form of `data`, a header section, if it is of a kind that repeats."""
+        start = data.find(_BEARER) + len(_BEARER)
+        end = data.find(b"\r", start)
+        authorization = b"Bearer " + data[start:end]
+        if (
             head.method in ("GET", "HEAD")
             and head.content_length == 0
             and not head.close_connection
-            and head.headers.get("authorization") == authorization  # and no second such field
-        )
+            and len(data) <= _MAX_CACHED_HEAD_BYTES
+            # It is the one field of that name, which begins where the token was found.
+            and data[:start].lower().endswith(b"\r\nauthorization: bearer ")
+            and head.headers.get("authorization", "").encode("latin-1") == authorization
+        ):
+            if len(self._heads) >= _MAX_CACHED_HEADS:
+                self._heads.clear()
+            self._heads[data[:start] + data[end:]] = head
 
 
 class ChunkedDecoder:

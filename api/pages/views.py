@@ -3,16 +3,15 @@
 from dataclasses import asdict
 from typing import Any
 
-import orjson
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from api.problems import only
 from api.writes.base import WriteView
+from api.writes.json import json_response
 from api.writes.openapi import confirmations as told
 from api.writes.serializers import LinkBody
 from domain.code import LINK_LIFETIME
@@ -43,10 +42,10 @@ class ConfirmEmailPage(WriteView):
         return _page(request, "confirm_email.html", context)
 
     @told.look_at_link
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         body = LinkBody.read(request.data)
         link = look_at_link(body["token"], unit_of_work, keys.ring())
-        return Response(asdict(link))
+        return json_response(asdict(link))
 
 
 @only("GET", "HEAD")
@@ -61,7 +60,7 @@ def mailbox(request: HttpRequest) -> HttpResponse:
 def mailbox_json(request: HttpRequest) -> HttpResponse:
     """Every message that would have been sent, newest first; `?to=` filters by address."""
     messages = Mailbox(settings.MAILBOX_PATH).messages(request.GET.get("to"))
-    response = HttpResponse(orjson.dumps(messages), content_type="application/json")
+    response = json_response(messages)
     response["Cache-Control"] = "no-store"
     return response
 

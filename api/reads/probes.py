@@ -11,12 +11,12 @@ READINESS = frozenset({b"/readyz?capability=read", b"/readyz/?capability=read"})
 TARGETS = LIVENESS | READINESS
 
 
-def liveness() -> Response:
+def liveness(request_id: str) -> Response:
     """Returns 200: the event loop runs."""
-    return _response(200, {"status": "ok"})
+    return _response(200, {"status": "ok"}, request_id)
 
 
-def readiness(redis: RedisClient, *, shutting_down: bool) -> Response:
+def readiness(redis: RedisClient, request_id: str, *, shutting_down: bool) -> Response:
     """Returns 200 if profiles can be read here, else 503; `read` in the body says why not.
 
     unavailable: no connection to Redis; unchecked: its data may be older than what was read before;
@@ -24,11 +24,13 @@ def readiness(redis: RedisClient, *, shutting_down: bool) -> Response:
     """
     read = "shutting_down" if shutting_down else redis.status
     status = 200 if read == "ok" else 503
-    return _response(status, {"status": "ok" if read == "ok" else "unavailable", "read": read})
+    document = {"status": "ok" if read == "ok" else "unavailable", "read": read}
+    return _response(status, document, request_id)
 
 
-def _response(status: int, document: dict[str, str]) -> Response:
+def _response(status: int, document: dict[str, str], request_id: str) -> Response:
     headers = [("content-type", "application/json"), ("cache-control", "no-store")]
+    headers.append(("x-request-id", request_id))
     if status == 503:
         headers.append(("retry-after", "1"))
     return status, encode_headers(headers), orjson.dumps(document)

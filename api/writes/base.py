@@ -96,7 +96,7 @@ def session_document(token: str, expires_at: datetime) -> dict[str, str]:
 
 def rfc3339(moment: datetime) -> str:
     """A moment in UTC, in whole seconds, rounded up: never earlier than it is."""
-    whole = moment.replace(microsecond=0)
-    return (whole if whole == moment else whole + timedelta(seconds=1)).strftime(
-        "%Y-%m-%dT%H:%M:%SZ"
-    )
+    whole = moment.replace(microsecond=0, tzinfo=None)
+    if moment.microsecond:
+        whole += timedelta(seconds=1)
+    return f"{whole.isoformat()}Z"

@@ -4,10 +4,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from django.http import HttpResponse
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from api.writes.base import WriteView, after_commit, bearer_of, caller_of, rfc3339
+from api.writes.json import json_response
 from api.writes.openapi import confirmations as told
 from api.writes.serializers import CodeBody, EmailConfirmationBody, EmptyBody
 from domain.address import Channel
@@ -23,7 +24,7 @@ class EmailConfirmationView(WriteView):
     """Confirm the e-mail address, by code or by link."""
 
     @told.confirm_email
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         body = EmailConfirmationBody.read(request.data)
         if "token" in body:
             command = ConfirmByLink(body["token"])
@@ -32,17 +33,17 @@ class EmailConfirmationView(WriteView):
                 after_commit(committed)
         else:
             _confirm_by_code(request, Channel.EMAIL, body["code"])
-        return Response({"email_verified": True})
+        return json_response({"email_verified": True})
 
 
 class PhoneConfirmationView(WriteView):
     """Confirm the phone number, by code."""
 
     @told.confirm_phone
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         body = CodeBody.read(request.data)
         _confirm_by_code(request, Channel.PHONE, body["code"])
-        return Response({"phone_verified": True})
+        return json_response({"phone_verified": True})
 
 
 def _confirm_by_code(request: Request, channel: Channel, code: str) -> None:
@@ -57,13 +58,13 @@ def _confirm_by_code(request: Request, channel: Channel, code: str) -> None:
 class _ResendView(WriteView):
     channel: Channel
 
-    def _resend(self, request: Request) -> Response:
+    def _resend(self, request: Request) -> HttpResponse:
         if request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
             EmptyBody.read(request.data)
         command = Resend(caller_of(request), self.channel)
         resent = confirmations.resend(command, unit_of_work, keys.ring(), datetime.now(UTC))
         queue.wake(resent.outbox_ids)
-        return Response({"resend_available_at": _moment(resent.available_at)}, status=202)
+        return json_response({"resend_available_at": _moment(resent.available_at)}, status=202)
 
 
 class EmailResendView(_ResendView):
@@ -72,7 +73,7 @@ class EmailResendView(_ResendView):
     channel = Channel.EMAIL
 
     @told.resend_email
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         return self._resend(request)
 
 
@@ -82,7 +83,7 @@ class PhoneResendView(_ResendView):
     channel = Channel.PHONE
 
     @told.resend_phone
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         return self._resend(request)
 
 
@@ -90,13 +91,13 @@ class ConfirmationsView(WriteView):
     """How the confirmation of each channel stands."""
 
     @told.overview
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         now = datetime.now(UTC)
         person_id = sessions.authenticate(bearer_of(request), unit_of_work, keys.ring(), now)
         states = overview.of(person_id)
         if states is None:
             raise InvalidToken  # gone since
-        return Response({str(channel): _document(state) for channel, state in states.items()})
+        return json_response({str(channel): _document(state) for channel, state in states.items()})
 
 
 def _document(state: overview.Overview) -> dict[str, Any]:

@@ -4,13 +4,14 @@ DRF's own parser lets deep nesting become a 500, and lone surrogates through. Ho
 be is up to `api.writes.middleware.RequestBodyMiddleware`.
 """
 
+from collections.abc import Mapping
 from typing import IO, Any
 
 import orjson
+from django.http import HttpResponse
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from domain.errors import RollcallError
@@ -43,17 +44,20 @@ class JSONParser(BaseParser):
         return document
 
 
-class JSONRenderer(BaseRenderer):
-    """Writes a view's answer as JSON."""
+def json_response(
+    data: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """A view's answer as JSON. DRF's own `Response` is a template's, with what those need."""
+    return HttpResponse(
+        orjson.dumps(data), status=status, headers=headers, content_type="application/json"
+    )
 
-    media_type = "application/json"
-    format = "json"
-    charset = None
 
-    def render(
-        self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
-    ) -> bytes:
-        return b"" if data is None else orjson.dumps(data)
+def no_content() -> HttpResponse:
+    """204, for what leaves nothing to say."""
+    response = HttpResponse(status=204)
+    del response["Content-Type"]
+    return response
 
 
 class AlwaysJSON(BaseContentNegotiation):

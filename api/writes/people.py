@@ -6,12 +6,13 @@ from functools import cache
 
 import structlog
 from django.conf import settings
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from api.writes.base import WriteView, after_commit, caller_of, revoke, session_document
+from api.writes.json import json_response, no_content
 from api.writes.openapi import people as told
 from api.writes.serializers import SignUpBody, UpdateBody
 from domain import profile
@@ -31,7 +32,7 @@ class SignUpView(WriteView):
     """Sign-up."""
 
     @told.sign_up
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         body = SignUpBody.read(request.data)
         signed_up = _sign_up(SignUp(**body), _idempotency_key(request))
         after_commit(signed_up.committed, is_new=not signed_up.replayed)
@@ -44,7 +45,7 @@ class SignUpView(WriteView):
         headers = {"Location": "/api/v1/profile/"}
         if signed_up.replayed:
             headers["Idempotency-Replayed"] = "true"
-        return Response(answer, status=201, headers=headers)
+        return json_response(answer, status=201, headers=headers)
 
 
 @cache
@@ -61,7 +62,7 @@ def _sign_up(command: SignUp, key: str | None) -> SignedUp:
 
 
 def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
+    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key is not None and not _KEY.fullmatch(key):
         detail = ErrorDetail("Use 16 to 255 visible ASCII characters.", code="invalid")
         raise ValidationError({"Idempotency-Key": [detail]})
@@ -72,7 +73,7 @@ class ProfileView(WriteView):
     """The caller's profile: changing and deleting it."""
 
     @extend_schema(exclude=True)  # described where it is implemented, see api.schema
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """Refuses a read, which the load balancer should have routed to the read process.
 
         It is not answered from Redis here: whether a profile there may be trusted (fencing, ended
@@ -83,24 +84,24 @@ class ProfileView(WriteView):
         raise Unavailable
 
     @told.update
-    def patch(self, request: Request) -> Response:
+    def patch(self, request: Request) -> HttpResponse:
         body = UpdateBody.read(request.data)
         command = Update(caller_of(request), _if_match(request), **body)
         committed = people.update(command, unit_of_work, keys.ring(), datetime.now(UTC))
         after_commit(committed)
         person = committed.person
         etag = profile.etag_of(profile.body_of(person)).decode()
-        return Response(profile.fields_for_clients(person), headers={"ETag": etag})
+        return json_response(profile.fields_for_clients(person), headers={"ETag": etag})
 
     @told.leave
-    def delete(self, request: Request) -> Response:
+    def delete(self, request: Request) -> HttpResponse:
         revoke(request, lambda token: people.leave(token, unit_of_work, datetime.now(UTC)))
-        return Response(status=204)
+        return no_content()
 
 
 def _if_match(request: Request) -> frozenset[bytes] | None:
     """The strong ETags of `If-Match` (RFC 9110 section 13.1.1); None for none, and for `*`."""
-    value = request.headers.get("If-Match")
+    value = request.META.get("HTTP_IF_MATCH")
     if value is None or value.strip() == "*":
         return None
     return frozenset(etag.encode() for etag in _STRONG_ETAG.findall(value))

@@ -8,6 +8,7 @@ from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.fields import empty
 
 from domain.address import Address, parse_email, parse_phone
 from domain.code import DIGITS
@@ -17,35 +18,51 @@ from domain.stores import sms
 
 
 class Body(serializers.Serializer[Any]):
-    """A JSON object whose unknown fields are refused by name."""
+    """A JSON object whose unknown fields are refused by name.
+
+    DRF's own way of reading one costs three times as much, for what no field here makes use of.
+    """
 
     @classmethod
     def read(cls, data: Any) -> dict[str, Any]:
         """What `data` means, by field. Raises `ValidationError`, which names every wrong field."""
-        value: dict[str, Any] = _reader(cls).run_validation(data)
-        return value
+        fields, values, errors = _fields(cls), {}, {}
+        for name, field in fields.items():
+            try:
+                value = _value(field, data.get(name, empty))
+            except ValidationError as error:
+                errors[name] = error.detail
+            else:
+                if value is not empty:
+                    values[name] = value
+        for name in data:
+            if name not in fields:
+                errors[name] = [ErrorDetail("There is no such field.", code="unknown_field")]
+        if errors:
+            raise ValidationError(errors)
+        return cls.together(values)
 
-    def to_internal_value(self, data: Any) -> Any:
-        unknown = {
-            name: [ErrorDetail("There is no such field.", code="unknown_field")]
-            for name in data
-            if name not in self.fields
-        }
-        try:
-            value = super().to_internal_value(data)
-        except ValidationError as error:
-            raise ValidationError(error.detail | unknown) from None  # type: ignore[operator]  # a serializer's detail is a dict
-        if unknown:
-            raise ValidationError(unknown)
-        return value
+    @staticmethod
+    def together(values: dict[str, Any]) -> dict[str, Any]:
+        """The values, once it is clear that they go together. Raises `ValidationError`."""
+        return values
 
 
 @cache
-def _reader(kind: type[Body]) -> Body:
-    """One for the process: DRF copies and binds all fields for each serializer that it makes, and
-    reading changes nothing of one.
-    """
-    return kind()
+def _fields(kind: type[Body]) -> dict[str, Any]:
+    """The fields of a body by name, bound to one for the process: reading changes none of them."""
+    return dict(kind().fields)
+
+
+def _value(field: Any, data: Any) -> Any:
+    """What a field means; its default, or `empty`, if it was not sent. Raises `ValidationError`."""
+    if data is empty:
+        if field.required:
+            field.fail("required")
+        return field.default
+    if data is None:
+        field.fail("null")
+    return field.to_internal_value(data)
 
 
 class Parsed(serializers.Field[Any, Any, Any, Any]):
@@ -183,8 +200,9 @@ class AddressBody(Body):
     email = Email(required=False)
     phone = Phone(required=False)
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        addresses = [attrs[name] for name in ("email", "phone") if name in attrs]
+    @staticmethod
+    def together(values: dict[str, Any]) -> dict[str, Any]:
+        addresses = [values[name] for name in ("email", "phone") if name in values]
         if len(addresses) != 1:
             raise ValidationError(
                 {
@@ -193,7 +211,7 @@ class AddressBody(Body):
                     ]
                 }
             )
-        return attrs | {"address": addresses[0]}
+        return values | {"address": addresses[0]}
 
 
 class EmptyBody(Body):
@@ -224,9 +242,10 @@ class EmailConfirmationBody(Body):
     code = Code(required=False)
     token = LinkToken(required=False)
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if len(attrs) != 1:
+    @staticmethod
+    def together(values: dict[str, Any]) -> dict[str, Any]:
+        if len(values) != 1:
             raise ValidationError(
                 {"code": [ErrorDetail("Send either code or token.", code="either_code_or_token")]}
             )
-        return attrs
+        return values

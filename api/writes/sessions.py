@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 
 from django.conf import settings
+from django.http import HttpResponse
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from api.writes.base import WriteView, after_commit, revoke, session_document
+from api.writes.json import json_response, no_content
 from api.writes.openapi import sessions as told
 from api.writes.serializers import AddressBody, SignInBody
 from domain.commands import sessions
@@ -23,14 +24,14 @@ class SessionsView(WriteView):
     """Ask for a code to sign in by, or end all of one's own sessions."""
 
     @told.ask_to_sign_in
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         body = AddressBody.read(request.data)
         address = body["address"]
         queue.wake(sessions.ask_to_sign_in(address, unit_of_work, keys.ring()))
-        return Response(_ASKED, status=202)
+        return json_response(_ASKED, status=202)
 
     @told.sign_out_everywhere
-    def delete(self, request: Request) -> Response:
+    def delete(self, request: Request) -> HttpResponse:
         return _sign_out(request, everywhere=True)
 
 
@@ -38,7 +39,7 @@ class SignInView(WriteView):
     """Open a session by a code."""
 
     @told.sign_in
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         body = SignInBody.read(request.data)
         signed_in = sessions.sign_in(
             SignIn(body["address"], body["code"]),
@@ -49,21 +50,21 @@ class SignInView(WriteView):
         )
         after_commit(signed_in.committed)
         answer = {"session": session_document(signed_in.token, signed_in.expires_at)}
-        return Response(answer, status=201, headers={"Location": "/api/v1/profile/"})
+        return json_response(answer, status=201, headers={"Location": "/api/v1/profile/"})
 
 
 class CurrentSessionView(WriteView):
     """The session whose token is sent."""
 
     @told.sign_out
-    def delete(self, request: Request) -> Response:
+    def delete(self, request: Request) -> HttpResponse:
         return _sign_out(request, everywhere=False)
 
 
-def _sign_out(request: Request, *, everywhere: bool) -> Response:
+def _sign_out(request: Request, *, everywhere: bool) -> HttpResponse:
     now = datetime.now(UTC)
     revoke(
         request,
         lambda token: sessions.sign_out(token, unit_of_work, now, everywhere=everywhere),
     )
-    return Response(status=204)
+    return no_content()

@@ -84,9 +84,11 @@ def sign_up_once(
 
 
 def _sign_up(command: SignUp, unit: SignUpUnit, keys: KeyRing, expires_at: datetime) -> SignedUp:
+    person_id, version = uuid4(), 1
+    token, digest = session.issue(keys, person_id, version)
     person = Person(
-        id=uuid4(),
-        version=1,
+        id=person_id,
+        version=version,
         name=command.name,
         surname=command.surname,
         email=command.email.value,
@@ -94,10 +96,8 @@ def _sign_up(command: SignUp, unit: SignUpUnit, keys: KeyRing, expires_at: datet
         hobbies=command.hobbies,
         email_verified=False,
         phone_verified=False,
-        sessions=(),
+        sessions=(LiveSession(digest, expires_at),),
     )
-    token, digest = session.issue(keys, person.id, person.version)
-    person = replace(person, sessions=(LiveSession(digest, expires_at),))
     addresses = [command.email, command.phone]
     salts = [code.new_salt() for _ in addresses]
     outbox_ids = unit.sign_up(person, addresses, salts, keys.current.id)

@@ -1,47 +1,55 @@
 """A circuit breaker: while a server does not respond, calls to it fail at once.
 
 Without one each call waits for the whole timeout, and a few of them occupy all threads. Why no
-library: pybreaker 1.4 holds its lock during the call, so that calls would run one at a time.
+library: pybreaker 1.4 holds its lock during a call, so that calls would run one at a time, and has
+one of the calls find out whether the server is back, which waits for the timeout again.
 """
 
-from threading import Lock
-from time import monotonic
+from collections.abc import Callable
+from threading import Lock, Thread
+from time import sleep
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+_INTERVAL = 0.5  # seconds between two probes
 
 
 class CircuitBreaker:
-    """Opens for `cooldown` seconds after a timeout, then lets one trial call through.
+    """Opens after a timeout, and closes as soon as a probe in the background succeeds.
 
-    Callers check `allows` before a call and report its outcome to `record`. `trial_timeout`: the
-    seconds after which a trial without an outcome is given up, and another one let through.
+    Callers make no call while `is_open`, and call `open` after a timeout. Thread-safe. `name`: of
+    the server, in the log.
     """
 
-    def __init__(self, cooldown: float, trial_timeout: float) -> None:
-        self._cooldown = cooldown
-        self._trial_timeout = trial_timeout
+    def __init__(self, name: str) -> None:
+        self.is_open = False
+        self._name = name
         self._lock = Lock()
-        self._retry_at: float | None = None
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether calls pass, as an electrical breaker that is closed lets current pass."""
-        return self._retry_at is None
+    def open(self, probe: Callable[[], object], failure: type[Exception]) -> None:
+        """Opens until `probe`, called again and again, returns instead of raising `failure`.
 
-    def allows(self) -> bool:
-        """Returns whether a call may be made now; of an open breaker it is a trial."""
+        Any other exception of it is a bug, and closes as well.
+        """
         with self._lock:
-            if self._retry_at is None:
-                return True
-            now = monotonic()
-            if now < self._retry_at:
-                return False
-            self._retry_at = now + self._trial_timeout
-            return True
+            if self.is_open:
+                return
+            self.is_open = True
+        log.warning("circuit_opened", server=self._name)
+        # A daemon, because a process may exit while a server does not respond.
+        Thread(target=self._probe, args=(probe, failure), daemon=True).start()
 
-    def record(self, *, timed_out: bool) -> None:
-        """Takes the outcome of a call. Any response, an error or a refusal too, closes."""
-        if timed_out:
-            with self._lock:
-                self._retry_at = monotonic() + self._cooldown
-        elif self._retry_at is not None:
-            with self._lock:
-                self._retry_at = None
+    def _probe(self, probe: Callable[[], object], failure: type[Exception]) -> None:
+        try:
+            while True:
+                sleep(_INTERVAL)
+                try:
+                    probe()
+                except failure:
+                    continue
+                break
+        finally:
+            self.is_open = False
+        log.info("circuit_closed", server=self._name)

@@ -12,7 +12,6 @@ import structlog
 from django.conf import settings
 from django_redis import get_redis_connection
 from redis import Redis, RedisError
-from redis.commands.core import Script
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from domain import profile
@@ -20,6 +19,7 @@ from domain.errors import Unavailable
 from domain.person import Gone, Person
 from domain.stores import bulk, people
 from domain.stores.postgres.errors import translate_database_errors
+from domain.stores.redis_command import Script
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ def redis() -> Redis:
 @cache
 def script(text: str) -> Script:
     """What runs a Lua script on the profile Redis."""
-    return redis().register_script(text)
+    return Script(redis().connection_pool, text)
 
 
 @contextmanager

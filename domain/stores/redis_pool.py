@@ -1,9 +1,10 @@
 """A pool of connections to Redis behind a circuit breaker; see `CircuitBreaker`."""
 
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, override
 
-from redis import Connection, ConnectionPool
+from redis import Connection, ConnectionPool, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -13,44 +14,50 @@ _SLOW_CONNECT = 0.3  # seconds; a refusal comes at once, and needs no circuit br
 
 
 class CircuitOpen(RedisConnectionError):
-    """Redis did not respond in time to another call, a moment ago."""
+    """Redis did not respond in time to another call, and has not recovered."""
 
 
 class CircuitBreakerPool(ConnectionPool):
-    """Raises `CircuitOpen` for a second after a timeout of any of its connections.
-
-    Timeouts must be such that connecting and one reply take no more than three seconds.
-    """
+    """A pool that raises `CircuitOpen` from a timeout of any of its connections until recovery."""
 
     def __init__(self, connection_class: type[Connection] = Connection, **kwargs: Any) -> None:
-        self._breaker = CircuitBreaker(cooldown=1.0, trial_timeout=3.0)
-        reporting = type("Connection", (_Reporting, connection_class), {"breaker": self._breaker})
-        super().__init__(reporting, **kwargs)
+        self._breaker = CircuitBreaker("redis")
+        attributes = {"on_timeout": staticmethod(self._on_timeout)}
+        super().__init__(type("Connection", (_Connection, connection_class), attributes), **kwargs)
 
     @override
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-        if not self._breaker.allows():
-            raise CircuitOpen("Redis has not responded a moment ago")
+        if self._breaker.is_open:
+            raise CircuitOpen("Redis does not respond")
         started_at = monotonic()
         try:
             return super().get_connection()
         except (RedisConnectionError, RedisTimeoutError):
-            self._breaker.record(timed_out=monotonic() - started_at > _SLOW_CONNECT)
+            if monotonic() - started_at > _SLOW_CONNECT:
+                self._on_timeout()
             raise
 
+    def _on_timeout(self) -> None:
+        self._breaker.open(self._probe, RedisError)
 
-class _Reporting(Connection):
-    """A connection that reports the outcome of each command to the breaker."""
+    def _probe(self) -> None:
+        connection = self.connection_class(**self.connection_kwargs)
+        try:
+            connection.send_command("PING")
+            connection.read_response()
+        finally:
+            connection.disconnect()
 
-    breaker: CircuitBreaker
+
+class _Connection(Connection):
+    """A connection that reports a reply that did not come in time."""
+
+    on_timeout: Callable[[], None]
 
     @override
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        timed_out = False
         try:
             return super().read_response(*args, **kwargs)
         except RedisTimeoutError:
-            timed_out = True
+            self.on_timeout()
             raise
-        finally:
-            self.breaker.record(timed_out=timed_out)

@@ -5,6 +5,7 @@ server that hangs (stopped, swapping, its disk gone) the kernel still acknowledg
 psycopg waits for the response for ever.
 """
 
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, Self, override
 
@@ -24,35 +25,44 @@ class ResponseTimeout(psycopg.OperationalError):
 
 
 class CircuitOpen(psycopg.OperationalError):
-    """Postgres did not respond in time to another call, a moment ago."""
+    """Postgres did not respond in time to another call, and has not recovered."""
 
 
 class Connection(psycopg.Connection[Any]):
     """A psycopg connection that waits for a response for at most `response_timeout` seconds.
 
     Then it closes itself, because its state is unknown. All connections of the process share a
-    circuit breaker, whose trial is to connect. `response_timeout` None: no limit.
+    circuit breaker, whose probe is to connect. `response_timeout` None: no limit.
     """
 
+    breaker = CircuitBreaker("postgres")
     response_timeout: float | None = None
-    breaker = CircuitBreaker(cooldown=1.0, trial_timeout=10.0)
+    _probe: Callable[[], None]
 
     @classmethod
     @override
     def connect(  # type: ignore[override]  # one argument more
         cls, conninfo: str = "", *, response_timeout: float | None = None, **kwargs: Any
     ) -> Self:
-        """Connects as psycopg does, which gives each host `connect_timeout` seconds."""
-        if not cls.breaker.allows():
+        """Connects as psycopg does, which gives each host `connect_timeout` seconds.
+
+        Raises psycopg's `OperationalError`, of that `CircuitOpen`.
+        """
+
+        def probe() -> None:
+            psycopg.connect(conninfo, **kwargs).close()
+
+        if cls.breaker.is_open:
             raise CircuitOpen
         started_at = monotonic()
         try:
             connection = super().connect(conninfo, **kwargs)
         except psycopg.OperationalError:
-            cls.breaker.record(timed_out=monotonic() - started_at > _SLOW_CONNECT)
+            if monotonic() - started_at > _SLOW_CONNECT:
+                cls.breaker.open(probe, psycopg.Error)
             raise
-        cls.breaker.record(timed_out=False)
         connection.response_timeout = response_timeout
+        connection._probe = probe  # noqa: SLF001  # it is our own
         return connection
 
     @override
@@ -61,12 +71,12 @@ class Connection(psycopg.Connection[Any]):
 
         Raises `ResponseTimeout` and `CircuitOpen`, and what the server replies.
         """
-        if not self.breaker.is_closed:
+        if self.breaker.is_open:
             raise CircuitOpen
         try:
             return super().wait(gen, interval, timeout or self.response_timeout)
         except _WaitTimeout:
-            self.breaker.record(timed_out=True)
+            self.breaker.open(self._probe, psycopg.Error)
             self.close()
             raise ResponseTimeout from None
 
