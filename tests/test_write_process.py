@@ -9,7 +9,15 @@ import httpx
 import pytest
 
 from local.stack import Stack
-from tests.someone import Rollcall, code_of, new_body, socket_of, write_process, wrong_fields
+from tests.someone import (
+    Rollcall,
+    code_of,
+    eventually,
+    new_body,
+    socket_of,
+    write_process,
+    wrong_fields,
+)
 
 SIGN_UP, PROFILE = "/api/v1/signup/", "/api/v1/profile/"
 JSON = {"Content-Type": "application/json"}
@@ -148,3 +156,18 @@ def test_what_clients_say_of_tls_and_script_name_is_not_believed(write: httpx.Cl
     login = write.get("/admin/login/", headers=forged)
     assert "strict-transport-security" not in login.headers
     assert "https://" not in login.text
+
+
+def test_no_log_line_quotes_a_refused_request(stack: Stack, url: str):
+    log = stack.data_dir / "logs" / f"write-{url.rpartition(':')[2]}.log"
+    start = log.stat().st_size
+    for request in (
+        "GET /secret-1 HTTP/7.7\r\n\r\n",
+        "secret-2\r\n\r\n",
+        "GET / HTTP/1.1\r\nsecret-3\r\n\r\n",
+        "GET /secret-4 HTTP/1.1\r\nHost: secret-5\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nsecret-6\r\n",
+    ):
+        assert b"HTTP/1.1 400 " in raw(url, request)
+    eventually(lambda: len(log.read_text()[start:].splitlines()) >= 5)
+    assert "secret" not in log.read_text()[start:]
