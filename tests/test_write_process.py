@@ -18,6 +18,7 @@ from tests.someone import (
     write_process,
     wrong_fields,
 )
+from tests.starting import RIGHT
 
 SIGN_UP, PROFILE = "/api/v1/signup/", "/api/v1/profile/"
 JSON = {"Content-Type": "application/json"}
@@ -148,14 +149,23 @@ def test_a_304_says_nothing_of_its_length(write: httpx.Client):
     assert answer.headers.get("content-length", "") != "0"
 
 
-def test_what_clients_say_of_tls_and_script_name_is_not_believed(write: httpx.Client):
+def test_headers_that_gunicorn_could_take_for_a_proxys_are_ignored(write: httpx.Client):
+    forged = {"SCRIPT_NAME": "/api", "X_FORWARDED_FOR": "192.0.2.1", "X-Forwarded-Host": "x.test"}
+    assert write.get("/api/v1/schema/", headers=forged).status_code == 200
+
+
+def test_in_production_a_client_cannot_pretend_to_speak_tls(stack: Stack):
+    urls = ("DATABASE_URL", "REDIS_URL", "QUEUE_URL")
+    production = {name: value for name, value in RIGHT.items() if name not in urls}
     forged = {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "on", "X-Forwarded-Protocol": "ssl"}
-    forged |= {"SCRIPT_NAME": "/api", "X_FORWARDED_FOR": "192.0.2.1", "X-Forwarded-Host": "x.test"}
-    answer = write.get("/api/v1/schema/", headers=forged)
-    assert answer.status_code == 200
-    login = write.get("/admin/login/", headers=forged)
-    assert "strict-transport-security" not in login.headers
-    assert "https://" not in login.text
+    with write_process(stack, **production) as (_, url):
+        for uds in (None, socket_of(url)):
+            transport = httpx.HTTPTransport(uds=uds)
+            with httpx.Client(transport=transport, base_url=url, timeout=20) as client:
+                headers = {"Host": "rollcall.example", **forged}
+                answer = client.get("/api/v1/schema/", headers=headers)
+            assert answer.status_code == 301
+            assert answer.headers["location"] == "https://rollcall.example/api/v1/schema/"
 
 
 def test_no_log_line_quotes_a_refused_request(stack: Stack, url: str):
