@@ -199,10 +199,10 @@ class ChunkedDecoder:
         self._parts = []
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             if not self.is_complete:
                 raise BadRequest from None
-            self.has_leftover = True
+            self.has_leftover = True  # whatever it is
         self._received += len(data)
         self._decoded += sum(map(len, self._parts))
         if self._received - self._decoded > _MAX_CHUNK_FRAMING_BYTES and not self.is_complete:
