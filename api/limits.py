@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from redis import RedisError
 
-from api.client import network_of
+from api.client_ip import client_network
 from api.observability.registry import RATE_LIMITED_REQUESTS, RATE_LIMITER_ERRORS
 from api.problems import problem
 from domain.stores.profiles import script
@@ -80,7 +80,7 @@ class RateLimits:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         name = limit_of(request.method or "", request.path_info)
-        verdict = name and count(name, network_of(request.META["REMOTE_ADDR"]))
+        verdict = name and count(name, client_network(request.META["REMOTE_ADDR"]))
         if not name or not verdict:
             return self.get_response(request)
         if verdict.passes:

@@ -81,7 +81,7 @@ DEVELOPMENT_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = _list("ALLOWED_HOSTS") if IS_PRODUCTION else DEVELOPMENT_HOSTS
 BODY_MAX_BYTES = 64 * 1024
 WEBHOOK_BODY_MAX_BYTES = 1024 * 1024  # SendGrid posts its events in batches of up to 768 KiB
-TRUSTED_PROXIES = _count("TRUSTED_PROXIES", 0)  # see api.client
+TRUSTED_PROXIES = _count("TRUSTED_PROXIES", 0)  # see api.client_ip
 # Whether `X-Forwarded-Proto` is believed.
 BEHIND_TLS_PROXY = IS_PRODUCTION and env.bool("BEHIND_TLS_PROXY", False)
 SECURE_SSL_REDIRECT = IS_PRODUCTION and env.bool("SECURE_SSL_REDIRECT", True)
@@ -117,4 +117,5 @@ SHUTDOWN_DELAY = _number("SHUTDOWN_DELAY", 0.0)
 WRITE_UPSTREAM = env.str("WRITE_UPSTREAM", "").strip()
 WRITE_MAX_CONCURRENCY = _count("WRITE_MAX_CONCURRENCY", 16, minimum=1)  # of one read process
 WRITE_MAX_WAITING = _count("WRITE_MAX_WAITING", 2048)
+WRITE_THREADS = _count("WRITE_THREADS", 8, minimum=1)  # of one write process
 WRITE_TIMEOUT = _number("WRITE_TIMEOUT", 9.5, minimum=0.1)  # seconds, waiting included

@@ -3,9 +3,11 @@
 import signal
 import subprocess
 import sys
+from ast import literal_eval
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +29,7 @@ from api.observability.exposition import render_process_metrics
 from api.observability.loop_metrics import LoopMetrics
 from api.observability.multiprocess import get_slot
 for line in sys.stdin:
-    print(eval(line), flush=True)
+    print(repr(eval(line)), flush=True)
 """
 _MISSES = "rollcall_profile_cache_misses_total"
 
@@ -44,20 +46,20 @@ class Sharer:
             text=True,
         )
 
-    def __call__(self, expression: str) -> str:
+    def __call__(self, expression: str) -> Any:
         assert self.popen.stdin
         assert self.popen.stdout
         self.popen.stdin.write(expression + "\n")
         self.popen.stdin.flush()
-        return self.popen.stdout.readline().strip()
+        return literal_eval(self.popen.stdout.readline())
 
     def count(self, times: int) -> None:
         self(f"registry.PROFILE_CACHE_MISSES.inc({times})")
 
     def samples(self) -> dict[str, float]:
         """What a scrape of it reads: name and labels -> number."""
-        lines = self("render_process_metrics().decode().replace(chr(10), ';')").split(";")
-        pairs = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+        lines = self("render_process_metrics().decode()").splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         return {name: float(number) for name, number in pairs}
 
     def kill(self) -> None:
@@ -83,7 +85,7 @@ def start_sharer(tmp_path: Path) -> Iterator[Callable[..., Sharer]]:
 
 def test_processes_that_run_together_are_added_up(start_sharer):
     one, other = start_sharer(), start_sharer()
-    assert {one("get_slot()"), other("get_slot()")} == {"0", "1"}
+    assert {one("get_slot()"), other("get_slot()")} == {0, 1}
     one.count(2)
     other.count(3)
     assert one.samples()[_MISSES] == other.samples()[_MISSES] == 5
@@ -109,7 +111,7 @@ def test_a_child_process_has_files_of_its_own(start_sharer):
     parent = start_sharer()
     fork = "(pid := __import__('os').fork()) or (registry.PROFILE_CACHE_MISSES.inc(7), "
     parent(f"{fork}__import__('os')._exit(get_slot())) and 0")
-    assert parent("__import__('os').waitstatus_to_exitcode(__import__('os').wait()[1])") == "1"
+    assert parent("__import__('os').waitstatus_to_exitcode(__import__('os').wait()[1])") == 1
     parent.count(1)
     assert parent.samples()[_MISSES] == 8
 

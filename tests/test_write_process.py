@@ -9,7 +9,16 @@ import httpx
 import pytest
 
 from local.stack import Stack
-from tests.someone import Rollcall, code_of, new_body, socket_of, write_process, wrong_fields
+from tests.someone import (
+    Rollcall,
+    code_of,
+    eventually,
+    new_body,
+    socket_of,
+    write_process,
+    wrong_fields,
+)
+from tests.starting import RIGHT
 
 SIGN_UP, PROFILE = "/api/v1/signup/", "/api/v1/profile/"
 JSON = {"Content-Type": "application/json"}
@@ -140,11 +149,35 @@ def test_a_304_says_nothing_of_its_length(write: httpx.Client):
     assert answer.headers.get("content-length", "") != "0"
 
 
-def test_what_clients_say_of_tls_and_script_name_is_not_believed(write: httpx.Client):
+def test_headers_that_gunicorn_could_take_for_a_proxys_are_ignored(write: httpx.Client):
+    forged = {"SCRIPT_NAME": "/api", "X_FORWARDED_FOR": "192.0.2.1", "X-Forwarded-Host": "x.test"}
+    assert write.get("/api/v1/schema/", headers=forged).status_code == 200
+
+
+def test_in_production_a_client_cannot_pretend_to_speak_tls(stack: Stack):
+    urls = ("DATABASE_URL", "REDIS_URL", "QUEUE_URL")
+    production = {name: value for name, value in RIGHT.items() if name not in urls}
     forged = {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "on", "X-Forwarded-Protocol": "ssl"}
-    forged |= {"SCRIPT_NAME": "/api", "X_FORWARDED_FOR": "192.0.2.1", "X-Forwarded-Host": "x.test"}
-    answer = write.get("/api/v1/schema/", headers=forged)
-    assert answer.status_code == 200
-    login = write.get("/admin/login/", headers=forged)
-    assert "strict-transport-security" not in login.headers
-    assert "https://" not in login.text
+    with write_process(stack, **production) as (_, url):
+        for uds in (None, socket_of(url)):
+            transport = httpx.HTTPTransport(uds=uds)
+            with httpx.Client(transport=transport, base_url=url, timeout=20) as client:
+                headers = {"Host": "rollcall.example", **forged}
+                answer = client.get("/api/v1/schema/", headers=headers)
+            assert answer.status_code == 301
+            assert answer.headers["location"] == "https://rollcall.example/api/v1/schema/"
+
+
+def test_no_log_line_quotes_a_refused_request(stack: Stack, url: str):
+    log = stack.data_dir / "logs" / f"write-{url.rpartition(':')[2]}.log"
+    start = log.stat().st_size
+    for request in (
+        "GET /secret-1 HTTP/7.7\r\n\r\n",
+        "secret-2\r\n\r\n",
+        "GET / HTTP/1.1\r\nsecret-3\r\n\r\n",
+        "GET /secret-4 HTTP/1.1\r\nHost: secret-5\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nsecret-6\r\n",
+    ):
+        assert b"HTTP/1.1 400 " in raw(url, request)
+    eventually(lambda: len(log.read_text()[start:].splitlines()) >= 5)
+    assert "secret" not in log.read_text()[start:]

@@ -9,14 +9,12 @@ byte would hold one of the few threads, so a proxy that buffers requests has to 
 read process, nginx, or HAProxy with `option http-buffer-request`.
 """
 
-import os
-from pathlib import Path
-
 from api.observability.multiprocess import share_metrics
+from settings import environment
 from settings.logs import logging_config
 
 worker_class = "gthread"
-threads = int(os.environ.get("WRITE_THREADS") or 8)  # of each process
+threads = environment.WRITE_THREADS  # of each process
 worker_connections = 1000  # of each process, those that wait for a thread included
 backlog = 2048
 graceful_timeout = 15  # seconds for the requests in progress when a process is stopped
@@ -37,10 +35,9 @@ forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 control_socket_disable = True
-logconfig_dict = logging_config(level=os.environ.get("LOG_LEVEL") or "INFO")
+logconfig_dict = logging_config(level=environment.LOG_LEVEL)
 
 
 def on_starting(arbiter: object) -> None:
     """Called by gunicorn in its main process, before it starts others."""
-    data_dir = os.environ.get("DATA_DIR") or ".data"
-    share_metrics(Path(os.environ.get("METRICS_DIR") or f"{data_dir}/metrics"))
+    share_metrics(environment.METRICS_DIR)
