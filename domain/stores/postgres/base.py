@@ -1,6 +1,6 @@
 """The database backend that the settings name: Django's own, on connections with a deadline.
 
-It also saves a round trip for each request; see `close_if_health_check_failed`.
+It also saves a round trip for each request.
 """
 
 import select
@@ -14,7 +14,7 @@ from django.db.backends.postgresql import base
 
 from domain.stores.postgres.connection import Connection
 
-_TRUSTED = 1.0  # seconds
+_HEALTH_CHECK_TTL = 1.0  # seconds
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -29,12 +29,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         **{**vars(psycopg), "connect": Connection.connect}
     )
     health_check_done: bool  # since the request began
-    _answered_at = float("-inf")
+    _last_used_at = float("-inf")
 
     @override
     def get_new_connection(self, conn_params: Mapping[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)
-        self._answered_at = monotonic()
+        self._last_used_at = monotonic()
         return connection
 
     @override
@@ -43,18 +43,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.connection.ping()
         except psycopg.Error:
             return False
-        self._answered_at = monotonic()
+        self._last_used_at = monotonic()
         return True
 
     @override
     def close_if_health_check_failed(self) -> None:
         if self.connection is not None and not self.health_check_done:
-            fresh = monotonic() < self._answered_at + _TRUSTED
-            self.health_check_done = fresh and _is_silent(self.connection.fileno())
+            fresh = monotonic() < self._last_used_at + _HEALTH_CHECK_TTL
+            self.health_check_done = fresh and _has_no_pending_input(self.connection.fileno())
         super().close_if_health_check_failed()
 
 
-def _is_silent(socket: int) -> bool:
+def _has_no_pending_input(socket: int) -> bool:
     poll = select.poll()
     poll.register(socket, select.POLLIN)
     return not poll.poll(0)

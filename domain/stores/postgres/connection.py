@@ -11,7 +11,7 @@ from typing import Any, Self, override
 
 import psycopg
 from psycopg.abc import RV, PQGen
-from psycopg.errors import _WaitTimeout
+from psycopg.errors import _WaitTimeout  # of `Connection.wait`, which has no public one
 
 from domain.stores.circuit_breaker import CircuitBreaker
 
