@@ -16,7 +16,7 @@ from local.machine import HOST
 from tests.support.messages import UNFINISHED, Message
 
 TIMEOUT = 10.0  # seconds for whatever must come; a busy machine is no failure
-_SMALL = 4096  # bytes of a receive buffer that is soon full
+_SMALL = 16_384  # bytes of a receive buffer that is soon full
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: close() resets the connection
 
 
@@ -44,12 +44,17 @@ class HostileClient:
     What could not be sent yet is kept back, and goes out with what is sent next.
     """
 
-    def __init__(self, port: int, person: Person, name: str) -> None:
-        self.connection = socket.create_connection((HOST, port), timeout=TIMEOUT)
+    def __init__(self, port: int, person: Person, name: str, timeout: float = TIMEOUT) -> None:
+        self.connection = socket.socket()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL)
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection.settimeout(timeout)
+        self.connection.connect((HOST, port))
         self.connection.setblocking(False)
+        self.port: int = self.connection.getsockname()[1]
         self.is_closed = False  # by the client
         self.reads = True
+        self._timeout = timeout
         self._person = person
         self._name = name
         self._begun = time.monotonic()
@@ -79,6 +84,11 @@ class HostileClient:
         self._send(most, 1 if bytewise else most)
         self.receive()
 
+    def drip(self) -> None:
+        """Send one more byte, if there is one; take what has come."""
+        self._send(min(1, len(self._kept)), 1)
+        self.receive()
+
     def half_close(self) -> None:
         """Send nothing any more."""
         if not self._broken:
@@ -88,11 +98,10 @@ class HostileClient:
     def stop_reading(self) -> None:
         """Take nothing any more: the server's send buffer will be full."""
         self.reads = False
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL)
 
     def close(self, *, reset: bool = False) -> None:
         """End the connection, in order or by a reset."""
-        if reset:
+        if reset and not self.is_closed:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.connection.close()
         self.is_closed = True
@@ -120,8 +129,10 @@ class HostileClient:
         may have passed.
         """
         self.reads = True
-        deadline = time.monotonic() + TIMEOUT
+        deadline, answered = 0.0, -1
         while True:
+            if self._answered > answered:  # each response may take its time
+                deadline, answered = time.monotonic() + self._timeout, self._answered
             if not self._broken:
                 self._send(len(self._kept), len(self._kept))
             self.receive()

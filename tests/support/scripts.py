@@ -1,8 +1,9 @@
 """What hostile clients do, as data: scripts that hypothesis makes and shrinks, and tests keep."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Self
 
 from hypothesis import strategies as st
 
@@ -10,9 +11,10 @@ from tests.support.hostile_client import HostileClient
 from tests.support.messages import BODIES, LAST, MESSAGES, RIGHT, UPGRADE, WRONG
 from tests.support.read_server import DEADLINES, ReadServer
 
-_LONGEST = 300_000  # bytes of one segment
-_LONGEST_BYTEWISE = 2_000
+_MAX_REQUESTS = 300  # in one action, or what costs as much
+_MAX_BYTES, _MAX_BYTES_BYTEWISE = 100_000, 2_000
 _OLD = 0.5 * float(DEADLINES["KEEP_ALIVE_TIMEOUT"])  # seconds; then a deadline may have passed
+_LONGEST = 8.0  # seconds; in which all of the server's deadlines have passed one after the other
 ALL = tuple(range(10))  # every client
 
 
@@ -20,21 +22,41 @@ class Clients:
     """The clients of one script. One that has closed its connection opens another."""
 
     def __init__(self, server: ReadServer) -> None:
-        self._server = server
-        self._open: dict[int, HostileClient] = {}
-        self._count = 0
+        self.server = server
+        self.ports: set[int] = set()  # of all that there were
+        self._now: dict[int, HostileClient] = {}
 
     def __getitem__(self, number: int) -> HostileClient:
-        client = self._open.get(number)
+        client = self._now.get(number)
         if client is None or client.is_closed:
-            person = self._server.people[number % len(self._server.people)]
-            self._count += 1
-            client = HostileClient(self._server.port, person, f"client-{self._count:03}")
-            self._open[number] = client
+            person = self.server.people[number]
+            name = f"client-{len(self.ports):03}"
+            client = HostileClient(self.server.port, person, name, self.server.timeout)
+            self.ports.add(client.port)
+            self._now[number] = client
         return client
 
-    def opened(self) -> list[HostileClient]:
-        return [client for client in self._open.values() if not client.is_closed]
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for client in self.open():
+            client.close()
+
+    def play(self, script: "Script") -> None:
+        """Do what the script says, and see that a bystander does not notice."""
+        for moment in script:
+            moment.take(self)
+            self.server.serves_bystander()
+
+    def open(self) -> list[HostileClient]:
+        """Those that have not closed their connections."""
+        return [client for client in self._now.values() if not client.is_closed]
+
+    def drip(self) -> None:
+        """Each sends a byte of what it has kept back."""
+        for client in self.open():
+            client.drip()
 
 
 @dataclass(frozen=True)
@@ -51,10 +73,7 @@ class Send:
     bytewise: bool = False
 
     def take(self, clients: Clients) -> None:
-        messages = [MESSAGES[name] for name in self.messages]
-        length = sum(len(message.text) for message in messages)
-        longest = _LONGEST_BYTEWISE if self.bytewise else _LONGEST
-        messages *= max(1, min(self.times, longest // length))
+        messages = [MESSAGES[name] for name in self.messages] * self.times
         for number in self.clients:
             clients[number].send(messages, self.but, bytewise=self.bytewise)
 
@@ -114,8 +133,8 @@ class Moment:
     actions: tuple[Action, ...]
     stall: bool = False
 
-    def take(self, clients: Clients, server: ReadServer) -> None:
-        with server.redis_stalled() if self.stall else nullcontext():
+    def take(self, clients: Clients) -> None:
+        with clients.server.redis_stalled() if self.stall else nullcontext():
             for action in self.actions:
                 action.take(clients)
 
@@ -123,33 +142,40 @@ class Moment:
 type Script = Sequence[Moment]
 
 
-def play(server: ReadServer, *scripts: Script, leave: bool = False) -> None:
-    """Do what these say; a bystander must read its profile at every moment, all who asked must have
-    their responses, the process must hold no connection and log no failure in the end.
-
-    With `leave` the clients then just stay as they are: the server has to end their connections.
+def play(server: ReadServer, script: Script) -> None:
+    """Do what the script says. A bystander must read its profile at every moment, all who asked must
+    have their responses, the process must hold no connection and log no failure in the end.
     """
-    everyone: list[HostileClient] = []
-    try:
-        for script in scripts:
-            clients = Clients(server)
-            for moment in script:
-                moment.take(clients, server)
-                everyone += [each for each in clients.opened() if each not in everyone]
-                server.serves_bystander()
-            if not leave:
-                for client in clients.opened():
-                    client.settle(_OLD)
-        if leave:
-            server.holds_no_connection(within=5 * float(DEADLINES["LINGER_TIMEOUT"]))
-        for client in everyone:
-            client.close()
-        server.holds_no_connection(within=10)
+    with _repaired(server), Clients(server) as clients:
+        clients.play(script)
+        for client in clients.open():
+            client.settle(_OLD)
+    with _repaired(server):
+        assert not server.remaining(within=server.timeout), "connections of clients that are gone"
         assert server.new_failures() == []
+
+
+def abandon(server: ReadServer, *scripts: Script) -> None:
+    """Do what the scripts say; then the clients stay as they are, and slowly send on what they have
+    kept back. The server has to end all of their connections.
+    """
+    with _repaired(server), ExitStack() as stack:
+        played = [(stack.enter_context(Clients(server)), script) for script in scripts]
+        for clients, script in played:
+            clients.play(script)
+        ports = server.remaining(_LONGEST, lambda: [clients.drip() for clients, _ in played])
+        left = [script for clients, script in played if clients.ports & ports]
+        assert not left, f"connections that the server does not end: {left}"
+        assert server.new_failures() == []
+
+
+@contextmanager
+def _repaired(server: ReadServer) -> Iterator[None]:
+    """After a failure the process may be broken for good; the next script gets a new one."""
+    try:
+        yield
     except BaseException:
-        for client in everyone:
-            client.close(reset=True)
-        server.restart()  # it may be broken for good, and the next script needs one that is not
+        server.restart()
         raise
 
 
@@ -164,10 +190,21 @@ def _actions() -> st.SearchStrategy[Action]:
         times=st.sampled_from([1, 1, 1, 2, 5, 50, 200]),
         but=st.one_of(st.just(0), st.just(0), st.integers(1, 500)),
         bytewise=st.sampled_from([False] * 7 + [True]),
-    )
+    ).map(_affordable)
     others = [st.builds(kind, clients=clients) for kind in (Open, HalfClose, StopReading)]
     close = st.builds(Close, clients=clients, reset=st.booleans())
     return st.one_of(send, send, send, send, *others, close)
+
+
+def _affordable(send: Send) -> Send:
+    """The same, less often: no step of a script is to take long."""
+    messages = [MESSAGES[name] for name in send.messages]
+    cost = sum(message.cost for message in messages) * len(send.clients)
+    length = sum(len(message.text) for message in messages) * len(send.clients)
+    most = min(_MAX_REQUESTS // cost, _MAX_BYTES // length)
+    bytewise = send.bytewise and length <= _MAX_BYTES_BYTEWISE
+    times = 1 if bytewise else max(1, min(send.times, most))
+    return replace(send, times=times, bytewise=bytewise)
 
 
 def scripts() -> st.SearchStrategy[list[Moment]]:
