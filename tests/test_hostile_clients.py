@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from local.stack import Stack
 from tests.conftest import LONG
-from tests.support.read_server import DEADLINES, ReadServer
 from tests.support.messages import MESSAGES
+from tests.support.read_server import DEADLINES, ReadServer
 from tests.support.scripts import Moment, Send, abandon, play, scripts
 
 FUZZ = settings(

@@ -1,4 +1,4 @@
-"""Reads at a constant rate while a thousand hostile clients, and ten thousand idle ones, are there."""
+"""Reads at a constant rate beside a thousand hostile clients and ten thousand idle ones."""
 
 import json
 import subprocess

@@ -11,6 +11,7 @@ import httptools
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100
+MAX_TARGET_BYTES = 8000  # RFC 9112 section 3; gunicorn has nearly the same limit
 _MAX_CHUNK_FRAMING_BYTES = 64 * 1024  # chunk sizes, extensions and trailers of one body
 _CHUNKED_HEAD = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
 _BEARER = b"uthorization: Bearer "  # with either spelling of its first letter
@@ -87,6 +88,8 @@ def parse_head(head: bytes) -> Head:
         raise BadRequest from None
     version = parser.get_http_version()
     if not collector.is_complete or version not in ("1.1", "1.0"):
+        raise BadRequest
+    if len(collector.target) > MAX_TARGET_BYTES:
         raise BadRequest
     headers, is_1_1 = collector.headers, version == "1.1"
     target = _origin_form(collector.target, headers)
@@ -188,7 +191,7 @@ class ChunkedDecoder:
         self.has_leftover = False  # bytes of a next request followed
         self._parts: list[bytes] = []
         self._received = self._decoded = 0
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._parser.feed_data(_CHUNKED_HEAD)
 
     def feed_data(self, data: bytes) -> list[bytes]:
@@ -197,12 +200,16 @@ class ChunkedDecoder:
         Raises `BadRequest` for wrong framing, and for more of it than any honest client sends.
         """
         self._parts = []
+        if self._parser is None:
+            return []
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             if not self.is_complete:
                 raise BadRequest from None
             self.has_leftover = True  # whatever it is
+        if self.is_complete:
+            self._parser = None  # it refers to this object: no cycle is left to the collector
         self._received += len(data)
         self._decoded += sum(map(len, self._parts))
         if self._received - self._decoded > _MAX_CHUNK_FRAMING_BYTES and not self.is_complete:

@@ -29,7 +29,7 @@ class Server:
         *,
         max_connections: int,
         timeouts: Timeouts,
-        max_buffered_bytes: int = 128 * 1024 * 1024,
+        max_buffered_bytes: int = 32 * 1024 * 1024,
     ) -> None:
         self.loop = loop
         self.application = application

@@ -121,7 +121,7 @@ class _Exchange(asyncio.Protocol):
     def __init__(self, response: Future[Response], *, is_head: bool) -> None:
         self.response = response
         self._is_head = is_head
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._headers: list[tuple[str, str]] = []
         self._parts: list[bytes] = []
         self._size = 0
@@ -129,6 +129,8 @@ class _Exchange(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
+        if self._parser is None:
+            return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -141,6 +143,8 @@ class _Exchange(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail()
+        # It refers to this object: without the cycle the body is freed now, not by the collector.
+        self._parser = None
 
     def _fail(self) -> None:
         if not self.response.done():
@@ -152,7 +156,7 @@ class _Exchange(asyncio.Protocol):
         self._headers.append((name.lower().decode("latin-1"), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
-        self._status = self._parser.get_status_code()
+        self._status = self._parser.get_status_code() if self._parser else 0
         if self._is_head and self._status >= HTTPStatus.OK:
             self.on_message_complete()  # no body follows, whatever its length says
 

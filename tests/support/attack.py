@@ -11,6 +11,7 @@ import resource
 import select
 import signal
 import socket
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -103,7 +104,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, attack.stop)
     attack.open(options.connections)
     give_way()
-    print("attacking", flush=True)
+    sys.stdout.write("attacking\n")
+    sys.stdout.flush()
     while attack.going_on:
         attack.tick()
         time.sleep(_TICK)

@@ -79,7 +79,9 @@ def _write(
     return _request(*allowed, method=method, headers=headers, body=body, **more)  # type: ignore[arg-type]
 
 
-def _sign_up(*statuses: int, headers: str = "", body: str | bytes = "{}", **more: object) -> Message:
+def _sign_up(
+    *statuses: int, headers: str = "", body: str | bytes = "{}", **more: object
+) -> Message:
     headers = _JSON + headers
     return _write(*statuses, method="POST", target=_SIGN_UP, headers=headers, body=body, **more)
 
@@ -147,9 +149,7 @@ BODIES: dict[str, Message] = {
     ),
     "sign-up of 70 kB": _sign_up(413, body=json.dumps({"name": "a" * 70_000})),
     "sign-up of a text": _write(415, method="POST", target=_SIGN_UP, body="hello"),
-    "sign-up that waits for 100": _sign_up(
-        400, headers="Expect: 100-continue\r\n", interim=True
-    ),
+    "sign-up that waits for 100": _sign_up(400, headers="Expect: 100-continue\r\n", interim=True),
     "sign-up with a trailer of 100 kB": _sign_up(
         *REFUSED,
         headers=_CHUNKED,

@@ -14,8 +14,7 @@ import httpx
 
 from local.machine import HOST, children
 from local.stack import Stack
-from tests.someone import Rollcall
-from tests.someone import web_beside as read_process
+from tests.someone import Rollcall, read_process
 from tests.support.hostile_client import TIMEOUT, Person
 
 # Seconds; how long a connection may be in each of its states. Short, because tests wait for them.
@@ -30,7 +29,9 @@ _PEOPLE = 10
 _LISTENING = "0A"  # in /proc/net/tcp
 _pause = threading.Event()
 # Django logs a request for a strange host as an error.
-_FAILURE = re.compile(r'^(?!.*django.security).*(Traceback|"level": "(error|critical)"|"exception")')
+_FAILURE = re.compile(
+    r'^(?!.*django.security).*(Traceback|"level": "(error|critical)"|"exception")'
+)
 
 
 class ReadServer:
@@ -120,7 +121,7 @@ class ReadServer:
         held = set()
         for file in Path(f"/proc/{self.pid}/fd").iterdir():
             with suppress(FileNotFoundError):  # it was closed just now
-                held.add(os.readlink(file))
+                held.add(str(file.readlink()))
         own = f":{self.port:04X} "
         lines = Path("/proc/net/tcp").read_text().splitlines()
         # Number, own and other address, state, ..., inode: one line for each socket.

@@ -1,6 +1,6 @@
 """What hostile clients do, as data: scripts that hypothesis makes and shrinks, and tests keep."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Self
@@ -143,8 +143,8 @@ type Script = Sequence[Moment]
 
 
 def play(server: ReadServer, script: Script) -> None:
-    """Do what the script says. A bystander must read its profile at every moment, all who asked must
-    have their responses, the process must hold no connection and log no failure in the end.
+    """Do what the script says. A bystander must read its profile at every moment, all who asked
+    must have their responses, the process must hold no connection and log no failure in the end.
     """
     with _repaired(server), Clients(server) as clients:
         clients.play(script)
@@ -163,10 +163,15 @@ def abandon(server: ReadServer, *scripts: Script) -> None:
         played = [(stack.enter_context(Clients(server)), script) for script in scripts]
         for clients, script in played:
             clients.play(script)
-        ports = server.remaining(_LONGEST, lambda: [clients.drip() for clients, _ in played])
+        ports = server.remaining(_LONGEST, lambda: drip_all(clients for clients, _ in played))
         left = [script for clients, script in played if clients.ports & ports]
         assert not left, f"connections that the server does not end: {left}"
         assert server.new_failures() == []
+
+
+def drip_all(all_clients: Iterable[Clients]) -> None:
+    for clients in all_clients:
+        clients.drip()
 
 
 @contextmanager
