@@ -19,6 +19,7 @@ from api.http_server.parser import (
 )
 from api.http_server.request import Request
 
+_MAX_WRITE_BYTES = 64 * 1024  # of a response in one turn
 _MAX_REQUESTS_PER_TURN = 16  # of one connection, before others have their turn
 _STATUS_LINES = {s.value: b"HTTP/1.1 %d %b\r\n" % (s, s.phrase.encode()) for s in HTTPStatus}
 
@@ -108,6 +109,8 @@ class Connection(asyncio.Protocol):
         self._eof_received = False
         self._writing_paused = False
         self._reading_paused = False
+        self._unsent_body = memoryview(b"")  # of a large response
+        self._closes_after_sending = self._request_is_unread = False
         self._unsent = 0  # bytes, at the last check of progress
         self._held = 0  # our part of the server's buffered bytes
 
@@ -160,7 +163,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._enter(ConnectionState.CLOSED)
         self._server.connections.discard(self)
-        self._buffer = b""
+        self._buffer, self._unsent_body = b"", memoryview(b"")
         self._release()
         self._abandon_request()
 
@@ -174,7 +177,9 @@ class Connection(asyncio.Protocol):
     @override
     def resume_writing(self) -> None:
         self._writing_paused = False
-        if self.state == ConnectionState.DRAINING:
+        if self._unsent_body:
+            self._send_more()
+        elif self.state == ConnectionState.DRAINING:
             self._next_request()
         elif self.state == ConnectionState.LINGERING:
             self._enter(ConnectionState.LINGERING)
@@ -192,11 +197,38 @@ class Connection(asyncio.Protocol):
         if status != HTTPStatus.NO_CONTENT and b"content-length: " not in headers:
             parts.append(b"content-length: %d\r\n" % len(body))
         parts.append(b"connection: close\r\n\r\n" if close else b"\r\n")
-        if request.method != "HEAD" and status not in (204, 304):
+        if request.method == "HEAD" or status in (204, 304):
+            body = b""
+        elif len(body) <= _MAX_WRITE_BYTES:
             parts.append(body)
         self._transport.write(b"".join(parts))
-        if close:
-            self._close(linger=is_unread or self._position < len(self._buffer))
+        self._closes_after_sending = close
+        self._request_is_unread = is_unread
+        if len(body) > _MAX_WRITE_BYTES:
+            self._enter(ConnectionState.DRAINING)
+            self._unsent_body = memoryview(body)
+            self._hold(len(body))
+            self._send_more()
+        else:
+            self._on_written()
+
+    def _send_more(self) -> None:
+        """Sends the next part of a large body; other connections have their turn in between."""
+        if self._writing_paused or self._transport is None or not self._unsent_body:
+            return
+        part, rest = self._unsent_body[:_MAX_WRITE_BYTES], self._unsent_body[_MAX_WRITE_BYTES:]
+        self._unsent_body = rest
+        self.deadline = self._server.now + self._server.timeouts.draining
+        self._transport.write(part)
+        if not rest:
+            self._on_written()
+        elif not self._writing_paused:
+            self._loop.call_soon(self._send_more)
+
+    def _on_written(self) -> None:
+        """Goes on after a response: the transport has all of it, but may have to wait."""
+        if self._closes_after_sending:
+            self._close(linger=self._request_is_unread or self._position < len(self._buffer))
         elif self._writing_paused:
             self._enter(ConnectionState.DRAINING)
         else:

@@ -13,7 +13,7 @@ from api.http_server.headers import encode_headers
 from api.http_server.request import Request
 from api.reads.responses import Response
 
-_MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+_MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 # RFC 9110 section 7.6.1; and what each connection decides for itself.
 _HOP_BY_HOP = frozenset(
     {
