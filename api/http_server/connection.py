@@ -19,6 +19,7 @@ from api.http_server.parser import (
 )
 from api.http_server.request import Request
 
+_NO_BYTES = memoryview(b"")
 _MAX_WRITE_BYTES = 64 * 1024  # of a response in one turn
 _MAX_REQUESTS_PER_TURN = 16  # of one connection, before others have their turn
 _STATUS_LINES = {s.value: b"HTTP/1.1 %d %b\r\n" % (s, s.phrase.encode()) for s in HTTPStatus}
@@ -109,7 +110,7 @@ class Connection(asyncio.Protocol):
         self._eof_received = False
         self._writing_paused = False
         self._reading_paused = False
-        self._unsent_body = memoryview(b"")  # of a large response
+        self._unsent_body = _NO_BYTES  # of a large response
         self._closes_after_sending = self._request_is_unread = False
         self._unsent = 0  # bytes, at the last check of progress
         self._held = 0  # our part of the server's buffered bytes
@@ -163,7 +164,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._enter(ConnectionState.CLOSED)
         self._server.connections.discard(self)
-        self._buffer, self._unsent_body = b"", memoryview(b"")
+        self._buffer, self._unsent_body = b"", _NO_BYTES
         self._release()
         self._abandon_request()
 
@@ -217,7 +218,7 @@ class Connection(asyncio.Protocol):
         if self._writing_paused or self._transport is None or not self._unsent_body:
             return
         part, rest = self._unsent_body[:_MAX_WRITE_BYTES], self._unsent_body[_MAX_WRITE_BYTES:]
-        self._unsent_body = rest
+        self._unsent_body = rest if rest else _NO_BYTES  # an empty slice would keep the body
         self.deadline = self._server.now + self._server.timeouts.draining
         self._transport.write(part)
         if not rest:
