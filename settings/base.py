@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 from environs import Env, validate
-from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from domain.stores.redis_command import Pool
 from settings.keys import p256_key
 from settings.limits import TIGHT, rate_limits
 from settings.logs import logging_config
@@ -112,6 +112,7 @@ CACHES = {
         "OPTIONS": {
             "SOCKET_CONNECT_TIMEOUT": 0.5,
             "SOCKET_TIMEOUT": 1,  # above the relay's longest blocking wait
+            "CONNECTION_POOL_CLASS": "domain.stores.redis_command.Pool",
             # One retry, at once: it replaces a connection that a restarted Redis has closed.
             # Every command sent here may be sent twice.
             "CONNECTION_POOL_KWARGS": {
@@ -132,9 +133,7 @@ HUEY = {
     "connection": {
         # A pool of its own gets no retries by default, and must not: a push that was sent twice
         # is two tasks. Time-outs stand above the consumer's blocking pop of one second.
-        "connection_pool": ConnectionPool.from_url(
-            QUEUE_URL, socket_connect_timeout=0.5, socket_timeout=2
-        )
+        "connection_pool": Pool.from_url(QUEUE_URL, socket_connect_timeout=0.5, socket_timeout=2)
     },
     "consumer": {
         "workers": env.int("WORKERS", 8),
