@@ -97,8 +97,7 @@ def test_of_the_window_before_as_much_counts_as_this_one_has_left(django_here):
     from domain.stores.profiles import redis
 
     key, a_quarter_ago = key_of("confirmation", "203.0.113.60"), time.time() - 75
-    kept = {"begin": int(a_quarter_ago * 1000), "count": 800_000, "before": 0}
-    redis().hset(key, mapping=kept)
+    redis().hset(key, mapping={"begin": int(a_quarter_ago * 1000), "count": 800_000, "before": 0})
     verdict = count("confirmation", "203.0.113.60")
     assert verdict is not None
     # At most 1,000,000 a minute, and at first three quarters of 800,000 count; a few seconds later
