@@ -1,4 +1,4 @@
-# One image for web, worker and relay; compose.yaml shows how they are started.
+# One image for read, write, worker and relay; compose.yaml shows how they are started.
 FROM python:3.13-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DJANGO_SETTINGS_MODULE=settings.prod \
     METRICS_DIR=/tmp/metrics
@@ -13,5 +13,5 @@ COPY workers workers
 RUN useradd --system --no-create-home rollcall
 USER rollcall
 EXPOSE 8000
-CMD ["gunicorn", "--config", "python:api.server.config", "--bind", "0.0.0.0:8000", "--workers", "2", \
-     "api.door:Door"]
+CMD ["gunicorn", "--config", "python:api.http_server.gunicorn_config", "--bind", "0.0.0.0:8000", \
+     "--workers", "2", "api.reads.app:Application"]

@@ -21,7 +21,7 @@ help:
 	@echo "make test    the tests; LONG=1 for the large counts, ARGS='-k signup' for pytest"
 	@echo "make check   lint, types, import contracts, migrations, deploy check, OpenAPI"
 	@echo "make load    the load profiles; ARGS are theirs"
-	@echo "make bench   beside its peers, ten minutes; ARGS=--quick for one, or the names of parts"
+	@echo "make bench   beside its peers, 15 minutes; ARGS=--quick for three, or names of parts; see docs/bench.md"
 
 # exec, so that signals reach the supervisor itself; and it is told make's pid, to end with it.
 run: .venv/.installed
@@ -33,8 +33,12 @@ test: .venv/.installed
 load: .venv/.installed
 	@exec $(PYTHON) -m loadtests $(ARGS)
 
-bench: .venv/.installed .cache/bench-venv/.installed
-	@exec $(PYTHON) -m loadtests.bench $(ARGS)
+# Rollcall's own processes and the Python peers run on one interpreter: that of .venv, or another one
+# (BENCH_PYTHON=/path/to/python), each in an environment of its own.
+BENCH_VENV := .cache/bench-venv$(subst /,-,$(BENCH_PYTHON))
+
+bench: .venv/.installed $(BENCH_VENV)/.installed
+	@BENCH_VENV=$(BENCH_VENV) exec $(PYTHON) -m loadtests.bench $(ARGS)
 
 check: .venv/.installed
 	.venv/bin/ruff check .
@@ -45,9 +49,8 @@ check: .venv/.installed
 	@echo "deploy check:" && $(PRODUCTION) $(PYTHON) manage.py check --deploy --fail-level WARNING
 	@echo "OpenAPI:" && $(NO_DATABASE) $(PYTHON) manage.py spectacular --validate --fail-on-warn --file /dev/null
 
-# The peers run on the same Python as Rollcall.
-.cache/bench-venv/.installed: requirements-bench.lock local/environment.sh | .venv/.installed
-	@sh local/environment.sh .cache/bench-venv requirements-bench.lock $(PYTHON)
+$(BENCH_VENV)/.installed: requirements-bench.lock local/environment.sh | .venv/.installed
+	@sh local/environment.sh $(BENCH_VENV) requirements-bench.lock $(or $(BENCH_PYTHON),$(PYTHON))
 
 .venv/.installed: requirements-dev.lock local/environment.sh
 	@sh local/environment.sh

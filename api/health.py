@@ -1,6 +1,8 @@
 """Probes: is this process alive, and what can it do at the moment?"""
 
 from collections.abc import Callable
+from threading import Lock
+from time import monotonic
 from typing import cast
 
 import orjson
@@ -9,13 +11,45 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from redis import RedisError
 
-from api.patience import answer_of_postgres
 from api.problems import only, problem
 from domain import vouched
 from domain.errors import Unavailable
+from domain.stores.postgres.errors import translate_database_errors
 from domain.stores.profiles import redis
 
 log = structlog.get_logger(__name__)
+
+_TTL = 1.0  # seconds that the result of a check is used for
+_MAX_WAIT = 1.0  # seconds; what has not responded by then is unavailable
+
+
+class CachedCheck:
+    """Runs a check at most once a second, in one thread at a time: probes may be many.
+
+    `check` returns "ok", or a word for what is wrong.
+    """
+
+    def __init__(self, check: Callable[[], str]) -> None:
+        self._check = check
+        self._running = Lock()
+        self._state = "unavailable"
+        self._expires_at = float("-inf")
+
+    def state(self) -> str:
+        """Returns the result of the latest check, or "unavailable" for one that takes too long."""
+        if monotonic() < self._expires_at:
+            return self._state
+        if self._running.acquire(blocking=False):
+            try:
+                self._state = self._check()
+                self._expires_at = monotonic() + _TTL
+            finally:
+                self._running.release()
+        elif self._state == "ok":  # a failure is reported until a check succeeds
+            if not self._running.acquire(timeout=_MAX_WAIT):
+                return "unavailable"
+            self._running.release()
+        return self._state
 
 
 @only("GET", "HEAD")
@@ -34,7 +68,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     wanted = request.GET.getlist("capability") or list(_CHECKS)
     if set(wanted) - set(_CHECKS):
         return problem(request, "not_found")
-    states = {name: _CHECKS[name]() for name in wanted}
+    states = {name: _CHECKS[name].state() for name in wanted}
     ready = all(state == "ok" for state in states.values())
     return _json({"status": "ok" if ready else "unavailable", **states}, 200 if ready else 503)
 
@@ -56,18 +90,18 @@ def _read() -> str:
 
 def _write() -> str:
     try:
-        answer_of_postgres(_select_1)
+        with translate_database_errors(), connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_read_only")
+            (read_only,) = cursor.fetchone()
     except Unavailable:
         return "unavailable"
+    if read_only == "on":
+        connection.close()  # the next connection may find the primary
+        return "read_only"
     return "ok"
 
 
-def _select_1() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-
-
-_CHECKS: dict[str, Callable[[], str]] = {"read": _read, "write": _write}
+_CHECKS = {"read": CachedCheck(_read), "write": CachedCheck(_write)}
 
 
 def _json(document: dict[str, str], status: int) -> HttpResponse:

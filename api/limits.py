@@ -11,8 +11,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from redis import RedisError
 
-from api import counts
-from api.client import network_of
+from api.client_ip import client_network
+from api.observability.registry import RATE_LIMITED_REQUESTS, RATE_LIMITER_ERRORS
 from api.problems import problem
 from domain.stores.profiles import script
 
@@ -80,13 +80,13 @@ class RateLimits:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         name = limit_of(request.method or "", request.path_info)
-        verdict = name and count(name, network_of(request.META["REMOTE_ADDR"]))
+        verdict = name and count(name, client_network(request.META["REMOTE_ADDR"]))
         if not name or not verdict:
             return self.get_response(request)
         if verdict.passes:
             response = self.get_response(request)
         else:
-            counts.in_threads.add("rate_limited", name)
+            RATE_LIMITED_REQUESTS.labels(name).inc()
             response = problem(request, "rate_limited", {"retry-after": str(verdict.seconds)})
         # draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4.
         limit = settings.RATE_LIMITS[name]
@@ -112,7 +112,7 @@ def count(name: str, network: str) -> Verdict | None:
     try:
         passes, remaining, wait = _count(key_of(name, network), limit.amount, window)
     except RedisError as error:
-        counts.in_threads.add("rate_limits_unavailable")
+        RATE_LIMITER_ERRORS.inc()
         log.warning("rate_limits_unavailable", error=type(error).__name__)
         return None
     # The window slides: nothing is given back at once, so what is left is for all of its length.

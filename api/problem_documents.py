@@ -27,6 +27,7 @@ STATUS: dict[str, tuple[int, str]] = {
     "forbidden": (403, "This is not allowed."),
     "not_found": (404, "There is nothing here."),
     "method_not_allowed": (405, "This resource does not answer to that method."),
+    "request_timeout": (408, "The request was not complete in time."),
     "idempotency_in_progress": (409, "A request with this Idempotency-Key is being worked on."),
     "idempotency_closed": (409, "This Idempotency-Key cannot be answered again; sign in instead."),
     "precondition_failed": (412, "The profile is not the one that If-Match names."),

@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
-import structlog
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
@@ -13,8 +12,6 @@ from rest_framework import exceptions
 from api import problem_documents as documents
 from api.problem_documents import STATUS
 from domain.errors import RollcallError
-
-log = structlog.get_logger(__name__)
 
 type View = Callable[[HttpRequest], HttpResponse]
 
@@ -94,8 +91,6 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400."""
     if isinstance(exception, RequestDataTooBig):
         return problem(request, "body_too_large")
-    if isinstance(exception, SuspiciousOperation):
-        log.info("suspicious_request", kind=type(exception).__name__)
     return problem(request, "bad_request")
 
 

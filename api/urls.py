@@ -10,7 +10,8 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
-from api import health, metrics, problems
+from api import health, problems
+from api.observability import metrics
 from api.pages import views as pages
 from api.webhooks import views as webhooks
 from api.writes import confirmations, people, sessions

@@ -80,6 +80,16 @@ def unprivileged() -> tuple[str, ...]:
     return prefix
 
 
+def low_priority(nice: int, argv: list[str]) -> list[str]:
+    """Returns a command that runs at lower CPU priority than the reads beside it.
+
+    Where the kernel groups processes by session (autogroup), a nice value counts only inside the
+    group: so the group gets it too.
+    """
+    script = f'echo {nice} 2>/dev/null >/proc/self/autogroup; exec nice -n {nice} "$@"'
+    return ["sh", "-c", script, "sh", *argv]
+
+
 def children(parent: int) -> list[int]:
     """The pids of all living children of a process."""
     found = []

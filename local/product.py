@@ -4,12 +4,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.machine import HOST
+from local.machine import HOST, low_priority
 
-# Background work gives way to reads, with which it shares the cores here. Where the kernel groups
-# processes by session, a nice value counts only inside a session: the group's own is set too.
-_GIVE_WAY = 'echo 10 2>/dev/null >/proc/self/autogroup; exec nice -n 10 "$@"'
 _ROOT = Path(__file__).resolve().parent.parent
+WRITE_SOCKET = "write.sock"  # in DATA_DIR
 
 
 @dataclass(frozen=True)
@@ -23,20 +21,31 @@ class Commands:
     service: dict[str, list[str]]
 
 
-def product(port: int, web_workers: int = 2) -> Commands:
-    """The commands that make up Rollcall, its web server on `port` with so many processes."""
-    # The script and not `-m`: the server that SIGUSR2 starts could not import its modules.
-    web = [str(Path(sys.executable).parent / "gunicorn")]
-    web += ["--config", "python:local.web", "--chdir", str(_ROOT)]
-    web += ["--bind", f"{HOST}:{port}", "--workers", str(web_workers), "api.door:Door"]
+def product(port: int, workers: int = 2) -> Commands:
+    """Returns the commands that make up Rollcall: `workers` read processes on `port`, and as many
+    write processes on the unix socket that WRITE_UPSTREAM names (unix:/path).
+    """
     return Commands(
         once={"setup": _manage("devsetup")},
         service={
-            "web": web,
-            "worker": ["sh", "-c", _GIVE_WAY, "sh", *_manage("run_huey")],
-            "relay": _manage("relay"),
+            # First, so that its socket is there when the read process is ready.
+            "write": low_priority(
+                10, _gunicorn("local.write_config", "api.wsgi:application", workers)
+            ),
+            "read": _gunicorn(
+                "local.read_config", "api.reads.app:Application", workers, f"{HOST}:{port}"
+            ),
+            "worker": low_priority(15, _manage("run_huey")),
+            "relay": low_priority(5, _manage("relay")),
         },
     )
+
+
+def _gunicorn(config: str, application: str, workers: int, bind: str = "") -> list[str]:
+    # The script and not `-m`: the server that SIGUSR2 starts could not import its modules.
+    argv = [str(Path(sys.executable).parent / "gunicorn"), "--config", f"python:{config}"]
+    argv += ["--chdir", str(_ROOT), "--workers", str(workers)]
+    return [*argv, *(["--bind", bind] if bind else []), application]
 
 
 def _manage(command: str) -> list[str]:

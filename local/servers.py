@@ -21,7 +21,7 @@ from typing import override
 
 import psycopg
 
-from local.machine import HOST, children, free_port, in_wheel, secret, unprivileged
+from local.machine import HOST, children, free_port, in_wheel, low_priority, secret, unprivileged
 from local.processes import LocalError, Process, await_end
 
 DATABASE = USER = "rollcall"
@@ -153,7 +153,8 @@ class Postgres(Server):
         if self.fast:
             options |= {"fsync": "off", "full_page_writes": "off"}
         words = [word for k, v in options.items() for word in ("-c", f"{k}={v}")]
-        self.argv = [*unprivileged(), _pg("postgres"), "-D", str(self._cluster), *words]
+        argv = [*unprivileged(), _pg("postgres"), "-D", str(self._cluster), *words]
+        self.argv = low_priority(5, argv)  # reads need it only for cache misses
 
     def _initdb(self, password: Path) -> None:
         """Make the cluster beside its place and move it there, so that it is whole or absent."""

@@ -7,8 +7,10 @@ with Stack(folder, env={"SMS_FROM": "Rollcall"}) as stack:
 """
 
 import fcntl
+import hashlib
 import http.client
 import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -17,11 +19,12 @@ from typing import IO, Self
 
 from local.machine import HOST, check_port, free_port, secret
 from local.processes import LocalError, Process, await_end, stop_all
-from local.product import Commands, product
+from local.product import WRITE_SOCKET, Commands, product
 from local.servers import Postgres, Valkey
 
 _READY_DEADLINE = 60.0
 _STEP_DEADLINE = 120.0
+_MAX_SOCKET_PATH = 107
 _STOP_DEADLINE = 25.0  # longer than gunicorn and Huey give their own workers
 
 
@@ -33,7 +36,7 @@ class Stack:
     `Postgres`; `commands`, what to run for a given port (default: the product).
 
     `parts` holds what runs, by name: "postgres", "profiles", "queue" (each one only if no
-    DATABASE_URL, REDIS_URL, QUEUE_URL names a real server), "web", "worker", "relay".
+    DATABASE_URL, REDIS_URL, QUEUE_URL names a real server), "read", "write", "worker", "relay".
     """
 
     def __init__(
@@ -113,6 +116,7 @@ class Stack:
             "DJANGO_SETTINGS_MODULE": "settings.dev",
             "SECRET_KEY": secret(self.data_dir / "secret-key"),
             "PUBLIC_URL": self.url,
+            "WRITE_UPSTREAM": f"unix:{self._write_socket()}",
             "PYTHONUNBUFFERED": "1",  # logs tell what happened until the end, also after kill -9
             # An empty variable is one that is not set, as in DATABASE_URL= make run.
             **{name: value for name, value in self._given.items() if value},
@@ -149,6 +153,16 @@ class Stack:
         finally:
             connection.close()
         return "" if answer.status == http.HTTPStatus.OK else f"/readyz says {answer.status} {body}"
+
+    def _write_socket(self) -> Path:
+        """Returns the path of the write process' socket; a path of a unix socket is at most 107
+        bytes long (unix(7)), which a data folder may exceed.
+        """
+        path = self.data_dir / WRITE_SOCKET
+        if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
+            return path
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"rollcall-{digest}.sock"
 
     def _needed_servers(self) -> dict[str, Postgres | Valkey]:
         """The embedded servers that stand in for real ones, by the variable that names those."""

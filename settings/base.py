@@ -1,34 +1,42 @@
-"""Settings that every environment shares, read from the environment here and nowhere else.
+"""Django's settings that every environment shares; `settings.environment` has those of the read
+process too.
 
 A value that is missing or malformed stops the start with a sentence that names it.
 """
 
-import re
 from datetime import timedelta
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import dj_database_url
-from environs import Env, validate
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
-from domain.stores.redis_command import Pool
+from api import cors
+from domain.stores.postgres.peewee_database import PeeweeDatabase
+from domain.stores.redis_pool import Pool
+from settings.database import parse_database_url
+from settings.environment import *  # noqa: F403  # Django's settings have them, by the same names
+from settings.environment import (
+    BODY_MAX_BYTES,
+    CORS_ALLOWED_ORIGINS,
+    DATA_DIR,
+    LOG_LEVEL,
+    REDIS_URL,
+    env,
+)
 from settings.keys import p256_key
 from settings.limits import TIGHT, rate_limits
 from settings.logs import logging_config
 
-env = Env()
-BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / ".data")))
-
 DEBUG = env.bool("DEBUG", False)
-SECRET_KEY = env.str("SECRET_KEY", "")
-SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", [])
 PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+# The rules of api.cors, which the read process follows too.
+CORS_ALLOW_METHODS = cors.ALLOWED_METHODS
+CORS_ALLOW_HEADERS = cors.ALLOWED_HEADERS
+CORS_EXPOSE_HEADERS = cors.EXPOSED_HEADERS
+CORS_PREFLIGHT_MAX_AGE = cors.MAX_AGE
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -38,6 +46,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.postgres",
     "django.contrib.staticfiles",
+    "corsheaders",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -47,17 +56,21 @@ INSTALLED_APPS = [
     "api",
 ]
 MIDDLEWARE = [
-    "api.middleware.Counted",
-    "api.middleware.RequestId",
+    "api.writes.middleware.MetricsMiddleware",
+    "api.writes.middleware.RequestIDMiddleware",
+    # Around all that may respond, so that a web client can read errors too.
+    *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.middleware.security.SecurityMiddleware",
-    "api.middleware.Problems",
+    "api.writes.middleware.CommonMiddleware",
+    "api.writes.middleware.ClientIPMiddleware",
+    "api.writes.middleware.ProblemDetailsMiddleware",
     "api.limits.RateLimits",
+    "api.writes.middleware.RequestBodyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "api.middleware.Sessions",
-    "django.middleware.common.CommonMiddleware",
+    "api.writes.middleware.AdminSessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "api.middleware.Authentication",
-    "api.middleware.Messages",
+    "api.writes.middleware.AdminAuthenticationMiddleware",
+    "api.writes.middleware.AdminMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "api.urls"
@@ -88,23 +101,32 @@ SECURE_REFERRER_POLICY = "same-origin"
 # --- Postgres: the truth -----------------------------------------------------------------------
 DATABASE_URL = env.str("DATABASE_URL", "") or "postgresql://127.0.0.1:5432/rollcall"
 DATABASES = {
-    "default": dj_database_url.parse(
-        DATABASE_URL, "domain.stores.postgres", conn_max_age=600, conn_health_checks=True
-    )
+    "default": {
+        **parse_database_url(DATABASE_URL),
+        "ENGINE": "domain.stores.postgres",
+        "CONN_MAX_AGE": 600,
+        "CONN_HEALTH_CHECKS": True,
+    }
 }
+STATEMENT_TIMEOUT_MS = env.int("STATEMENT_TIMEOUT_MS", 5_000)  # 0: no limit
+_options = DATABASES["default"]["OPTIONS"]
 DATABASES["default"]["OPTIONS"] = {
-    **DATABASES["default"].get("OPTIONS", {}),
+    **_options,
     "prepare_threshold": 5,  # Django's own is None, which forbids `domain.stores.prepared`
-    "connect_timeout": 2,
+    "connect_timeout": 2,  # for each host
+    # The client's own deadline, because a server that hangs enforces none.
+    "response_timeout": STATEMENT_TIMEOUT_MS / 1000 + 1 if STATEMENT_TIMEOUT_MS else None,
     "tcp_user_timeout": 5_000,
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
     "options": (
-        f"-c statement_timeout={env.int('STATEMENT_TIMEOUT_MS', 5_000)}"
+        f"{_options.get('options', '')} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
         " -c idle_in_transaction_session_timeout=10000"
     ),
 }
 
 # --- Redis: profiles ---------------------------------------------------------------------------
-REDIS_URL = env.str("REDIS_URL", "") or "redis://127.0.0.1:6379/0"
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -112,11 +134,11 @@ CACHES = {
         "OPTIONS": {
             "SOCKET_CONNECT_TIMEOUT": 0.5,
             "SOCKET_TIMEOUT": 1,  # above the relay's longest blocking wait
-            "CONNECTION_POOL_CLASS": "domain.stores.redis_command.Pool",
-            # One retry, at once: it replaces a connection that a restarted Redis has closed.
-            # Every command sent here may be sent twice.
+            "CONNECTION_POOL_CLASS": "domain.stores.redis_pool.CircuitBreakerPool",
+            # One retry, at once, on a new connection: in place of one that a restarted Redis has
+            # closed, or that leads to a demoted primary. Every command may be sent twice.
             "CONNECTION_POOL_KWARGS": {
-                "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+                "retry": Retry(NoBackoff(), 1, (RedisConnectionError, ReadOnlyError))
             },
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",  # never pickle
         },
@@ -131,9 +153,14 @@ HUEY = {
     "immediate": False,  # djhuey's default is DEBUG: tasks would run inside the request
     "results": False,
     "connection": {
-        # A pool of its own gets no retries by default, and must not: a push that was sent twice
-        # is two tasks. Time-outs stand above the consumer's blocking pop of one second.
-        "connection_pool": Pool.from_url(QUEUE_URL, socket_connect_timeout=0.5, socket_timeout=2)
+        # A push that is sent twice is two tasks, so it is retried only after a demoted primary has
+        # refused it. The timeout must be above the consumer's blocking pop of one second.
+        "connection_pool": Pool.from_url(
+            QUEUE_URL,
+            socket_connect_timeout=0.5,
+            socket_timeout=2,
+            retry=Retry(NoBackoff(), 1, (ReadOnlyError,)),
+        )
     },
     "consumer": {
         "workers": env.int("WORKERS", 8),
@@ -148,31 +175,15 @@ HUEY_DASHBOARD = env.bool("HUEY_DASHBOARD", True)
 if HUEY_DASHBOARD:
     INSTALLED_APPS.append("huey.contrib.djhuey.stats")
 HUEY_STATS = {
-    "database": re.sub("^[a-z]+:", "psycopg3:", DATABASE_URL)  # peewee's name for the same driver
-    + ("&" if "?" in DATABASE_URL else "?")
-    + "connect_timeout=2",
+    "database": PeeweeDatabase(DATABASE_URL, **DATABASES["default"]["OPTIONS"]),
     "create_tables": False,  # a migration makes them, not every process at its start
     "max_events": 200_000,
     "capture_args": False,
 }
 
 # --- HTTP --------------------------------------------------------------------------------------
-BODY_MAX_BYTES = 64 * 1024
-DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES  # the same for forms
-WEBHOOK_BODY_MAX_BYTES = 1024 * 1024  # SendGrid sends its events off when it has 768 KiB of them
-WEB_THREADS = env.int("WEB_THREADS", 8)  # of each web process, for everything but reads
-TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0))  # see api.client
+DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES  # for forms
 RATE_LIMITS = rate_limits(env, TIGHT)
-METRICS_TOKEN = env.str("METRICS_TOKEN", "")
-METRICS_OPEN = False  # without a token there are no metrics
-# Where the processes of one web server leave what they counted; not to be shared between machines.
-METRICS_DIR = Path(env.str("METRICS_DIR", "") or DATA_DIR / "metrics")
-READ_REDIS_TIMEOUT = env.float("READ_REDIS_TIMEOUT", 1.0)  # seconds, for each reply
-READ_REDIS_WAITING = env.int("READ_REDIS_WAITING", 10_000)  # readers that wait for one, at most
-READ_MISSING_WAIT = env.float("READ_MISSING_WAIT", 0.25)  # seconds, for a profile to come back
-# Seconds that a web process trusts its own copy of a profile, and that changes wait before they are
-# answered; 0: there are no copies.
-NEAR_COPY_AGE = env.float("NEAR_COPY_AGE", 0.02)
 REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["api.writes.json.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -237,4 +248,4 @@ SENDGRID_WEBHOOK_PUBLIC_KEY = p256_key(env, "SENDGRID_WEBHOOK_PUBLIC_KEY")
 VONAGE_SIGNATURE_SECRET = env.str("VONAGE_SIGNATURE_SECRET", "")
 WEBHOOK_MAX_AGE = env.int("WEBHOOK_MAX_AGE", 600)  # seconds since it was signed
 
-LOGGING = logging_config(level=env.str("LOG_LEVEL", "INFO"))
+LOGGING = logging_config(level=LOG_LEVEL)

@@ -3,13 +3,10 @@
 from datetime import timedelta
 
 from settings.base import *  # noqa: F403  # settings modules extend one another
-from settings.base import SECRET_KEY, env
+from settings.base import env
 from settings.limits import WIDE, rate_limits
 
-SECRET_KEY = SECRET_KEY or "development-only-secret-key-that-production-refuses"
-ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 DEV_MAILBOX_PAGE = True
-METRICS_OPEN = True
 # Wide, so that a load can be run from one machine, and everything be tried again at once.
 MESSAGES_A_DAY = env.int("MESSAGES_A_DAY", 1_000)
 MESSAGE_PAUSE = timedelta(seconds=env.int("MESSAGE_PAUSE", 0))

@@ -16,6 +16,8 @@ import structlog
 from domain.errors import RollcallError
 
 _FRAMES = 12
+# How gunicorn's lines begin that quote a request.
+_GUNICORN_QUOTES = ("Invalid request from", "Error handling request")
 type ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
@@ -40,7 +42,7 @@ def logging_config(level: str) -> dict[str, Any]:
         "formatters": {
             "json": {
                 "()": structlog.stdlib.ProcessorFormatter,
-                "foreign_pre_chain": [_request_line_only, *shared],
+                "foreign_pre_chain": [_redact_request, *shared],
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     structlog.processors.JSONRenderer(),
@@ -55,6 +57,8 @@ def logging_config(level: str) -> dict[str, Any]:
             "django.server": {"handlers": [], "propagate": True},
             # The web server's processes: begun, ended, killed.
             "gunicorn.error": {"handlers": ["stderr"], "level": level, "propagate": False},
+            # A warning for each HEAD, whose body WSGI leaves to the server to drop.
+            "gunicorn.http.wsgi": {"level": "ERROR"},
             # Two lines a task at INFO; the dashboard tells the same.
             "huey": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
             "huey.consumer": {"level": level},
@@ -102,12 +106,18 @@ def _exc_info(value: Any) -> ExcInfo | None:
     return None
 
 
-def _request_line_only(
+def _redact_request(
     logger: Any, method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
+    """Removes what a client has sent (path, host, a malformed line) from others' log records."""
     record = event.get("_record")
-    if record is not None and record.name == "django.request":
-        # Django logs the path of a failed request; a path is typed by strangers.
+    if record is None:
+        return event
+    if record.name == "django.request":
         event["event"] = "request_failed"
         event["status"] = getattr(record, "status_code", None)
+    elif record.name.startswith("django.security."):
+        event["event"] = "suspicious_request"
+    elif record.name == "gunicorn.error" and str(record.msg).startswith(_GUNICORN_QUOTES):
+        event["event"] = "request_not_served"
     return event

@@ -1,54 +1,62 @@
-"""Requests of the web server's kind, for tests that ask what stands behind it."""
+"""Requests of the HTTP server's kind, for tests of the code behind it."""
 
 import asyncio
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from api.reads.app import Reads
-from api.server.request import Request
+from api.http_server.request import Request
+from api.reads.profile import ProfileReader
+from api.reads.redis.client import RedisClient
+from api.reads.redis.url import parse_url
+from domain.keys import KeyRing
 
 
 class Answer(NamedTuple):
-    """An answer, its headers by name."""
+    """A response, its headers by name."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
 
-class Asked:
-    """The connection of one request: what is answered on it is its `reply`."""
+class RecordingConnection:
+    """The connection of one request: the response sent on it is its `reply`."""
 
-    client, server = "127.0.0.1", ("127.0.0.1", 80)
+    client = "127.0.0.1"
 
     def __init__(self) -> None:
         self.reply: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self.told: list[str] = []
 
-    def answer(self, status: int, head: bytes, body: bytes) -> None:
-        pairs = (line.split(": ", 1) for line in head.decode().splitlines())
+    def respond(self, request: Request, status: int, headers: bytes, body: bytes) -> None:
+        pairs = (line.split(": ", 1) for line in headers.decode().splitlines())
         self.reply.set_result(Answer(status, dict(pairs), body))
 
-    def ask_for_body(self) -> None:
-        self.told.append("go on")
-
-    def hold(self, yes: bool) -> None:
-        self.told.append("wait" if yes else "go on")
-
-
-def post(*parts: bytes, ends: bool = True, way: Asked | None = None, **headers: str) -> Request:
-    """A request whose body has come in these parts, and ends with them or does not."""
-    way = way or Asked()
-    request = Request(way, "POST", b"/%C3%A4?a=1", {"transfer-encoding": "chunked", **headers})
-    for part in parts:
-        request.came(part)
-    if ends:
-        request.ended()
-    return request
+    def read_body(
+        self, request: Request, max_bytes: int, on_body: Callable[[Request], None]
+    ) -> None:
+        raise AssertionError("a read of a profile has no body here")
 
 
-async def read(reads: Reads, token: str, method: str = "GET") -> Answer:
-    """The reader's answer to whoever has that token."""
-    asked = Asked()
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    reads.read(Request(asked, method, b"/api/v1/profile/", headers), b"")
-    return await asked.reply
+class Reads:
+    """A reader with a Redis client of its own, as a read process has it."""
+
+    def __init__(
+        self, url: str, keys: KeyRing, *, miss_timeout: float = 0.25, **options: Any
+    ) -> None:
+        defaults = {"max_staleness": 0.02, "check_interval": 60.0}
+        self.redis = RedisClient(parse_url(url), **defaults | options)
+        self._reader = ProfileReader(self.redis, keys, miss_timeout)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.redis.start(loop)
+        self._reader.start(loop)
+
+    async def close(self) -> None:
+        await self.redis.close()
+
+    async def read(self, token: str, method: str = "GET") -> Answer:
+        """The response to the bearer of that token."""
+        connection = RecordingConnection()
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._reader.handle(Request(connection, method, b"/api/v1/profile/", headers), b"")
+        return await connection.reply

@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from api.reads.app import Reads, Settings
 from domain.keys import KeyRing
-from tests.asking import read
+from tests.asking import Reads
 
 
 @contextmanager
@@ -35,7 +34,7 @@ def states_in(path: Path) -> Iterator["memoryview[int]"]:
 async def judge(reads: Reads, token: str, states: "memoryview[int]", number: int) -> str | None:
     """Read once; what is wrong with the answer, if it can be judged and something is."""
     before: int = states[number]
-    status, _, body = await read(reads, token)
+    status, _, body = await reads.read(token)
     if before < 0 or states[number] != before:
         return None
     if before & 1:
@@ -48,7 +47,7 @@ async def main(url: str, secret: str, tokens: str, shared: str) -> None:
     """Read until told to stop."""
     everybody = Path(tokens).read_text().split()
     with states_in(Path(shared)) as states:
-        reads = Reads(Settings(url, KeyRing([secret])))
+        reads = Reads(url, KeyRing([secret]))
         reads.start(asyncio.get_running_loop())
         count, wrong = 0, []
         while not states[-1]:

@@ -3,11 +3,13 @@
 import copy
 import itertools
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,8 +19,10 @@ from local.processes import Process
 from local.product import product
 from local.stack import Stack
 
+_ROOT = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(os.getpid() * 1000 % 1_000_000)
 _pause = threading.Event()
+_ROOT = Path(__file__).resolve().parent.parent
 TOKENS: list[str] = []  # all that were issued to anybody here
 
 
@@ -41,24 +45,62 @@ def reading_again(stack: Stack) -> None:
 
 
 @contextmanager
-def web_beside(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
-    """One more web server on the stack's databases, of one process: itself and its URL.
+def read_process(
+    stack: Stack, config: str = "local.read_config", **env: str
+) -> Iterator[tuple[Process, str]]:
+    """Runs one more read process (with one worker) on the stack's databases: it and its URL.
 
-    Goes in: more environment, such as the `PORT` where it listens (by default a free one).
+    Goes in: the module of gunicorn's settings; more environment, such as the `PORT` (by default a
+    free one). It passes writes on to the write process of the stack, unless WRITE_UPSTREAM says
+    otherwise.
     """
     port = int(env.get("PORT") or free_port())
-    log = stack.data_dir / "logs" / f"web-beside-{port}.log"
-    web = Process(
-        "web",
-        product(port, web_workers=1).service["web"],
-        log,
-        env=stack.environment() | {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")} | env,
-    )
-    with web:
+    log = stack.data_dir / "logs" / f"read-{port}.log"
+    own = {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")}
+    argv = [part.replace("local.read_config", config) for part in product(port, 1).service["read"]]
+    with Process("read", argv, log, env=stack.environment() | own | env) as read:
         url = f"http://{HOST}:{port}"
-        eventually(lambda: log.read_text().count("web_worker_ready") >= 1, within=30)
+        eventually(lambda: log.read_text().count("worker_started") >= 1, within=30)
         eventually(lambda: _is_up(url), within=30)
-        yield web, url
+        yield read, url
+
+
+@contextmanager
+def service_beside(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
+    """Runs one more read process, and a write process behind it, on the stack's databases: the
+    read process and its URL.
+
+    Goes in: more environment for both.
+    """
+    with (
+        write_process(stack, **env) as (_, write_url),
+        read_process(stack, WRITE_UPSTREAM=f"unix:{socket_of(write_url)}", **env) as read,
+    ):
+        yield read
+
+
+@contextmanager
+def write_process(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
+    """Runs a write process alone on the stack's databases, on a TCP port: itself and its URL.
+
+    It also listens on the unix socket `socket_of(url)`. `WEB_CONCURRENCY` is how many there are.
+    """
+    port = free_port()
+    url = f"http://{HOST}:{port}"
+    log = stack.data_dir / "logs" / f"write-{port}.log"
+    argv = [str(Path(sys.executable).parent / "gunicorn")]
+    argv += ["--config", "python:api.writes.gunicorn_config", "--chdir", str(_ROOT)]
+    argv += ["--bind", f"{HOST}:{port}", "--bind", f"unix:{socket_of(url)}"]
+    argv.append("api.wsgi:application")
+    metrics = {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")}
+    with Process("write", argv, log, env=stack.environment() | metrics | env) as write:
+        eventually(lambda: _is_up(url), within=60)
+        yield write, url
+
+
+def socket_of(url: str) -> str:
+    """The path of the unix socket of a write process, short as it must be."""
+    return f"/tmp/rollcall-test-{url.rpartition(':')[2]}.sock"
 
 
 def _is_up(url: str) -> bool:

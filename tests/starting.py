@@ -31,8 +31,8 @@ RIGHT = {
 # What it forks runs the code as a program of its own would: to the end, or to a traceback.
 _FORKS = """
 import json, os, sys
-import cryptography.hazmat.primitives.serialization, dj_database_url, django.conf, environs
-import django.core.exceptions, limits, redis, structlog
+import cryptography.hazmat.primitives.serialization, django.conf, environs
+import django.core.exceptions, limits, peewee, psycopg, redis, structlog
 for line in sys.stdin:
     if not (pid := os.fork()):
         break

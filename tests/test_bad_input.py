@@ -225,7 +225,7 @@ def test_errors_of_the_framework_are_problem_documents_too(
 
 
 def test_an_unknown_host_is_a_problem_document(rollcall: Rollcall):
-    answer = rollcall.http.get("/livez", headers={"Host": "evil.example"})
+    answer = rollcall.http.get("/confirm/email/", headers={"Host": "evil.example"})
     assert answer.status_code == 400
     assert code_of(answer) == "bad_request"
 

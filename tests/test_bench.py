@@ -1,6 +1,7 @@
 """`make bench` in the small: its arithmetic, its generator, and one real run without peers."""
 
 import json
+import platform
 import socket
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from loadtests.bench import chart, load, reads, same, usage
+from loadtests.bench import chart, debian, load, peers, python_build, reads, same, tools, usage
+from loadtests.bench.comparison import Comparison
 from loadtests.bench.field import crowd_of
 from loadtests.bench.pairing import Ratio, Target, interleaved, ratio
 from loadtests.bench.people import Crowd
@@ -71,23 +73,25 @@ def refusing(crowd: Crowd, tmp_path: Path) -> Iterator[Server]:
 
 def test_rollcall_is_measured_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(load, "has_wrk", lambda: False)
-    sections = reads.run(TINY, tmp_path, peers=False)
-    at_random, often, memory = sections
-    for section in (at_random, often):
-        found = section.figures["rollcall"]
-        assert found["cpu_ratio"] == {"median": 1, "least": 1, "most": 1}
-        assert len(found["rounds"]) == 2
-        for sample in found["rounds"]:
-            assert sample["a_second"] > 50
-            assert 0 < sample["p50_ms"] <= sample["p99_ms"]
-            assert sample["cpu"] > 0
-            assert 20 < sample["memory_mb"] < 500
-    assert 1 < memory.targets[0].found < 6
-    assert "Rollcall" in str(at_random)
-    assert set(reads.chart_groups(sections)) == {reads.RANDOM, reads.OFTEN}
+    sections = reads.run(TINY, tmp_path, with_peers=False)
+    uniform, hot, memory = sections
+    for section in (uniform, hot):
+        results = section.figures["rollcall"]
+        assert results["ratio_both"] == {"median": 1, "least": 1, "most": 1}
+        assert len(results["rounds"]) == 2
+        for one in results["rounds"]:
+            assert one["reads_per_second"] > 50
+            assert 0 < one["p50_ms"] <= one["p99_ms"]
+            assert one["server_us"] > 0
+            assert 20 < one["memory_mb"] < 500
+    redis, process = memory.targets
+    assert 1 < redis.measured < 6
+    assert 10 < process.measured < 500
+    assert "Rollcall" in str(uniform)
+    assert set(reads.chart_groups(sections)) == {reads.UNIFORM_KEYS, reads.HOT_KEYS}
 
 
-def test_whoever_answers_otherwise_is_named_with_the_request(refusing: Server, crowd: Crowd):
+def test_server_with_another_response_is_named_with_the_request(refusing: Server, crowd: Crowd):
     with pytest.raises(LocalError, match="Refusing answers "):
         same.check([refusing])
 
@@ -129,7 +133,9 @@ def test_cpu_time_is_that_of_a_process_and_of_all_below_it():
         assert pids
         eventually(lambda: usage.cpu_seconds(pids) >= 0.2)
         assert usage.cpu_seconds(pids) > usage.cpu_seconds([parent.pid]) + 0.1
-        assert 5 < usage.memory_mb(pids) < 200
+        memory = usage.memory(parent.pid)
+        assert 0 < memory.uss <= memory.pss <= memory.rss < 200
+        assert usage.memory_mb(pids) > memory.pss
         parent.communicate(b"\n")
 
 
@@ -166,14 +172,70 @@ def test_a_target_is_reached_or_missed_by_so_much(target: Target, verdict: str):
     assert target.reached == (verdict == "reached")
 
 
-def test_the_chart_has_a_bar_for_each_as_long_as_it_costs():
-    groups = {"random <keys>": {"Rollcall": 50.0, "Other & Co": 100.0}, "hot": {"Rollcall": 25.0}}
+def test_ratio_counts_redis_on_both_sides(refusing: Server):
+    rollcall = [measured(server_us=20, redis_us=10), measured(server_us=20, redis_us=4)]
+    other = [measured(server_us=40, redis_us=20), measured(server_us=40, redis_us=20)]
+    comparison = Comparison(refusing, other, rollcall)
+    assert comparison.both == Ratio(0.45, 0.4, 0.5)
+    assert comparison.alone == Ratio(0.5, 0.5, 0.5)
+    assert comparison.row()[4:7] == ["40.0", "20.0", "60.0"]
+
+
+def measured(server_us: float, redis_us: float) -> load.Measurement:
+    return load.Measurement(1, 0, 1, 1, server_us, redis_us, 1, 1, 0)
+
+
+def test_peer_without_its_packages_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("GOCODE", "LUA_MODULE", "SBIN"):
+        monkeypatch.setattr(debian, name, tmp_path / "none")
+    starts, notes = peers.available()
+    assert peers.go_fasthttp not in starts
+    assert peers.nginx_constant not in starts
+    assert peers.fastify in starts
+    assert "golang-github-gomodule-redigo-dev" in notes[0]
+    assert notes[1].endswith("apt-get install nginx-light libnginx-mod-http-lua")
+
+
+def test_only_our_own_interpreter_is_replaced_in_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tools, "VENV", tmp_path)
+    ours = Path(sys.executable).parent
+    argv = ["sh", "-c", 'exec "$@"', sys.executable, str(ours / "gunicorn"), "--bind", "x/y:z"]
+    found = tools.with_server_python(argv)
+    program = str(tmp_path / "bin" / Path(sys.executable).name)
+    assert found == [*argv[:3], program, str(tmp_path / "bin" / "gunicorn"), *argv[5:]]
+
+
+@pytest.mark.parametrize(
+    ("options", "debian_build", "text"),
+    [
+        ("'--with-lto' '--enable-optimizations'", False, "--enable-optimizations --with-lto"),
+        ("'--enable-shared'", False, "not an optimised build"),
+        ("'--enable-shared'", True, "have PGO and LTO"),
+    ],
+)
+def test_description_of_python_tells_how_it_was_built(options: str, debian_build: bool, text: str):
+    build = {"version": "3.13.5", "OPT": "-O3", "CONFIG_ARGS": options, "debian": debian_build}
+    assert text in python_build.describe(build)
+    assert python_build.describe_python().startswith(f"Python {platform.python_version()}")
+
+
+def test_chart_stacks_redis_on_the_server_to_one_scale():
+    uniform = {"Rollcall": (40.0, 10.0), "Other & Co": (60.0, 40.0)}
+    groups = {"random <keys>": uniform, "hot": {"Rollcall": (25.0, 0.0)}}
     root = ElementTree.fromstring(chart.svg("CPU", groups))
-    widths = [float(rect.get("width", 0)) for rect in root.findall(".//{*}rect")]
-    assert widths[0] == pytest.approx(widths[1] / 2)
-    assert widths[0] == pytest.approx(widths[2] * 2)
+    server, redis, other, other_redis, hot, _ = (
+        float(rect.get("width", 0)) for rect in root.findall(".//{*}rect")
+    )
+    assert server + redis == pytest.approx((other + other_redis) / 2, abs=0.2)
+    assert server == pytest.approx(redis * 4, abs=0.5)
+    assert server + redis == pytest.approx(hot * 2, abs=0.2)
     texts = [text.text for text in root.findall(".//{*}text")]
-    assert "100 µs, 2.0 times" in texts
+    assert "60.0 + 40.0 µs, 2.0 times" in texts
     assert "random <keys>" in texts
 
 

@@ -156,14 +156,14 @@ def test_while_postgres_is_away_the_page_says_so(browser: Chrome, stack: Stack, 
 def test_whoever_tries_too_often_is_told_how_long_to_wait(browser: Chrome, django_here, someone):
     from django.conf import settings
 
-    from api.client import network_of
+    from api.client_ip import client_network
     from api.limits import key_of
     from domain.stores.profiles import redis
 
     opened(browser, link_of(someone))
     shows(browser, "open", "Confirm your e-mail address")
     limit = settings.RATE_LIMITS["confirmation"].amount
-    everybody_here = key_of("confirmation", network_of("127.0.0.1"))
+    everybody_here = key_of("confirmation", client_network("127.0.0.1"))
     now = int(time.time() * 1000)
     redis().hset(everybody_here, mapping={"begin": now, "count": limit, "before": 0})
     try:

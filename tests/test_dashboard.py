@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from psycopg import sql
 
 from local.product import product
 from local.stack import Stack
-from tests.someone import Rollcall, Someone, eventually
+from tests.someone import Rollcall, Someone, eventually, new_body
 from tests.staff import LOGIN, Cells, logged_in
 
 DASHBOARD = "/admin/hueystats/hueydashboard/"
@@ -53,7 +54,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         tmp_path_factory.mktemp("dashboard"),
         env=env,
         fast=True,
-        commands=partial(product, web_workers=1),
+        commands=partial(product, workers=1),
     ) as running:
         yield running
 
@@ -165,3 +166,20 @@ def test_the_migration_makes_the_tables_that_the_dashboard_would_make(
             expected = declared.execute(query).fetchall()
             assert expected, "there is something to compare"
             assert database.execute(query).fetchall() == expected
+
+
+def test_events_are_recorded_again_after_all_connections_were_lost(
+    watched: Stack, database: psycopg.Connection
+):
+    def recorded(since: float) -> bool:
+        httpx.post(f"{watched.url}/api/v1/signup/", json=new_body(), timeout=20)
+        # The web process records the one, and the worker the other.
+        query = "SELECT count(DISTINCT signal) FROM huey_event WHERE ts > %s AND signal = ANY(%s)"
+        return database.execute(query, [since, ["enqueued", "complete"]]).fetchone() == (2,)
+
+    assert eventually(partial(recorded, time.time()))
+    database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        " AND datname = current_database()"
+    )
+    assert eventually(partial(recorded, time.time()))

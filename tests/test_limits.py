@@ -9,9 +9,18 @@ from itertools import count
 import httpx
 import pytest
 
-from api.client import client_of, network_of
+from api.client_ip import client_network, get_client_ip
 from local.stack import Stack
-from tests.someone import Rollcall, code_of, eventually, new_body, reading_again, web_beside
+from tests.someone import (
+    Rollcall,
+    code_of,
+    eventually,
+    new_body,
+    reading_again,
+    service_beside,
+    socket_of,
+    write_process,
+)
 from tests.starting import Starter
 
 CONFIRMATION, SIGN_UP, OTHER = "/api/v1/confirmations/phone/", "/api/v1/signup/", "/api/v1/none/"
@@ -23,7 +32,7 @@ def tight(stack: Stack) -> Iterator[httpx.Client]:
     """A web server with narrow limits behind one trusted proxy, which we play."""
     limits = {"LIMIT_CONFIRMATION": "10/minute", "LIMIT_SIGN_UP": "10/minute"}
     with (
-        web_beside(
+        service_beside(
             stack, TRUSTED_PROXIES="1", LIMIT_DOCS="1/minute", LIMIT_OTHER="3/2seconds", **limits
         ) as (_, url),
         httpx.Client(base_url=url, timeout=20) as client,
@@ -175,25 +184,45 @@ def test_what_is_kept_in_redis_names_a_network_and_a_limit_and_ends_by_itself(
 
 
 @pytest.mark.parametrize(
-    ("forwarded", "proxies", "client"),
+    ("peer", "forwarded", "trusted_proxies", "client"),
     [
-        ("203.0.113.1", 0, "10.0.0.1"),
-        ("203.0.113.1", 1, "203.0.113.1"),
-        ("203.0.113.1, 203.0.113.2,203.0.113.3", 2, "203.0.113.2"),
-        ("203.0.113.1", 2, "10.0.0.1"),  # it did not come through both
-        ("", 1, "10.0.0.1"),
-        ("unknown", 1, "10.0.0.1"),
-        ("203.0.113.1:80", 1, "203.0.113.1"),
-        ("2001:db8::1", 1, "2001:db8::1"),
-        ("::ffff:203.0.113.1", 1, "203.0.113.1"),
+        ("10.0.0.1", "203.0.113.1", 0, "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.1", 1, "203.0.113.1"),
+        ("10.0.0.1", "203.0.113.1, 203.0.113.2,203.0.113.3", 2, "203.0.113.2"),
+        ("10.0.0.1", "203.0.113.1", 2, "10.0.0.1"),  # it did not pass through both
+        ("10.0.0.1", "", 1, "10.0.0.1"),
+        ("10.0.0.1", "unknown", 1, "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.1:80", 1, "203.0.113.1"),
+        ("10.0.0.1", "2001:db8::1", 1, "2001:db8::1"),
+        ("10.0.0.1", "::ffff:203.0.113.1", 1, "203.0.113.1"),
+        # The other end of a unix socket is one trusted proxy more.
+        ("", "203.0.113.1, 203.0.113.2", 0, "203.0.113.2"),
+        ("", "203.0.113.1, 203.0.113.2", 1, "203.0.113.1"),
+        ("", "203.0.113.1", 1, "203.0.113.1"),
+        ("", "", 0, ""),
     ],
 )
-def test_the_client_is_whom_the_outermost_trusted_proxy_names(forwarded, proxies, client):
-    assert client_of("10.0.0.1", forwarded, proxies) == client
+def test_the_client_is_the_address_that_the_outermost_trusted_proxy_saw(
+    peer, forwarded, trusted_proxies, client
+):
+    assert get_client_ip(peer, forwarded, trusted_proxies) == client
 
 
-def test_who_has_no_address_is_counted_with_all_who_have_none():
-    assert network_of("") == network_of("/run/web.sock") == "unknown"
+def test_behind_a_unix_socket_the_last_forwarded_address_is_the_client(stack: Stack):
+    with write_process(stack, LIMIT_CONFIRMATION="10/minute") as (_, url):
+        transport = httpx.HTTPTransport(uds=socket_of(url))
+        with httpx.Client(transport=transport, base_url=url, timeout=20) as client:
+
+            def remaining(forwarded: str) -> int:
+                return left(client.post(CONFIRMATION, headers={"X-Forwarded-For": forwarded}))
+
+            before = remaining("198.51.100.250")
+            assert remaining("192.0.2.1, 198.51.100.250") == before - 1
+            assert remaining("198.51.100.250, 198.51.100.251") == before
+
+
+def test_clients_without_an_address_are_counted_together():
+    assert client_network("") == client_network("/run/write.sock") == "unknown"
 
 
 def test_production_is_tight_and_development_wide_and_each_limit_can_be_set(start: Starter):

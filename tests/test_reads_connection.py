@@ -12,9 +12,9 @@ import hiredis
 import pytest
 import trustme
 
-from api.reads import address
-from api.reads.connection import Redis
-from api.reads.link import Unavailable
+from api.reads.redis import url as address
+from api.reads.redis.client import RedisClient as Redis
+from api.reads.redis.connection import RedisUnavailable as Unavailable
 from local.machine import free_port
 from local.servers import Valkey
 from tests.fake_redis import Command, FakeRedis, HangUp, echo, saying, silence
@@ -36,7 +36,7 @@ def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
 
 @asynccontextmanager
 async def connected(url: str, **more: Any) -> AsyncIterator[Redis]:
-    redis = Redis(address.parse(url), **more)
+    redis = Redis(address.parse_url(url), **{"check_interval": 60.0} | more)
     redis.start(asyncio.get_running_loop())
     await asyncio.sleep(0)  # its first try begins
     try:
@@ -48,7 +48,7 @@ async def connected(url: str, **more: Any) -> AsyncIterator[Redis]:
 async def outcome(redis: Redis, *words: Any) -> Any:
     """The reply, or the error in its place."""
     try:
-        return await redis.send(*words)
+        return await redis.execute_command(*words)
     except (Unavailable, hiredis.ReplyError) as error:
         return type(error)
 
@@ -68,8 +68,8 @@ async def until(redis: Redis, *words: Any, within: float = 5.0) -> Any:
 @in_a_loop
 async def test_all_commands_of_one_turn_go_out_in_one_write_and_each_gets_its_reply():
     async with FakeRedis(echo).listening() as fake, connected(fake.url) as redis:
-        await redis.send("ECHO", "warm")
-        replies = await asyncio.gather(*(redis.send("ECHO", n) for n in range(500)))
+        await redis.execute_command("ECHO", "warm")
+        replies = await asyncio.gather(*(redis.execute_command("ECHO", n) for n in range(500)))
         assert replies == [b"%d" % n for n in range(500)]
         assert [len(chunk) for chunk in fake.chunks][-1] == 500
 
@@ -81,7 +81,7 @@ async def test_who_gives_up_waiting_leaves_the_replies_of_the_others_alone():
         return await echo(command)
 
     async with FakeRedis(slow_echo).listening() as fake, connected(fake.url) as redis:
-        replies = [redis.send("ECHO", n) for n in range(50)]
+        replies = [redis.execute_command("ECHO", n) for n in range(50)]
         for reply in replies[::2]:
             reply.cancel()
         assert await asyncio.gather(*replies[1::2]) == [b"%d" % n for n in range(1, 50, 2)]
@@ -95,7 +95,7 @@ async def test_a_refused_command_is_its_askers_trouble_alone():
         return replies.get(command[-1]) or await echo(command)
 
     async with FakeRedis(some_refused).listening() as fake, connected(fake.url) as redis:
-        asked = [redis.send("ECHO", word) for word in ("a", "bad", "b")]
+        asked = [redis.execute_command("ECHO", word) for word in ("a", "bad", "b")]
         got = await asyncio.gather(*asked, return_exceptions=True)
         assert got[0] == b"a"
         assert got[2] == b"b"
@@ -113,9 +113,9 @@ async def test_a_reply_that_comes_too_late_is_given_to_nobody():
 
     async with (
         FakeRedis(late_at_first).listening() as fake,
-        connected(fake.url, patience=0.1) as redis,
+        connected(fake.url, timeout=0.1) as redis,
     ):
-        await redis.send("ECHO", "warm")
+        await redis.execute_command("ECHO", "warm")
         began = time.monotonic()
         assert await outcome(redis, "ECHO", "first") is Unavailable
         assert 0.09 < time.monotonic() - began < 0.25
@@ -128,7 +128,7 @@ async def test_a_reply_that_comes_too_late_is_given_to_nobody():
 
 @in_a_loop
 async def test_everybody_behind_a_reply_that_never_comes_fails_with_it():
-    async with FakeRedis(silence).listening() as fake, connected(fake.url, patience=0.1) as redis:
+    async with FakeRedis(silence).listening() as fake, connected(fake.url, timeout=0.1) as redis:
         began = time.monotonic()
         assert {await each for each in [outcome(redis, "GET", n) for n in range(100)]} == {
             Unavailable
@@ -138,10 +138,10 @@ async def test_everybody_behind_a_reply_that_never_comes_fails_with_it():
 
 @in_a_loop
 async def test_one_more_than_may_wait_fails_at_once():
-    async with FakeRedis(silence).listening() as fake, connected(fake.url, most=3) as redis:
-        waiting = [redis.send("GET", n) for n in range(3)]
+    async with FakeRedis(silence).listening() as fake, connected(fake.url, max_pending=3) as redis:
+        waiting = [redis.execute_command("GET", n) for n in range(3)]
         with pytest.raises(Unavailable):
-            redis.send("GET", 4)
+            redis.execute_command("GET", 4)
         assert not any(reply.done() for reply in waiting)
         for reply in waiting:
             reply.cancel()
@@ -155,9 +155,9 @@ async def test_a_connection_that_ends_in_mid_reply_fails_all_who_wait_at_once(la
             return await echo(command)
         raise HangUp(last)
 
-    async with FakeRedis(hang_up).listening() as fake, connected(fake.url, patience=10) as redis:
+    async with FakeRedis(hang_up).listening() as fake, connected(fake.url, timeout=10) as redis:
         began = time.monotonic()
-        asked = [redis.send("ECHO", word) for word in ("fine", "a", "b", "c")]
+        asked = [redis.execute_command("ECHO", word) for word in ("fine", "a", "b", "c")]
         got = await asyncio.gather(*asked, return_exceptions=True)
         assert got[0] == b"fine"
         assert [type(reply) for reply in got[1:]] == [Unavailable] * 3
@@ -195,7 +195,7 @@ async def test_a_reply_that_nobody_asked_for_ends_the_connection():
 async def test_a_redis_that_was_stopped_is_used_again_within_a_second_of_its_return(tmp_path):
     with Valkey(tmp_path, "profiles") as valkey:
         async with connected(valkey.url) as redis:
-            assert await redis.send("SET", "a", 1) == b"OK"
+            assert await redis.execute_command("SET", "a", 1) == b"OK"
             valkey.stop()
             await asyncio.sleep(0.5)  # it is known to be away by now
             began = time.monotonic()
@@ -238,12 +238,12 @@ async def test_a_redis_that_is_still_loading_is_not_asked():
 async def test_closing_fails_who_waits_and_opens_nothing_again():
     async with FakeRedis(silence).listening() as fake:
         async with connected(fake.url) as redis:
-            reply = redis.send("GET", "a")
+            reply = redis.execute_command("GET", "a")
             await asyncio.sleep(0.05)
         with pytest.raises(Unavailable):
             await reply
         with pytest.raises(Unavailable):
-            redis.send("GET", "a")
+            redis.execute_command("GET", "a")
         await asyncio.sleep(0.1)
         assert fake.connections == 1
 
@@ -256,14 +256,14 @@ async def test_user_password_database_and_unix_socket_are_as_the_url_says(tmp_pa
     path = tmp_path / "socket"
     with Valkey(tmp_path, "profiles", {"unixsocket": str(path)}) as valkey:
         async with connected(valkey.url) as admin:
-            await admin.send("ACL", "SETUSER", "ada", "on", ">p@ss:word", "~*", "+@all")
+            await admin.execute_command("ACL", "SETUSER", "ada", "on", ">p@ss:word", "~*", "+@all")
         tcp = f"redis://ada:p%40ss%3Aword@127.0.0.1:{valkey.port}/3"
         unix = f"unix://ada:p%40ss%3Aword@{path}?db=3"
         async with connected(tcp) as first, connected(unix) as second:
-            await first.send("SET", "here", "three")
-            assert await second.send("GET", "here") == b"three"
-            assert b"user=ada" in await second.send("CLIENT", "INFO")
-            assert b"db=3" in await second.send("CLIENT", "INFO")
+            await first.execute_command("SET", "here", "three")
+            assert await second.execute_command("GET", "here") == b"three"
+            assert b"user=ada" in await second.execute_command("CLIENT", "INFO")
+            assert b"db=3" in await second.execute_command("CLIENT", "INFO")
         async with connected(f"redis://ada:wrong@127.0.0.1:{valkey.port}/3") as third:
             assert await outcome(third, "GET", "here") is Unavailable
 
@@ -301,5 +301,5 @@ async def test_nobody_at_the_address_fails_at_once():
 )
 def test_a_url_that_would_not_be_heeded_is_refused_without_repeating_it(url):
     with pytest.raises(ValueError) as refused:  # noqa: PT011  # its text is looked at below
-        address.parse(url)
+        address.parse_url(url)
     assert "secret" not in str(refused.value)

@@ -18,7 +18,7 @@ from local.machine import HOST, children
 from local.processes import await_end
 from local.stack import Stack
 from tests.conftest import LONG
-from tests.someone import Rollcall, Someone, eventually, web_beside
+from tests.someone import Rollcall, Someone, eventually, read_process
 
 PROFILE = "/api/v1/profile/"
 # What may stand in a header's value (RFC 9110 section 5.5), obsolete octets included.
@@ -61,7 +61,7 @@ def request_of(someone: Someone, more: str = "") -> bytes:
 def test_memory_is_steady_however_many_reads_there_are(stack: Stack, rollcall: Rollcall, many):
     """A million with LONG=1, fifty thousand else; the first part of them may still fill pools."""
     requests = [request_of(rollcall.sign_up()) for _ in range(50)]
-    web = children(stack.parts["web"].pid)
+    web = children(stack.parts["read"].pid)
     times = 50_000 if LONG else 2_500
 
     def some() -> int:
@@ -160,22 +160,22 @@ class Clients:
 def test_a_web_process_that_is_told_to_end_fails_nobody_while_another_lives(
     stack: Stack, rollcall: Rollcall
 ):
-    log = stack.data_dir / "logs" / "web.log"
+    log = stack.data_dir / "logs" / "read.log"
     with Clients(stack.port, rollcall.sign_up()) as clients:
-        ready = log.read_text().count("web_worker_ready")
-        os.kill(children(stack.parts["web"].pid)[0], SIGTERM)
+        ready = log.read_text().count("worker_started")
+        os.kill(children(stack.parts["read"].pid)[0], SIGTERM)
         clients.go_on()
-        eventually(lambda: log.read_text().count("web_worker_ready") > ready, within=30)
+        eventually(lambda: log.read_text().count("worker_started") > ready, within=30)
     assert set(clients.seen) == {"200"}
 
 
 def test_a_redeploy_fails_nobody(stack: Stack, rollcall: Rollcall):
     """SIGUSR2 starts the new server on the socket of the old one, which then gets SIGTERM."""
-    with web_beside(stack) as (web, url):
-        log = stack.data_dir / "logs" / f"web-beside-{url.rpartition(':')[2]}.log"
+    with read_process(stack) as (web, url):
+        log = stack.data_dir / "logs" / f"read-{url.rpartition(':')[2]}.log"
         with Clients(int(url.rpartition(":")[2]), rollcall.sign_up()) as clients:
             web.send(SIGUSR2)
-            eventually(lambda: log.read_text().count("web_worker_ready") == 2, within=30)
+            eventually(lambda: log.read_text().count("worker_started") == 2, within=30)
             clients.go_on()
             web.send(SIGTERM)
             assert await_end([web], timeout=20)

@@ -6,7 +6,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from domain.stores.redis_command import Pool, Script, execute
+from domain.stores.redis_command import Script, execute
+from domain.stores.redis_pool import Pool
 from local.machine import HOST, free_port
 from local.stack import Stack
 

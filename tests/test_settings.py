@@ -62,24 +62,17 @@ def test_debug_is_off_in_development_unless_it_is_asked_for():
         assert result.stdout.split() == [expected, "False"]
 
 
-def test_the_front_door_heeds_what_production_says_about_hosts_and_tls(start: Starter):
-    host, server = "rollcall.example", ("10.0.0.1", 8000)
-    asked = [(host, "https"), (host, "http"), (host, None), ("evil.example", "https")]
-    code = "from api.door import manners_for; " + "; ".join(
-        f"print(manners_for({name!r}, {server!r}, {proxy_tells!r}))" for name, proxy_tells in asked
-    )
-    right, *wrong = start(code, BEHIND_TLS_PROXY="1").stdout.splitlines()
-    assert "strict-transport-security: max-age=31536000; includeSubDomains; preload" in right
-    assert wrong == ["None"] * 3
-
-
 @pytest.mark.parametrize(
     ("name", "value"), [("SECRET_KEY", ""), ("REDIS_URL", "redis://127.0.0.1:1/first")]
 )
 def test_a_web_server_that_is_set_up_wrongly_ends_and_says_why(name: str, value: str):
     """As the image starts it: it must not try again for ever."""
-    argv = [str(Path(sys.executable).parent / "gunicorn"), "--config", "python:api.server.config"]
-    argv += ["--bind", f"127.0.0.1:{free_port()}", "--workers", "2", "api.door:Door"]
+    argv = [
+        str(Path(sys.executable).parent / "gunicorn"),
+        "--config",
+        "python:api.http_server.gunicorn_config",
+    ]
+    argv += ["--bind", f"127.0.0.1:{free_port()}", "--workers", "2", "api.reads.app:Application"]
     env = {"PATH": os.environ["PATH"]} | RIGHT | {name: value}
     result = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
     assert result.returncode > 0

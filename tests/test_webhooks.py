@@ -245,7 +245,7 @@ BODIES = {
     "null": b"null",
     "no UTF-8": b"\xff\xfe",
     "a surrogate": b'["\\ud800"]',
-    "too large": b" " * 1024 * 1024 + b"[]",
+    "large": b" " * (1024 * 1024 - 1) + b"{",
 }
 
 
@@ -257,6 +257,12 @@ def test_a_body_of_any_shape_is_a_401_signed_or_not(rollcall: Rollcall, provider
         for media in ("application/json", FORM, "multipart/form-data; boundary=x", "text/plain"):
             assert post(rollcall.http, provider, body, {"Content-Type": media}) == 401, name
         assert post(rollcall.http, provider, body, sign(body)) == 401, name
+
+
+def test_a_body_over_1_mib_is_a_413(rollcall: Rollcall):
+    body = b" " * 1024 * 1024 + b"[]"
+    answer = rollcall.http.post("/webhooks/sendgrid/", content=body, headers=signing.sendgrid(body))
+    assert (answer.status_code, code_of(answer)) == (413, "body_too_large")
 
 
 def test_without_a_key_nothing_is_believed(django_here):
@@ -287,7 +293,7 @@ def test_the_addresses_in_receipts_are_neither_kept_nor_logged(sent: Sent, stack
     assert sent.mailed("delivered") == "delivered"
     events = [sent.event("bounce")]
     assert post(sent.http, "sendgrid", events, signing.sendgrid(events, key=OTHER_KEY)) == 401
-    log = (stack.data_dir / "logs" / "web.log").read_text()
+    log = (stack.data_dir / "logs" / "write.log").read_text()
     assert '"receipt_refused"' in log
     assert email not in log
     assert email not in str(Outbox.objects.filter(provider_id=sent.mail).values())

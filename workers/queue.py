@@ -1,14 +1,20 @@
 """The way into Huey. Only ids go in: a queue is no place for an address, a code or a token."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import structlog
 from huey.contrib.djhuey import HUEY
 from redis import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from domain.stores.circuit_breaker import CircuitBreaker
+from domain.stores.redis_pool import CircuitOpen
 from workers import tasks
 
 log = structlog.get_logger(__name__)
+
+_breaker = CircuitBreaker("queue")  # not for Huey's consumer, which can but wait
 
 
 def wake(outbox_ids: Iterable[int]) -> bool:
@@ -17,7 +23,8 @@ def wake(outbox_ids: Iterable[int]) -> bool:
     Best effort: rows that were not handed over come due when their lease ends.
     """
     try:
-        HUEY.enqueue_all([tasks.work.s(outbox_id) for outbox_id in outbox_ids])
+        with _circuit():
+            HUEY.enqueue_all([tasks.work.s(outbox_id) for outbox_id in outbox_ids])
     except RedisError as error:
         log.warning("queue_unavailable", error=type(error).__name__)
         return False
@@ -27,7 +34,20 @@ def wake(outbox_ids: Iterable[int]) -> bool:
 def length() -> int | None:
     """How many tasks stand in the queue; None while its Redis is away."""
     try:
-        return int(HUEY.storage.queue_size())
+        with _circuit():
+            return int(HUEY.storage.queue_size())
     except RedisError as error:
         log.warning("queue_unavailable", error=type(error).__name__)
         return None
+
+
+@contextmanager
+def _circuit() -> Iterator[None]:
+    """Raises `CircuitOpen` at once while the queue's Redis does not respond."""
+    if _breaker.is_open:
+        raise CircuitOpen
+    try:
+        yield
+    except RedisTimeoutError:
+        _breaker.open(HUEY.storage.conn.ping, RedisError)
+        raise

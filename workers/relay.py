@@ -14,10 +14,11 @@ import threading
 import time
 
 import structlog
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 
 from domain.errors import Unavailable
 from domain.stores import outbox, profiles, vouching
+from domain.stores.postgres.errors import translate_database_errors
 from workers import queue
 
 log = structlog.get_logger(__name__)
@@ -57,10 +58,10 @@ class Relay:
             return WAIT_MOST
         close_old_connections()
         try:
-            due = outbox.hand_out(BATCH)
-            wait = 0.0 if len(due) == BATCH else outbox.seconds_until_due()
-        except (OperationalError, InterfaceError) as error:
-            log.warning("postgres_unavailable", error=type(error.__cause__ or error).__name__)
+            with translate_database_errors():
+                due = outbox.hand_out(BATCH)
+                wait = 0.0 if len(due) == BATCH else outbox.seconds_until_due()
+        except Unavailable:
             return WAIT_MOST
         if due:
             log.info("handed_out", rows=len(due), told=queue.wake(due))
@@ -70,8 +71,9 @@ class Relay:
         """Whether the profile Redis may be believed; a part of what it has lost is brought back."""
         try:
             close_old_connections()
-            return next(self._vouching)
-        except (Unavailable, OperationalError, InterfaceError) as error:
+            with translate_database_errors():
+                return next(self._vouching)
+        except Unavailable as error:
             log.warning("vouching_failed", error=type(error).__name__)
             self._vouching = vouching.steps()
             self._stopped.wait(_PAUSE)
@@ -84,9 +86,10 @@ class Relay:
             while not self._stopped.is_set() and (left := end - time.monotonic()) > 0:
                 close_old_connections()
                 if people := profiles.next_wanted(BATCH, max(left, _WAIT_LEAST)):
-                    profiles.refresh_all(people)
+                    with translate_database_errors():
+                        profiles.refresh_all(people)
                     self._stopped.wait(_GATHER)
-        except (Unavailable, OperationalError, InterfaceError) as error:
+        except Unavailable as error:
             # Whoever still waits asks again; but is that the same Redis that comes back?
             log.warning("refresh_failed", error=type(error).__name__)
             self._stopped.wait(_PAUSE)

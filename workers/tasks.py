@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
-from django.db import InterfaceError, OperationalError
 from huey import crontab
 from huey.contrib.djhuey import db_periodic_task, db_task
 
-from domain.errors import OverBudget, RollcallError, Unavailable
+from domain.errors import OverBudget, RollcallError
 from domain.stores import outbox, profiles
 from domain.stores.models import Outbox
 from domain.stores.outbox import End, Job
+from domain.stores.postgres.errors import translate_database_errors
 from workers import change_notice, confirmation, purge, sign_in
 from workers.delivery import Refused, TryAgain
 
@@ -46,11 +46,10 @@ def purge_all() -> None:
 def _our_errors_only() -> Iterator[None]:
     """Let our own errors through; log any other, and raise one of ours in its place."""
     try:
-        yield
+        with translate_database_errors():
+            yield
     except RollcallError:
         raise
-    except (OperationalError, InterfaceError):
-        raise Unavailable from None
     except Exception:
         log.exception("task_failed")
         raise TaskFailed from None

@@ -1,1 +1,1 @@
-"""The query side: a profile read is one HMGET and the stored octets. No Django, no SQL."""
+"""The read process: a profile read is one HMGET and the stored bytes. No Django, no SQL."""

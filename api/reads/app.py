@@ -1,173 +1,210 @@
-"""The read of a profile: GET and HEAD, from Redis and nothing else.
+"""The application of the read process: routes requests to profile, probes and reverse proxy."""
 
-No coroutine and no task on the way that nearly all reads take: the reply of Redis calls what makes
-the answer, and that calls what sends it.
-"""
+import gc
+import hmac
+from asyncio import AbstractEventLoop, Future, TimerHandle
+from collections.abc import Mapping
 
-from asyncio import AbstractEventLoop, Task
-from dataclasses import dataclass
-from functools import partial
-from time import perf_counter, time
-from typing import Any
-
-import hiredis
 import structlog
 
-from api.bearer import bearer_token
-from api.counts import on_the_loop as counts
+from api.cors import preflight_headers
+from api.http_server.headers import encode_headers
+from api.http_server.request import Request
+from api.observability import registry
+from api.observability.exposition import CONTENT_TYPE, render_process_metrics
+from api.observability.loop_metrics import loop_metrics
 from api.problem_documents import request_id_of
-from api.reads import address, answer
-from api.reads.answer import Answer, Headers
-from api.reads.connection import Redis, kind
-from api.reads.link import Unavailable as NoReply
-from api.reads.wanted import Wanted
-from api.server.request import Request
-from domain import profile, session
-from domain.errors import InvalidToken, Unavailable
+from api.reads import probes
+from api.reads.profile import ProfileReader
+from api.reads.proxy import Proxy, ProxyLimits
+from api.reads.redis.client import RedisClient
+from api.reads.redis.url import parse_url
+from api.reads.request_policy import PolicySettings, RequestPolicy
+from api.reads.responses import METHODS, Response, error_response, problem_response
+from api.reads.upstream import parse_upstream
+from domain.errors import Unavailable
 from domain.keys import KeyRing
-from domain.profile import Missing
-from domain.session import Token
+from settings import environment
 
 log = structlog.get_logger(__name__)
 
-PATHS = frozenset({b"/api/v1/profile/", b"/api/v1/profile"})
-
-_HMGET = b"*6\r\n$5\r\nHMGET\r\n$34\r\np:%b\r\n$1\r\nb\r\n$1\r\ne\r\n$1\r\nv\r\n$32\r\n%b\r\n"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the reader is told by whoever starts it; times are in seconds.
-
-    `redis_timeout`: for a reply of Redis. `redis_waiting`: how many may wait for one.
-    `missing_wait`: for a missing profile to appear. `near_copy_age`: that a near copy is trusted
-    (see `api.reads.near`; 0: there are none). `elsewhere`: methods of the same path that somebody
-    else answers, to be named beside ours.
-    """
-
-    redis_url: str
-    keys: KeyRing
-    redis_timeout: float = 1.0
-    redis_waiting: int = 10_000
-    missing_wait: float = 0.25
-    near_copy_age: float = 0.02
-    elsewhere: tuple[str, ...] = ()
+PROFILE_PATHS = frozenset({b"/api/v1/profile/", b"/api/v1/profile"})
+_METRICS_PATHS = frozenset({b"/metrics", b"/metrics/"})
+_WEBHOOKS = b"/webhooks/"
+_FLUSH_INTERVAL = 1.0  # seconds
 
 
-class Reads:
-    """The reader of one process. Nothing is opened before `start`."""
+class Application:
+    """Handles the requests of one read process; nothing is opened before `start`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._keys = settings.keys
-        self._allowed = ", ".join((*answer.METHODS, *settings.elsewhere))
-        self._redis = Redis(
-            address.parse(settings.redis_url),
-            patience=settings.redis_timeout,
-            most=settings.redis_waiting,
-            near_age=settings.near_copy_age,
+    def __init__(self) -> None:
+        environment.require("SECRET_KEY", "REDIS_URL", "ALLOWED_HOSTS")
+        self._redis = RedisClient(
+            parse_url(environment.REDIS_URL),
+            timeout=environment.READ_REDIS_TIMEOUT,
+            max_pending=environment.READ_REDIS_MAX_PENDING,
+            max_staleness=environment.CLIENT_CACHE_MAX_STALENESS,
+            cache_bytes=environment.CLIENT_CACHE_MAX_BYTES,
         )
-        self._wanted = Wanted(self._redis, settings.missing_wait)
+        keys = KeyRing([environment.SECRET_KEY, *environment.SECRET_KEY_FALLBACKS])
+        self._reader = ProfileReader(self._redis, keys, environment.READ_MISS_TIMEOUT)
+        self._policy = RequestPolicy(
+            PolicySettings(
+                allowed_hosts=tuple(environment.ALLOWED_HOSTS),
+                cors_origins=tuple(environment.CORS_ALLOWED_ORIGINS),
+                trust_forwarded_proto=environment.BEHIND_TLS_PROXY,
+                ssl_redirect=environment.SECURE_SSL_REDIRECT,
+                hsts_seconds=environment.HSTS_SECONDS,
+            )
+        )
+        self._proxy = self._make_proxy()
+        self._shutting_down = False
         self._loop: AbstractEventLoop
-        self._waits: set[Task[None]] = set()
+        self._flush_timer: TimerHandle | None = None
+
+    def _make_proxy(self) -> Proxy | None:
+        if not environment.WRITE_UPSTREAM:
+            return None
+        limits = ProxyLimits(
+            max_concurrency=environment.WRITE_MAX_CONCURRENCY,
+            max_waiting=environment.WRITE_MAX_WAITING,
+            timeout=environment.WRITE_TIMEOUT,
+        )
+        return Proxy(parse_upstream(environment.WRITE_UPSTREAM), limits, self._reject)
+
+    # --- Life cycle ------------------------------------------------------------------------------
 
     def start(self, loop: AbstractEventLoop) -> None:
-        """Have `loop` connect to Redis; does not wait for it."""
+        """Called before the first request."""
+        # What is loaded by now stays for good: the garbage collector need not look at it again.
+        gc.collect()
+        gc.freeze()
         self._loop = loop
         self._redis.start(loop)
+        self._reader.start(loop)
+        if self._proxy is not None:
+            self._proxy.start(loop)
+        self._flush_metrics()
+
+    def start_shutdown(self) -> None:
+        """Fails readiness, so that load balancers use other processes."""
+        self._shutting_down = True
 
     async def close(self) -> None:
-        """End the connection, once no request is under way any more."""
+        """Called after the last response."""
         await self._redis.close()
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+        loop_metrics.flush()
 
-    def read(self, request: Request, manners: bytes) -> None:
-        """Answer a request for the bearer's own profile, now or later, and end the answer's head
-        with the lines in `manners`. Raises nothing.
-        """
-        began = perf_counter()
-        try:
-            found = self._begin(request, manners, began)
-        except Exception as error:  # noqa: BLE001  # each is answered, and logged if it is not ours
-            found = _failure(request.headers, error)
-        if found is not None:
-            _tell(request, manners, began, found)
+    def _flush_metrics(self) -> None:
+        # Not in the loop's thread: the files may be on a slow disk.
+        self._loop.run_in_executor(None, loop_metrics.flush)
+        self._flush_timer = self._loop.call_later(_FLUSH_INTERVAL, self._flush_metrics)
 
-    def _begin(self, request: Request, manners: bytes, began: float) -> Answer | None:
-        """The answer, if it can be given without asking Redis."""
-        headers = request.headers
-        if request.method not in answer.METHODS:
-            return answer.wrong_method(headers, self._allowed)
-        text = bearer_token(headers.get("authorization", ""))
-        digest = session.digest_of(text)
-        near = self._redis.near
-        if near is not None and (copy := near.find(digest)) is not None:
-            return answer.answer(headers, copy.token, copy.reply, time())
-        token = session.check(self._keys, text, digest)
-        heed = partial(self._heed, request, manners, began, token)
-        if near is not None and near.is_worth_keeping(digest):
-            near.ask(token, _question(token), heed)
-        else:
-            self._redis.ask(_question(token), heed)
-        return None
+    # --- Requests --------------------------------------------------------------------------------
 
-    def _heed(
-        self, request: Request, manners: bytes, began: float, token: Token, reply: Any
-    ) -> None:
-        """Answer with what Redis said, or wait for what it has not got."""
-        try:
-            found = answer.answer(request.headers, token, _fields(reply), time())
-        except Missing:
-            wait = self._loop.create_task(self._wait(request, manners, began, token))
-            self._waits.add(wait)
-            wait.add_done_callback(self._waits.discard)
+    def handle(self, request: Request) -> None:
+        """Responds to a request, now or later. Raises nothing."""
+        target, method = request.target, request.method
+        path = target.partition(b"?")[0]
+        if path in PROFILE_PATHS and method in METHODS:
+            handler = self._read
+        elif path in PROFILE_PATHS and _is_preflight(request):
+            handler = self._preflight
+        elif target in probes.TARGETS and method in METHODS:
+            handler = self._probe
+        elif self._proxy is not None:
+            is_webhook = path.startswith(_WEBHOOKS)
+            limit = environment.WEBHOOK_BODY_MAX_BYTES if is_webhook else environment.BODY_MAX_BYTES
+            self._proxy.handle(request, limit)
             return
-        except Exception as error:  # noqa: BLE001  # as in `read`
-            found = _failure(request.headers, error)
-        _tell(request, manners, began, found)
+        else:
+            handler = self._handle_without_proxy
+        if request.content_length == 0:
+            handler(request)
+        else:
+            request.read_body(environment.BODY_MAX_BYTES, handler)
 
-    async def _wait(self, request: Request, manners: bytes, began: float, token: Token) -> None:
-        """Answer once the profile has come, or patience is at its end."""
-        try:
-            await self._wanted.wait(token)
-            key, fields = profile.key_for(token), profile.fields_of(token)
-            reply = await self._redis.send("HMGET", key, *fields)
-            found = answer.answer(request.headers, token, _fields(reply), time())
-        except Exception as error:  # noqa: BLE001  # as in `read`
-            found = _failure(request.headers, error)
-        _tell(request, manners, began, found)
+    def _read(self, request: Request) -> None:
+        policy = self._policy.find(request.headers)
+        if not policy.is_allowed:
+            self._respond(request, problem_response(request.headers, "bad_request"))
+        elif policy.redirects:
+            self._respond(request, _redirect_to_https(request))
+        else:
+            self._reader.handle(request, policy.headers)
+
+    def _preflight(self, request: Request) -> None:
+        # Its headers are all that there is: those of the policy would repeat some of them.
+        origin = request.headers.get("origin", "")
+        pairs = preflight_headers(origin, environment.CORS_ALLOWED_ORIGINS)
+        pairs.append(("x-request-id", request_id_of(request.headers.get("x-request-id", ""))))
+        request.respond(200, encode_headers(pairs), b"")
+
+    def _probe(self, request: Request) -> None:
+        request_id = request_id_of(request.headers.get("x-request-id", ""))
+        if request.target in probes.LIVENESS:
+            response = probes.liveness(request_id)
+        else:
+            response = probes.readiness(self._redis, request_id, shutting_down=self._shutting_down)
+        self._respond(request, response)
+
+    def _handle_without_proxy(self, request: Request) -> None:
+        """Responds to what belongs to the write process, where a load balancer routes."""
+        headers, path = request.headers, request.target.partition(b"?")[0]
+        if path in _METRICS_PATHS and request.method in METHODS and _may_see_metrics(headers):
+            task = self._loop.run_in_executor(None, render_process_metrics)
+            task.add_done_callback(lambda done: self._respond_metrics(request, done))
+        elif path in PROFILE_PATHS:
+            allow = ("allow", ", ".join(METHODS))
+            self._respond(request, problem_response(headers, "method_not_allowed", allow))
+        else:
+            self._respond(request, problem_response(headers, "not_found"))
+
+    def _respond_metrics(self, request: Request, done: "Future[bytes]") -> None:
+        if error := done.exception():
+            log.error("metrics_read_failed", error_type=type(error).__name__)
+            self._respond(request, problem_response(request.headers, "internal_error"))
+        else:
+            pairs = [("content-type", CONTENT_TYPE), ("cache-control", "no-store")]
+            self._respond(request, (200, encode_headers(pairs), done.result()))
+
+    def error_response(self, code: str, request: Request | None) -> Response:
+        """Returns the response to what the connection itself rejects."""
+        loop_metrics.inc(registry.HTTP_REQUESTS_REJECTED, code)
+        headers = request.headers if request is not None else {}
+        if code == "overloaded":
+            status, block, body = error_response(headers, Unavailable())
+        else:
+            status, block, body = problem_response(headers, code)
+        return status, block + self._policy.find(headers).headers, body
+
+    def _reject(self, request: Request, reason: str) -> None:
+        """Responds 503 to a request that the write process does not get, or does not answer."""
+        loop_metrics.inc(registry.HTTP_REQUESTS_REJECTED, reason)
+        self._respond(request, error_response(request.headers, Unavailable()))
+
+    def _respond(self, request: Request, response: Response) -> None:
+        status, headers, body = response
+        request.respond(status, headers + self._policy.find(request.headers).headers, body)
 
 
-def _tell(request: Request, manners: bytes, began: float, found: Answer) -> None:
-    status, head, body = found
-    request.answer(status, head + manners, body)
-    counts.took(perf_counter() - began, "read_seconds", status)
+def _is_preflight(request: Request) -> bool:
+    return (
+        request.method == "OPTIONS"
+        and "access-control-request-method" in request.headers
+        and bool(environment.CORS_ALLOWED_ORIGINS)
+    )
 
 
-def _question(token: Token) -> bytes:
-    """HMGET of `profile.key_for` and `profile.fields_of`, as it goes over the wire: here, because
-    packing it anew costs three times as much.
-    """
-    return _HMGET % (token.person.hex().encode(), token.digest)
+def _redirect_to_https(request: Request) -> Response:
+    location = f"https://{request.headers.get('host', '')}{request.target.decode('latin-1')}"
+    return 301, encode_headers([("location", location)]), b""
 
 
-def _fields(reply: Any) -> list[bytes | None]:
-    """The fields in a reply, or the error that came in its place."""
-    if isinstance(reply, Exception):
-        raise reply
-    if type(reply) is not list or len(reply) != profile.FIELDS:
-        raise NoReply  # whatever that is, it is no Redis that we know
-    return reply
-
-
-def _failure(headers: Headers, error: Exception) -> Answer:
-    match error:
-        case InvalidToken() | Unavailable():
-            return answer.refusal(headers, error)
-        case NoReply() | Missing():
-            return answer.refusal(headers, Unavailable())
-        case hiredis.ReplyError():
-            log.warning("profile_redis_refused", error=kind(error))
-            return answer.refusal(headers, Unavailable())
-    # Contract and operators know this answer; a connection that is cut, they do not.
-    request_id = request_id_of(headers.get("x-request-id", ""))
-    log.error("read_failed", request_id=request_id, exc_info=error)
-    return answer.internal_error(request_id)
+def _may_see_metrics(headers: Mapping[str, str]) -> bool:
+    if not environment.METRICS_TOKEN:
+        return environment.METRICS_OPEN
+    expected = f"Bearer {environment.METRICS_TOKEN}".encode()
+    return hmac.compare_digest(headers.get("authorization", "").encode(), expected)

@@ -1,14 +1,13 @@
 """JSON in and out, on orjson. Every body that a client sends is read here.
 
-DRF's own parser lets deep nesting become a 500, an over-long body a 400, and lone surrogates
-through.
+DRF's own parser lets deep nesting become a 500, and lone surrogates through. How long a body may
+be is up to `api.writes.middleware.RequestBodyMiddleware`.
 """
 
 from collections.abc import Mapping
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import orjson
-from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
@@ -24,23 +23,10 @@ class MalformedJSON(RollcallError):
     code = "malformed_json"
 
 
-class BodyTooLarge(RollcallError):
-    """The body is longer than `settings.BODY_MAX_BYTES`."""
-
-    code = "body_too_large"
-
-
-class Readable(Protocol):
-    """What a body is read from: a stream, or a request."""
-
-    def read(self, size: int, /) -> bytes:
-        """At most that many octets; none at the end."""
-
-
 class JSONParser(BaseParser):
-    """Reads one JSON object, and no more octets than are allowed.
+    """Parses a body that is one JSON object.
 
-    Raises `BodyTooLarge`, `MalformedJSON`, and `ValidationError` for JSON of another type.
+    Raises `MalformedJSON`, and `ValidationError` for JSON of another type.
     """
 
     media_type = "application/json"
@@ -48,26 +34,14 @@ class JSONParser(BaseParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None
     ) -> dict[str, Any]:
-        body = read_at_most(stream, settings.BODY_MAX_BYTES)
         try:
-            document = orjson.loads(body)
+            document = orjson.loads(stream.read())
         except orjson.JSONDecodeError:
             raise MalformedJSON from None
         if not isinstance(document, dict):
             detail = ErrorDetail("Send a JSON object.", code="not_an_object")
             raise ValidationError({"body": [detail]})
         return document
-
-
-def read_at_most(stream: Readable, most: int) -> bytes:
-    """All of `stream`, counted while it is read. Raises `BodyTooLarge` past `most` octets."""
-    parts, count = [], 0
-    while part := stream.read(most + 1 - count):
-        parts.append(part)
-        count += len(part)
-        if count > most:
-            raise BodyTooLarge
-    return b"".join(parts)
 
 
 def json_response(

@@ -2,9 +2,12 @@
 
 import re
 from datetime import UTC, datetime
+from functools import cache
 
+import structlog
 from django.conf import settings
 from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 
@@ -15,8 +18,11 @@ from api.writes.serializers import SignUpBody, UpdateBody
 from domain import profile
 from domain.commands import people
 from domain.commands.people import SignedUp, SignUp, Update
+from domain.errors import Unavailable
 from domain.stores import keys
 from domain.stores.unit_of_work import one_statement, unit_of_work
+
+log = structlog.get_logger(__name__)
 
 _KEY = re.compile(r"[\x21-\x7e]{16,255}")
 _STRONG_ETAG = re.compile(r'(?<!W/)"[^"]*"')
@@ -42,6 +48,12 @@ class SignUpView(WriteView):
         return json_response(answer, status=201, headers=headers)
 
 
+@cache
+def _log_misrouted_read() -> None:
+    """Logs once a process: whoever misroutes one read misroutes them all."""
+    log.error("profile_read_misrouted")
+
+
 def _sign_up(command: SignUp, key: str | None) -> SignedUp:
     now, life = datetime.now(UTC), settings.SESSION_LIFETIME
     if key is None:
@@ -58,7 +70,18 @@ def _idempotency_key(request: Request) -> str | None:
 
 
 class ProfileView(WriteView):
-    """One's own profile: changing it, and leaving."""
+    """The caller's profile: changing and deleting it."""
+
+    @extend_schema(exclude=True)  # described where it is implemented, see api.schema
+    def get(self, request: Request) -> HttpResponse:
+        """Refuses a read, which the load balancer should have routed to the read process.
+
+        It is not answered from Redis here: whether a profile there may be trusted (fencing, ended
+        sessions) only the read process checks. As a 503 it is retried by clients and proxies, and
+        seen by operators, whom a 404 or 405 would tell nothing.
+        """
+        _log_misrouted_read()
+        raise Unavailable
 
     @told.update
     def patch(self, request: Request) -> HttpResponse:

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django_redis import get_redis_connection
 from redis import Redis, RedisError
 from redis.exceptions import OutOfMemoryError, ResponseError
@@ -19,6 +18,7 @@ from domain import profile
 from domain.errors import Unavailable
 from domain.person import Gone, Person
 from domain.stores import bulk, people
+from domain.stores.postgres.errors import translate_database_errors
 from domain.stores.redis_command import Script
 
 log = structlog.get_logger(__name__)
@@ -102,11 +102,9 @@ def publish(person: Person | Gone) -> bool:
 
 def _prove(person: Person | Gone) -> bool:
     """Give a hash to the readers, if it is (still) that of the person's current state."""
-    try:
+    with translate_database_errors():
         if people.version_of(person.id) != person.version:
             return False
-    except (OperationalError, InterfaceError):
-        raise Unavailable from None
     key, values = _proof(person)
     with redis_errors():
         return bool(script(_PROVEN)([key], values))
@@ -115,10 +113,10 @@ def _prove(person: Person | Gone) -> bool:
 def settle() -> None:
     """Return when no reader uses a near copy any more of what was published before.
 
-    A reader may hear of a write a moment after its writer; see `api.reads.near`.
+    A reader may hear of a write a moment after its writer; see `api.reads.client_cache`.
     """
-    if settings.NEAR_COPY_AGE:
-        _nothing.wait(settings.NEAR_COPY_AGE + _MARGIN)
+    if settings.CLIENT_CACHE_MAX_STALENESS:
+        _nothing.wait(settings.CLIENT_CACHE_MAX_STALENESS + _MARGIN)
 
 
 def publish_all(people: Sequence[Person | Gone]) -> int:

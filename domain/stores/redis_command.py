@@ -6,52 +6,13 @@ own, deprecated arguments, callbacks), which is more than both of these take.
 
 from collections.abc import Sequence
 from hashlib import sha1
-from typing import Any, override
+from typing import Any
 
 import hiredis
-from redis import ConnectionPool, RedisError
+from redis import ConnectionPool
 from redis.exceptions import NoScriptError
 
 type Word = str | bytes | int
-
-
-class Pool(ConnectionPool):
-    """redis-py's pool, without its metrics and events."""
-
-    @override
-    def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-        self._checkpid()
-        with self._lock:
-            idle = self._available_connections
-            connection = idle.pop() if idle else self.make_connection()
-            self._in_use_connections.add(connection)
-        try:
-            if connection.is_connected and not _is_clean(connection):
-                connection.disconnect()
-            if not connection.is_connected:
-                connection.connect()
-        except BaseException:
-            self.release(connection)
-            raise
-        return connection
-
-    @override
-    def release(self, connection: Any) -> None:
-        self._checkpid()
-        if connection.should_reconnect():
-            connection.disconnect()
-        with self._lock:
-            if connection in self._in_use_connections:  # not one of before a fork
-                self._in_use_connections.remove(connection)
-                self._available_connections.append(connection)
-
-
-def _is_clean(connection: Any) -> bool:
-    """Whether a connection is open, and no reply is left on it that nobody has read."""
-    try:
-        return not connection.can_read()
-    except (RedisError, OSError):
-        return False
 
 
 def execute(pool: ConnectionPool, *command: Word) -> Any:

@@ -3,15 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import structlog
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
-from domain.errors import Unavailable
+from domain.stores.postgres.errors import translate_database_errors
 from domain.stores.units.confirmations import Confirmations
 from domain.stores.units.sessions import Sessions
 from domain.stores.units.sign_ups import SignUps
-
-log = structlog.get_logger(__name__)
 
 
 class PostgresUnit(SignUps, Confirmations, Sessions):
@@ -22,10 +19,10 @@ class PostgresUnit(SignUps, Confirmations, Sessions):
 def unit_of_work() -> Iterator[PostgresUnit]:
     """One transaction on Postgres.
 
-    Raises `Unavailable` when Postgres is away, or answers too late: nothing was promised then,
-    and the client may try again.
+    Raises `Unavailable` when Postgres is unavailable: the client has been promised nothing then,
+    and may retry.
     """
-    with _or_unavailable(), transaction.atomic():
+    with translate_database_errors(), transaction.atomic():
         yield PostgresUnit()
 
 
@@ -34,14 +31,5 @@ def one_statement() -> Iterator[SignUps]:
     """As `unit_of_work`, for a sign-up alone: it is one statement, which Postgres makes a
     transaction by itself. BEGIN and COMMIT would be two more round trips.
     """
-    with _or_unavailable():
+    with translate_database_errors():
         yield SignUps()
-
-
-@contextmanager
-def _or_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, InterfaceError) as error:
-        log.warning("postgres_unavailable", error=type(error.__cause__ or error).__name__)
-        raise Unavailable(retry_after=2) from None

@@ -1,7 +1,8 @@
-"""`make bench`: Rollcall's read beside Fastify, FastAPI and DRF, and the rest of section 8.
+"""`make bench`: Rollcall's read beside its peers', and the rest of section 8.
 
-Everything is started here, on new data that are removed afterwards. ARGS="--quick" takes a minute
-and is only good to see that all works; a whole run takes some ten, and the machine to itself.
+Everything is started here, on new data that are removed afterwards. ARGS="--quick" takes three
+minutes and is only good to see that all works; a whole run takes some fifteen, and the machine to
+itself. docs/bench.md has the rest: Debian's packages for two peers, other interpreters.
 Parts can be named: ARGS="reads growth". The figures are kept in .cache/bench/figures.json, the
 chart of a whole run in docs/bench.svg. Exit status: 0 when everything was measured, whether or not
 a target was reached; 1 when something could not be; 130 after Ctrl-C.
@@ -18,11 +19,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from loadtests.bench import chart, growth, knee, reads, rebuild, sign_ups
+from loadtests.bench import beside_writers, chart, growth, knee, reads, rebuild, sign_ups
 from loadtests.bench.load import has_wrk
+from loadtests.bench.python_build import describe_python
 from loadtests.bench.report import Section, summary
 from loadtests.bench.scale import QUICK, WHOLE, Scale
-from loadtests.bench.tools import KEPT, ROOT
+from loadtests.bench.tools import RESULTS, ROOT
 from local.processes import LocalError
 
 PARTS: dict[str, Callable[[Scale, Path], list[Section]]] = {
@@ -30,11 +32,12 @@ PARTS: dict[str, Callable[[Scale, Path], list[Section]]] = {
     "growth": growth.run,
     "knee": knee.run,
     "sign-ups": sign_ups.run,
+    "beside-writers": beside_writers.run,
     "rebuild": rebuild.run,
 }
 
 
-_CHART = "CPU time of the server for one profile read"
+_CHART = "CPU time for one profile read: server (dark) and Redis (light)"
 
 
 def main() -> int:
@@ -69,14 +72,14 @@ def _run(parts: list[str], scale: Scale) -> None:
             print(section, flush=True)
         sections += found
     print(summary(sections))
-    _keep(sections, ROOT / "docs" if scale is WHOLE else KEPT)
+    _keep(sections, ROOT / "docs" if scale is WHOLE else RESULTS)
 
 
 def _keep(sections: list[Section], charts: Path) -> None:
     """Write the figures down, and the chart if there are reads in them."""
-    KEPT.mkdir(parents=True, exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     figures = {section.title: section.figures for section in sections}
-    (KEPT / "figures.json").write_text(json.dumps(figures, indent=1))
+    (RESULTS / "figures.json").write_text(json.dumps(figures, indent=1))
     if groups := reads.chart_groups(sections):
         charts.mkdir(exist_ok=True)
         (charts / "bench.svg").write_text(chart.svg(_CHART, groups))
@@ -87,8 +90,8 @@ def _machine() -> str:
     generator = "wrk" if has_wrk() else "our own generator (wrk, as Debian has it, is preferred)"
     load = os.getloadavg()[0]
     return (
-        f"{platform.machine()}, {cores} cores, Python {platform.python_version()}; load from"
-        f" {generator}; load average {load:.1f} at the start"
+        f"{platform.machine()}, {cores} cores; load from {generator}; load average {load:.1f} at"
+        f" the start\nRollcall and the Python peers on {describe_python()}"
     )
 
 

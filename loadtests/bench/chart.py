@@ -1,21 +1,22 @@
-"""The chart: what a read costs each server, as an SVG without any library."""
+"""The chart: what a read costs each server and its Redis, as an SVG without any library."""
 
 from html import escape
 
-_WIDTH, _LEFT, _RIGHT = 760, 190, 150
+_WIDTH, _LEFT, _RIGHT = 760, 190, 190
 _BAR, _GAP, _HEAD, _TITLE = 18, 6, 34, 40
-_COLOURS = {True: "#2f6f4f", False: "#9aa7a0"}
+# Of the server and of Redis; Rollcall's own have a colour.
+_COLOURS = {True: ("#2f6f4f", "#8fbfa5"), False: ("#9aa7a0", "#cdd5d0")}
 
 
-def svg(title: str, groups: dict[str, dict[str, float]]) -> str:
-    """Bars, a group of them under each heading: name to µs. Rollcall's own have a colour."""
-    most = max(us for bars in groups.values() for us in bars.values())
+def svg(title: str, groups: dict[str, dict[str, tuple[float, float]]]) -> str:
+    """Stacked bars, a group of them under each heading: name to µs of the server and of Redis."""
+    longest = max(sum(us) for bars in groups.values() for us in bars.values())
     parts, y = [f'<text x="0" y="18" class="title">{escape(title)}</text>'], _TITLE
     for heading, bars in groups.items():
         parts.append(f'<text x="0" y="{y + 14}" class="heading">{escape(heading)}</text>')
         y += _HEAD - _GAP
         for name, us in bars.items():
-            parts += _bar(name, us, us / most, us / bars["Rollcall"], y)
+            parts += _bar(name, us, longest, sum(us) / sum(bars["Rollcall"]), y)
             y += _BAR + _GAP
         y += _GAP
     style = (
@@ -28,13 +29,17 @@ def svg(title: str, groups: dict[str, dict[str, float]]) -> str:
     )
 
 
-def _bar(name: str, us: float, length: float, times: float, y: int) -> list[str]:
-    width = (_WIDTH - _LEFT - _RIGHT) * length
-    colour = _COLOURS[name == "Rollcall"]
-    beside = f"{us:.0f} µs" + ("" if name == "Rollcall" else f", {times:.1f} times")
-    text = y + _BAR - 5
+def _bar(name: str, us: tuple[float, float], longest: float, ratio: float, y: int) -> list[str]:
+    server, redis = ((_WIDTH - _LEFT - _RIGHT) * part / longest for part in us)
+    of_server, of_redis = _COLOURS[name == "Rollcall"]
+    label = f"{us[0]:.1f} + {us[1]:.1f} µs"
+    if name != "Rollcall":
+        label += f", {ratio:.1f} times"
+    text, middle, end = y + _BAR - 5, _LEFT + server, _LEFT + server + redis
+    size = f'y="{y}" height="{_BAR}"'
     return [
         f'<text x="{_LEFT - 8}" y="{text}" text-anchor="end">{escape(name)}</text>',
-        f'<rect x="{_LEFT}" y="{y}" width="{width:.1f}" height="{_BAR}" fill="{colour}"/>',
-        f'<text x="{_LEFT + width + 8:.1f}" y="{text}">{beside}</text>',
+        f'<rect x="{_LEFT}" width="{server:.1f}" {size} fill="{of_server}"/>',
+        f'<rect x="{middle:.1f}" width="{redis:.1f}" {size} fill="{of_redis}"/>',
+        f'<text x="{end + 8:.1f}" y="{text}">{label}</text>',
     ]

@@ -38,6 +38,6 @@ def start(server: Server, ends: ExitStack) -> None:
 def warm_up(server: Server, reads: int, folder: Path) -> None:
     """So many reads that do not count: connections are opened, code is compiled."""
     for _ in range(_WARM_UPS):
-        reads -= int(measure(server, 1, folder).a_second)
+        reads -= int(measure(server, 1, folder).reads_per_second)
         if reads <= 0:
             return

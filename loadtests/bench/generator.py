@@ -13,7 +13,6 @@ import gc
 import itertools
 import json
 import random
-import re
 import signal
 import time
 from collections import deque
@@ -24,12 +23,12 @@ from typing import cast, override
 
 import uvloop
 
+from loadtests.bench.wire import complete_head
 from loadtests.report import percentile
 from local.machine import HOST
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_BEAT = 0.001  # seconds between two looks at what is due
-_LAST_ANSWERS = 2.0  # seconds that are given to them
+_TICK = 0.001  # seconds between two looks at what is due
+_DRAIN_TIMEOUT = 2.0  # seconds for the last responses
 
 
 def reads(lines: list[str]) -> Iterator[bytes]:
@@ -62,7 +61,7 @@ class Connection(asyncio.Protocol):
         self._received = b""
         self._transport: asyncio.Transport | None = None
 
-    def ask(self, request: bytes, due: float) -> None:
+    def send(self, request: bytes, due: float) -> None:
         """Send a request, which was due then."""
         assert self._transport is not None  # noqa: S101  # told to the type checker
         self.due = due
@@ -75,9 +74,7 @@ class Connection(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         self._received += data
-        head, end, body = self._received.partition(b"\r\n\r\n")
-        length = _LENGTH.search(head)
-        if end and len(body) >= (int(length[1]) if length else 0):
+        if (head := complete_head(self._received)) is not None:
             self._received = b""
             self._answered(self, head[9:10] == b"2")
 
@@ -113,13 +110,13 @@ class Load:
         self._end = self._begin + self._seconds
         if self._rate is None:
             self._due.extend([self._next] * connections)
-        self._beat()
+        self._tick()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), self._seconds)
         self._end = min(self._end, time.monotonic())
-        last = time.monotonic() + _LAST_ANSWERS
+        last = time.monotonic() + _DRAIN_TIMEOUT
         while self._waiting(everybody) and time.monotonic() < last:
-            await asyncio.sleep(_BEAT)
+            await asyncio.sleep(_TICK)
         # Who is still without an answer counts with the time until now, and as a failure.
         now = time.monotonic()
         unanswered = self._waiting(everybody)
@@ -139,15 +136,15 @@ class Load:
         """When the requests were due that have no answer."""
         return [c.due for c in everybody if c.due is not None] + list(self._due)
 
-    def _beat(self) -> None:
+    def _tick(self) -> None:
         now = time.monotonic()
         while self._rate is not None and self._next <= min(now, self._end):
             self._due.append(self._next)
             self._next += random.expovariate(self._rate)
         while self._due and self._free:
-            self._free.popleft().ask(next(self._requests), self._due.popleft())
+            self._free.popleft().send(next(self._requests), self._due.popleft())
         if now < self._end:
-            self._loop.call_later(_BEAT, self._beat)
+            self._loop.call_later(_TICK, self._tick)
 
     def _answered(self, connection: Connection, well: bool) -> None:
         now = time.monotonic()
@@ -156,9 +153,9 @@ class Load:
             connection.due = None
         self.failed += not well
         if self._due:
-            connection.ask(next(self._requests), self._due.popleft())
+            connection.send(next(self._requests), self._due.popleft())
         elif self._rate is None and now < self._end:
-            connection.ask(next(self._requests), now)
+            connection.send(next(self._requests), now)
         else:
             self._free.append(connection)
 

@@ -25,8 +25,8 @@ def run(scale: Scale, folder: Path) -> list[Section]:
         samples = interleaved(
             doors, scale.rounds, lambda door: measure(door, scale.seconds, folder)
         )
-    cpu = [[sample.cpu for sample in of_one] for of_one in samples]
-    redis = [[sample.redis_cpu for sample in of_one] for of_one in samples]
+    cpu = [[sample.server_us for sample in of_one] for of_one in samples]
+    redis = [[sample.redis_us for sample in of_one] for of_one in samples]
     ratios = [ratio(of_one, cpu[0]) for of_one in cpu]
     memory = [crowd.redis_octets / crowd.body_octets for crowd in crowds]
     rows = [

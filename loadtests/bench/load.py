@@ -1,7 +1,7 @@
 """One load on one server, and what it cost: wrk if it is there, else our own generator."""
 
 import json
-import os
+import resource
 import shutil
 import sys
 import time
@@ -21,21 +21,26 @@ _ENDS_WITHIN = 20.0  # seconds, after its time
 
 
 @dataclass(frozen=True)
-class Sample:
-    """What one load has shown. CPU is that of all processes of the server, of Redis, and of the
-    generator, in µs a read; `memory_mb` is the server's; `others` is how many cores all other
-    programs of the machine kept busy meanwhile.
+class Measurement:
+    """What one load has shown. CPU is in µs a read: that of all processes of the server, of Redis,
+    and of the generator; `memory_mb` is the server's Pss; `background_cores` is how many cores all
+    other programs of the machine kept busy during the load.
     """
 
-    a_second: float
+    reads_per_second: float
     failed: int
     p50_ms: float
     p99_ms: float
-    cpu: float
-    redis_cpu: float
-    load_cpu: float
+    server_us: float
+    redis_us: float
+    generator_us: float
     memory_mb: float
-    others: float
+    background_cores: float
+
+    @property
+    def both_us(self) -> float:
+        """CPU of server and Redis together."""
+        return self.server_us + self.redis_us
 
 
 def has_wrk() -> bool:
@@ -47,41 +52,41 @@ def measure(
     server: Server,
     seconds: float,
     folder: Path,
-    first: int | None = None,
+    hot_set_size: int | None = None,
     connections: int = CONNECTIONS,
-) -> Sample:
-    """Read profiles for so many seconds: of everybody, or of the `first` so many.
+) -> Measurement:
+    """Reads profiles for so many seconds: of all people, or of the first `hot_set_size`.
 
     Raises LocalError if the generator fails, or if any read does.
     """
     redis = [server.crowd.redis.pid]
     before = _counters(server, redis)
     with on_core(OTHERS_CORE):
-        argv = _argv(server, seconds, first or server.crowd.people, connections)
-        told = generate(argv, seconds, folder)
-    cpu, redis_cpu, load_cpu, busy, elapsed = (
+        argv = _argv(server, seconds, hot_set_size or server.crowd.people, connections)
+        result = generate(argv, seconds, folder)
+    server_cpu, redis_cpu, generator_cpu, busy, elapsed = (
         after - earlier for after, earlier in zip(_counters(server, redis), before, strict=True)
     )
-    if told["failed"] or not told["requests"]:
-        raise LocalError(f"{told['failed']:g} reads of {server.title} failed")
-    a_read = 1e6 / told["requests"]
-    return Sample(
-        a_second=told["requests"] / told["seconds"],
-        failed=int(told["failed"]),
-        p50_ms=told["p50_ms"],
-        p99_ms=told["p99_ms"],
-        cpu=cpu * a_read,
-        redis_cpu=redis_cpu * a_read,
-        load_cpu=load_cpu * a_read,
+    if result["failed"] or not result["requests"]:
+        raise LocalError(f"{result['failed']:g} reads of {server.title} failed")
+    us_per_read = 1e6 / result["requests"]
+    return Measurement(
+        reads_per_second=result["requests"] / result["seconds"],
+        failed=int(result["failed"]),
+        p50_ms=result["p50_ms"],
+        p99_ms=result["p99_ms"],
+        server_us=server_cpu * us_per_read,
+        redis_us=redis_cpu * us_per_read,
+        generator_us=generator_cpu * us_per_read,
         memory_mb=usage.memory_mb(server.pids),
-        others=max(0.0, busy - cpu - redis_cpu - load_cpu) / elapsed,
+        background_cores=max(0.0, busy - server_cpu - redis_cpu - generator_cpu) / elapsed,
     )
 
 
 def generate(
     argv: list[str], seconds: float, folder: Path, env: Mapping[str, str] | None = None
 ) -> dict[str, float]:
-    """The figures that a generator prints last. Raises LocalError with its words if it fails."""
+    """The figures that a generator prints last. Raises LocalError with its output if it fails."""
     process = Process("generator", argv, folder / "generator.log", env=env)
     process.run(seconds + _ENDS_WITHIN)
     figures: dict[str, float] = json.loads(process.tail(1))
@@ -95,29 +100,23 @@ def ours(kind: str, port: int, lines: Path, **options: float) -> list[str]:
     return argv + [f"--{name}={value}" for name, value in options.items()]
 
 
-def _argv(server: Server, seconds: float, first: int, connections: int) -> list[str]:
+def _argv(server: Server, seconds: float, hot_set_size: int, connections: int) -> list[str]:
+    tokens = server.crowd.tokens
     if not has_wrk():
-        return ours(
-            "reads",
-            server.port,
-            server.crowd.tokens,
-            first=first,
-            seconds=seconds,
-            connections=connections,
-        )
+        options = {"first": hot_set_size, "seconds": seconds, "connections": connections}
+        return ours("reads", server.port, tokens, **options)
     script = Path(__file__).with_name("wrk.lua")
     # wrk counts whole seconds.
     argv = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script)]
-    argv += [f"http://{HOST}:{server.port}{PATH}", "--", str(server.crowd.tokens), str(first)]
-    return argv
+    return [*argv, f"http://{HOST}:{server.port}{PATH}", "--", str(tokens), str(hot_set_size)]
 
 
 def _counters(server: Server, redis: list[int]) -> tuple[float, ...]:
-    ended = os.times()  # of the generators, which are our children
+    generators = resource.getrusage(resource.RUSAGE_CHILDREN)  # those that have ended
     return (
         usage.cpu_seconds(server.pids),
         usage.cpu_seconds(redis),
-        ended.children_user + ended.children_system,
+        generators.ru_utime + generators.ru_stime,
         usage.busy_seconds(),
         time.monotonic(),
     )

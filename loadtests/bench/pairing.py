@@ -42,13 +42,13 @@ def interleaved[T, S](
 
 @dataclass(frozen=True)
 class Target:
-    """Something that section 8 of the design wants: what, what was found, and its limit.
+    """Something that section 8 of the design asks for: what, what was measured, and its limit.
 
     `at_least` says on which side of the limit is right; `unit` follows the figures.
     """
 
     what: str
-    found: float
+    measured: float
     limit: float
     unit: str = ""
     at_least: bool = False
@@ -56,17 +56,17 @@ class Target:
 
     @property
     def reached(self) -> bool:
-        return self.found >= self.limit if self.at_least else self.found <= self.limit
+        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
 
     def __str__(self) -> str:
         side = "at least" if self.at_least else "at most"
         verdict = "reached" if self.reached else f"missed by {self._missed_by():.0f} %"
-        found, limit = (f"{_digits(x)}{self.unit}" for x in (self.found, self.limit))
+        measured, limit = (f"{_digits(x)}{self.unit}" for x in (self.measured, self.limit))
         note = f"   {self.note}" if self.note else ""
-        return f"{self.what:58} {found:>10}   {side} {limit:10} {verdict}{note}"
+        return f"{self.what:58} {measured:>10}   {side} {limit:10} {verdict}{note}"
 
     def _missed_by(self) -> float:
-        return abs(self.found / self.limit - 1) * 100
+        return abs(self.measured / self.limit - 1) * 100
 
 
 def _digits(number: float) -> str:

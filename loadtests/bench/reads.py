@@ -1,100 +1,84 @@
 """The read, beside its peers: keys at random, and people who read often."""
 
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from loadtests.bench import same
+from loadtests.bench import peers, same, usage
+from loadtests.bench.comparison import Comparison, noise_note
 from loadtests.bench.field import crowd_of, start, warm_up
-from loadtests.bench.load import CONNECTIONS, Sample, measure
-from loadtests.bench.pairing import Ratio, Target, interleaved, ratio
+from loadtests.bench.load import CONNECTIONS, measure
+from loadtests.bench.pairing import Target, interleaved
 from loadtests.bench.people import Crowd
 from loadtests.bench.report import Section, table
 from loadtests.bench.scale import Scale
-from loadtests.bench.servers import PEERS, Server, rollcall
+from loadtests.bench.servers import Server, rollcall
 from loadtests.bench.tools import install_fastify
 
-RANDOM, OFTEN = "keys at random", "people who read often"
-# Section 8 of the design: what a read of Rollcall's may cost, to that of the peer.
+UNIFORM_KEYS, HOT_KEYS = "keys at random", "people who read often"
+# Section 8 of the design: what a read of Rollcall's may cost, Redis included, to that of the peer.
 _TARGETS = {
-    RANDOM: {"fastify": 0.8, "fastapi": 1 / 6, "drf": 1 / 12},
-    OFTEN: {"fastify": 0.6},
+    UNIFORM_KEYS: {"go": 0.7, "nginx_lua": 0.6, "fastify": 0.4, "fastapi": 1 / 10, "drf": 1 / 18},
+    HOT_KEYS: {"go": 0.45, "fastify": 0.35},
 }
-_MEMORY = 2.5
-_HEADINGS = [
-    "",
-    "reads/s",
-    "p50 ms",
-    "p99 ms",
-    "CPU µs",
-    "Redis µs",
-    "MB",
-    "CPU, Rollcall's to its",
-]
+_CONSTANT_LIMIT = 2.0  # the server alone, to nginx that answers a constant
+_REDIS_LIMIT, _PROCESS_LIMIT = 2.0, 45.0  # to the bodies' bytes; MB
 
 
-@dataclass(frozen=True)
-class Compared:
-    """One server in all rounds, and what Rollcall's read costs to its own, round by round."""
-
-    server: Server
-    samples: list[Sample]
-    cpu: Ratio
-
-    def row(self) -> list[str]:
-        """Its line in the table: medians over the rounds."""
-        columns = zip(
-            *[(s.a_second, s.p50_ms, s.p99_ms, s.cpu, s.redis_cpu, s.memory_mb)
-              for s in self.samples],
-            strict=True,
-        )  # fmt: skip  # one line tells what the columns are
-        rate, p50, p99, cpu, redis, memory = map(median, columns)
-        figures = [f"{rate:,.0f}", f"{p50:.2f}", f"{p99:.2f}", f"{cpu:.1f}", f"{redis:.1f}"]
-        times = "" if self.server.name == "rollcall" else str(self.cpu)
-        return [self.server.title, *figures, f"{memory:.0f}", times]
-
-
-def run(scale: Scale, folder: Path, *, peers: bool = True) -> list[Section]:
-    """Start everybody who is compared, and load each in turn."""
-    if peers:
+def run(scale: Scale, folder: Path, *, with_peers: bool = True) -> list[Section]:
+    """Starts all servers, and loads each in turn."""
+    starts, notes = peers.available() if with_peers else ([], [])
+    if with_peers:
         install_fastify(folder)
     with ExitStack() as ends:
         crowd = ends.enter_context(crowd_of(scale.people, folder))
-        everybody = [rollcall(crowd, folder)]
-        everybody += [peer(crowd, folder) for peer in PEERS] if peers else []
-        for server in everybody:
+        servers = [rollcall(crowd, folder), *(start_peer(crowd, folder) for start_peer in starts)]
+        for server in servers:
             start(server, ends)
-        same.check(everybody)
-        for server in everybody:
+        same.check([server for server in servers if server.reads])
+        for server in servers:
             warm_up(server, scale.warm_up, folder)
-        at_random = _compare(everybody, scale, folder, None)
-        often = _compare(everybody, scale, folder, scale.hot)
+        uniform = _compare(servers, scale, folder, None)
+        hot = _compare(servers, scale, folder, scale.hot)
         return [
-            _section(RANDOM, at_random, scale),
-            _section(OFTEN, often, scale),
-            memory(crowd),
+            _section(UNIFORM_KEYS, uniform, scale, notes),
+            _section(HOT_KEYS, hot, scale, notes),
+            memory(crowd, servers[0]),
         ]
 
 
-def memory(crowd: Crowd) -> Section:
-    """What the crowd takes in Redis."""
-    times = crowd.redis_octets / crowd.body_octets
-    a_person = crowd.redis_octets / crowd.people
-    body = crowd.body_octets / crowd.people
+def memory(crowd: Crowd, server: Server) -> Section:
+    """What the profiles take in Redis, and a read process after all those reads."""
+    ratio = crowd.redis_octets / crowd.body_octets
+    per_person, body = crowd.redis_octets / crowd.people, crowd.body_octets / crowd.people
+    process = usage.memory(server.pids[-1])
     return Section(
         "Memory",
-        [f"Redis grew by {a_person:.0f} octets a person, whose profile has {body:.0f}"],
-        [Target("memory of Redis, to the bytes of the bodies", times, _MEMORY)],
-        {"octets_a_person": a_person, "body_octets": body},
+        [
+            f"Redis grew by {per_person:.0f} bytes a person, whose profile has {body:.0f}",
+            f"a read process: {process.rss:.1f} MB resident (Rss, shared pages counted in full),",
+            f"{process.pss:.1f} MB with those divided among who share them (Pss), and",
+            f"{process.uss:.1f} MB of its own (Uss)",
+        ],
+        [
+            Target("memory of Redis, to the bytes of the bodies", ratio, _REDIS_LIMIT),
+            Target("memory of a read process, resident (Rss)", process.rss, _PROCESS_LIMIT, " MB"),
+        ],
+        {"bytes_per_person": per_person, "body_bytes": body, "read_process_mb": asdict(process)},
     )
 
 
-def chart_groups(sections: list[Section]) -> dict[str, dict[str, float]]:
-    """CPU a read in µs, by the kind of reads and the server; empty if nothing was compared."""
+def chart_groups(sections: list[Section]) -> dict[str, dict[str, tuple[float, float]]]:
+    """CPU a read in µs, of server and Redis, by the kind of reads and the server's title; empty if
+    nothing was compared.
+    """
     return {
         kind: {
-            one["title"]: median(sample["cpu"] for sample in one["rounds"])
+            one["title"]: (
+                median(sample["server_us"] for sample in one["rounds"]),
+                median(sample["redis_us"] for sample in one["rounds"]),
+            )
             for one in section.figures.values()
         }
         for section in sections
@@ -104,44 +88,34 @@ def chart_groups(sections: list[Section]) -> dict[str, dict[str, float]]:
 
 
 def _compare(
-    everybody: list[Server], scale: Scale, folder: Path, first: int | None
-) -> list[Compared]:
-    samples = interleaved(
-        everybody, scale.rounds, lambda server: measure(server, scale.seconds, folder, first)
+    servers: list[Server], scale: Scale, folder: Path, hot_set_size: int | None
+) -> list[Comparison]:
+    rounds = interleaved(
+        servers, scale.rounds, lambda server: measure(server, scale.seconds, folder, hot_set_size)
     )
-    cpu = [[sample.cpu for sample in of_one] for of_one in samples]
-    ratios = [ratio(cpu[0], of_one) for of_one in cpu]
-    return [Compared(*found) for found in zip(everybody, samples, ratios, strict=True)]
+    return [Comparison(server, own, rounds[0]) for server, own in zip(servers, rounds, strict=True)]
 
 
-def _section(kind: str, compared: list[Compared], scale: Scale) -> Section:
-    limits = _TARGETS[kind]
+def _section(kind: str, comparisons: list[Comparison], scale: Scale, notes: list[str]) -> Section:
+    rows = table(Comparison.HEADINGS, [one.row() for one in comparisons])
     return Section(
         f"Profile reads, {kind}: {scale.people:,} people, {CONNECTIONS} connections, one process"
-        f" each, {scale.rounds} rounds of {scale.seconds:g} s",
-        [*table(_HEADINGS, [one.row() for one in compared]), "", conditions(compared)],
-        [
-            Target(f"{kind}: CPU, to {one.server.title}", one.cpu.median, limit)
-            for one in compared
-            if (limit := limits.get(one.server.name))
-        ],
-        {
-            one.server.name: {
-                "title": one.server.title,
-                "cpu_ratio": asdict(one.cpu),
-                "rounds": [asdict(sample) for sample in one.samples],
-            }
-            for one in compared
-        },
+        f" each, {scale.rounds} rounds of {scale.seconds:g} s; CPU in µs a read",
+        [*rows, "", noise_note(comparisons), *notes],
+        _targets(kind, comparisons),
+        {one.server.name: one.figures() for one in comparisons},
     )
 
 
-def conditions(compared: list[Compared]) -> str:
-    """Whether the figures may be believed: what else was busy."""
-    samples = [sample for one in compared for sample in one.samples]
-    shared = max((s.load_cpu + s.redis_cpu) * s.a_second / 1e4 for s in samples)
-    others = median(s.others for s in samples)
-    return (
-        f"Generator and Redis, on a core of their own, kept it busy to at most {shared:.0f} %;"
-        f" other programs of this machine used {others:.1f} cores."
-    )
+def _targets(kind: str, comparisons: list[Comparison]) -> list[Target]:
+    targets = [
+        Target(f"{kind}: server + Redis, to {one.server.title}", one.both.median, limit)
+        for one in comparisons
+        if (limit := _TARGETS[kind].get(one.server.name))
+    ]
+    targets += [
+        Target(f"{kind}: server alone, to {one.server.title}", one.alone.median, _CONSTANT_LIMIT)
+        for one in comparisons
+        if kind == HOT_KEYS and not one.server.reads
+    ]
+    return targets

@@ -17,7 +17,8 @@ from loadtests.bench.pairing import Target
 from loadtests.bench.people import somebody
 from loadtests.bench.report import Section
 from loadtests.bench.scale import Scale
-from loadtests.bench.tools import ROOT
+from loadtests.bench.servers import server_commands
+from loadtests.bench.tools import ROOT, with_server_python
 from local.processes import LocalError, Process
 from local.stack import Stack
 
@@ -46,14 +47,14 @@ _SESSION = ("person_id", "digest", "expires_at")
 
 def run(scale: Scale, folder: Path) -> list[Section]:
     """Insert people, have them read, and time `manage.py profiles rebuild`."""
-    with Stack(folder / "data", env=ITS_OWN) as stack:
+    with Stack(folder / "data", env=ITS_OWN, commands=server_commands) as stack:
         env = stack.environment()
         tokens = insert(env["DATABASE_URL"], env["SECRET_KEY"], scale.rebuild)
         lines = folder / "tokens"
         lines.write_text("\n".join(tokens))
         argv = ours("reads", stack.port, lines, connections=_CLIENTS, rate=_READS, seconds=_TAKES)
         manage = [sys.executable, str(ROOT / "manage.py"), "profiles", "rebuild"]
-        command = Process("rebuild", manage, folder / "rebuild.log", env=env)
+        command = Process("rebuild", with_server_python(manage), folder / "rebuild.log", env=env)
         with Process("readers", argv, folder / "readers.log") as readers:
             begin = time.monotonic()
             command.run(_TAKES)

@@ -1,4 +1,4 @@
-"""Whether all who are compared do the same work: the same answers to the same requests."""
+"""Checks that all servers that are compared do the same work: equal responses to equal requests."""
 
 from typing import Any
 
@@ -12,59 +12,64 @@ from loadtests.bench.servers import PATH, Server
 from local.machine import HOST
 from local.processes import LocalError
 
-# Those by which servers speak of themselves and of the connection.
+# Those that are about the server itself and the connection.
 _OWN = {"server", "date", "connection", "keep-alive", "allow"}
 _REQUEST_ID = "the-same-for-all"
 
 
 def check(servers: list[Server]) -> None:
-    """Return if each server answers each request as the first one does.
+    """Returns if each server responds to each request as the first one does.
 
-    All must be there for the same people. Raises LocalError that names server and request.
+    All must have the same people. Raises LocalError that names server and request.
     """
-    requests = _requests(servers[0].crowd)
-    wanted = {what: _answer(servers[0], headers) for what, headers in requests.items()}
-    statuses = [answer["status"] for answer in wanted.values()]
-    if statuses != [200, 304, 401, 401, 401, 401, 401]:
-        raise LocalError(f"{servers[0].title} answers {statuses}")
-    for server in servers[1:]:
-        for what, headers in requests.items():
-            if (found := _answer(server, headers)) != wanted[what]:
+    for what, (status, headers) in _requests(servers[0].crowd).items():
+        expected = _response(servers[0], headers)
+        if expected["status"] != status:
+            raise LocalError(f"{what}: {servers[0].title} answers {expected}, not {status}")
+        for server in servers[1:]:
+            if (response := _response(server, headers)) != expected:
                 raise LocalError(
-                    f"{what}: {server.title} answers {found},\n"
-                    f"and {servers[0].title} {wanted[what]}"
+                    f"{what}: {server.title} answers {response},\nand {servers[0].title} {expected}"
                 )
 
 
-def _requests(crowd: Crowd) -> dict[str, dict[str, str]]:
-    """What is asked, by what it is about. Writes a few more people into the crowd's Redis."""
+def _requests(crowd: Crowd) -> dict[str, tuple[int, dict[str, str]]]:
+    """The expected status and the headers of each request, by what it is about.
+
+    Writes a few more people into the crowd's Redis.
+    """
     keys = KeyRing([crowd.secret])
-    right, right_token = somebody(keys, 1)
-    fields = profile.hash_of(right)
-    out_of_date, old_token = somebody(keys, 2)
-    gone, gone_token = somebody(keys, 3)
+    person, token = somebody(keys, 1)
+    expired, expired_token = somebody(keys, 2)
+    deleted, deleted_token = somebody(keys, 3)
+    fields = profile.hash_of(person)
+    tombstone = {profile.BODY: b"", profile.ETAG: b"", profile.VERSION: b"2"}
+    session_over = {expired.sessions[0].digest: b"1"}
     hashes = [
-        (profile.key_of(right.id), fields),
-        (
-            profile.key_of(out_of_date.id),
-            profile.hash_of(out_of_date) | {out_of_date.sessions[0].digest: b"1"},
-        ),
-        (
-            profile.key_of(gone.id),
-            {profile.BODY: b"", profile.ETAG: b"", profile.VERSION: b"2"},
-        ),
+        (profile.key_of(person.id), fields),
+        (profile.key_of(expired.id), profile.hash_of(expired) | session_over),
+        (profile.key_of(deleted.id), tombstone),
     ]
     with Redis.from_url(crowd.redis.url, socket_timeout=10) as redis:
         write(redis, hashes)
-    etag = fields[profile.ETAG].decode()
+    etag, bearer = fields[profile.ETAG].decode(), _bearer(token)
     return {
-        "a right token": _bearer(right_token),
-        "an ETag that is known": _bearer(right_token) | {"If-None-Match": f'"x", {etag}'},
-        "no token": {},
-        "a forged token": _bearer(session.issue(KeyRing(["forged"]), right.id, 1)[0]),
-        "a session that has ended": _bearer(session.issue(keys, right.id, 1)[0]),
-        "a session that is out of date": _bearer(old_token),
-        "somebody who is gone": _bearer(gone_token),
+        "a valid token": (200, bearer),
+        "an ETag that is not the current one": (200, bearer | {"If-None-Match": '"x", W/"y"'}),
+        "a list with the current ETag": (304, bearer | {"If-None-Match": f'"x", {etag}'}),
+        "the current ETag, weak": (304, bearer | {"If-None-Match": f"W/{etag}"}),
+        "any ETag": (304, bearer | {"If-None-Match": "*"}),
+        "no token": (401, {}),
+        "a token with another MAC": (
+            401,
+            _bearer(session.issue(KeyRing(["forged"]), person.id, 1)[0]),
+        ),
+        "a token that is cut off": (401, _bearer(token[:-4])),
+        "a revoked session": (401, _bearer(session.issue(keys, person.id, 1)[0])),
+        "an expired session": (401, _bearer(expired_token)),
+        "a deleted person": (401, _bearer(deleted_token)),
+        "a profile that Redis lacks": (503, _bearer(somebody(keys, 4)[1])),
+        "a profile older than the token": (503, _bearer(session.issue(keys, person.id, 2)[0])),
     }
 
 
@@ -72,15 +77,16 @@ def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def _answer(server: Server, headers: dict[str, str]) -> dict[str, Any]:
-    answer = httpx.get(
+def _response(server: Server, headers: dict[str, str]) -> dict[str, Any]:
+    response = httpx.get(
         f"http://{HOST}:{server.port}{PATH}",
         headers={**headers, "X-Request-ID": _REQUEST_ID},
         timeout=10,
     )
-    own = _OWN | ({"content-length"} if answer.status_code == httpx.codes.NOT_MODIFIED else set())
-    found = {k: v for k, v in sorted(answer.headers.items()) if k not in own}
-    # What JSON is written in need not be said (RFC 8259 section 11); Fastify says it.
-    if kind := found.get("content-type"):
-        found["content-type"] = kind.removesuffix("; charset=utf-8")
-    return {"status": answer.status_code, "body": answer.content, "headers": found}
+    not_modified = response.status_code == httpx.codes.NOT_MODIFIED
+    own = _OWN | ({"content-length"} if not_modified else set())
+    compared = {name: value for name, value in response.headers.items() if name not in own}
+    # JSON is UTF-8, said or not (RFC 8259 section 11); Fastify says it.
+    if kind := compared.get("content-type"):
+        compared["content-type"] = kind.removesuffix("; charset=utf-8")
+    return {"status": response.status_code, "body": response.content, "headers": compared}

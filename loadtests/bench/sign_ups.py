@@ -16,7 +16,8 @@ from loadtests.bench.load import generate, ours
 from loadtests.bench.pairing import Ratio, Target, interleaved, ratio
 from loadtests.bench.report import Section, table
 from loadtests.bench.scale import Scale
-from loadtests.bench.tools import ROOT
+from loadtests.bench.servers import server_commands
+from loadtests.bench.tools import BENCH_PYTHON, ROOT
 from loadtests.people import new_body
 from local.machine import HOST, free_port
 from local.processes import LocalError, Process, await_end
@@ -47,11 +48,11 @@ class Bench:
 
     def rollcall(self) -> Measurement:
         """Sign-ups over HTTP, from clients that send the next when they have a response."""
-        return self._load(self.stack.port, self.stack.parts["web"])
+        return self._load(self.stack.port, [self.stack.parts[name] for name in ("read", "write")])
 
     def plain(self, peer: Process, port: int) -> Measurement:
         """The same of the plain DRF application."""
-        return self._load(port, peer)
+        return self._load(port, [peer])
 
     def loop(self) -> Measurement:
         """Rows of sign-ups that a bare loop inserts."""
@@ -59,23 +60,24 @@ class Bench:
         result = generate(argv, self.seconds, self.folder, self.stack.environment())
         return Measurement(result["requests"] / result["seconds"])
 
-    def _load(self, port: int, server: Process) -> Measurement:
+    def _load(self, port: int, server: list[Process]) -> Measurement:
         bodies = self.folder / "bodies"
         count = int(self.seconds * _MAX_PER_SECOND)
         bodies.write_text("\n".join(json.dumps(new_body()) for _ in range(count)))
         argv = ours("sign-ups", port, bodies, seconds=self.seconds, connections=_CLIENTS)
-        before = usage.cpu_seconds(usage.tree(server.pid))
+        pids = [pid for process in server for pid in usage.tree(process.pid)]
+        before = usage.cpu_seconds(pids)
         result = generate(argv, self.seconds, self.folder)
-        cpu = usage.cpu_seconds(usage.tree(server.pid)) - before
+        cpu = usage.cpu_seconds(pids) - before
         created = result["requests"] - result["failed"]
         if result["failed"] > result["requests"] / 100:
-            raise LocalError(f"{result['failed']:g} sign-ups failed\n{server.tail()}")
+            raise LocalError(f"{result['failed']:g} sign-ups failed\n{server[-1].tail()}")
         return Measurement(created / result["seconds"], 1000 * cpu / created)
 
 
 def run(scale: Scale, folder: Path) -> list[Section]:
     """Rounds of all three, without the workers, whose work is not the sign-up's."""
-    with Stack(folder / "data", env=ITS_OWN) as stack:
+    with Stack(folder / "data", env=ITS_OWN, commands=server_commands) as stack:
         bench, port = Bench(stack, scale.sign_up_seconds, folder), free_port()
         bench.rollcall()  # to warm up
         beside_workers = bench.rollcall()
@@ -94,7 +96,7 @@ def new_plain(env: Mapping[str, str], port: int, folder: Path) -> Process:
 
     `env` names the Postgres and the Redis that it is to use.
     """
-    argv = [sys.executable, "-m", "gunicorn", "--bind", f"{HOST}:{port}", "--chdir", str(ROOT)]
+    argv = [BENCH_PYTHON, "-m", "gunicorn", "--bind", f"{HOST}:{port}", "--chdir", str(ROOT)]
     argv += ["--worker-class", "gthread", "--workers", "2", "--threads", "8"]
     argv += ["loadtests.peers.sign_up_app:application"]
     settings = {"DJANGO_SETTINGS_MODULE": "loadtests.peers.sign_up_settings"}

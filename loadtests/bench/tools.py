@@ -4,7 +4,8 @@ import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from local.processes import LocalError, Process
 
 ROOT = Path(__file__).resolve().parents[2]
 FASTIFY = ROOT / "loadtests" / "peers" / "fastify"
-KEPT = ROOT / ".cache" / "bench"  # figures of the last run
-VENV = ROOT / ".cache" / "bench-venv"
+RESULTS = ROOT / ".cache" / "bench"  # what the last run measured, and what is built for it
+# The environment of Rollcall's own processes and the Python peers: `make bench` names one with all
+# peers in it; in tests it is ours.
+VENV = ROOT / os.environ.get("BENCH_VENV", sys.prefix)
 BENCH_PYTHON = str(VENV / "bin" / "python")
 _NODE_LEAST = 20  # the oldest that Fastify and ioredis run on
 _INSTALL_TAKES = 300.0  # seconds at most
@@ -51,6 +54,14 @@ def install_fastify(folder: Path) -> None:
     argv += ["install", "--prefix", str(FASTIFY), "--package-lock=false", "--ignore-scripts"]
     Process("npm", [*argv, "--no-audit", "--no-fund"], folder / "npm.log").run(_INSTALL_TAKES)
     there.write_text(wanted.read_text())
+
+
+def with_server_python(argv: Sequence[str]) -> list[str]:
+    """The same command, with the interpreter that is measured in the place of ours."""
+    ours = Path(sys.executable).parent
+    return [
+        str(VENV / "bin" / Path(word).name) if Path(word).parent == ours else word for word in argv
+    ]
 
 
 @contextmanager

@@ -1,12 +1,27 @@
 """What processes use, as the kernel counts it: CPU time and memory."""
 
 import os
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from local.machine import children
 
 _TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The memory of a process in MB, as /proc/PID/smaps_rollup has it.
+
+    `rss`: all resident pages, as ps and top show them. `pss`: pages that n processes share count
+    1/n. `uss`: only pages that no other process shares.
+    """
+
+    rss: float
+    pss: float
+    uss: float
 
 
 def tree(pid: int) -> list[int]:
@@ -15,18 +30,24 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """CPU time that processes have used until now, all threads, user and system together.
+    """CPU time that processes have used until now: all threads, user and system, to the ns.
 
-    Counted in hundredths of a second.
+    Raises OSError for a process that has ended.
     """
-    return sum(_ticks(pid) for pid in pids) / _TICK
+    return sum(time.clock_gettime(_cpu_clock(pid)) for pid in pids)
+
+
+def memory(pid: int) -> Memory:
+    """What a process has in memory now. Raises OSError if it has ended."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    kb = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+    private = kb["Private_Clean"] + kb["Private_Dirty"]
+    return Memory(kb["Rss"] / 1000, kb["Pss"] / 1000, private / 1000)
 
 
 def memory_mb(pids: Iterable[int]) -> float:
-    """Resident memory in MB. What processes share (code, pages from before a fork) is divided
-    among them.
-    """
-    return sum(_proportional_kb(pid) for pid in pids) / 1000
+    """The Pss of processes together, in MB."""
+    return sum(memory(pid).pss for pid in pids)
 
 
 def busy_seconds() -> float:
@@ -36,14 +57,6 @@ def busy_seconds() -> float:
     return (user + nice + system + irq + softirq) / _TICK
 
 
-def _ticks(pid: int) -> int:
-    # After the name, which may hold anything: state is field 3, utime 14 and stime 15 (proc(5)).
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
-
-
-def _proportional_kb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
-    return 0.0  # a process that ended, and has no memory any more
+def _cpu_clock(pid: int) -> int:
+    """The id of a process's CPU clock, as clock_getcpuclockid(3) of the C library makes it."""
+    return (~pid << 3) | 2

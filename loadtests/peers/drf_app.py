@@ -17,9 +17,9 @@ from rest_framework.views import APIView
 
 from api.bearer import bearer_token
 from domain import profile, session
-from domain.errors import InvalidToken
+from domain.errors import InvalidToken, Unavailable
 from domain.keys import KeyRing
-from loadtests.peers import answers
+from loadtests.peers import responses
 
 keys = KeyRing([settings.SECRET_KEY])
 
@@ -28,7 +28,7 @@ class Profile(APIView):
     """The bearer's own profile."""
 
     def get(self, request: Request) -> HttpResponse:
-        """200, 304, 401 or 503."""
+        """Returns a 200, 304, 401 or 503."""
         given = request.headers.get
         request_id = given("X-Request-ID", "")
         try:
@@ -36,14 +36,13 @@ class Profile(APIView):
             redis = get_redis_connection("default")
             reply = redis.hmget(profile.key_of(token.person_id), profile.fields_of(token))
             body, tag = profile.answer(token, reply, time.time())
-        except InvalidToken:
-            status, headers, body = answers.refusal(request_id)
+        except (InvalidToken, profile.Missing) as error:
+            known = error if isinstance(error, InvalidToken) else Unavailable()
+            status, headers, body = responses.error_response(known, request_id)
             return HttpResponse(body, status=status, headers=headers)
-        except profile.Missing:
-            return HttpResponse(status=503)
         etag = tag.decode()
-        headers = answers.headers(etag, request_id)
-        if answers.matches(given("If-None-Match", ""), etag):
+        headers = responses.profile_headers(etag, request_id)
+        if responses.matches(given("If-None-Match", ""), etag):
             return HttpResponseNotModified(headers=headers)
         return Response(orjson.loads(body), headers=headers)
 

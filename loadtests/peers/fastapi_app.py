@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 
 from api.bearer import bearer_token
 from domain import profile, session
-from domain.errors import InvalidToken
+from domain.errors import InvalidToken, Unavailable
 from domain.keys import KeyRing
-from loadtests.peers import answers
+from loadtests.peers import responses
 
 keys = KeyRing([os.environ["SECRET_KEY"]])
 redis: Any = Redis.from_url(os.environ["REDIS_URL"])
@@ -30,20 +30,19 @@ app = FastAPI(lifespan=_lifespan)
 
 @app.get("/api/v1/profile/")
 async def read(request: Request) -> Response:
-    """The bearer's own profile."""
+    """Returns the bearer's own profile."""
     given = request.headers.get
     request_id = given("x-request-id", "")
     try:
         token = session.check(keys, bearer_token(given("authorization", "")))
         reply = await redis.hmget(profile.key_of(token.person_id), profile.fields_of(token))
         body, tag = profile.answer(token, reply, time.time())
-    except InvalidToken:
-        status, headers, body = answers.refusal(request_id)
-        return Response(body, status, headers | answers.MANNERS)
-    except profile.Missing:
-        return Response(status_code=503)
+    except (InvalidToken, profile.Missing) as error:
+        known = error if isinstance(error, InvalidToken) else Unavailable()
+        status, headers, content = responses.error_response(known, request_id)
+        return Response(content, status, headers | responses.SECURITY_HEADERS)
     etag = tag.decode()
-    headers = answers.headers(etag, request_id) | answers.MANNERS
-    if answers.matches(given("if-none-match", ""), etag):
+    headers = responses.profile_headers(etag, request_id) | responses.SECURITY_HEADERS
+    if responses.matches(given("if-none-match", ""), etag):
         return Response(None, 304, headers)
     return Response(body, 200, headers, "application/json")

@@ -1,1 +1,1 @@
-"""Django's Postgres backend, made cheaper for short requests: see `base`."""
+"""Django's Postgres backend with a client-side deadline, and what its errors mean."""

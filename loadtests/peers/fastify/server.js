@@ -5,24 +5,32 @@ import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
 import Fastify from "fastify";
 import { Redis } from "ioredis";
 
-const { PORT, REDIS_URL, SECRET_KEY } = process.env;
+const { PORT, REDIS_URL, SECRET_KEY, RETRY_AFTER } = process.env;
+// The problem documents, with REQUEST_ID in the place of the id.
+const problems = { 401: process.env.PROBLEM_401, 503: process.env.PROBLEM_503 };
 const MAC_BYTES = 16;
 
 const hmac = (key, message) => createHmac("sha256", key).update(message).digest();
 const keyId = hmac(SECRET_KEY, "rollcall key id").subarray(0, 4);
 const key = hmac(SECRET_KEY, "session token");
 
-// What Rollcall sends with every answer, here too.
-const MANNERS = {
+// Those that Rollcall sends with every response.
+const SECURITY_HEADERS = {
   "x-frame-options": "DENY",
   "x-content-type-options": "nosniff",
   "referrer-policy": "same-origin",
   "cross-origin-opener-policy": "same-origin",
 };
 
-class InvalidToken extends Error {}
+class InvalidToken extends Error {
+  status = 401;
+}
 
-// What a token says, once its MAC was found right: the person, the version, the token's digest.
+class Unavailable extends Error {
+  status = 503;
+}
+
+// Returns what a token claims, once its MAC was verified: the person, the version, its digest.
 function check(authorization = "") {
   const space = authorization.indexOf(" ");
   const token = authorization.slice(space + 1).trim();
@@ -48,11 +56,14 @@ function check(authorization = "") {
   };
 }
 
-// The caller's own `X-Request-ID` if it is clean enough for a log, else a new one.
+const processPrefix = randomBytes(11).toString("hex");
+let requestNumber = 0;
+
+// Returns the caller's own `X-Request-ID` if it is clean enough for a log, else a new one.
 function requestIdOf(request) {
   const given = request.headers["x-request-id"];
   if (given !== undefined && /^[A-Za-z0-9_-]{8,64}$/.test(given)) return given;
-  return randomBytes(16).toString("hex");
+  return processPrefix + (requestNumber++).toString(16).padStart(10, "0");
 }
 
 function matches(ifNoneMatch, etag) {
@@ -70,7 +81,7 @@ app.get("/api/v1/profile/", async (request, reply) => {
   const found = await redis.hmget(`p:${token.person}`, "b", "e", "v", token.digest);
   const [body, tag, version, expires] = found;
   if (body === null || tag === null || version === null || Number(version) < token.version) {
-    return reply.code(503).send();
+    throw new Unavailable();
   }
   if (body === "" || expires === null || Number(expires) <= Date.now() / 1000) {
     throw new InvalidToken();
@@ -81,7 +92,7 @@ app.get("/api/v1/profile/", async (request, reply) => {
     "cache-control": "private, no-cache",
     vary: "Authorization",
     "x-request-id": requestId,
-    ...MANNERS,
+    ...SECURITY_HEADERS,
   });
   if (ifNoneMatch !== undefined && matches(ifNoneMatch, etag)) {
     return reply.code(304).header("content-length", Buffer.byteLength(body)).send();
@@ -90,30 +101,21 @@ app.get("/api/v1/profile/", async (request, reply) => {
 });
 
 app.setErrorHandler((error, request, reply) => {
-  if (!(error instanceof InvalidToken)) throw error;
+  if (!(error instanceof InvalidToken || error instanceof Unavailable)) throw error;
   const requestId = requestIdOf(request);
+  const own =
+    error.status === 401 ? { "www-authenticate": "Bearer" } : { "retry-after": RETRY_AFTER };
   return reply
-    .code(401)
+    .code(error.status)
     .type("application/problem+json")
     .headers({
       "cache-control": "no-store",
       vary: "Authorization",
-      "www-authenticate": "Bearer",
       "x-request-id": requestId,
-      ...MANNERS,
+      ...own,
+      ...SECURITY_HEADERS,
     })
-    .send(
-      Buffer.from(
-        JSON.stringify({
-          type: "about:blank",
-          title: "Unauthorized",
-          status: 401,
-          detail: "Send a valid session token as: Authorization: Bearer <token>.",
-          code: "invalid_token",
-          request_id: requestId,
-        }),
-      ),
-    );
+    .send(Buffer.from(problems[error.status].replace("REQUEST_ID", requestId)));
 });
 
 await app.listen({ host: "127.0.0.1", port: Number(PORT) });

@@ -1,0 +1,45 @@
+"""The client's IP address, and the network that its requests are counted by."""
+
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+
+def get_client_ip(peer: str, forwarded_for: str, trusted_proxies: int) -> str:
+    """Returns the address of the client, as the outermost of the trusted proxies has seen it.
+
+    `peer` is the other end of the connection, empty for a unix socket: that is the read process or
+    a proxy beside it, which is trusted in addition to `trusted_proxies`. `forwarded_for` is the
+    value of `X-Forwarded-For`: each proxy appends whom it received the request from, so anything to
+    the left of what the trusted ones have appended may be forged. If the request did not pass
+    through all of them, or the entry is no address, the nearest address known is returned.
+    """
+    hops = [hop.strip() for hop in forwarded_for.split(",")]
+    if peer:
+        hops.append(peer)
+    if len(hops) > trusted_proxies and (client := _parse_ip(hops[-1 - trusted_proxies])):
+        return str(client)
+    return hops[-1]
+
+
+def client_network(address: str) -> str:
+    """Returns what requests are counted by: an IPv4 address itself, an IPv6 address's /64, the
+    least that a provider assigns to one customer (RFC 6177); "unknown" for anything else.
+    """
+    client = _parse_ip(address)
+    if isinstance(client, IPv6Address):
+        return str(IPv6Address(int(client) >> 64 << 64))
+    return "unknown" if client is None else str(client)
+
+
+@lru_cache(1024)
+def _parse_ip(text: str) -> IPv4Address | IPv6Address | None:
+    """Parses an address as proxies write it: bare, with a port, or in brackets."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

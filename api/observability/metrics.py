@@ -1,0 +1,78 @@
+"""GET /metrics: the metrics of all processes, of the outbox and of the queue."""
+
+import hmac
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from prometheus_client import generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from api.bearer import bearer_token
+from api.observability.exposition import CONTENT_TYPE, get_collector
+from api.problems import only, problem
+from domain.errors import InvalidToken, Unavailable
+from domain.stores.figures import RECENT, Figures, figures
+from domain.stores.postgres.errors import translate_database_errors
+from workers import queue
+
+
+@only("GET", "HEAD")
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The metrics, for clients that send METRICS_TOKEN.
+
+    Without such a token they are public if METRICS_OPEN, else a 404.
+    """
+    if token := settings.METRICS_TOKEN:
+        given = bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
+        if not hmac.compare_digest(given.encode(), token.encode()):
+            raise InvalidToken
+    elif not settings.METRICS_OPEN:
+        return problem(request, "not_found")
+    response = HttpResponse(generate_latest(MetricsCollector()), content_type=CONTENT_TYPE)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+class MetricsCollector(Collector):
+    """Collects the metrics of the processes, then those of what stands behind them."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield from get_collector().collect()
+        depth = queue.length()
+        yield _gauge("queue_up", "Whether Huey's Redis responds.", depth is not None)
+        if depth is not None:
+            yield _gauge("queue_depth", "Tasks that wait in Huey's queue.", depth)
+        yield from _postgres()
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"rollcall_{name}", text, value)
+
+
+def _postgres() -> Iterator[Metric]:
+    try:
+        with translate_database_errors():
+            stats = figures()
+    except Unavailable:
+        yield _gauge("postgres_up", "Whether Postgres responds.", False)
+    else:
+        yield _gauge("postgres_up", "Whether Postgres responds.", True)
+        yield from _outbox(stats)
+
+
+def _outbox(stats: Figures) -> Iterator[Metric]:
+    """They are the same whichever process is scraped: take the maximum over several, not a sum."""
+    text = "Outbox entries that are not finished."
+    family = GaugeMetricFamily("rollcall_outbox_entries", text, labels=["kind", "state"])
+    for values, count in stats.open.items():
+        family.add_metric(values, count)
+    yield family
+    text = "Seconds for which the oldest due outbox entry has been due."
+    yield _gauge("outbox_oldest_due_age_seconds", text, stats.oldest_due)
+    text = f"Messages finished in the last {RECENT} seconds."
+    family = GaugeMetricFamily("rollcall_messages_finished", text, labels=["channel", "state"])
+    for values, count in stats.messages.items():
+        family.add_metric(values, count)
+    yield family

@@ -1,0 +1,99 @@
+"""Coalesces cache misses: one backfill request per person, awaited for a limited time."""
+
+import asyncio
+from asyncio import AbstractEventLoop, Future, Task
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from api.observability import registry
+from api.observability.loop_metrics import loop_metrics
+from api.reads.redis.client import RedisClient
+from api.reads.redis.connection import RedisUnavailable, encode_command
+from domain import profile
+from domain.session import Token
+
+_POLL_INTERVAL = 0.005  # seconds
+_POLL_BATCH_SIZE = 64  # people of one poll; more of them take turns
+
+
+class _PendingMiss:
+    """A person's missing profile: the version that is needed, and the future of its arrival."""
+
+    def __init__(self, loop: AbstractEventLoop, person_id: UUID) -> None:
+        self.person_id = person_id
+        self.version = 0
+        self.done: Future[None] = loop.create_future()
+        # A hash without its ETag is not activated yet.
+        self.poll_command = encode_command(
+            ("HMGET", profile.key_of(person_id), profile.VERSION, profile.ETAG)
+        )
+
+
+class MissCoalescer:
+    """The cache misses of this process. A profile is waited for `timeout` seconds at most.
+
+    One task polls for all of them: its commands are one write, and the replies one read.
+    """
+
+    def __init__(self, redis: RedisClient, timeout: float) -> None:
+        self._redis = redis
+        self._timeout = timeout
+        self._misses: dict[UUID, _PendingMiss] = {}
+        self._poll_task: Task[None] | None = None
+
+    async def wait(self, token: Token) -> None:
+        """Returns when the profile is as new as the token needs it, or after the timeout.
+
+        Any number of requests for a person send one backfill request. Errors only end the wait:
+        the read that follows meets them too.
+        """
+        loop_metrics.inc(registry.PROFILE_CACHE_MISSES)
+        miss = self._misses.get(token.person_id) or self._request_backfill(token.person_id)
+        miss.version = max(token.version, miss.version)
+        # Shielded: a client that disconnects must not cancel it for the others.
+        await asyncio.shield(miss.done)
+
+    def _request_backfill(self, person_id: UUID) -> _PendingMiss:
+        loop_metrics.inc(registry.PROFILE_BACKFILL_REQUESTS)
+        loop = asyncio.get_running_loop()
+        miss = self._misses[person_id] = _PendingMiss(loop, person_id)
+        timer = loop.call_later(self._timeout, self._resolve, miss)
+        miss.done.add_done_callback(lambda _: timer.cancel())
+        command = encode_command(("ZINCRBY", profile.WANTED, 1, person_id.hex))
+        self._send(miss, command, self._on_error)
+        if self._poll_task is None or self._poll_task.done():
+            self._poll_task = loop.create_task(self._poll())
+        return miss
+
+    async def _poll(self) -> None:
+        while self._misses:
+            await asyncio.sleep(_POLL_INTERVAL)
+            for person_id in list(islice(self._misses, _POLL_BATCH_SIZE)):
+                miss = self._misses[person_id] = self._misses.pop(person_id)  # now it is the last
+                self._send(miss, miss.poll_command, self._on_poll_reply)
+
+    def _send(
+        self, miss: _PendingMiss, command: bytes, on_reply: Callable[[_PendingMiss, Any], None]
+    ) -> None:
+        try:
+            self._redis.send_command(command, partial(on_reply, miss))
+        except RedisUnavailable:
+            self._resolve(miss)
+
+    def _on_poll_reply(self, miss: _PendingMiss, reply: Any) -> None:
+        self._on_error(miss, reply)
+        match reply:
+            case [bytes(version), bytes()] if version.isdigit() and int(version) >= miss.version:
+                self._resolve(miss)
+
+    def _on_error(self, miss: _PendingMiss, reply: Any) -> None:
+        if isinstance(reply, Exception):
+            self._resolve(miss)
+
+    def _resolve(self, miss: _PendingMiss) -> None:
+        if not miss.done.done():
+            del self._misses[miss.person_id]
+            miss.done.set_result(None)

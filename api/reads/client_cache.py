@@ -1,0 +1,161 @@
+"""Client-side cache of profiles, invalidated by Redis (CLIENT TRACKING, RESP3).
+
+Redis sends a push message when a key that was read on the connection has changed, in order with its
+replies. It remembers only keys that were read after `CLIENT CACHING YES` (`OPTIN`), because
+remembering every read of every process costs most of what the cache saves. The broadcasting mode
+is not usable: its messages are sent at the end of a turn of Redis' event loop, after replies to
+later commands.
+
+A writer may have its reply before this process has the push message. Two rules together make sure
+that no client reads a state older than its own answered write:
+
+- An entry is used only if the last command that has its reply was sent less than `max_staleness`
+  ago. A write before that command was pushed before its reply, and the entry is gone; any other
+  write is younger than `max_staleness`.
+- A command that changes a profile or revokes a session waits for `max_staleness`, after Redis has
+  the write, before it responds (`domain.stores.profiles.settle`).
+
+Each clock measures only its own time; they must run equally fast. A process that was stopped
+(SIGSTOP, a long pause) finds its entries too old. Only where a whole machine is frozen with
+its clock, `max_staleness` counts from its thaw.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from api.reads.redis.connection import MultiplexedConnection, encode_command
+from domain import profile
+from domain.errors import InvalidToken
+from domain.profile import Missing
+from domain.session import Token
+
+_TRACKING_ON = (("HELLO", "3"), ("CLIENT", "TRACKING", "ON", "OPTIN"))
+_CACHING = encode_command(("CLIENT", "CACHING", "YES"))
+_PERSON_BYTES, _SESSION_BYTES = 600, 700  # of Python's objects, beside the stored bytes
+
+
+class CacheEntry(NamedTuple):
+    """A reply to HMGET, and the verified token that it was sent for."""
+
+    key: str
+    token: Token
+    reply: list[bytes | None]
+
+
+class _CachedPerson:
+    """The sessions of a person in the cache, which share one body, and the bytes they take."""
+
+    __slots__ = ("body", "digests", "size")
+
+    def __init__(self) -> None:
+        self.body: bytes | None = None
+        self.digests: set[bytes] = set()
+        self.size = 0
+
+
+class ClientCache:
+    """The entries read on one connection; they end with it. They take `max_bytes` at most."""
+
+    def __init__(
+        self, connection: MultiplexedConnection, max_staleness: float, max_bytes: int
+    ) -> None:
+        self._connection = connection
+        self._max_staleness = max_staleness
+        self._max_bytes = max_bytes
+        self._size = 0
+        self._entries: dict[bytes, CacheEntry] = {}  # by the token's digest
+        self._people: OrderedDict[str, _CachedPerson] = OrderedDict()  # by Redis key, LRU first
+        self._recent_digests = [b""] * 256
+
+    async def enable_tracking(self) -> None:
+        """Asks Redis for invalidation messages.
+
+        Raises `hiredis.ReplyError` if it does not support them, or does not permit it, and
+        `RedisUnavailable`.
+        """
+        self._connection.on_push = self._invalidate
+        for command in _TRACKING_ON:
+            await self._connection.execute_command(encode_command(command))
+
+    def find(self, digest: bytes) -> CacheEntry | None:
+        """Returns the entry of the token with that digest, if it may be used now."""
+        entry = self._entries.get(digest)
+        if entry is None:
+            return None
+        if time.monotonic() - self._connection.last_reply_sent_at >= self._max_staleness:
+            return None
+        self._people.move_to_end(entry.key)
+        return entry
+
+    def admits(self, digest: bytes) -> bool:
+        """Returns whether this token was seen a short while ago too, and has no entry.
+
+        Each digest has one of 256 places, until another digest takes it. Of tokens drawn at random
+        from 100,000, one in 400 is still there; those cost one command more.
+        """
+        place = digest[0]
+        if self._recent_digests[place] == digest:
+            return digest not in self._entries
+        self._recent_digests[place] = digest
+        return False
+
+    def fetch(self, token: Token, command: bytes, on_reply: Callable[[Any], None]) -> None:
+        """Sends `command`, the HMGET for that token, and stores its reply.
+
+        Raises `RedisUnavailable`, as `MultiplexedConnection.send_command` does.
+        """
+        allowed = False
+
+        def on_caching_reply(reply: Any) -> None:
+            nonlocal allowed
+            allowed = reply == b"OK"
+
+        def on_hmget_reply(reply: Any) -> None:
+            if allowed:
+                self._store(token, reply)
+            on_reply(reply)
+
+        self._connection.send_command(_CACHING, on_caching_reply)
+        self._connection.send_command(command, on_hmget_reply)
+
+    def _store(self, token: Token, reply: Any) -> None:
+        # Whatever is wrong with a reply is reported to the request that it belongs to.
+        with suppress(Missing, InvalidToken, ValueError, TypeError):
+            body, _ = profile.answer(token, reply, time.time())
+            key = profile.key_for(token)
+            person = self._people.setdefault(key, _CachedPerson())
+            added = 0 if token.digest in person.digests else _SESSION_BYTES
+            if not person.digests:
+                added += _PERSON_BYTES + len(body)
+            if person.body == body:
+                reply[0] = person.body
+            else:
+                person.body = body
+            person.digests.add(token.digest)
+            person.size += added
+            self._size += added
+            self._entries[token.digest] = CacheEntry(key, token, reply)
+            self._people.move_to_end(key)
+            while self._size > self._max_bytes:
+                self._evict(next(iter(self._people)))
+
+    def _evict(self, key: str) -> None:
+        person = self._people.pop(key, None)
+        if person is not None:
+            self._size -= person.size
+            for digest in person.digests:
+                del self._entries[digest]
+
+    def _invalidate(self, push: list[Any]) -> None:
+        """Handles a push message: keys that have changed, or None for all of them (FLUSHALL)."""
+        match push:
+            case [b"invalidate", list(keys)]:
+                for key in keys:
+                    self._evict(key.decode())
+            case _:
+                self._entries.clear()
+                self._people.clear()
+                self._size = 0

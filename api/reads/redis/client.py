@@ -1,0 +1,207 @@
+"""The profile Redis of a read process: one connection that is re-established automatically."""
+
+import asyncio
+import random
+import time
+from asyncio import AbstractEventLoop, Future, Task
+from collections.abc import Callable
+from typing import Any
+
+import hiredis
+import structlog
+
+from api.observability import registry
+from api.observability.loop_metrics import loop_metrics
+from api.reads.client_cache import ClientCache
+from api.reads.redis.connection import MultiplexedConnection, RedisUnavailable, encode_command
+from api.reads.redis.url import ConnectionOptions
+from domain import vouched
+
+log = structlog.get_logger(__name__)
+
+_BACKOFF_MIN, _BACKOFF_MAX = 0.02, 0.4  # seconds between two attempts, with jitter
+_STABLE_AFTER = 1.0  # seconds; a connection that lasted less counts as a failure
+# Replies of a server that cannot serve reads: still loading, or a replica.
+_FATAL_ERRORS = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
+_CHECKS = (*vouched.QUESTION, ("INFO", "replication"), ("INFO", "memory"))
+
+
+class StaleData(Exception):
+    """Redis may have lost writes (another run id than the fence names); a relay checks that."""
+
+
+class NotPrimary(Exception):
+    """The server is a replica: it was demoted, or has not been promoted yet."""
+
+
+class RedisClient:
+    """One multiplexed connection, made again whenever it is lost. Nothing is opened before `start`.
+
+    Goes in: `timeout`, seconds for a reply; `max_pending` commands; `max_staleness`, seconds that
+    an entry of the client-side cache is used after Redis last replied (0: no cache), which takes
+    `cache_bytes` at most; `check_interval`, seconds between two checks of role and fence.
+
+    `cache` is the client-side cache, while there is a connection that Redis sends invalidations
+    on. `status` is what `/readyz` reports: ok, unavailable, unchecked or misconfigured.
+    """
+
+    def __init__(
+        self,
+        options: ConnectionOptions,
+        *,
+        timeout: float = 1.0,
+        max_pending: int = 10_000,
+        max_staleness: float = 0.0,
+        cache_bytes: int = 8 * 1024 * 1024,
+        check_interval: float = 0.5,
+    ) -> None:
+        self.cache: ClientCache | None = None
+        self.status = "unavailable"
+        self._max_staleness = max_staleness
+        self._cache_bytes = cache_bytes
+        self._check_interval = check_interval
+        self._options = options
+        self._timeout = timeout
+        self._max_pending = max_pending
+        self._connection: MultiplexedConnection | None = None
+        self._reconnect_task: Task[None] | None = None
+
+    def start(self, loop: AbstractEventLoop) -> None:
+        """Starts to connect. Commands of the loop's next turn on wait for the connection."""
+        self._reconnect_task = loop.create_task(self._keep_connected())
+
+    def send_command(self, command: bytes, on_reply: Callable[[Any], None]) -> None:
+        """Does what `MultiplexedConnection.send_command` does."""
+        if self._connection is None:
+            raise RedisUnavailable
+        self._connection.send_command(command, on_reply)
+
+    def execute_command(self, *arguments: bytes | str | int) -> Future[Any]:
+        """Returns a future of the reply.
+
+        Raises `RedisUnavailable` here or where it is awaited, `hiredis.ReplyError` where it is
+        awaited. A command is sent once and never retried.
+        """
+        if self._connection is None:
+            raise RedisUnavailable
+        return self._connection.execute_command(encode_command(arguments))
+
+    def on_command_error(self, error: hiredis.ReplyError) -> None:
+        """Closes the connection if the error says that this server cannot serve reads."""
+        if error_code(error) in _FATAL_ERRORS and self._connection is not None:
+            self._connection.close()
+
+    async def close(self) -> None:
+        """Closes the connection. Pending commands fail with `RedisUnavailable`."""
+        if self._reconnect_task is not None:
+            self._reconnect_task.cancel()
+            await asyncio.wait([self._reconnect_task])
+            self._reconnect_task = None
+
+    async def _keep_connected(self) -> None:
+        """Connects again and again, for ever.
+
+        The first attempt after a loss starts at once, and commands wait for it: so a restart of
+        Redis goes unnoticed. While further attempts fail, commands fail at once.
+        """
+        failures = 0
+        while True:
+            failures = await self._run_connection(failures)
+            await asyncio.sleep(_backoff(failures))
+
+    async def _run_connection(self, failures: int) -> int:
+        """Makes a connection and returns at its end: the number of failures in a row now."""
+        closed = asyncio.Event()
+        connection = MultiplexedConnection(self._timeout, self._max_pending, closed.set)
+        self._connection = None if failures else connection
+        established_at = 0.0
+        try:
+            await self._connect(connection)
+            self._connection = connection
+            loop_metrics.inc(registry.REDIS_CONNECTS, "profiles")
+            log.info("redis_connected", failures=failures)
+            established_at = time.monotonic()
+            self.cache = await self._enable_client_cache(connection)
+            await self._check_regularly(connection, closed)
+        except (OSError, RedisUnavailable, StaleData, NotPrimary, hiredis.ReplyError) as error:
+            self.status = "unchecked" if isinstance(error, StaleData) else "unavailable"
+            if not established_at:
+                return self._on_connect_error(error, failures)
+        finally:
+            self._connection = self.cache = None
+            connection.close()
+        loop_metrics.inc(registry.REDIS_DISCONNECTS, "profiles")
+        log.warning("redis_disconnected")
+        return 0 if time.monotonic() - established_at > _STABLE_AFTER else 1
+
+    @staticmethod
+    def _on_connect_error(error: Exception, failures: int) -> int:
+        loop_metrics.inc(registry.REDIS_CONNECT_ERRORS, "profiles")
+        if not failures:
+            log.warning("redis_connect_failed", error_type=error_code(error))
+        # A relay advances the fence several times a second: no longer back-off for that.
+        return 1 if isinstance(error, StaleData) else failures + 1
+
+    async def _connect(self, connection: MultiplexedConnection) -> None:
+        async with asyncio.timeout(self._timeout):  # its TimeoutError is an OSError
+            await self._options.connect(lambda: connection)
+            replies = await connection.handshake((*self._options.handshake, *_CHECKS))
+        self.status = _status(replies[-len(_CHECKS) :])
+        connection.mark_ready()
+
+    async def _check_regularly(
+        self, connection: MultiplexedConnection, closed: asyncio.Event
+    ) -> None:
+        """Checks role and fence until the connection is closed: a primary that is demoted keeps
+        its clients. Raises as `_status` does, and `RedisUnavailable`.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(self._check_interval):
+                    await closed.wait()
+            except TimeoutError:
+                replies = [connection.execute_command(encode_command(c)) for c in _CHECKS]
+                self.status = _status(await asyncio.gather(*replies))
+            else:
+                raise RedisUnavailable
+
+    async def _enable_client_cache(self, connection: MultiplexedConnection) -> ClientCache | None:
+        """Raises `RedisUnavailable`."""
+        if not self._max_staleness:
+            return None
+        cache = ClientCache(connection, self._max_staleness, self._cache_bytes)
+        try:
+            await cache.enable_tracking()
+        except hiredis.ReplyError as error:
+            log.warning("client_cache_disabled", error_type=error_code(error))
+            return None
+        return cache
+
+
+def _status(replies: list[Any]) -> str:
+    """Returns what `/readyz` reports, from the replies to `_CHECKS`.
+
+    Raises `StaleData` and `NotPrimary` for a server whose data must not be read.
+    """
+    server, fence, replication, memory = replies
+    if b"role:master" not in replication:
+        raise NotPrimary
+    if not vouched.may_be_believed(vouched.run_of(server), fence):
+        raise StaleData
+    # Any other policy evicts profiles when memory is short, sessions and all.
+    return "ok" if b"maxmemory_policy:noeviction" in memory else "misconfigured"
+
+
+def _backoff(failures: int) -> float:
+    """Returns the seconds to wait before the next attempt; none before the first."""
+    if not failures:
+        return 0.0
+    longest = min(_BACKOFF_MAX, _BACKOFF_MIN * 2.0 ** min(failures, 10))
+    return random.uniform(longest / 2, longest)  # noqa: S311  # jitter, no secret
+
+
+def error_code(error: Exception) -> str:
+    """Returns what may be logged of an error: its type, or Redis' error code (LOADING, NOAUTH)."""
+    if isinstance(error, hiredis.ReplyError):
+        return str(error).partition(" ")[0]
+    return type(error).__name__

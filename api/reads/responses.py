@@ -1,0 +1,64 @@
+"""Responses of the read process: status, header block and body.
+
+Pure functions: no clock, no I/O. Request headers have lower-case names, and repeated fields joined
+by a comma.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from api.http_server.headers import encode_headers
+from api.problem_documents import Problem, problem, problem_of, request_id_of
+from domain import profile
+from domain.errors import RollcallError
+from domain.session import Token
+
+type Headers = Mapping[str, str]
+# Status, header block, body. The server adds the length, and leaves the body out where the protocol
+# has none: for HEAD and 304.
+type Response = tuple[int, bytes, bytes]
+
+METHODS = ("GET", "HEAD")
+_CACHING = b"cache-control: private, no-cache\r\nvary: Authorization\r\n"
+_HEADERS_200 = (
+    b"content-type: application/json\r\n" + _CACHING + b"etag: %b\r\nx-request-id: %b\r\n"
+)
+_HEADERS_304 = _CACHING + b"etag: %b\r\nx-request-id: %b\r\n"
+
+
+def profile_response(
+    headers: Headers, token: Token, reply: Sequence[bytes | None], now: float
+) -> Response:
+    """Returns 200 or 304, from the reply to HMGET at Unix time `now`.
+
+    Raises `Missing` and `InvalidToken` as `domain.profile.answer` does.
+    """
+    body, etag = profile.answer(token, reply, now)
+    request_id = request_id_of(headers.get("x-request-id", "")).encode()
+    tags = headers.get("if-none-match")
+    if tags and if_none_match_matches(tags, etag.decode()):
+        return 304, _HEADERS_304 % (etag, request_id), body
+    return 200, _HEADERS_200 % (etag, request_id), body
+
+
+def error_response(headers: Headers, error: RollcallError) -> Response:
+    """Returns 401 or 503 for one of our own errors of a profile read."""
+    request_id = request_id_of(headers.get("x-request-id", ""))
+    return _problem_response(problem_of(error, request_id), request_id, ("vary", "Authorization"))
+
+
+def problem_response(headers: Headers, code: str, *extra: tuple[str, str]) -> Response:
+    """Returns the problem document of an error code, with extra headers."""
+    request_id = request_id_of(headers.get("x-request-id", ""))
+    return _problem_response(problem(code, request_id), request_id, *extra)
+
+
+def _problem_response(document: Problem, request_id: str, *extra: tuple[str, str]) -> Response:
+    pairs = [*document.headers.items(), *extra, ("x-request-id", request_id)]
+    return document.status, encode_headers(pairs), document.body
+
+
+def if_none_match_matches(value: str, etag: str) -> bool:
+    """Returns whether `If-None-Match` has this tag, compared weakly, or `*` (RFC 9110 13.1.2)."""
+    if value.strip() == "*":
+        return True
+    return any(tag.strip().removeprefix("W/") == etag for tag in value.split(","))

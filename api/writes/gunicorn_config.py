@@ -1,0 +1,43 @@
+"""gunicorn's settings for the write process, which is Django in a pool of threads:
+
+    gunicorn --config python:api.writes.gunicorn_config --bind unix:write.sock api.wsgi:application
+
+Options of the command line win. `--workers` (or `WEB_CONCURRENCY`) is the number of processes.
+
+A thread reads the whole request, and gunicorn has no deadline for that. A client that sends byte by
+byte would hold one of the few threads, so a proxy that buffers requests has to be in front: the
+read process, nginx, or HAProxy with `option http-buffer-request`.
+"""
+
+from api.observability.multiprocess import share_metrics
+from settings import environment
+from settings.logs import logging_config
+
+worker_class = "gthread"
+threads = environment.WRITE_THREADS  # of each process
+worker_connections = 1000  # of each process, those that wait for a thread included
+backlog = 2048
+graceful_timeout = 15  # seconds for the requests in progress when a process is stopped
+timeout = 30  # seconds without a heartbeat of its main loop, after which a process is replaced
+# Seconds. Longer than proxies keep idle connections (nginx: 60), so that it is they who close one;
+# otherwise they would send a request into a connection that is just being closed. The read process
+# asks for none to be kept.
+keepalive = 75
+# As in the read process, with room for the fields that a proxy adds. A request line is at most
+# 8,190 bytes: gunicorn's own limit.
+limit_request_line = 8190
+limit_request_fields = 128
+limit_request_field_size = 65_536
+# Nothing that a client sends changes what gunicorn tells Django of the connection: it is Django
+# that decides whom to trust (SECURE_PROXY_SSL_HEADER, TRUSTED_PROXIES). gunicorn trusts each peer
+# on a unix socket, so no header may be named here at all.
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
+control_socket_disable = True
+logconfig_dict = logging_config(level=environment.LOG_LEVEL)
+
+
+def on_starting(arbiter: object) -> None:
+    """Called by gunicorn in its main process, before it starts others."""
+    share_metrics(environment.METRICS_DIR)

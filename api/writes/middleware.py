@@ -1,0 +1,166 @@
+"""Middleware of the write process, where Django has none. settings/base.py has the order."""
+
+from collections.abc import Callable
+from threading import Lock
+from time import perf_counter, process_time, time
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponse
+from django.middleware import common
+from django.utils.deprecation import MiddlewareMixin
+
+from api.client_ip import get_client_ip
+from api.observability.registry import HTTP_REQUEST_DURATION, PROCESS_CPU
+from api.problem_documents import request_id_of
+from api.problems import problem, problem_of
+from domain.errors import RollcallError
+from domain.stores.postgres.errors import unavailable
+
+type GetResponse = Callable[[HttpRequest], HttpResponse]
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+_PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+_MAX_QUEUE_TIME = 60.0  # seconds
+
+
+class MetricsMiddleware:
+    """Observes each request's duration by method, route and status, and the process's CPU time."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self._cpu, self._cpu_seconds = PROCESS_CPU.labels("write"), 0.0
+        self._lock = Lock()
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        queue_time, started_at = _queue_time(request), perf_counter()
+        response = self.get_response(request)
+        # Never what a client has chosen freely: the number of label values must be bounded.
+        method = request.method if request.method in _METHODS else "other"
+        match = request.resolver_match
+        route = f"/{match.route.rstrip('/')}" if match else "none"
+        duration = HTTP_REQUEST_DURATION.labels(method, route, response.status_code)
+        duration.observe(queue_time + perf_counter() - started_at)
+        with self._lock:
+            now = process_time()
+            self._cpu.inc(now - self._cpu_seconds)
+            self._cpu_seconds = now
+        return response
+
+
+def _queue_time(request: HttpRequest) -> float:
+    """Returns the seconds since the read process received the first byte of the request.
+
+    It sends the Unix time of that as `X-Request-Start: t=…`. From others that is not trusted: 0.
+    """
+    if request.META.get("REMOTE_ADDR"):  # empty on a unix socket
+        return 0.0
+    try:
+        seconds = time() - float(request.headers.get("X-Request-Start", "").removeprefix("t="))
+    except ValueError:
+        return 0.0
+    return seconds if 0 < seconds < _MAX_QUEUE_TIME else 0.0
+
+
+class RequestIDMiddleware:
+    """Gives each request an id (the client's `X-Request-ID`, if valid), for logs and responses."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request_id = request_id_of(request.headers.get("X-Request-ID", ""))
+        request.request_id = request_id  # type: ignore[attr-defined]  # read by problem documents
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            response = self.get_response(request)
+        response["X-Request-ID"] = request_id
+        return response
+
+
+class CommonMiddleware(common.CommonMiddleware):
+    """Django's, which checks `Host`; but probes are answered whatever it is, since orchestrators
+    address a process by its IP, and a request of HTTP/1.1 without one is a 400 (RFC 9112 section
+    3.2), where Django would take the server's own name.
+    """
+
+    def process_request(self, request: HttpRequest) -> Any:
+        if "HTTP_HOST" not in request.META and request.META["SERVER_PROTOCOL"] != "HTTP/1.0":
+            raise DisallowedHost("missing Host header")
+        if request.path_info.rstrip("/") in _PROBES:
+            return None
+        return super().process_request(request)
+
+
+class ClientIPMiddleware:
+    """Sets `REMOTE_ADDR` to the client's address; see `api.client_ip`."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.META["REMOTE_ADDR"] = get_client_ip(
+            request.META.get("REMOTE_ADDR", ""),
+            request.headers.get("X-Forwarded-For", ""),
+            settings.TRUSTED_PROXIES,
+        )
+        return self.get_response(request)
+
+
+class RequestBodyMiddleware:
+    """Refuses a body that is too large, or that has a content coding (RFC 9110 section 12.5.3).
+
+    No view reads more than `Content-Length` bytes: Django's request ends there.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        size = int(request.META.get("CONTENT_LENGTH") or 0)
+        is_webhook = request.path_info.startswith("/webhooks/")
+        if size > (settings.WEBHOOK_BODY_MAX_BYTES if is_webhook else settings.BODY_MAX_BYTES):
+            return problem(request, "body_too_large")
+        if size and request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            return problem(request, "unsupported_media_type", {"accept-encoding": "identity"})
+        return self.get_response(request)
+
+
+class ProblemDetailsMiddleware:
+    """Turns an exception of a plain Django view into a problem document."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Called by Django for an exception of a view; None leaves it to handler500."""
+        known = error if isinstance(error, RollcallError) else unavailable(error)
+        return problem_of(request, known) if known else None
+
+
+class _AdminOnly(MiddlewareMixin):
+    """Middleware of Django's that only the admin needs: other requests skip it."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if request.path_info.startswith("/admin/"):
+            return super().__call__(request)
+        return self.get_response(request)
+
+
+class AdminSessionMiddleware(_AdminOnly, SessionMiddleware):
+    """The session of a staff member's browser."""
+
+
+class AdminAuthenticationMiddleware(_AdminOnly, AuthenticationMiddleware):
+    """The staff member whose session it is."""
+
+
+class AdminMessageMiddleware(_AdminOnly, MessageMiddleware):
+    """Messages for the next page."""

@@ -1,0 +1,85 @@
+"""Peers that are built from Debian's packages: Go with its libraries, nginx with Lua."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from loadtests.bench.tools import RESULTS
+from local.processes import Process
+
+GOCODE = Path("/usr/share/gocode")  # where Debian keeps the sources of Go's libraries
+_GO_LIBRARIES = {
+    "golang-github-valyala-fasthttp-dev": "src/github.com/valyala/fasthttp",
+    "golang-github-gomodule-redigo-dev": "src/github.com/gomodule/redigo",
+}
+_NGINX_MODULES = Path("/usr/lib/nginx/modules")
+LUA_MODULE = _NGINX_MODULES / "ngx_http_lua_module.so"
+SBIN = "/usr/sbin:/usr/local/sbin"  # not on every user's PATH
+_BUILD_TIMEOUT = 300.0
+
+
+def missing_for_go() -> list[str]:
+    """The packages that Go's peer lacks."""
+    packages = [name for name, path in _GO_LIBRARIES.items() if not (GOCODE / path).exists()]
+    return packages if shutil.which("go") else ["golang-go", *packages]
+
+
+def missing_for_nginx(*, lua: bool) -> list[str]:
+    """The packages that an nginx, with Lua or without, lacks."""
+    packages = [] if _nginx() else ["nginx-light"]
+    return packages if not lua or LUA_MODULE.exists() else [*packages, "libnginx-mod-http-lua"]
+
+
+def build_go(source: Path, folder: Path) -> Path:
+    """Builds a Go program from Debian's sources, without the network; returns the binary.
+
+    Raises LocalError with the compiler's output; the log is kept in `folder`.
+    """
+    binary = RESULTS / source.name
+    env = {
+        **os.environ,
+        "GO111MODULE": "off",
+        "GOFLAGS": "",
+        "GOPATH": str(GOCODE),
+        "GOCACHE": str(RESULTS / "go-cache"),
+    }
+    argv = ["go", "build", "-o", str(binary), str(source / "main.go")]
+    Process("go build", argv, folder / "go.log", env=env).run(_BUILD_TIMEOUT)
+    return binary
+
+
+def nginx(
+    template: Path, port: int, folder: Path, values: Mapping[str, str] | None = None
+) -> list[str]:
+    """Writes an nginx's configuration from a template; returns the command that runs it."""
+    own = folder / f"nginx-{port}"
+    own.mkdir()
+    filled = {
+        "PORT": str(port),
+        "FOLDER": str(own),
+        "SOURCE": str(template.parent),
+        "MODULES": str(_NGINX_MODULES),
+        **(values or {}),
+    }
+    text = re.sub(r"@([A-Z]+)@", lambda found: filled[found[1]], template.read_text())
+    config = own / "nginx.conf"
+    config.write_text(text)
+    return [_nginx() or "nginx", "-c", str(config), "-p", str(own), "-e", "stderr"]
+
+
+def versions() -> str:
+    """What is there of both, in their own words."""
+    commands = [["go", "version"], [_nginx() or "nginx", "-v"]]
+    outputs = []
+    for argv in commands:
+        if shutil.which(argv[0]):
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+            outputs.append((done.stdout or done.stderr).strip())
+    return "; ".join(outputs)
+
+
+def _nginx() -> str | None:
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{SBIN}")

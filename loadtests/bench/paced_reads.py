@@ -1,0 +1,116 @@
+"""A program: reads profiles at a constant rate on one connection, and measures them precisely.
+
+A request is due every 1/rate seconds, whatever the server does, and its latency is counted from
+that moment: also the time for which the response before it kept the connection busy (no
+coordinated omission). It blocks in plain system calls instead of an event loop.
+
+The kernel runs it before others (see `priority`), because on a busy machine a latency would else be
+that of its own wake-up; `schedule_lag_ms` is how late it was woken all the same, when it did not
+wait for a response. It takes some hundredths of a core.
+
+Writes JSON to --out: latencies_ms, schedule_lag_ms, failed, priority.
+"""
+
+import argparse
+import gc
+import json
+import random
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loadtests.bench.priority import raise_priority
+from loadtests.bench.wire import complete_head
+from local.machine import HOST
+
+_HEAD = f"GET /api/v1/profile/ HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer ".encode()
+_TIMEOUT = 10.0  # seconds for one response
+_LATE = 10.0  # seconds after the time, in which what is due is sent all the same
+
+
+@dataclass
+class Results:
+    """Times are in seconds; `failed` counts all responses but 200, and broken connections."""
+
+    latencies: list[float] = field(default_factory=list)
+    lags: list[float] = field(default_factory=list)
+    failed: int = 0
+
+
+class Client:
+    """One kept-alive connection, made again when it breaks."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._socket = self._connect()
+
+    def read(self, token: str) -> bool:
+        """Whether the profile was read: a 200."""
+        try:
+            self._socket.sendall(b"%b%b\r\n\r\n" % (_HEAD, token.encode()))
+            return self._receive().startswith(b"HTTP/1.1 200")
+        except OSError:
+            self._socket.close()
+            self._socket = self._connect()
+            return False
+
+    def _connect(self) -> socket.socket:
+        connection = socket.create_connection((HOST, self._port), timeout=_TIMEOUT)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def _receive(self) -> bytes:
+        received = b""
+        while True:
+            data = self._socket.recv(65536)
+            if not data:
+                raise ConnectionResetError
+            received += data
+            if (head := complete_head(received)) is not None:
+                return head
+
+
+def run(client: Client, tokens: list[str], rate: float, seconds: float) -> Results:
+    """Reads at that rate for so many seconds. What cannot be sent until a little later, because
+    of the responses before, fails, with the time until then for a latency.
+    """
+    results = Results()
+    begin = time.monotonic() + 1 / rate
+    end = begin + seconds + _LATE
+    for due in [begin + number / rate for number in range(round(rate * seconds))]:
+        token = random.choice(tokens)
+        if (ahead := due - time.monotonic()) > 0:
+            time.sleep(ahead)
+            results.lags.append(time.monotonic() - due)
+        results.failed += not (time.monotonic() < end and client.read(token))
+        results.latencies.append(time.monotonic() - due)
+    return results
+
+
+def main() -> None:
+    """Does what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.paced_reads")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--tokens", type=Path, required=True, help="a file with a token a line")
+    parser.add_argument("--rate", type=float, default=200, help="requests a second")
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    client = Client(options.port)
+    tokens = options.tokens.read_text().split()
+    gc.freeze()
+    gc.disable()
+    priority = raise_priority()
+    results = run(client, tokens, options.rate, options.seconds)
+    figures = {
+        "latencies_ms": [round(seconds * 1000, 3) for seconds in results.latencies],
+        "schedule_lag_ms": [round(seconds * 1000, 3) for seconds in results.lags],
+        "failed": results.failed,
+        "priority": priority,
+    }
+    options.out.write_text(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""The CPU priority of the generators: which of them the kernel runs first on a busy machine.
+
+With six busy processes beside it, a generator with a nice value of -5 was woken 3.7 ms late (p99),
+one with real-time priority 0.1 ms: the former would be measured instead of the service.
+
+Where the kernel groups processes by session (autogroup), a nice value counts only inside of a
+session: the group's own is set too.
+"""
+
+import os
+from pathlib import Path
+
+_AUTOGROUP = Path("/proc/self/autogroup")
+_RAISED, _LOWERED = -5, 10
+
+
+def raise_priority() -> str:
+    """Has the kernel run this process before others; returns what it granted."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        return _raise_nice_value()
+    return "real-time priority (SCHED_FIFO)"
+
+
+def lower_priority() -> None:
+    """Has this process give way to others, as `make run` does with its workers."""
+    os.nice(_LOWERED)
+    _set_autogroup(_LOWERED)
+
+
+def _raise_nice_value() -> str:
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, _RAISED)
+        _set_autogroup(_RAISED)
+    except PermissionError:
+        return "no raised priority (no permission: its own late wake-ups count as the server's)"
+    return f"a nice value of {_RAISED}"
+
+
+def _set_autogroup(nice: int) -> None:
+    if _AUTOGROUP.exists():
+        _AUTOGROUP.write_text(str(nice))

@@ -1,0 +1,85 @@
+"""Rollcall's own reads on granian (RSGI) instead of its own HTTP server, which this justifies.
+
+The same connection to Redis and the same client-side cache; only HTTP is another's. It does not
+wait for a profile that is missing: a 503 at once.
+"""
+
+import os
+from asyncio import AbstractEventLoop
+from collections.abc import Sequence
+from functools import partial
+from time import time
+from typing import Any
+
+from api.bearer import bearer_token
+from api.problem_documents import request_id_of
+from api.reads.redis.client import RedisClient
+from api.reads.redis.url import parse_url
+from domain import profile, session
+from domain.errors import InvalidToken, Unavailable
+from domain.keys import KeyRing
+from domain.session import Token
+from loadtests.peers import responses
+
+_SECURITY = list(responses.SECURITY_HEADERS.items())
+_KNOWN = [("cache-control", "private, no-cache"), ("vary", "Authorization"), *_SECURITY]
+_FOUND = [*_KNOWN, ("content-type", "application/json")]
+_HMGET = b"*6\r\n$5\r\nHMGET\r\n$34\r\np:%b\r\n$1\r\nb\r\n$1\r\ne\r\n$1\r\nv\r\n$32\r\n%b\r\n"
+
+
+class Application:
+    """An RSGI application: the environment has REDIS_URL and SECRET_KEY."""
+
+    def __rsgi_init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._keys = KeyRing([os.environ["SECRET_KEY"]])
+        self._redis = RedisClient(parse_url(os.environ["REDIS_URL"]), max_staleness=0.02)
+        loop.call_soon(self._redis.start, loop)
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        headers = scope.headers
+        request_id = headers.get("x-request-id") or ""
+        try:
+            token, reply = await self._read(headers.get("authorization") or "")
+            body, tag = profile.answer(token, reply, time())
+        except (InvalidToken, profile.Missing) as error:
+            known = error if isinstance(error, InvalidToken) else Unavailable()
+            status, lines, content = responses.error_response(known, request_id)
+            protocol.response_bytes(status, [*lines.items(), *_SECURITY], content)
+            return
+        etag = tag.decode()
+        own = [("etag", etag), ("x-request-id", request_id_of(request_id))]
+        tags = headers.get("if-none-match")
+        if tags and responses.matches(tags, etag):
+            protocol.response_empty(304, _KNOWN + own)
+        else:
+            protocol.response_bytes(200, _FOUND + own, body)
+
+    async def _read(self, authorization: str) -> tuple[Token, Sequence[bytes | None]]:
+        """Returns the token and the reply to HMGET, from the client-side cache or Redis."""
+        text = bearer_token(authorization)
+        digest = session.digest_of(text)
+        cache = self._redis.cache
+        if cache is not None and (entry := cache.find(digest)) is not None:
+            return entry.token, entry.reply
+        token = session.check(self._keys, text, digest)
+        command = _HMGET % (token.person.hex().encode(), token.digest)
+        reply = self._loop.create_future()
+        on_reply = partial(_resolve, reply)
+        if cache is not None and cache.admits(digest):
+            cache.fetch(token, command, on_reply)
+        else:
+            self._redis.send_command(command, on_reply)
+        return token, await reply
+
+
+def _resolve(future: Any, reply: Any) -> None:
+    if future.done():
+        return
+    if isinstance(reply, Exception):
+        future.set_exception(reply)
+    else:
+        future.set_result(reply)
+
+
+app = Application()

@@ -1,0 +1,47 @@
+"""What the responses of the Python peers have in common; header names are in lower case."""
+
+from typing import NamedTuple
+
+from api.problem_documents import problem_of, request_id_of
+from domain.errors import InvalidToken, Unavailable
+
+# Those that Django's middleware adds to every response of Rollcall's.
+SECURITY_HEADERS = {
+    "x-frame-options": "DENY",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
+
+
+class ErrorResponse(NamedTuple):
+    """A problem document, and the status and headers that go with it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def profile_headers(etag: str, request_id: str) -> dict[str, str]:
+    """Returns those of a 200 or 304; `request_id` is the client's own, or empty."""
+    return {
+        "etag": etag,
+        "cache-control": "private, no-cache",
+        "vary": "Authorization",
+        "x-request-id": request_id_of(request_id),
+    }
+
+
+def error_response(error: InvalidToken | Unavailable, request_id: str) -> ErrorResponse:
+    """Returns the 401 or 503 for an error; `request_id` is the client's own, or empty."""
+    own_id = request_id_of(request_id)
+    document = problem_of(error, own_id)
+    extra = {"vary": "Authorization", "x-request-id": own_id}
+    return ErrorResponse(document.status, {**document.headers, **extra}, document.body)
+
+
+def matches(if_none_match: str, etag: str) -> bool:
+    """Compares with a list of tags, weakly, or with `*` (RFC 9110 section 13.1.2)."""
+    if if_none_match.strip() == "*":
+        return True
+    return any(tag.strip().removeprefix("W/") == etag for tag in if_none_match.split(","))

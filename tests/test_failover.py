@@ -1,0 +1,118 @@
+"""Servers that were demoted while their connections live on: the new primary is found."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import httpx
+import psycopg
+import pytest
+from redis import Redis
+
+from domain.profile import BODY
+from local.machine import HOST
+from local.servers import Postgres, Valkey
+from local.stack import Stack
+from tests.forwarder import Forwarder
+from tests.someone import Rollcall, Someone, eventually
+from tests.starting import Starter
+from tests.test_deadlines import is_read_only
+
+
+def test_of_several_hosts_the_one_that_can_write_is_connected_to(
+    stack: Stack, start: Starter, tmp_path: Path
+):
+    primary = stack.parts["postgres"]
+    assert isinstance(primary, Postgres)
+    standby = Postgres(tmp_path, fast=True)
+    standby.folder.mkdir(parents=True)
+    (standby.folder / "password").write_text((primary.folder / "password").read_text())
+    with standby:
+        with psycopg.connect(standby.url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+            connection.execute("SELECT pg_reload_conf()")
+        eventually(lambda: is_read_only(standby.url))
+        code = """
+import django
+django.setup()
+from django.db import connection
+with connection.cursor() as cursor:
+    cursor.execute("SHOW port")
+    print(cursor.fetchone()[0])
+"""
+        hosts = f"{HOST}:{standby.port},{HOST}:{primary.port}"
+        result = start(code, DATABASE_URL=primary.url.replace(f"{HOST}:{primary.port}", hosts))
+        assert result.stdout.strip() == str(primary.port), result.stderr
+
+
+class Replicated:
+    """A Redis with a replica behind one address; `fail_over` makes the replica the primary."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._servers = [Valkey(folder / part, name) for part in ("a", "b")]
+        self._entered = ExitStack()
+
+    def __enter__(self) -> Self:
+        primary, replica = (self._entered.enter_context(server) for server in self._servers)
+        self._address = self._entered.enter_context(Forwarder(primary.port))
+        self.url = f"redis://{HOST}:{self._address.port}/0"
+        self.primary, self._replica = (
+            self._entered.enter_context(Redis.from_url(server.url)) for server in (primary, replica)
+        )
+        self._replica.replicaof(HOST, primary.port)
+        self._replica_port = replica.port
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._entered.close()
+
+    def fail_over(self) -> None:
+        """Demotes the primary, which keeps its connections; new ones reach the other server."""
+        demoted, self.primary = self.primary, self._replica
+        eventually(lambda: self.primary.info("replication")["master_link_status"] == "up")
+        self.primary.replicaof("NO", "ONE")
+        demoted.replicaof(HOST, self._replica_port)
+        self._address.target = self._replica_port
+
+
+@pytest.fixture(scope="module")
+def replicated(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Rollcall, Replicated, Replicated]]:
+    """A client of a stack of its own, whose profile and queue Redis can fail over."""
+    folder = tmp_path_factory.mktemp("replicated")
+    with Replicated(folder, "profiles") as profiles, Replicated(folder, "queue") as queue:
+        env = {"DJANGO_SETTINGS_MODULE": "settings.test", "OUTBOX_LEASE": "2"}
+        env |= {"REDIS_URL": profiles.url, "QUEUE_URL": queue.url}
+        with (
+            Stack(folder / "stack", env=env, fast=True) as stack,
+            httpx.Client(base_url=stack.url, timeout=20) as client,
+        ):
+            yield Rollcall(client), profiles, queue
+
+
+def test_writes_reach_the_new_profile_redis_after_the_old_was_demoted(replicated):
+    rollcall, profiles, _ = replicated
+    people = [rollcall.sign_up() for _ in range(20)]  # connections are open
+    profiles.fail_over()
+    for someone in people:
+        assert someone.patch({"name": "Grace"}).status_code == 200
+    for someone in people:
+        assert eventually(partial(is_named_grace, someone, profiles), within=10)
+    assert people[0].call("DELETE", "sessions/current/").status_code == 204
+
+
+def is_named_grace(someone: Someone, redis: Replicated) -> bool:
+    body = redis.primary.hget(f"p:{someone.id.replace('-', '')}", BODY)
+    return isinstance(body, bytes) and b"Grace" in body
+
+
+def test_messages_go_through_the_new_queue_redis_after_the_old_was_demoted(replicated):
+    rollcall, _, queue = replicated
+    someone = rollcall.sign_up()
+    assert eventually(lambda: someone.messages("email"), within=120)  # connections are open
+    queue.fail_over()
+    for _ in range(10):
+        assert rollcall.sign_up().message("email")

@@ -1,0 +1,77 @@
+"""The read process by itself: its modules, its memory, its CPU priority."""
+
+import os
+from pathlib import Path
+
+import httpx
+
+from local.machine import children
+from local.stack import Stack
+from tests.someone import Rollcall, read_process
+
+# gunicorn's settings of the read process, and at its end the names of the modules that it has.
+CONFIG = """
+import os, sys
+from local.read_config import *
+
+def worker_exit(server, worker):
+    with open(os.environ["MODULES_FILE"], "w") as file:
+        file.write("\\n".join(sys.modules))
+"""
+ABSENT = {"django", "rest_framework", "corsheaders", "redis", "django_redis", "psycopg", "huey",
+          "phonenumbers", "domain.stores", "workers", "settings.base"}  # fmt: skip  # one glance
+
+
+def test_read_process_loads_no_django_no_sql_and_no_redis_py(
+    stack: Stack, rollcall: Rollcall, tmp_path: Path
+):
+    person = rollcall.sign_up()
+    (tmp_path / "read_and_tell.py").write_text(CONFIG)
+    names = tmp_path / "modules"
+    env = {"MODULES_FILE": str(names), "PYTHONPATH": str(tmp_path)}
+    with read_process(stack, "read_and_tell", **env) as (read, url):
+        assert httpx.get(f"{url}/api/v1/profile/", headers=person.bearer).status_code == 200
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        read.stop()
+    loaded = set(names.read_text().split())
+    assert {"api.reads.app", "uvloop", "hiredis"} <= loaded
+    assert loaded & ABSENT == set()
+
+
+def resident_megabytes(pid: int) -> float:
+    """Resident set size, shared pages included (VmRSS in proc(5))."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError(f"no VmRSS of {pid}")
+
+
+def test_read_process_takes_at_most_45_megabytes(stack: Stack, rollcall: Rollcall):
+    person = rollcall.sign_up()
+    with read_process(stack) as (read, url), httpx.Client(base_url=url) as client:
+        for _ in range(500):
+            assert client.get("/api/v1/profile/", headers=person.bearer).status_code == 200
+        (worker,) = children(read.pid)
+        assert resident_megabytes(worker) <= 45
+
+
+def nice_of(pid: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, pid)
+
+
+def autogroup_nice_of(pid: int) -> int | None:
+    """The nice value of the session's group; None where the kernel has no autogroups."""
+    try:
+        return int(Path(f"/proc/{pid}/autogroup").read_text().rpartition("nice ")[2])
+    except FileNotFoundError:
+        return None
+
+
+def test_reads_have_cpu_priority_over_all_else(stack: Stack):
+    reads = stack.parts["read"].pid
+    for name in ("write", "worker", "relay"):
+        pid = stack.parts[name].pid
+        for process in (pid, *children(pid)):
+            assert nice_of(process) > nice_of(reads)
+        if (group := autogroup_nice_of(pid)) is not None:
+            assert group > (autogroup_nice_of(reads) or 0)

@@ -1,0 +1,190 @@
+"""Metrics that processes share through files: which file is whose, and what becomes of it."""
+
+import signal
+import subprocess
+import sys
+from ast import literal_eval
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.observability import registry
+from api.observability.loop_metrics import LoopMetrics
+
+# A process that shares its metrics, then executes each line it is sent.
+_PROGRAM = """
+import sys
+from pathlib import Path
+from settings.logs import logging_config
+import logging.config
+logging.config.dictConfig(logging_config("INFO"))
+from api.observability.multiprocess import share_metrics
+share_metrics(Path(sys.argv[1]))
+from prometheus_client import Gauge
+from api.observability import registry
+from api.observability.exposition import render_process_metrics
+from api.observability.loop_metrics import LoopMetrics
+from api.observability.multiprocess import get_slot
+for line in sys.stdin:
+    print(repr(eval(line)), flush=True)
+"""
+_MISSES = "rollcall_profile_cache_misses_total"
+
+
+class Sharer:
+    """A process that shares its metrics."""
+
+    def __init__(self, directory: Path) -> None:
+        self.popen = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM, str(directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, expression: str) -> Any:
+        assert self.popen.stdin
+        assert self.popen.stdout
+        self.popen.stdin.write(expression + "\n")
+        self.popen.stdin.flush()
+        return literal_eval(self.popen.stdout.readline())
+
+    def count(self, times: int) -> None:
+        self(f"registry.PROFILE_CACHE_MISSES.inc({times})")
+
+    def samples(self) -> dict[str, float]:
+        """What a scrape of it reads: name and labels -> number."""
+        lines = self("render_process_metrics().decode()").splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(number) for name, number in pairs}
+
+    def kill(self) -> None:
+        self.popen.send_signal(signal.SIGKILL)
+        self.popen.wait(timeout=20)
+
+    def close(self) -> None:
+        self.popen.communicate(timeout=20)
+
+
+@pytest.fixture
+def start_sharer(tmp_path: Path) -> Iterator[Callable[..., Sharer]]:
+    with ExitStack() as undo:
+
+        def start(directory: Path = tmp_path) -> Sharer:
+            sharer = Sharer(directory)
+            undo.enter_context(sharer.popen)
+            undo.callback(sharer.kill)
+            return sharer
+
+        yield start
+
+
+def test_processes_that_run_together_are_added_up(start_sharer):
+    one, other = start_sharer(), start_sharer()
+    assert {one("get_slot()"), other("get_slot()")} == {0, 1}
+    one.count(2)
+    other.count(3)
+    assert one.samples()[_MISSES] == other.samples()[_MISSES] == 5
+
+
+@pytest.mark.parametrize("end", [Sharer.kill, Sharer.close])
+def test_the_next_process_counts_on_where_one_has_ended(start_sharer, tmp_path, end):
+    first, bystander = start_sharer(), start_sharer()
+    first.count(2)
+    slot = first("get_slot()")
+    assert bystander("get_slot()") != slot
+    end(first)
+    assert bystander.samples()[_MISSES] == 2
+    files = set(tmp_path.glob("[ch]*.db"))
+    following = start_sharer()
+    assert following("get_slot()") == slot
+    following.count(1)
+    assert bystander.samples()[_MISSES] == 3
+    assert set(tmp_path.glob("[ch]*.db")) == files
+
+
+def test_a_child_process_has_files_of_its_own(start_sharer):
+    parent = start_sharer()
+    fork = "(pid := __import__('os').fork()) or (registry.PROFILE_CACHE_MISSES.inc(7), "
+    parent(f"{fork}__import__('os')._exit(get_slot())) and 0")
+    assert parent("__import__('os').waitstatus_to_exitcode(__import__('os').wait()[1])") == 1
+    parent.count(1)
+    assert parent.samples()[_MISSES] == 8
+
+
+def test_a_gauge_goes_with_its_process(start_sharer):
+    gauge = "Gauge('connections', '', multiprocess_mode='livesum', registry=None)"
+    one, other = start_sharer(), start_sharer()
+    one(f"{gauge}.set(500)")
+    other(f"{gauge}.set(3)")
+    assert other.samples()["connections"] == 503
+    one.kill()
+    assert other.samples()["connections"] == 3
+    following = start_sharer()
+    following(f"{gauge}.inc()")
+    assert other.samples()["connections"] == 4
+
+
+def test_a_file_that_a_crash_left_half_written_ends_no_scrape(start_sharer, tmp_path):
+    first = start_sharer()
+    first.count(2)
+    first.kill()
+    with (tmp_path / "counter_0.db").open("r+b") as file:
+        file.seek(8)
+        file.write(bytes(500))
+    following = start_sharer()
+    following.count(1)
+    assert following.samples()[_MISSES] == 1
+
+
+def test_an_unusable_directory_is_logged_and_counts_stay_in_memory(start_sharer, tmp_path):
+    (tmp_path / "file").write_text("no directory")
+    sharer = start_sharer(tmp_path / "file" / "metrics")
+    sharer.count(2)
+    assert sharer.samples()[_MISSES] == 2
+    assert "metrics_write_failed" in sharer.popen.communicate(timeout=20)[1]
+
+
+_DURATIONS = (0.0001, 0.0005, 0.003, 0.003, 10.0, 11.0)
+
+
+def test_what_a_loop_counts_is_the_same_as_counted_at_once(start_sharer):
+    loop, direct = start_sharer(), start_sharer()
+    labels = "'GET', '/x', 200"
+    loop("globals().update(m=LoopMetrics('read'))")
+    for seconds in _DURATIONS:
+        loop(f"m.observe(registry.HTTP_REQUEST_DURATION, {seconds}, {labels})")
+        loop("m.inc(registry.PROFILE_CACHE_MISSES)")
+        loop("m.inc(registry.REDIS_CONNECTS, 'profiles', amount=2)")
+        loop("m.flush()")
+    loop("m.flush()")
+    of_loop = loop.samples()
+    for seconds in _DURATIONS:
+        direct(f"registry.HTTP_REQUEST_DURATION.labels({labels}).observe({seconds})")
+        direct("registry.PROFILE_CACHE_MISSES.inc()")
+        direct("registry.REDIS_CONNECTS.labels('profiles').inc(2)")
+    both = direct.samples()
+    assert of_loop[_MISSES] == len(_DURATIONS)
+    names = [name for name in both if not name.startswith("process_cpu")]
+    assert len(names) > 15
+    assert {name: both[name] for name in names} == pytest.approx(
+        {name: 2 * of_loop[name] for name in names}
+    )
+
+
+def test_a_loop_counts_in_memory_too():
+    metrics = LoopMetrics("test")
+    metrics.observe(registry.HTTP_REQUEST_DURATION, 0.003, "GET", "/memory", 200)
+    metrics.flush()
+    labels = {"method": "GET", "route": "/memory", "status": "200"}
+    count = registry.REGISTRY.get_sample_value(
+        "rollcall_http_request_duration_seconds_count", labels
+    )
+    cpu = registry.REGISTRY.get_sample_value("process_cpu_seconds_total", {"component": "test"})
+    assert count == 1
+    assert cpu
+    assert cpu > 0

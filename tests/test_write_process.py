@@ -1,0 +1,183 @@
+"""The write process alone: stock gunicorn and Django, called directly or through a unix socket."""
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from local.stack import Stack
+from tests.someone import (
+    Rollcall,
+    code_of,
+    eventually,
+    new_body,
+    socket_of,
+    write_process,
+    wrong_fields,
+)
+from tests.starting import RIGHT
+
+SIGN_UP, PROFILE = "/api/v1/signup/", "/api/v1/profile/"
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def url(stack: Stack) -> Iterator[str]:
+    with write_process(stack) as (_, url):
+        yield url
+
+
+@pytest.fixture(params=["TCP port", "unix socket"])
+def write(request: pytest.FixtureRequest, url: str) -> Iterator[httpx.Client]:
+    """A client of the write process, in both ways."""
+    uds = socket_of(url) if request.param == "unix socket" else None
+    with httpx.Client(transport=httpx.HTTPTransport(uds=uds), base_url=url, timeout=20) as client:
+        yield client
+
+
+def padded(length: int) -> bytes:
+    body = json.dumps(new_body(name="")).encode()
+    return body + b" " * (length - len(body))
+
+
+def raw(url: str, request: str) -> bytes:
+    """The whole response to a request that no library would send, and nothing after it."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(request.encode("latin-1"))
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_a_person_signs_up_and_is_read_and_deleted(write: httpx.Client, rollcall: Rollcall):
+    someone = Rollcall(write).sign_up()
+    assert rollcall.http.get(PROFILE, headers=someone.bearer).json() == someone.body
+    assert someone.patch({"name": "Grace"}).json()["name"] == "Grace"
+    answer = someone.call("DELETE", "profile/")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert not {"content-length", "transfer-encoding"} & answer.headers.keys()
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_a_connection_is_kept_unless_the_proxy_wants_it_closed(url: str, close):
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
+    for _ in range(2):
+        connection.request("GET", "/livez", headers={"Connection": "close"} if close else {})
+        response = connection.getresponse()
+        assert response.read() == b'{"status":"ok"}'
+        assert (connection.sock is None) == close
+    connection.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_misrouted_read_is_a_503_that_may_be_retried(write: httpx.Client, method):
+    someone = Rollcall(write).sign_up()
+    answer = write.request(method, PROFILE, headers=someone.bearer)
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    if method == "GET":
+        assert code_of(answer) == "unavailable"
+
+
+def test_a_405_of_the_profile_names_reads_too(write: httpx.Client):
+    answer = write.put(PROFILE)
+    assert code_of(answer) == "method_not_allowed"
+    assert answer.headers["allow"] == "GET, HEAD, PATCH, DELETE"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(
+    ("path", "limit"), [(SIGN_UP, 65_536), ("/admin/login/", 65_536), ("/webhooks/vonage/", 2**20)]
+)
+def test_a_body_above_the_limit_is_a_413(write: httpx.Client, path, limit, chunked):
+    def send(size: int) -> httpx.Response:
+        body = padded(size)
+        content = iter([body[:100], body[100:]]) if chunked else body
+        return write.post(path, content=content, headers=JSON)
+
+    assert send(limit).status_code in (400, 401, 403)
+    answer = send(limit + 1)
+    assert (answer.status_code, code_of(answer)) == (413, "body_too_large")
+
+
+def test_a_chunked_body_is_read(write: httpx.Client):
+    body = json.dumps(new_body(name="")).encode()
+    answer = write.post(SIGN_UP, content=iter([body[:7], body[7:]]), headers=JSON)
+    assert wrong_fields(answer) == {"name": "blank"}
+
+
+def test_a_malformed_chunk_is_a_400(url: str):
+    chunked = f"POST {SIGN_UP} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nx"
+    assert raw(url, chunked + "\r\n").startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_body_that_ends_early_is_a_400_and_not_executed(url: str, rollcall: Rollcall):
+    body = json.dumps(new_body(email="early@example.com"))
+    head = f"POST {SIGN_UP} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    response = raw(url, f"{head}Content-Length: {len(body) + 1}\r\n\r\n{body}")
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert raw(url, f"{head}Content-Length: {len(body)}\r\n\r\n{body}").startswith(b"HTTP/1.1 201 ")
+
+
+def test_a_body_with_a_content_coding_is_a_415(write: httpx.Client):
+    answer = write.post(SIGN_UP, content=b"x", headers=JSON | {"Content-Encoding": "gzip"})
+    assert (answer.status_code, code_of(answer)) == (415, "unsupported_media_type")
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("path", ["/livez", SIGN_UP])
+def test_http_1_1_without_a_host_is_a_400(url: str, path):
+    response = raw(url, f"GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"bad_request"' in response
+
+
+@pytest.mark.parametrize("path", ["/livez", "/livez/", "/readyz", "/metrics"])
+def test_probes_answer_whatever_their_host_says(write: httpx.Client, path):
+    assert write.get(path, headers={"Host": "10.1.2.3:8000"}).status_code == 200
+    assert write.get("/api/v1/none/", headers={"Host": "10.1.2.3:8000"}).status_code == 400
+
+
+def test_a_304_says_nothing_of_its_length(write: httpx.Client):
+    path = "/static/rollcall/pages.css"
+    modified = write.get(path).headers["last-modified"]
+    answer = write.get(path, headers={"If-Modified-Since": modified})
+    assert answer.status_code == 304
+    assert answer.headers.get("content-length", "") != "0"
+
+
+def test_headers_that_gunicorn_could_take_for_a_proxys_are_ignored(write: httpx.Client):
+    forged = {"SCRIPT_NAME": "/api", "X_FORWARDED_FOR": "192.0.2.1", "X-Forwarded-Host": "x.test"}
+    assert write.get("/api/v1/schema/", headers=forged).status_code == 200
+
+
+def test_in_production_a_client_cannot_pretend_to_speak_tls(stack: Stack):
+    urls = ("DATABASE_URL", "REDIS_URL", "QUEUE_URL")
+    production = {name: value for name, value in RIGHT.items() if name not in urls}
+    forged = {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "on", "X-Forwarded-Protocol": "ssl"}
+    with write_process(stack, **production) as (_, url):
+        for uds in (None, socket_of(url)):
+            transport = httpx.HTTPTransport(uds=uds)
+            with httpx.Client(transport=transport, base_url=url, timeout=20) as client:
+                headers = {"Host": "rollcall.example", **forged}
+                answer = client.get("/api/v1/schema/", headers=headers)
+            assert answer.status_code == 301
+            assert answer.headers["location"] == "https://rollcall.example/api/v1/schema/"
+
+
+def test_no_log_line_quotes_a_refused_request(stack: Stack, url: str):
+    log = stack.data_dir / "logs" / f"write-{url.rpartition(':')[2]}.log"
+    start = log.stat().st_size
+    for request in (
+        "GET /secret-1 HTTP/7.7\r\n\r\n",
+        "secret-2\r\n\r\n",
+        "GET / HTTP/1.1\r\nsecret-3\r\n\r\n",
+        "GET /secret-4 HTTP/1.1\r\nHost: secret-5\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nsecret-6\r\n",
+    ):
+        assert b"HTTP/1.1 400 " in raw(url, request)
+    eventually(lambda: len(log.read_text()[start:].splitlines()) >= 5)
+    assert "secret" not in log.read_text()[start:]
