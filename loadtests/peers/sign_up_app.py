@@ -1,0 +1,108 @@
+"""A sign-up as DRF, the ORM and Huey are documented, of the same rows as Rollcall's.
+
+It does less: no profile in Redis, no request rates, no check of the phone number, no request id.
+"""
+
+import secrets
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.db import transaction
+from django.urls import path
+from django.utils import timezone
+from huey.contrib.djhuey import task
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from domain.keys import KeyRing
+
+application = get_wsgi_application()  # before the models, which it sets up
+
+from domain.stores.models import Confirmation, Outbox, Person, Session  # noqa: E402  # see above
+
+_KEY_ID = KeyRing([settings.SECRET_KEY]).current.id
+
+
+class SignUp(serializers.Serializer[Any]):
+    """The body of a sign-up."""
+
+    name = serializers.CharField(max_length=100)
+    surname = serializers.CharField(max_length=100)
+    email = serializers.EmailField(max_length=254)
+    phone = serializers.RegexField(r"^\+[0-9]{7,15}$")
+    hobbies = serializers.ListField(
+        child=serializers.CharField(max_length=100), max_length=50, default=list
+    )
+
+
+class Profile(serializers.ModelSerializer[Person]):
+    """A person, as the response has them."""
+
+    class Meta:
+        model = Person
+        fields = ["id", "name", "surname", "email", "phone", "hobbies"]
+
+
+@task()
+def work(outbox_id: int) -> None:
+    """What follows a sign-up; nothing here runs it."""
+
+
+class SignUpView(APIView):
+    """Signs people up."""
+
+    def post(self, request: Request) -> Response:
+        """201, or 400."""
+        body = SignUp(data=request.data)
+        body.is_valid(raise_exception=True)
+        token = secrets.token_urlsafe(32)
+        with transaction.atomic():
+            person = create_person(body.validated_data, token)
+            outbox_ids = create_outbox(person)
+        for outbox_id in outbox_ids:
+            work(outbox_id)
+        return Response({"profile": Profile(person).data, "token": token}, status=201)
+
+
+def create_person(data: dict[str, Any], token: str) -> Person:
+    """A new person with a session."""
+    person = Person.objects.create(**data, email_key=data["email"].casefold())
+    Session.objects.create(
+        person=person,
+        digest=sha256(token.encode()).digest(),
+        expires_at=timezone.now() + timedelta(days=30),
+    )
+    return person
+
+
+def create_outbox(person: Person) -> list[int]:
+    """The confirmations of a person's addresses, and an entry for each action that follows."""
+    addresses = {"email": (person.email, person.email_key), "phone": (person.phone, person.phone)}
+    confirmations = Confirmation.objects.bulk_create(
+        Confirmation(
+            person=person,
+            channel=channel,
+            address=address,
+            address_key=key,
+            salt=secrets.token_bytes(16),
+            key_id=_KEY_ID,
+        )
+        for channel, (address, key) in addresses.items()
+    )
+    due_at = timezone.now() + timedelta(seconds=20)
+    entries = [Outbox(kind=Outbox.Kind.PROFILE, person=person, due_at=due_at)]
+    entries += [
+        Outbox(
+            kind=Outbox.Kind.CONFIRMATION, person=person, confirmation=confirmation, due_at=due_at
+        )
+        for confirmation in confirmations
+    ]
+    return [entry.pk for entry in Outbox.objects.bulk_create(entries)]
+
+
+urlpatterns = [path("api/v1/signup/", SignUpView.as_view())]
