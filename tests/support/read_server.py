@@ -107,14 +107,16 @@ class ReadServer:
 
     # --- What the process holds ------------------------------------------------------------------
 
+    def sockets(self) -> set[str]:
+        """Returns the sockets that the process has open, without the bystander's."""
+        self._close_bystander()
+        return self._open_sockets()
+
     def connections(self) -> dict[int, int]:
         """Returns the connections that the process holds: the client's port, and how many bytes
         the kernel has buffered for it.
         """
-        held = set()
-        for file in Path(f"/proc/{self.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):  # it was closed just now
-                held.add(str(file.readlink()))
+        held = self._open_sockets()
         own = f":{self.port:04X} "
         lines = Path("/proc/net/tcp").read_text().splitlines()
         # Number, own and remote address, state, bytes to send and to read, ..., inode.
@@ -124,6 +126,13 @@ class ReadServer:
             for row in rows
             if row[1].endswith(own[:-1]) and row[3] != _LISTENING and f"socket:[{row[9]}]" in held
         }
+
+    def _open_sockets(self) -> set[str]:
+        found = set()
+        for file in Path(f"/proc/{self.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # it was closed just now
+                found.add(str(file.readlink()))
+        return {name for name in found if name.startswith("socket:")}
 
     def remaining(self, within: float, each_time: Callable[[], None] = lambda: None) -> set[int]:
         """Returns the clients' ports of the connections that are left after `within` seconds, or
@@ -142,11 +151,6 @@ class ReadServer:
         rollup = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
         pss = 1024 * int(rollup.partition("\nPss:")[2].split()[0])
         return pss + sum(self.connections().values())
-
-    def open_files(self) -> int:
-        """Returns how many files and sockets it has open, without the bystander's."""
-        self._close_bystander()
-        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def cpu_seconds(self) -> float:
         """Returns the CPU time that its event loop has used."""

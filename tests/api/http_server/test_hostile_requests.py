@@ -153,7 +153,7 @@ def test_clients_that_leave_a_hung_write_process_leave_nothing(stack, tmp_path, 
         hung.listen(128)
         with ReadServer(stack, WRITE_UPSTREAM=f"unix:{path}", WRITE_TIMEOUT="2") as server:
             server.serves_bystander()
-            files = server.open_files()
+            sockets = server.sockets()
             clients = [socket.create_connection((HOST, server.port)) for _ in range(50)]
             for client in clients:
                 client.sendall(request.encode())
@@ -163,4 +163,4 @@ def test_clients_that_leave_a_hung_write_process_leave_nothing(stack, tmp_path, 
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 client.close()
             assert not server.remaining(within=8)
-            eventually(lambda: server.open_files() <= files, within=8)
+            eventually(lambda: server.sockets() <= sockets, within=8)
