@@ -108,6 +108,7 @@ class Connection(asyncio.Protocol):
         self._received_at = 0.0
         self._parsing = False
         self._eof_received = False
+        self._has_leftover = False  # bytes behind a chunked body
         self._writing_paused = False
         self._reading_paused = False
         self._unsent_body = _NO_BYTES  # of a large response
@@ -229,7 +230,8 @@ class Connection(asyncio.Protocol):
     def _on_written(self) -> None:
         """Goes on after a response: the transport has all of it, but may have to wait."""
         if self._closes_after_sending:
-            self._close(linger=self._request_is_unread or self._position < len(self._buffer))
+            is_unread = self._request_is_unread or self._has_leftover
+            self._close(linger=is_unread or self._position < len(self._buffer))
         elif self._writing_paused:
             self._enter(ConnectionState.DRAINING)
         else:
@@ -355,7 +357,8 @@ class Connection(asyncio.Protocol):
             parts = self._decoder.feed_data(self._buffer[self._position :])
             self._position = len(self._buffer)
             is_complete = self._decoder.is_complete
-            request.close_connection |= self._decoder.has_leftover
+            if self._decoder.has_leftover:  # it is not parsed, and more may follow
+                request.close_connection = self._has_leftover = True
         else:
             end = self._position + (request.content_length or 0) - self._body_size
             parts = [self._buffer[self._position : end]]
