@@ -32,9 +32,11 @@ class ConnectionState(IntEnum):
     HEAD       part of a header section has arrived    408
     BODY       the body of a request is being read     408
     ACTIVE     the application owes the response       aborted
-    DRAINING   the client is slow to take a response   aborted, unless there was progress
-    LINGERING  the last response was sent              aborted, unless there was progress
+    DRAINING   the client is slow to take a response   aborted
+    LINGERING  the last response was sent              aborted
     CLOSED     the transport is gone
+
+    In all of them, a client that has unsent bytes and takes none for `draining` seconds is aborted.
 
     IDLE -> HEAD -> BODY -> ACTIVE -> DRAINING -> IDLE, where each may be skipped; from each of them
     to LINGERING, and from everywhere to CLOSED. Bytes are parsed in IDLE, HEAD and BODY only.
@@ -84,8 +86,11 @@ class ServerInterface(Protocol):
     shutting_down: bool
     timeouts: Timeouts
     head_cache: HeadCache
-    buffered_bytes: int  # of all connections: request bodies, pipelined and unsent bytes
-    max_buffered_bytes: int
+    buffered_bytes: int  # of all connections: request bodies, pipelined requests, large responses
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        """Whether more is buffered for clients than may be."""
 
 
 class Connection(asyncio.Protocol):
@@ -113,7 +118,8 @@ class Connection(asyncio.Protocol):
         self._reading_paused = False
         self._unsent_body = _NO_BYTES  # of a large response
         self._closes_after_sending = self._request_is_unread = False
-        self._unsent = 0  # bytes, at the last check of progress
+        self._unsent = 0  # bytes in the transport's buffer, at the last check
+        self._send_deadline = math.inf
         self._held = 0  # our part of the server's buffered bytes
 
     # --- Callbacks of the event loop -------------------------------------------------------------
@@ -121,9 +127,7 @@ class Connection(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
-        # Each write goes to the kernel at once, and what it does not take pauses us: so a client
-        # that does not read is known from its first unsent byte on.
-        self._transport.set_write_buffer_limits(high=0)
+        self._transport.set_write_buffer_limits(high=_MAX_WRITE_BYTES)
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self.client = peer[0]
@@ -172,9 +176,6 @@ class Connection(asyncio.Protocol):
     @override
     def pause_writing(self) -> None:
         self._writing_paused = True
-        if self._transport is not None:
-            self._unsent = self._transport.get_write_buffer_size()
-            self._hold(self._unsent)
 
     @override
     def resume_writing(self) -> None:
@@ -259,16 +260,29 @@ class Connection(asyncio.Protocol):
         if self.state == ConnectionState.IDLE:
             self._enter(ConnectionState.IDLE)
 
-    def check_deadline(self) -> None:
-        """Ends the connection if it has been in its state for too long."""
-        if self._server.now < self.deadline or self._transport is None:
-            return
-        if self.state == ConnectionState.IDLE:
+    def check_deadline(self) -> int:
+        """Ends the connection if it has been in its state for too long; returns its unsent bytes.
+
+        While there are any, what counts is that the client takes some of them from time to time.
+        """
+        if self._transport is None:
+            return 0
+        now, unsent = self._server.now, self._transport.get_write_buffer_size()
+        if unsent:
+            if not 0 < self._unsent <= unsent:
+                self._send_deadline = now + self._server.timeouts.draining
+            if now >= self._send_deadline or self._server.is_out_of_memory:
+                self._transport.abort()
+        elif now < self.deadline:
+            pass
+        elif self.state == ConnectionState.IDLE:
             self._close()
         elif self.state in (ConnectionState.HEAD, ConnectionState.BODY):
             self._reject("request_timeout")
-        elif not self._has_progressed():
+        else:
             self._transport.abort()
+        self._unsent = unsent
+        return unsent
 
     # --- Parsing ---------------------------------------------------------------------------------
 
@@ -440,26 +454,12 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         self._enter(ConnectionState.LINGERING)
-        if self._writing_paused:
-            self.deadline = self._server.now + self._server.timeouts.draining
         self._buffer, self._position = b"", 0
         if linger and not self._eof_received:
             self._resume_reading()
             self._transport.write_eof()
         else:
             self._transport.close()
-
-    def _has_progressed(self) -> bool:
-        """Returns whether the client has taken bytes since the last check; then the state's
-        deadline starts again.
-        """
-        if not self._writing_paused or self._transport is None:
-            return False
-        before, self._unsent = self._unsent, self._transport.get_write_buffer_size()
-        if self._unsent >= before:
-            return False
-        self.deadline = self._server.now + self._server.timeouts.draining
-        return True
 
     # --- Flow control ----------------------------------------------------------------------------
 
@@ -481,7 +481,7 @@ class Connection(asyncio.Protocol):
         """Counts buffered bytes; over the budget of the process the connection is aborted."""
         self._held += size
         self._server.buffered_bytes += size
-        if self._server.buffered_bytes > self._server.max_buffered_bytes:
+        if self._server.is_out_of_memory:
             if self.state == ConnectionState.BODY and self._request is not None:
                 self._reject("overloaded")
             elif self._transport is not None:

@@ -39,7 +39,8 @@ class Server:
         self.head_cache = HeadCache()
         self.shutting_down = False
         self.buffered_bytes = 0
-        self.max_buffered_bytes = max_buffered_bytes
+        self._unsent_bytes = 0  # in all transports' buffers, at the last tick
+        self._max_buffered_bytes = max_buffered_bytes
         self.date_header = b""
         self.now = loop.time()
         self._max_connections = max_connections
@@ -48,6 +49,11 @@ class Server:
         self._all_closed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._tick()
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        """Whether more is buffered for clients than may be."""
+        return self.buffered_bytes + self._unsent_bytes > self._max_buffered_bytes
 
     def listen(self, listener: socket.socket) -> None:
         """Accepts connections from a listening socket."""
@@ -123,8 +129,7 @@ class Server:
         self.now = now
         self.date_header = f"date: {formatdate(usegmt=True)}\r\n".encode()
         if not stalled:
-            for connection in list(self.connections):
-                connection.check_deadline()
+            self._unsent_bytes = sum([each.check_deadline() for each in list(self.connections)])
         if self.shutting_down and not self.connections and not self._setups:
             self._all_closed.set()
         else:
