@@ -63,15 +63,18 @@ def _port() -> int:
 
 
 def _heed_signals(stack: Stack) -> None:
-    """The first Ctrl-C or SIGTERM stops the stack gracefully; one more stops it at once."""
+    """Stops the stack gracefully at the first Ctrl-C, SIGTERM, or SIGHUP (the terminal was closed),
+    and at once at the next.
+    """
 
     def heed(_signum: int, _frame: FrameType | None) -> None:
         if not stack.stopping:
             raise KeyboardInterrupt
         stack.hurry()
 
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, heed)
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # nohup
+            signal.signal(signum, heed)
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ def _uninterrupted() -> Iterator[set[signal.Signals | int]]:
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
         yield before
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

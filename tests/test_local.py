@@ -321,11 +321,14 @@ def test_sigterm_ends_everything_that_was_started_and_nothing_else(tmp_path: Pat
         assert run.errors == ""
 
 
-def test_ctrl_c_during_the_start_ends_everything_too(tmp_path: Path) -> None:
-    with Run(tmp_path, *supervisor(web=IDLE)) as run:  # it never becomes ready
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_or_a_closed_terminal_during_the_start_ends_everything_too(
+    tmp_path: Path, signum: signal.Signals
+) -> None:
+    with Run(tmp_path, *supervisor(read=IDLE)) as run:  # it never becomes ready
         await_true((tmp_path / "data/logs/relay.log").exists)
         tree = run.tree()
-        assert run.end(signal.SIGINT) == 0
+        assert run.end(signum) == 0
         assert_all_end(tree, within=0.2)
 
 

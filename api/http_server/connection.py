@@ -19,6 +19,7 @@ from api.http_server.parser import (
 )
 from api.http_server.request import Request
 
+_NO_BYTES = memoryview(b"")
 _MAX_WRITE_BYTES = 64 * 1024  # of a response in one turn
 _MAX_REQUESTS_PER_TURN = 16  # of one connection, before others have their turn
 _STATUS_LINES = {s.value: b"HTTP/1.1 %d %b\r\n" % (s, s.phrase.encode()) for s in HTTPStatus}
@@ -107,9 +108,10 @@ class Connection(asyncio.Protocol):
         self._received_at = 0.0
         self._parsing = False
         self._eof_received = False
+        self._has_leftover = False  # bytes behind a chunked body
         self._writing_paused = False
         self._reading_paused = False
-        self._unsent_body = memoryview(b"")  # of a large response
+        self._unsent_body = _NO_BYTES  # of a large response
         self._closes_after_sending = self._request_is_unread = False
         self._unsent = 0  # bytes, at the last check of progress
         self._held = 0  # our part of the server's buffered bytes
@@ -163,7 +165,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._enter(ConnectionState.CLOSED)
         self._server.connections.discard(self)
-        self._buffer, self._unsent_body = b"", memoryview(b"")
+        self._buffer, self._unsent_body = b"", _NO_BYTES
         self._release()
         self._abandon_request()
 
@@ -217,7 +219,7 @@ class Connection(asyncio.Protocol):
         if self._writing_paused or self._transport is None or not self._unsent_body:
             return
         part, rest = self._unsent_body[:_MAX_WRITE_BYTES], self._unsent_body[_MAX_WRITE_BYTES:]
-        self._unsent_body = rest
+        self._unsent_body = rest if rest else _NO_BYTES  # an empty slice would keep the body
         self.deadline = self._server.now + self._server.timeouts.draining
         self._transport.write(part)
         if not rest:
@@ -228,7 +230,8 @@ class Connection(asyncio.Protocol):
     def _on_written(self) -> None:
         """Goes on after a response: the transport has all of it, but may have to wait."""
         if self._closes_after_sending:
-            self._close(linger=self._request_is_unread or self._position < len(self._buffer))
+            is_unread = self._request_is_unread or self._has_leftover
+            self._close(linger=is_unread or self._position < len(self._buffer))
         elif self._writing_paused:
             self._enter(ConnectionState.DRAINING)
         else:
@@ -354,7 +357,8 @@ class Connection(asyncio.Protocol):
             parts = self._decoder.feed_data(self._buffer[self._position :])
             self._position = len(self._buffer)
             is_complete = self._decoder.is_complete
-            request.close_connection |= self._decoder.has_leftover
+            if self._decoder.has_leftover:  # it is not parsed, and more may follow
+                request.close_connection = self._has_leftover = True
         else:
             end = self._position + (request.content_length or 0) - self._body_size
             parts = [self._buffer[self._position : end]]

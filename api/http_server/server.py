@@ -11,6 +11,7 @@ from api.http_server.connection import Application, Connection, Timeouts
 from api.http_server.parser import HeadCache
 
 _TICK_INTERVAL = 0.2  # seconds
+_SEND_BUFFER_BYTES = 128 * 1024  # of each connection, in the kernel
 _ACCEPT_RETRY_DELAY = 0.5  # seconds, when there are too many connections or open files
 _RESOURCE_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -51,6 +52,9 @@ class Server:
     def listen(self, listener: socket.socket) -> None:
         """Accepts connections from a listening socket."""
         listener.setblocking(False)
+        # Accepted sockets inherit it. The kernel would buffer megabytes for a client that reads
+        # nothing, uncounted and without a deadline.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         self._listeners.append(listener)
         self.loop.add_reader(listener, self._accept, listener)
 

@@ -1,7 +1,7 @@
-"""An attack on a web server, as a program: `python -m tests.support.attack KIND --port …`.
+"""An attack on a web server, as a program: `python -m tests.support.attack KIND --port N …`.
 
 It keeps its connections in one state, and replaces those that the server ends. Once it has them all
-it gives way to every other process, because its own use of the CPU is not what is measured, and
+it takes the lowest priority, because the CPU that it uses itself is not what is measured, and
 prints a line. SIGTERM has it open and send nothing more, and keep what it has.
 """
 
@@ -17,96 +17,96 @@ from contextlib import suppress
 from pathlib import Path
 
 from local.machine import HOST
+from tests.support.hostile_messages import LARGE_FILE
 
 _TICK = 0.05  # seconds
-_SMALL = 4096  # bytes of a receive buffer
-_LARGE = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
-_BODY = 64 * 1024  # bytes
+_RECEIVE_BUFFER = 4096  # bytes
+_TIMEOUT = 30  # seconds for a connection to be made
+_HOST = f"Host: {HOST}\r\n"
+_SIGN_UP = f"POST /api/v1/signup/ HTTP/1.1\r\n{_HOST}Content-Type: application/json\r\n"
 
+_READ = f"GET /api/v1/profile/ HTTP/1.1\r\n{_HOST}Authorization: Bearer {{token}}\r\n\r\n"
 
-def first_bytes(kind: str, token: str) -> bytes:
-    """What each connection sends at once."""
-    host = f"Host: {HOST}\r\n"
-    read = f"GET /api/v1/profile/ HTTP/1.1\r\n{host}Authorization: Bearer {token}\r\n\r\n"
-    post = f"POST /api/v1/signup/ HTTP/1.1\r\n{host}Content-Type: application/json\r\n"
-    return {
-        "idle": "",
-        "slow": f"{post}Content-Length: {_BODY}\r\n\r\n",
-        "deaf": read * 10,
-        "deaf-to-files": f"GET {_LARGE} HTTP/1.1\r\n{host}\r\n" * 3,
-    }[kind].encode()
+# By kind: what each connection sends at first. Then `slow` sends a byte a tick, the others nothing.
+# None of them ever reads.
+FIRST = {
+    "idle": "",
+    "slow": f"{_SIGN_UP}Content-Length: {64 * 1024}\r\n\r\n",
+    "unread": _READ * 10,
+    "unread-file": f"GET {LARGE_FILE} HTTP/1.1\r\n{_HOST}\r\n" * 3,
+}
 
 
 class Attack:
-    """So many connections of one kind. Only slow ones send more than at first: a byte a tick."""
+    """Connections of one kind to 127.0.0.1:`port`."""
 
     def __init__(self, kind: str, port: int, token: str) -> None:
-        self.going_on = True
-        self._is_slow = kind == "slow"
-        self._first = first_bytes(kind, token)
+        self.stopped = False
+        self._slow = kind == "slow"
+        self._first = FIRST[kind].replace("{token}", token).encode()
         self._port = port
         self._epoll = select.epoll()
         self._connections: dict[int, socket.socket] = {}
 
     def open(self, count: int) -> None:
-        """Open so many connections, and send on each what it sends at first."""
+        """Opens so many connections, and sends on each what it sends at first."""
         for _ in range(count):
-            if not self.going_on:
+            if self.stopped:
                 return
             connection = socket.socket()
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.settimeout(20)
+            connection.settimeout(_TIMEOUT)
             connection.connect((HOST, self._port))
             connection.setblocking(False)
             self._connections[connection.fileno()] = connection
             self._epoll.register(connection, select.EPOLLRDHUP)
-            self._send(connection, self._first)
+            _send(connection, self._first)
 
     def tick(self) -> None:
-        """Replace what has ended, and send a byte where more is to come."""
+        """Replaces what has ended, and sends a byte where more is to come."""
         ended = self._epoll.poll(_TICK)
         for file, _ in ended:
             self._connections.pop(file).close()
         self.open(len(ended))
-        if self._is_slow and self.going_on:
+        if self._slow:
             for connection in self._connections.values():
-                self._send(connection, b" ")
-
-    def _send(self, connection: socket.socket, data: bytes) -> None:
-        try:
-            connection.send(data)
-        except OSError:
-            return  # it is full, or has ended: the next tick sees that
+                _send(connection, b" ")
 
     def stop(self, *_: object) -> None:
-        self.going_on = False
+        """Is called at SIGTERM."""
+        self.stopped = True
 
 
-def give_way() -> None:
-    """Take the lowest priority there is: in a session, and where the kernel has it, among them."""
+def _send(connection: socket.socket, data: bytes) -> None:
+    with suppress(OSError):  # its buffer is full, or it has ended, which the next tick finds
+        connection.send(data)
+
+
+def _take_lowest_priority() -> None:
+    """Among the processes of this session, and, where the kernel groups them, among sessions."""
     os.nice(19)
     with suppress(FileNotFoundError):
         Path("/proc/self/autogroup").write_text("19")
 
 
 def main() -> None:
-    """Attack until SIGTERM, then sit still until SIGKILL."""
+    """Attacks until SIGTERM, then does nothing until SIGKILL."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.attack")
-    parser.add_argument("kind", choices=["idle", "slow", "deaf", "deaf-to-files"])
+    parser.add_argument("kind", choices=FIRST)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--connections", type=int, required=True)
-    parser.add_argument("--tokens", type=Path, required=True, help="a file; the first line counts")
+    parser.add_argument("--tokens", type=Path, required=True, help="a file; its first line is used")
     options = parser.parse_args()
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     attack = Attack(options.kind, options.port, options.tokens.read_text().split()[0])
     signal.signal(signal.SIGTERM, attack.stop)
     attack.open(options.connections)
-    give_way()
+    _take_lowest_priority()
     sys.stdout.write("attacking\n")
     sys.stdout.flush()
-    while attack.going_on:
+    while not attack.stopped:
         attack.tick()
         time.sleep(_TICK)
     signal.pause()

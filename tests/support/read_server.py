@@ -1,4 +1,4 @@
-"""A read process under test: started again once it is broken, its sockets and its log watched."""
+"""A read process under test: replaced once it is broken, its sockets and its log watched."""
 
 import os
 import re
@@ -15,58 +15,49 @@ import httpx
 from local.machine import HOST, children
 from local.stack import Stack
 from tests.someone import Rollcall, read_process
-from tests.support.hostile_client import TIMEOUT, Person
+from tests.support.hostile_client import TIMEOUT
+from tests.support.hostile_responses import Person
 
-# Seconds; how long a connection may be in each of its states. Short, because tests wait for them.
-DEADLINES = {
-    "KEEP_ALIVE_TIMEOUT": "1",
-    "HEADERS_TIMEOUT": "1",
-    "BODY_TIMEOUT": "1",
-    "SEND_TIMEOUT": "1",
-    "LINGER_TIMEOUT": "1",
-}
 _PEOPLE = 10
 _LISTENING = "0A"  # in /proc/net/tcp
-_pause = threading.Event()
-# Django logs a request for a strange host as an error.
-_FAILURE = re.compile(
-    r'^(?!.*django.security).*(Traceback|"level": "(error|critical)"|"exception")'
-)
+_FAILURE = re.compile(r'Traceback|"level": "(error|critical)"|"exception"')
+_NO_FAILURE = "django.security"  # logs a request for a strange host as an error
+_timer = threading.Event()
 
 
 class ReadServer:
-    """One read process, beside the web servers of a stack; `env` is for it alone.
+    """One read process, next to the web servers of a stack; `env` is for it alone.
 
-    `people` are the clients' own profiles; the first is the bystander's.
+    `people` are the clients' own profiles; the first is the bystander's. `timeout`, in seconds, is
+    for whatever must happen.
     """
 
     def __init__(self, stack: Stack, **env: str) -> None:
+        self.timeout = TIMEOUT
         self._stack = stack
         self._env = env
-        self._stop = ExitStack()
-        self.timeout = TIMEOUT
+        self._exit = ExitStack()
         with httpx.Client(base_url=stack.url, timeout=20) as http:
             signed_up = [Rollcall(http).sign_up() for _ in range(_PEOPLE)]
             self.people = [Person(each.token, each.profile().content) for each in signed_up]
 
     def __enter__(self) -> Self:
-        main, url = self._stop.enter_context(read_process(self._stack, **self._env))
+        main, url = self._exit.enter_context(read_process(self._stack, **self._env))
         self.port = int(url.rpartition(":")[2])
         self.pid = children(main.pid)[0]
         assert main.log is not None
-        self._log = main.log.open()
-        self._stop.callback(self._log.close)
+        self._log = self._exit.enter_context(main.log.open())
         self._bystander: socket.socket | None = None
-        self._last_read = 0.0
+        self._read_at = 0.0
         self.new_failures()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._hang_up()
-        self._stop.close()
+        self._close_bystander()
+        self._exit.close()
 
-    def restart(self) -> None:
-        """Replace the process by a new one. What follows is a shrunk script, with less time."""
+    def replace(self) -> None:
+        """Replaces the process. What follows is the shrinking of a failure, with less time."""
         self.timeout = TIMEOUT / 5
         self.__exit__()
         self.__enter__()
@@ -74,21 +65,21 @@ class ReadServer:
     # --- The bystander ---------------------------------------------------------------------------
 
     def serves_bystander(self) -> None:
-        """Assert that a client of its own connection reads its profile, within a second.
+        """Asserts that a client on a connection of its own reads its profile within a second.
 
-        Time in which the machine let one of the processes wait does not count.
+        The time for which the machine let one of the processes wait for a core does not count.
         """
-        waited, began = self._waited(), time.monotonic()
+        waited, started_at = self._waited(), time.monotonic()
         status = self._read()
+        took = time.monotonic() - started_at
         assert status == 200, f"a bystander's read is a {status}"
-        took = time.monotonic() - began
         assert took < 1 or took - (self._waited() - waited) < 1, f"a read took {took:.1f} s"
 
     def _read(self) -> int:
-        """The status of one read, on a connection that is kept while the server keeps it."""
-        if self._bystander is None or time.monotonic() - self._last_read > 0.3:
-            self._hang_up()
-            self._bystander = socket.create_connection((HOST, self.port), timeout=self.timeout)
+        """Returns the status of one read; 0 if there was no response."""
+        if self._bystander is None or time.monotonic() - self._read_at > 0.3:  # it may be closed
+            self._close_bystander()
+            self._bystander = socket.create_connection((HOST, self.port), timeout=TIMEOUT)
         person = self.people[0]
         head = f"GET /api/v1/profile/ HTTP/1.1\r\nHost: {HOST}\r\n"
         self._bystander.sendall(f"{head}Authorization: Bearer {person.token}\r\n\r\n".encode())
@@ -96,66 +87,82 @@ class ReadServer:
         while not response.endswith(person.profile) and (data := self._bystander.recv(100_000)):
             response += data
             if not response.startswith(b"HTTP/1.1 200 "[: len(response)]):
-                break  # its end is unknown; nor does it matter
-        self._last_read = time.monotonic()
+                break
+        self._read_at = time.monotonic()
         return int(response[9:12] or 0)
 
-    def _hang_up(self) -> None:
+    def _close_bystander(self) -> None:
         if self._bystander is not None:
             self._bystander.close()
         self._bystander = None
 
     def _waited(self) -> float:
-        """Seconds for which we, the server and its Redis have waited for a core until now, and in
-        which the machine itself stood still.
+        """Returns the seconds for which this process, the server and its Redis have waited for a
+        core until now, and those that the hypervisor gave to others (`steal`).
         """
         pids = [os.getpid(), self.pid, self._stack.parts["profiles"].pid]
-        stats = [Path(f"/proc/{pid}/schedstat").read_text().split()[1] for pid in pids]
+        waits = [int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) for pid in pids]
         stolen = int(Path("/proc/stat").read_text().split(None, 9)[8]) / os.sysconf("SC_CLK_TCK")
-        return sum(map(int, stats)) / 1e9 + stolen
+        return sum(waits) / 1e9 + stolen
 
-    # --- What it holds, and what it says ---------------------------------------------------------
+    # --- What the process holds ------------------------------------------------------------------
 
-    def connections(self) -> set[int]:
-        """The clients' ports of all connections that the process holds."""
-        held = set()
-        for file in Path(f"/proc/{self.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):  # it was closed just now
-                held.add(str(file.readlink()))
+    def sockets(self) -> set[str]:
+        """Returns the sockets that the process has open, without the bystander's."""
+        self._close_bystander()
+        return self._open_sockets()
+
+    def connections(self) -> dict[int, int]:
+        """Returns the connections that the process holds: the client's port, and how many bytes
+        the kernel has buffered for it.
+        """
+        held = self._open_sockets()
         own = f":{self.port:04X} "
         lines = Path("/proc/net/tcp").read_text().splitlines()
-        # Number, own and other address, state, ..., inode: one line for each socket.
+        # Number, own and remote address, state, bytes to send and to read, ..., inode.
         rows = [line.split() for line in lines if own in line]
         return {
-            int(row[2].rpartition(":")[2], 16)
+            int(row[2].rpartition(":")[2], 16): int(row[4].partition(":")[0], 16)
             for row in rows
             if row[1].endswith(own[:-1]) and row[3] != _LISTENING and f"socket:[{row[9]}]" in held
         }
 
-    def remaining(self, within: float, meanwhile: Callable[[], None] = lambda: None) -> set[int]:
-        """The clients' ports of the connections that are left after so many seconds, or none as
-        soon as there are none.
+    def _open_sockets(self) -> set[str]:
+        found = set()
+        for file in Path(f"/proc/{self.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # it was closed just now
+                found.add(str(file.readlink()))
+        return {name for name in found if name.startswith("socket:")}
+
+    def remaining(self, within: float, each_time: Callable[[], None] = lambda: None) -> set[int]:
+        """Returns the clients' ports of the connections that are left after `within` seconds, or
+        nothing as soon as there are none. Calls `each_time` between two looks.
         """
-        self._hang_up()
+        self._close_bystander()
         deadline, pause = time.monotonic() + within, 0.001
-        while (ports := self.connections()) and time.monotonic() < deadline:
-            meanwhile()
-            _pause.wait(pause)
+        while (ports := self.connections().keys()) and time.monotonic() < deadline:
+            each_time()
+            _timer.wait(pause)
             pause = min(0.05, 2 * pause)
-        return ports
+        return set(ports)
 
     def memory(self) -> int:
-        """Bytes of the process, its part of what it shares with others included (PSS)."""
+        """Returns the bytes that the process needs: its PSS, and its sockets' send buffers."""
         rollup = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
-        return 1024 * int(rollup.partition("\nPss:")[2].split()[0])
+        pss = 1024 * int(rollup.partition("\nPss:")[2].split()[0])
+        return pss + sum(self.connections().values())
+
+    def cpu_seconds(self) -> float:
+        """Returns the CPU time that its event loop has used."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[0]) / 1e9
 
     def new_failures(self) -> list[str]:
-        """The lines of its log that tell of a failure, since the last call."""
-        return [line for line in self._log if _FAILURE.search(line)]
+        """Returns the lines of its log that report a failure, since the last call."""
+        return [line for line in self._log if _FAILURE.search(line) and _NO_FAILURE not in line]
 
     @contextmanager
     def redis_stalled(self) -> Iterator[None]:
-        """The profile Redis replies only when the block is left."""
+        """Has the profile Redis reply only at the end of the block."""
         redis = self._stack.parts["profiles"]
         redis.pause()
         try:

@@ -16,7 +16,9 @@ from psycopg.errors import _WaitTimeout  # of `Connection.wait`, which has no pu
 from domain.stores.circuit_breaker import CircuitBreaker
 
 _PING_TIMEOUT = 2.0  # seconds
-_SLOW_CONNECT = 0.5  # seconds; a refusal comes at once, and needs no circuit breaker
+# Seconds, less than a `connect_timeout`. What fails sooner has been answered: a refused connection,
+# too many of them, a wrong password. That costs no time, and those who are connected may go on.
+_SLOW_CONNECT = 1.5
 _INTERVAL = 0.1  # seconds between two checks for Ctrl-C, as in psycopg
 
 
@@ -50,7 +52,12 @@ class Connection(psycopg.Connection[Any]):
         """
 
         def probe() -> None:
-            psycopg.connect(conninfo, **kwargs).close()
+            started_at = monotonic()
+            try:
+                psycopg.connect(conninfo, **kwargs).close()
+            except psycopg.OperationalError:
+                if monotonic() - started_at > _SLOW_CONNECT:
+                    raise
 
         if cls.breaker.is_open:
             raise CircuitOpen

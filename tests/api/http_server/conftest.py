@@ -1,0 +1,23 @@
+"""Read processes for tests of hostile clients."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.stack import Stack
+from tests.support.hostile_scripts import DEADLINES
+from tests.support.read_server import ReadServer
+
+
+@pytest.fixture(scope="package")
+def server(stack: Stack) -> Iterator[ReadServer]:
+    """A read process with short deadlines."""
+    with ReadServer(stack, **DEADLINES) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def lone_server(stack: Stack) -> Iterator[ReadServer]:
+    """A read process whose write process does not exist."""
+    with ReadServer(stack, **DEADLINES, WRITE_UPSTREAM="unix:/nonexistent/write.sock") as running:
+        yield running

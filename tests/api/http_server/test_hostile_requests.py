@@ -1,0 +1,166 @@
+"""Hostile requests one by one, and what fuzzing and attackers have found before."""
+
+import json
+import select
+import socket
+import time
+from contextlib import closing, suppress
+
+import pytest
+
+from local.machine import HOST
+from tests.someone import eventually
+from tests.support.hostile_client import HostileClient
+from tests.support.hostile_messages import BODIES, MESSAGES
+from tests.support.hostile_scripts import ALL, DEADLINES, Close, HalfClose, Moment, Send, play
+from tests.support.read_server import ReadServer
+
+SHORT = [name for name, message in MESSAGES.items() if len(message.text) < 1000]
+SEND_BUFFER = 512 * 1024  # bytes that the kernel may hold for a client that reads nothing
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_each_message_gets_its_response_and_so_do_its_neighbours(server: ReadServer, name: str):
+    play(server, [Moment((Send((name, "read")), Send(("read", name), clients=(1,))))])
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_each_message_gets_its_response_byte_by_byte(server: ReadServer, name: str):
+    play(server, [Moment((Send((name,), bytewise=True),))])
+
+
+# --- Found before --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("write", BODIES)
+def test_a_read_behind_a_refused_write_in_one_segment_harms_no_other(
+    server: ReadServer, write: str
+):
+    """Ten such connections ended all reads of the process for good."""
+    play(server, [Moment((Send((write, "read"), clients=ALL),), stall=True)])
+
+
+@pytest.mark.parametrize("leave", [HalfClose(ALL), Close(ALL), Close(ALL, reset=True)], ids=str)
+def test_clients_that_leave_before_redis_replies_harm_no_other(server: ReadServer, leave):
+    play(server, [Moment((Send(("read", "read"), clients=ALL), leave), stall=True)])
+
+
+def test_http_1_0_gets_no_interim_response(server: ReadServer):
+    play(server, [Moment((Send(("HTTP/1.0 sign-up that expects 100",), hold_back=2),))])
+
+
+def test_a_client_that_stops_reading_with_little_left_to_send_is_cut_off(server: ReadServer):
+    """With less than the transport's high-water mark in its buffer there was no deadline."""
+    with closing(HostileClient(server.port, server.people[0], "unread")) as client:
+        client.reading = False
+        buffered = 0
+
+        def is_buffered() -> bool:
+            return server.connections().get(client.port, 0) > buffered + 40_000
+
+        with pytest.raises(AssertionError):  # noqa: PT012  # the kernel has room for only a part of this
+            while True:
+                client.send([MESSAGES["read"]] * 100)  # 46 kB of responses
+                eventually(is_buffered, within=1)
+                buffered = server.connections().get(client.port, 0)
+        assert not server.remaining(within=8)
+        assert buffered < SEND_BUFFER
+
+
+def test_a_slow_but_steady_reader_of_large_responses_gets_all_of_them(server: ReadServer):
+    """A deadline was set when its buffer was full, and not moved while it took something."""
+    with closing(HostileClient(server.port, server.people[0], "slow-reader")) as client:
+        client.reading = False
+        client.send([MESSAGES["large file"]] * 3)
+        slow_until = time.monotonic() + 2.5 * float(DEADLINES["SEND_TIMEOUT"])
+        while time.monotonic() < slow_until:
+            client.receive(25_000)
+            select.select([], [], [], 0.05)
+        client.settle(old=60)
+
+
+def test_unread_requests_at_the_end_of_a_connection_cost_no_response(server: ReadServer):
+    """The kernel resets a connection that is closed with unread bytes (RFC 9112 section 9.6)."""
+    with closing(HostileClient(server.port, server.people[0], "unread-requests")) as client:
+        client.reading = False
+        names = ["read"] * 100 + ["sign-up in chunks"] + ["read of a long URL"] * 50
+        client.send([MESSAGES[name] for name in names])
+        with suppress(AssertionError):  # it is not closed while its client takes the responses
+            eventually(lambda: client.port not in server.connections(), within=0.4)
+        client.settle(old=60)
+
+
+def test_a_long_pipeline_does_not_hold_the_event_loop(server: ReadServer):
+    """250 kB of requests in one segment held it for 40 to 100 ms; CPU time, so noise is none."""
+    took = []
+    for number in range(3):
+        with closing(HostileClient(server.port, server.people[0], f"long-{number}")) as client:
+            client.reading = False
+            client.send([MESSAGES["read without token"]] * 3000)
+            before = server.cpu_seconds()
+            server.serves_bystander()
+            took.append(server.cpu_seconds() - before)
+    assert min(took) < 0.02
+
+
+# --- Without an end ------------------------------------------------------------------------------
+
+POST = f"POST /api/v1/signup/ HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
+CHUNKED = POST + "Transfer-Encoding: chunked\r\n\r\n"
+GET = f"GET / HTTP/1.1\r\nHost: {HOST}\r\n"
+# How a message begins, and what follows without end.
+ENDLESS = {
+    "trailers": (CHUNKED + "0\r\n", "A: b\r\n" * 100),
+    "a trailer": (CHUNKED + "0\r\nA: ", "b" * 1000),
+    "a chunk extension": (CHUNKED + "2;", "a" * 1000),
+    "a chunk size": (CHUNKED, "0" * 1000),
+    "chunks": (CHUNKED, "1\r\n \r\n" * 100),
+    "chunks to the profile": (CHUNKED.replace("signup", "profile"), "1\r\n \r\n" * 100),
+    "a body": (POST + "Content-Length: 9999999999\r\n\r\n", " " * 1000),
+    "headers": (GET, "A: b\r\n" * 100),
+    "a header": (GET + "A: ", "b" * 1000),
+    "a target": ("GET /", "a" * 1000),
+    "empty lines": ("", "\r\n" * 500),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_has_no_end_is_cut_off_and_not_stored(server: ReadServer, what: str):
+    begin, more = (text.encode() for text in ENDLESS[what])
+    before, deadline, sent = server.memory(), time.monotonic() + 10, 0
+    with socket.create_connection((HOST, server.port), timeout=10) as client:
+        client.sendall(begin)
+        with pytest.raises(ConnectionError):  # noqa: PT012  # it is the server that ends this
+            while time.monotonic() < deadline:
+                client.sendall(more)
+                sent += len(more)
+                if sent > 3_000_000:  # that is enough; from here on, slowly
+                    select.select([], [], [], 0.05)
+        assert server.memory() - before < 2**20
+    assert not server.remaining(within=5)
+
+
+# --- Clients of a write process that hangs --------------------------------------------------------
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_clients_that_leave_a_hung_write_process_leave_nothing(stack, tmp_path, reset: bool):
+    path = tmp_path / "write.sock"
+    body = json.dumps({"name": "Ada"})
+    request = POST + f"Content-Length: {len(body)}\r\n\r\n{body}"
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.bind(str(path))
+        hung.listen(128)
+        with ReadServer(stack, WRITE_UPSTREAM=f"unix:{path}", WRITE_TIMEOUT="2") as server:
+            server.serves_bystander()
+            sockets = server.sockets()
+            clients = [socket.create_connection((HOST, server.port)) for _ in range(50)]
+            for client in clients:
+                client.sendall(request.encode())
+            server.serves_bystander()
+            for client in clients:
+                if reset:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                client.close()
+            assert not server.remaining(within=8)
+            eventually(lambda: server.sockets() <= sockets, within=8)

@@ -1,0 +1,121 @@
+"""Reads at a constant rate next to 10,000 idle and 1,000 hostile connections."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+
+import pytest
+
+from local.processes import Process
+from local.stack import Stack
+from tests.someone import eventually
+from tests.support.read_server import ReadServer
+
+# Seconds. Long enough that an attack lasts for a measurement, short enough to wait for its end.
+DEADLINES = {
+    "KEEP_ALIVE_TIMEOUT": "12",
+    "HEADERS_TIMEOUT": "4",
+    "BODY_TIMEOUT": "8",
+    "SEND_TIMEOUT": "4",
+    "LINGER_TIMEOUT": "2",
+}
+ALL_DEADLINES = 40.0  # seconds
+ATTACK = {"idle": 10_000, "slow": 500, "unread": 500}
+FILE_ATTACK = {"unread-file": 100}
+P99_MS = 10.0
+NOISE = 3.0  # the factor by which a busy machine may move reads that nobody attacks
+MEMORY = 64 * 2**20  # bytes for an attack, with what the kernel buffers: 6 kB a connection
+
+
+@dataclass
+class Measurement:
+    """Reads without an attack and during one, the bytes that it costs, and what is left of it."""
+
+    control: dict[str, float]
+    attacked: dict[str, float]
+    memory: int
+    remaining: int
+
+    @property
+    def unmoved(self) -> bool:
+        limit = max(P99_MS, NOISE * self.control["p99_ms"])
+        return self.attacked["failed"] == 0 and self.attacked["p99_ms"] < limit
+
+
+class Arena:
+    """A read process, and who attacks it. `folder` is for logs."""
+
+    def __init__(self, server: ReadServer, folder: Path) -> None:
+        self._server = server
+        self._folder = folder
+        self._tokens = folder / "tokens"
+        self._tokens.write_text("".join(f"{person.token}\n" for person in server.people))
+
+    def measure(self, attack: dict[str, int], seconds: float) -> Measurement:
+        """Measures with so many connections of each kind (`tests.support.attack`)."""
+        control, before = self._read(seconds), self._server.memory()
+        with ExitStack() as stack:
+            attackers = [stack.enter_context(self._attacker(*each)) for each in attack.items()]
+            eventually(lambda: len(self._server.connections()) >= sum(attack.values()))
+            eventually(lambda: all("attacking" in attacker.tail() for attacker in attackers))
+            attacked, memory = self._read(seconds), self._server.memory() - before
+            for attacker in attackers:
+                attacker.send(SIGTERM)  # it keeps its connections, and does nothing any more
+            remaining = self._server.remaining(ALL_DEADLINES)
+        return Measurement(control, attacked, memory, len(remaining))
+
+    def _read(self, seconds: float) -> dict[str, float]:
+        """Reads 1,000 times a second; latencies count from the moment at which a read is due."""
+        command = [sys.executable, "-m", "loadtests.bench.generator", "reads", "--rate", "1000"]
+        command += ["--port", str(self._server.port), "--lines", str(self._tokens)]
+        command += ["--connections", "8", "--seconds", str(seconds)]
+        done = subprocess.run(command, check=True, capture_output=True, timeout=seconds + 60)
+        results: dict[str, float] = json.loads(done.stdout)
+        return results
+
+    def _attacker(self, kind: str, count: int) -> Process:
+        command = [sys.executable, "-m", "tests.support.attack", kind]
+        command += ["--port", str(self._server.port), "--connections", str(count)]
+        command += ["--tokens", str(self._tokens)]
+        log = self._folder / f"{kind}.log"
+        log.unlink(missing_ok=True)
+        return Process(kind, command, log, stop_signal=SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def arena(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    with ReadServer(stack, **DEADLINES) as server:
+        yield Arena(server, tmp_path_factory.mktemp("attack"))
+
+
+@pytest.fixture(scope="module")
+def measurement(arena: Arena, many: int) -> Measurement:
+    """One measurement; up to two more if other processes were in the way."""
+    for _ in range(3):
+        result = arena.measure(ATTACK, 2.0 * many)
+        if result.unmoved:
+            break
+    return result
+
+
+def test_reads_are_as_fast_as_ever_during_an_attack(measurement: Measurement):
+    assert measurement.unmoved
+
+
+def test_what_an_attack_costs_in_memory_is_bounded(measurement: Measurement):
+    assert measurement.memory < MEMORY
+
+
+def test_every_connection_of_an_attack_ends_within_its_deadline(measurement: Measurement):
+    assert measurement.remaining == 0
+
+
+def test_large_responses_that_nobody_reads_cost_bounded_memory_and_end(arena: Arena):
+    measurement = arena.measure(FILE_ATTACK, 1.0)
+    assert measurement.memory < MEMORY
+    assert measurement.remaining == 0

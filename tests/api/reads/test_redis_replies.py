@@ -1,0 +1,152 @@
+"""The reader's one connection to Redis: whatever comes on it, every command gets one outcome.
+
+The connection and its parser are real, on the event loop of production; a script is Redis.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import hiredis
+import structlog.testing
+import uvloop
+from hypothesis import Phase, given, note, settings
+from hypothesis import strategies as st
+
+from api.reads.redis.connection import RedisUnavailable
+from tests.conftest import LONG
+from tests.support.redis_pipe import Pipe
+
+FUZZ = settings(
+    max_examples=20_000 if LONG else 400,
+    derandomize=not LONG,
+    database=None,
+    deadline=None,
+    report_multiple_bugs=False,
+    phases=[Phase.generate, Phase.shrink],
+)
+ERROR = hiredis.ReplyError("OOM command not allowed")
+
+
+class Raised(Exception):
+    """What a callback raises."""
+
+
+def encode(value: Any) -> bytes:
+    """A reply as Redis writes it (RESP3)."""
+    match value:
+        case None:
+            return b"_\r\n"
+        case int():
+            return b":%d\r\n" % value
+        case bytes():
+            return b"$%d\r\n%b\r\n" % (len(value), value)
+        case list():
+            return b"*%d\r\n%b" % (len(value), b"".join(map(encode, value)))
+        case _:
+            return b"-%b\r\n" % str(value).encode()
+
+
+PUSH = b">2\r\n" + encode(b"invalidate") + encode([b"p:0"])
+
+# Where Redis stops making sense, if it does: what it sends then, and whether it hangs up.
+ENDS = {
+    "goes on": (b"", False),
+    "hangs up": (b"", True),
+    "hangs up in a reply": (b"$100\r\nabc", True),
+    "hangs up in an array": (b"*2\r\n$1\r\na\r\n", True),
+    "speaks nonsense": (b"?what\r\n", False),
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, its reply, what its callback does, and how many pushes come before the reply."""
+
+    reply: Any
+    callback: str = "returns"
+    pushes: int = 0
+
+
+values = st.recursive(
+    st.none() | st.integers(-(2**40), 2**40) | st.binary(max_size=40) | st.just(b"\r\n"),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+)
+commands = st.builds(
+    Command,
+    reply=values | st.just(ERROR),
+    callback=st.sampled_from(["returns", "returns", "raises", "closes", "sends"]),
+    pushes=st.sampled_from([0, 0, 0, 1, 2]),
+)
+
+
+def alike(first: Any, second: Any) -> bool:
+    """Whether two replies are the same; errors are by their text."""
+    if isinstance(second, Exception):
+        return type(first) is type(second) and str(first) == str(second)
+    return bool(first == second)
+
+
+async def run(script: list[Command], answered: int, end: str, sizes: list[int]) -> None:
+    """Send all commands, reply to so many of them, then do as `end` says."""
+    pushed: list[Any] = []
+    async with Pipe(pushed.append) as pipe:
+
+        def react(number: int) -> Any:
+            def then(reply: Any) -> None:
+                match script[number].callback:
+                    case "raises":
+                        raise Raised
+                    case "closes":
+                        pipe.close()
+                    case "sends" if not isinstance(reply, RedisUnavailable):
+                        pipe.send(b"more-%d" % number)
+
+            return then
+
+        for number in range(len(script)):
+            pipe.send(b"%d" % number, react(number))
+        await pipe.turn()
+        assert pipe.commands() == [b"%d" % number for number in range(len(script))]
+        stream = b"".join(PUSH * each.pushes + encode(each.reply) for each in script[:answered])
+        last, hangs_up = ENDS[end]
+        stream += last
+        cuts, place = [], 0
+        for size in sizes * len(stream):
+            if (place := place + size) >= len(stream):
+                break
+            cuts.append(place)
+        await pipe.say(stream, *cuts)
+        if hangs_up:
+            await pipe.end()
+        closing = [n for n, each in enumerate(script[:answered]) if each.callback == "closes"]
+        lost = bool(closing) or end != "goes on"
+        assert pipe.closed == lost
+    assert pipe.closed == 1
+    assert pipe.uncaught == []
+    replies = closing[0] + 1 if closing else answered
+    own = [(name, reply) for name, reply in pipe.received if name.isdigit()]
+    assert [name for name, _ in own] == [b"%d" % number for number in range(len(script))]
+    for (_, reply), each in zip(own[:replies], script, strict=False):
+        assert alike(reply, each.reply)
+    assert all(isinstance(reply, RedisUnavailable) for _, reply in own[replies:])
+    more = [name for name, _ in pipe.received if not name.isdigit()]
+    assert len(more) == len(set(more))
+    assert all(each == [b"invalidate", [b"p:0"]] for each in pushed)
+
+
+@FUZZ
+@given(
+    script=st.lists(commands, min_size=1, max_size=8),
+    answered=st.integers(0, 8),
+    end=st.sampled_from(list(ENDS)),
+    sizes=st.lists(st.integers(1, 30), min_size=1, max_size=4),
+)
+def test_whatever_redis_sends_every_command_gets_its_reply_or_an_error(
+    script: list[Command], answered: int, end: str, sizes: list[int]
+):
+    note(f"{script!r}, {answered}, {end!r}, {sizes}")
+    with structlog.testing.capture_logs() as logs:
+        uvloop.run(run(script, min(answered, len(script)), end, sizes))
+    raised = any(each.callback == "raises" for each in script)
+    assert raised == any(log["log_level"] == "error" for log in logs)

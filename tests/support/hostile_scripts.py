@@ -1,0 +1,190 @@
+"""What hostile clients do, as data: hypothesis generates and shrinks scripts, tests keep them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Self
+
+from tests.support.hostile_client import HostileClient
+from tests.support.hostile_messages import MESSAGES
+from tests.support.read_server import ReadServer
+
+# Seconds; how long a connection may stay in each of its states. Short, because tests wait for it.
+DEADLINES = {
+    "KEEP_ALIVE_TIMEOUT": "1",
+    "HEADERS_TIMEOUT": "1",
+    "BODY_TIMEOUT": "1",
+    "SEND_TIMEOUT": "1",
+    "LINGER_TIMEOUT": "1",
+}
+_OLD = 0.5  # seconds; on an older connection one of these deadlines may have passed
+_ALL_DEADLINES = 8.0  # seconds; then they all have passed, one after the other
+ALL = tuple(range(10))  # every client
+
+
+class Clients:
+    """The clients of one script, by number. One that has closed its connection opens another."""
+
+    def __init__(self, server: ReadServer) -> None:
+        self.server = server
+        self.ports: set[int] = set()  # of all connections
+        self._clients: dict[int, HostileClient] = {}
+
+    def __getitem__(self, number: int) -> HostileClient:
+        client = self._clients.get(number)
+        if client is None or client.closed:
+            person = self.server.people[number]
+            name = f"client-{len(self.ports):03}"
+            client = HostileClient(self.server.port, person, name, self.server.timeout)
+            self.ports.add(client.port)
+            self._clients[number] = client
+        return client
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for client in self.open():
+            client.close()
+
+    def play(self, script: "Script") -> None:
+        """Does what the script says. Raises AssertionError if a bystander notices."""
+        for moment in script:
+            moment.run(self)
+            self.server.serves_bystander()
+
+    def open(self) -> list[HostileClient]:
+        """Returns those that have not closed their connections."""
+        return [client for client in self._clients.values() if not client.closed]
+
+    def drip(self) -> None:
+        """Has each send one byte of what it has held back."""
+        for client in self.open():
+            client.drip()
+
+
+@dataclass(frozen=True)
+class Send:
+    """Each of the clients sends these messages, `times` over, in one segment or byte by byte.
+
+    It holds the last `hold_back` bytes back: they go out in one segment with what it sends next.
+    """
+
+    messages: tuple[str, ...]
+    clients: tuple[int, ...] = (0,)
+    times: int = 1
+    hold_back: int = 0
+    bytewise: bool = False
+
+    def run(self, clients: Clients) -> None:
+        messages = [MESSAGES[name] for name in self.messages] * self.times
+        for number in self.clients:
+            clients[number].send(messages, self.hold_back, bytewise=self.bytewise)
+
+
+@dataclass(frozen=True)
+class Open:
+    """Each connects, if it has not, and sends nothing."""
+
+    clients: tuple[int, ...] = (0,)
+
+    def run(self, clients: Clients) -> None:
+        for number in self.clients:
+            clients[number].receive_all()
+
+
+@dataclass(frozen=True)
+class HalfClose:
+    """Each shuts its sending side down."""
+
+    clients: tuple[int, ...] = (0,)
+
+    def run(self, clients: Clients) -> None:
+        for number in self.clients:
+            clients[number].half_close()
+
+
+@dataclass(frozen=True)
+class StopReading:
+    """Each receives nothing any more."""
+
+    clients: tuple[int, ...] = (0,)
+
+    def run(self, clients: Clients) -> None:
+        for number in self.clients:
+            clients[number].reading = False
+
+
+@dataclass(frozen=True)
+class Close:
+    """Each closes its connection, in order or by a reset."""
+
+    clients: tuple[int, ...] = (0,)
+    reset: bool = False
+
+    def run(self, clients: Clients) -> None:
+        for number in self.clients:
+            clients[number].close(reset=self.reset)
+
+
+type Action = Send | Open | HalfClose | StopReading | Close
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Actions, one right after the other; in a `stall`, Redis replies only after all of them."""
+
+    actions: tuple[Action, ...]
+    stall: bool = False
+
+    def run(self, clients: Clients) -> None:
+        with clients.server.redis_stalled() if self.stall else nullcontext():
+            for action in self.actions:
+                action.run(clients)
+
+
+type Script = Sequence[Moment]
+
+
+def play(server: ReadServer, script: Script) -> None:
+    """Does what the script says, and closes all connections.
+
+    Raises AssertionError if a bystander's read fails at any moment, a client has no response or a
+    wrong one, the process holds a connection in the end, or its log reports a failure.
+    """
+    with _repaired(server), Clients(server) as clients:
+        clients.play(script)
+        for client in clients.open():
+            client.settle(_OLD)
+    with _repaired(server):
+        assert not server.remaining(within=server.timeout), "it holds closed connections"
+        assert server.new_failures() == []
+
+
+def abandon(server: ReadServer, *scripts: Script) -> None:
+    """Does what the scripts say. Then no client does anything, but for sending slowly what it has
+    held back: the server has to end all the connections. Raises AssertionError as `play` does.
+    """
+    with _repaired(server), ExitStack() as stack:
+        played = [(stack.enter_context(Clients(server)), script) for script in scripts]
+        for clients, script in played:
+            clients.play(script)
+
+        def drip() -> None:
+            for clients, _ in played:
+                clients.drip()
+
+        ports = server.remaining(_ALL_DEADLINES, drip)
+        held = [script for clients, script in played if clients.ports & ports]
+        assert not held, f"connections that the server does not end: {held}"
+        assert server.new_failures() == []
+
+
+@contextmanager
+def _repaired(server: ReadServer) -> Iterator[None]:
+    """After a failure the process may be broken for good: the next script gets another one."""
+    try:
+        yield
+    except BaseException:
+        server.replace()
+        raise

@@ -1,0 +1,97 @@
+"""The reader's connection to Redis, with a test in the place of Redis at the other end."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Self
+
+import hiredis
+
+from api.reads.redis.connection import MultiplexedConnection, encode_command
+
+TIMEOUT = 5.0  # seconds for a reply, and for whatever else must happen
+
+
+class Pipe:
+    """A connection that is ready for commands.
+
+    `received` holds what came for each command, in its order of coming: the command and its reply,
+    or the error in its place. `closed` counts how often the loss of the connection was reported.
+    """
+
+    def __init__(self, on_push: Callable[[Any], None] = lambda _: None) -> None:
+        self.received: list[tuple[bytes, Any]] = []
+        self.closed = 0
+        self.connection = MultiplexedConnection(TIMEOUT, 1000, self._on_close)
+        self.connection.on_push = on_push
+        self._errors: list[dict[str, Any]] = []  # that nobody caught
+        self._parser = hiredis.Reader()
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: self._errors.append(context))
+        ours, theirs = socket.socketpair()
+        self._redis = theirs
+        self._redis.setblocking(False)
+        await loop.create_unix_connection(lambda: self.connection, sock=ours)
+        self.connection.mark_ready()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._redis.close()
+        await self.turn()
+        self.close()
+        await self.turn()
+
+    # --- The one end -----------------------------------------------------------------------------
+
+    def send(self, name: bytes, then: Callable[[Any], None] = lambda _: None) -> None:
+        """Send the command ECHO name; note its reply, and call `then` with it.
+
+        Raises RedisUnavailable once the connection is lost.
+        """
+
+        def on_reply(reply: Any) -> None:
+            self.received.append((name, reply))
+            then(reply)
+
+        self.connection.send_command(encode_command(("ECHO", name)), on_reply)
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self.connection.close()
+
+    def _on_close(self) -> None:
+        self.closed += 1
+
+    # --- The other end ---------------------------------------------------------------------------
+
+    async def say(self, data: bytes, *cuts: int) -> None:
+        """Send this in pieces that end at these places, each received by itself."""
+        for begin, end in zip((0, *cuts), (*cuts, len(data)), strict=True):
+            with suppress(OSError):  # it was given up
+                self._redis.send(data[begin:end])
+            await self.turn()
+
+    async def end(self, *, reset: bool = False) -> None:
+        """Hang up."""
+        with suppress(OSError):
+            self._redis.shutdown(socket.SHUT_RDWR if reset else socket.SHUT_WR)
+        await self.turn()
+
+    def commands(self) -> list[bytes]:
+        """The names of the commands that have come since the last call."""
+        with suppress(BlockingIOError, ConnectionError):
+            self._parser.feed(self._redis.recv(1_000_000))
+        return [command[1] for command in iter(self._parser.gets, False)]
+
+    @property
+    def uncaught(self) -> list[dict[str, Any]]:
+        """Errors that got as far as the event loop."""
+        return self._errors
+
+    async def turn(self) -> None:
+        """Return when the loop has seen what was sent."""
+        for _ in range(4):
+            await asyncio.sleep(0)
