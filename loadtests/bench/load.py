@@ -100,15 +100,26 @@ def ours(kind: str, port: int, lines: Path, **options: float) -> list[str]:
     return argv + [f"--{name}={value}" for name, value in options.items()]
 
 
+def sign_ups(port: int, bodies: Path, count: int, seconds: float, connections: int) -> list[str]:
+    """The command of a generator that signs up the `count` bodies in a file, a line each."""
+    if not has_wrk():
+        return ours("sign-ups", port, bodies, seconds=seconds, connections=connections)
+    return [*_wrk(port, seconds, connections), str(bodies), str(count), "sign-ups"]
+
+
 def _argv(server: Server, seconds: float, hot_set_size: int, connections: int) -> list[str]:
     tokens = server.crowd.tokens
     if not has_wrk():
         options = {"first": hot_set_size, "seconds": seconds, "connections": connections}
         return ours("reads", server.port, tokens, **options)
+    return [*_wrk(server.port, seconds, connections), str(tokens), str(hot_set_size)]
+
+
+def _wrk(port: int, seconds: float, connections: int) -> list[str]:
     script = Path(__file__).with_name("wrk.lua")
     # wrk counts whole seconds.
     argv = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script)]
-    return [*argv, f"http://{HOST}:{server.port}{PATH}", "--", str(tokens), str(hot_set_size)]
+    return [*argv, f"http://{HOST}:{port}{PATH}", "--"]
 
 
 def _counters(server: Server, redis: list[int]) -> tuple[float, ...]:

@@ -12,7 +12,7 @@ import httpx
 
 from loadtests import ITS_OWN
 from loadtests.bench import usage
-from loadtests.bench.load import generate, ours
+from loadtests.bench.load import generate, sign_ups
 from loadtests.bench.pairing import Ratio, Target, interleaved, ratio
 from loadtests.bench.report import Section, table
 from loadtests.bench.scale import Scale
@@ -64,7 +64,7 @@ class Bench:
         bodies = self.folder / "bodies"
         count = int(self.seconds * _MAX_PER_SECOND)
         bodies.write_text("\n".join(json.dumps(new_body()) for _ in range(count)))
-        argv = ours("sign-ups", port, bodies, seconds=self.seconds, connections=_CLIENTS)
+        argv = sign_ups(port, bodies, count, self.seconds, _CLIENTS)
         pids = [pid for process in server for pid in usage.tree(process.pid)]
         before = usage.cpu_seconds(pids)
         result = generate(argv, self.seconds, self.folder)

@@ -1,20 +1,30 @@
--- For wrk: reads of profiles, each for a token drawn at random from the file that is the first
--- argument; the second is how many of its lines to take.
+-- For wrk: requests made of the lines of a file, the first argument; the second is how many of its
+-- lines to take. Lines are tokens whose profiles are read, drawn at random; with "sign-ups" for a
+-- third argument they are bodies of sign-ups, sent one after the other, and again when all are.
 
-local head = "GET /api/v1/profile/ HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer "
-local tokens = {}
+local lines = {}
+local sent = 0
+
+local function read()
+  return "GET /api/v1/profile/ HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer "
+    .. lines[math.random(#lines)] .. "\r\n\r\n"
+end
+
+local function sign_up()
+  local body = lines[sent % #lines + 1]
+  sent = sent + 1
+  return "POST /api/v1/signup/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    .. "Content-Length: " .. #body .. "\r\n\r\n" .. body
+end
 
 function init(arguments)
   local most = tonumber(arguments[2])
   for line in io.lines(arguments[1]) do
-    if #tokens >= most then break end
-    tokens[#tokens + 1] = line
+    if #lines >= most then break end
+    lines[#lines + 1] = line
   end
   math.randomseed(os.time())
-end
-
-function request()
-  return head .. tokens[math.random(#tokens)] .. "\r\n\r\n"
+  request = arguments[3] == "sign-ups" and sign_up or read
 end
 
 -- One line of JSON, the same as that of loadtests/bench/generator.py.
