@@ -1,5 +1,6 @@
 """The commands that make up Rollcall."""
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,18 +25,22 @@ class Commands:
 def product(port: int, workers: int = 2) -> Commands:
     """Returns the commands that make up Rollcall: `workers` read processes on `port`, and as many
     write processes on the unix socket that WRITE_UPSTREAM names (unix:/path).
+
+    WRITE_NICE (19) is the nice value of write processes and workers, so that reads come first on a
+    busy machine. The relay is above them: reads wait for its backfills.
     """
+    nice = int(os.environ.get("WRITE_NICE") or 19)
     return Commands(
         once={"setup": _manage("devsetup")},
         service={
             # First, so that its socket is there when the read process is ready.
             "write": low_priority(
-                10, _gunicorn("local.write_config", "api.wsgi:application", workers)
+                nice, _gunicorn("local.write_config", "api.wsgi:application", workers)
             ),
             "read": _gunicorn(
                 "local.read_config", "api.reads.app:Application", workers, f"{HOST}:{port}"
             ),
-            "worker": low_priority(15, _manage("run_huey")),
+            "worker": low_priority(nice, _manage("run_huey")),
             "relay": low_priority(5, _manage("relay")),
         },
     )

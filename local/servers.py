@@ -21,7 +21,7 @@ from typing import override
 
 import psycopg
 
-from local.machine import HOST, children, free_port, in_wheel, low_priority, secret, unprivileged
+from local.machine import HOST, children, free_port, in_wheel, secret, unprivileged
 from local.processes import LocalError, Process, await_end
 
 DATABASE = USER = "rollcall"
@@ -153,8 +153,9 @@ class Postgres(Server):
         if self.fast:
             options |= {"fsync": "off", "full_page_writes": "off"}
         words = [word for k, v in options.items() for word in ("-c", f"{k}={v}")]
-        argv = [*unprivileged(), _pg("postgres"), "-D", str(self._cluster), *words]
-        self.argv = low_priority(5, argv)  # reads need it only for cache misses
+        # At our own priority: each backend makes a session of its own, which a nice value set here
+        # does not reach.
+        self.argv = [*unprivileged(), _pg("postgres"), "-D", str(self._cluster), *words]
 
     def _initdb(self, password: Path) -> None:
         """Make the cluster beside its place and move it there, so that it is whole or absent."""

@@ -17,6 +17,8 @@ from tests.someone import Rollcall
 from tests.starting import Starter
 
 LONG = bool(os.environ.get("LONG"))
+# The tests themselves take what they can of the CPU, and wait for writes.
+os.environ.setdefault("WRITE_NICE", "5")
 collect_ignore = [] if CHROMIUM and CHROMEDRIVER else ["test_browser.py"]
 
 
