@@ -110,6 +110,25 @@ WELL_FRAMED: dict[str, Message] = {
     "large file": replace(_proxied(f"GET {LARGE_FILE}", 200), cost=100),
 }
 
+
+def _repeated(token: str, *statuses: int, body: str = "", method: str = "GET") -> Message:
+    text = f"{method} {_PROFILE} HTTP/1.1\r\n{_HOST}Authorization: Bearer {token}\r\n\r\n{body}"
+    return Message(text.encode("latin-1"), frozenset(statuses or REFUSED), method, own=True)
+
+
+# A read that is the same each time, which a server may recognize, and what only looks like it.
+REPEATED: dict[str, Message] = {
+    "repeated read": _repeated("{token}", 200),
+    "repeated HEAD": _repeated("{token}", 200, method="HEAD"),
+    "repeated read with forged token": _repeated("A" * 120, 401),
+    "repeated read with a space in the token": _repeated("{token} x", 401),
+    "repeated read with an empty token": _repeated("", 401),
+    "repeated read with two tokens": _repeated(f"{{token}}\r\n{_FORGED.strip()}", 400, 401),
+    "repeated read with a body": _repeated("{token}\r\nContent-Length: 2", 200, body="{}"),
+    "repeated read with NUL in the token": _repeated("x\0y"),
+    "repeated read with a line feed in the token": _repeated("x\nHost: b"),
+}
+
 # Bodies where none belongs, and requests that the write side refuses early or late.
 BODIES: dict[str, Message] = {
     "POST to the profile": _with_body(f"POST {_PROFILE}", 405, headers=_BEARER, body="1"),
@@ -170,7 +189,9 @@ def _wrong_read(headers: str, line: str = f"GET {_PROFILE}") -> Message:
 
 
 def _wrong_sign_up(headers: str, body: str) -> Message:
-    return _wrong(_proxied("POST /api/v1/signup/", headers=_JSON + headers, body=body).text)
+    """Returns a sign-up with wrong framing. An overloaded proxy rejects it before its body."""
+    message = _wrong(_proxied("POST /api/v1/signup/", headers=_JSON + headers, body=body).text)
+    return replace(message, statuses=REFUSED | {503})
 
 
 _READ = WELL_FRAMED["read"].text.decode()  # a request that might be smuggled in a body
@@ -204,4 +225,4 @@ WRONG: dict[str, Message] = {
     "target of 70 kB": _wrong_read("", line=f"GET /{'p' * 70_000}"),
 }
 
-MESSAGES = WELL_FRAMED | BODIES | LAST | WRONG
+MESSAGES = WELL_FRAMED | REPEATED | BODIES | LAST | WRONG

@@ -1,9 +1,12 @@
 """What hostile clients do, as data: hypothesis generates and shrinks scripts, tests keep them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Self
+
+import h11
 
 from tests.support.hostile_client import HostileClient
 from tests.support.hostile_messages import MESSAGES
@@ -17,8 +20,12 @@ DEADLINES = {
     "SEND_TIMEOUT": "1",
     "LINGER_TIMEOUT": "1",
 }
+# Few enough that a place which is not given back is missed, and more than scripts have clients.
+LIMITS = {"WRITE_MAX_CONCURRENCY": "8", "WRITE_MAX_WAITING": "8"}
 _OLD = 0.5  # seconds; on an older connection one of these deadlines may have passed
 _ALL_DEADLINES = 8.0  # seconds; then they all have passed, one after the other
+_MAX_ATTEMPTS = 3
+_SHRINKING_TIMEOUT = 2.0  # seconds for what must happen, once a failure is known
 ALL = tuple(range(10))  # every client
 
 
@@ -150,22 +157,30 @@ def play(server: ReadServer, script: Script) -> None:
     """Does what the script says, and closes all connections.
 
     Raises AssertionError if a bystander's read fails at any moment, a client has no response or a
-    wrong one, the process holds a connection in the end, or its log reports a failure.
+    wrong one, the process holds a connection in the end, it accepts no writes any more, or its log
+    reports a failure.
     """
-    with _repaired(server), Clients(server) as clients:
-        clients.play(script)
-        for client in clients.open():
-            client.settle(_OLD)
-    with _repaired(server):
-        assert not server.remaining(within=server.timeout), "it holds closed connections"
-        assert server.new_failures() == []
+    _attempt(server, lambda: _play(server, script))
 
 
 def abandon(server: ReadServer, *scripts: Script) -> None:
     """Does what the scripts say. Then no client does anything, but for sending slowly what it has
     held back: the server has to end all the connections. Raises AssertionError as `play` does.
     """
-    with _repaired(server), ExitStack() as stack:
+    _attempt(server, lambda: _abandon(server, *scripts))
+
+
+def _play(server: ReadServer, script: Script) -> None:
+    with Clients(server) as clients:
+        clients.play(script)
+        for client in clients.open():
+            client.settle(_OLD)
+    assert not server.remaining(within=server.timeout), "it holds closed connections"
+    _check_health(server)
+
+
+def _abandon(server: ReadServer, *scripts: Script) -> None:
+    with ExitStack() as stack:
         played = [(stack.enter_context(Clients(server)), script) for script in scripts]
         for clients, script in played:
             clients.play(script)
@@ -177,14 +192,29 @@ def abandon(server: ReadServer, *scripts: Script) -> None:
         ports = server.remaining(_ALL_DEADLINES, drip)
         held = [script for clients, script in played if clients.ports & ports]
         assert not held, f"connections that the server does not end: {held}"
-        assert server.new_failures() == []
+    _check_health(server)
 
 
-@contextmanager
-def _repaired(server: ReadServer) -> Iterator[None]:
-    """After a failure the process may be broken for good: the next script gets another one."""
-    try:
-        yield
-    except BaseException:
-        server.replace()
-        raise
+def _check_health(server: ReadServer) -> None:
+    if server.has_write_process:
+        server.accepts_writes()
+    failures = server.new_failures()
+    assert not failures, f"its log says {failures[0]}"
+
+
+def _attempt(server: ReadServer, action: Callable[[], None]) -> None:
+    """Does it again if it failed while the machine stalled. After a failure the process may be
+    broken for good: what follows gets another one.
+    """
+    for attempt in range(_MAX_ATTEMPTS):
+        started_at = time.monotonic()
+        try:
+            action()
+        except (AssertionError, OSError, h11.RemoteProtocolError):
+            stalled = server.stalled_since(started_at)
+            server.replace()
+            if attempt == _MAX_ATTEMPTS - 1 or not stalled:
+                server.timeout = _SHRINKING_TIMEOUT
+                raise
+        else:
+            return

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from local.stack import Stack
-from tests.support.hostile_scripts import DEADLINES
+from tests.support.hostile_scripts import DEADLINES, LIMITS
 from tests.support.read_server import ReadServer
 
 
 @pytest.fixture(scope="package")
 def server(stack: Stack) -> Iterator[ReadServer]:
-    """A read process with short deadlines."""
-    with ReadServer(stack, **DEADLINES) as running:
+    """A read process with short deadlines and low limits."""
+    with ReadServer(stack, **DEADLINES, **LIMITS) as running:
         yield running
 
 

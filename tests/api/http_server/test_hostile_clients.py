@@ -6,7 +6,14 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from tests.conftest import LONG
-from tests.support.hostile_messages import BODIES, LAST, MESSAGES, WELL_FRAMED, WRONG
+from tests.support.hostile_messages import (
+    BODIES,
+    LAST,
+    MESSAGES,
+    REPEATED,
+    WELL_FRAMED,
+    WRONG,
+)
 from tests.support.hostile_scripts import (
     ALL,
     Action,
@@ -45,7 +52,7 @@ def affordable(send: Send) -> Send:
 
 def actions() -> st.SearchStrategy[Action]:
     clients = st.sampled_from([(0,), (1,), (2,), (0, 1), ALL])
-    groups = st.sampled_from([WELL_FRAMED, BODIES, WELL_FRAMED, BODIES, WRONG, LAST])
+    groups = st.sampled_from([WELL_FRAMED, BODIES, WELL_FRAMED, BODIES, REPEATED, WRONG, LAST])
     names = groups.flatmap(lambda group: st.sampled_from(list(group)))
     send = st.builds(
         Send,

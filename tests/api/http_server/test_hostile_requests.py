@@ -11,7 +11,7 @@ import pytest
 from local.machine import HOST
 from tests.someone import eventually
 from tests.support.hostile_client import HostileClient
-from tests.support.hostile_messages import BODIES, MESSAGES
+from tests.support.hostile_messages import BODIES, MESSAGES, REPEATED
 from tests.support.hostile_scripts import ALL, DEADLINES, Close, HalfClose, Moment, Send, play
 from tests.support.read_server import ReadServer
 
@@ -27,6 +27,12 @@ def test_each_message_gets_its_response_and_so_do_its_neighbours(server: ReadSer
 @pytest.mark.parametrize("name", SHORT)
 def test_each_message_gets_its_response_byte_by_byte(server: ReadServer, name: str):
     play(server, [Moment((Send((name,), bytewise=True),))])
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_what_looks_like_the_read_before_it_gets_its_own_response(server: ReadServer, name: str):
+    read = Moment((Send(("repeated read",)),))
+    play(server, [read, read, Moment((Send((name,)),)), Moment((Send(("repeated read",), (1,)),))])
 
 
 # --- Found before --------------------------------------------------------------------------------
