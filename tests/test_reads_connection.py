@@ -15,6 +15,7 @@ import trustme
 from api.reads.redis import url as address
 from api.reads.redis.client import RedisClient as Redis
 from api.reads.redis.connection import RedisUnavailable as Unavailable
+from api.reads.redis.connection import encode_command
 from local.machine import free_port
 from local.servers import Valkey
 from tests.fake_redis import Command, FakeRedis, HangUp, echo, saying, silence
@@ -186,6 +187,30 @@ async def test_a_reply_that_nobody_asked_for_ends_the_connection():
         assert await outcome(redis, "ECHO", "b") is Unavailable
         assert await until(redis, "ECHO", "c") == b"c"
         assert fake.connections == 2
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["replied", "lost"])
+@in_a_loop
+async def test_callbacks_that_raise_affect_no_other_command(lost):
+    """Two of them on one lost connection kept the client from ever connecting again."""
+    replies: list[Any] = []
+
+    async def hang_up_or_echo(command: Command) -> bytes:
+        if lost and command[-1] == b"bad":
+            raise HangUp
+        return await echo(command)
+
+    def raise_error(reply: Any) -> None:
+        replies.append(reply)
+        raise ValueError
+
+    async with FakeRedis(hang_up_or_echo).listening() as fake, connected(fake.url) as redis:
+        assert await redis.execute_command("ECHO", "first") == b"first"
+        for _ in range(3):
+            redis.send_command(encode_command(("ECHO", "bad")), raise_error)
+        assert await until(redis, "ECHO", "last") == b"last"
+        assert len(replies) == 3
+        assert fake.connections == 1 + lost
 
 
 # --- Coming back ---------------------------------------------------------------------------------
