@@ -3,17 +3,17 @@
 import asyncio
 import math
 from collections.abc import Callable
-from enum import IntEnum
 from http import HTTPStatus
 from time import perf_counter
-from typing import NamedTuple, Protocol, cast, override
+from typing import cast, override
 
+from api.http_server.connection_state import ConnectionState
+from api.http_server.interfaces import ServerInterface
 from api.http_server.parser import (
     MAX_HEAD_BYTES,
     BadRequest,
     ChunkedDecoder,
     Head,
-    HeadCache,
     may_be_head,
     parse_head,
 )
@@ -23,74 +23,6 @@ _NO_BYTES = memoryview(b"")
 _MAX_WRITE_BYTES = 64 * 1024  # of a response in one turn
 _MAX_REQUESTS_PER_TURN = 16  # of one connection, before others have their turn
 _STATUS_LINES = {s.value: b"HTTP/1.1 %d %b\r\n" % (s, s.phrase.encode()) for s in HTTPStatus}
-
-
-class ConnectionState(IntEnum):
-    """The state of a connection. Each has a deadline (`Timeouts`), and ends so when it has passed:
-
-    IDLE       no byte of a request has arrived        closed
-    HEAD       part of a header section has arrived    408
-    BODY       the body of a request is being read     408
-    ACTIVE     the application owes the response       aborted
-    DRAINING   the client is slow to take a response   aborted
-    LINGERING  the last response was sent              aborted
-    CLOSED     the transport is gone
-
-    In all of them, a client that has unsent bytes and takes none for `draining` seconds is aborted.
-
-    IDLE -> HEAD -> BODY -> ACTIVE -> DRAINING -> IDLE, where each may be skipped; from each of them
-    to LINGERING, and from everywhere to CLOSED. Bytes are parsed in IDLE, HEAD and BODY only.
-    """
-
-    IDLE = 0
-    HEAD = 1
-    BODY = 2
-    ACTIVE = 3
-    DRAINING = 4
-    LINGERING = 5
-    CLOSED = 6
-
-
-class Timeouts(NamedTuple):
-    """Seconds that a connection may stay in each state, in the order of `ConnectionState`."""
-
-    idle: float = 75.0
-    head: float = 10.0
-    body: float = 10.0
-    active: float = 60.0
-    draining: float = 30.0
-    lingering: float = 2.0
-    closed: float = math.inf
-
-
-class Application(Protocol):
-    """What handles requests."""
-
-    def handle(self, request: Request) -> None:
-        """Responds to the request, now or later, or reads its body first. Raises nothing."""
-
-    def error_response(self, code: str, request: Request | None) -> tuple[int, bytes, bytes]:
-        """Returns status, header block and body for what the connection itself rejects.
-
-        `code` is bad_request, request_timeout, body_too_large or overloaded.
-        """
-
-
-class ServerInterface(Protocol):
-    """The server of a connection. `now` is the loop's time, as of the last tick."""
-
-    now: float
-    application: Application
-    connections: "set[Connection]"
-    date_header: bytes
-    shutting_down: bool
-    timeouts: Timeouts
-    head_cache: HeadCache
-    buffered_bytes: int  # of all connections: request bodies, pipelined requests, large responses
-
-    @property
-    def is_out_of_memory(self) -> bool:
-        """Whether more is buffered for clients than may be."""
 
 
 class Connection(asyncio.Protocol):

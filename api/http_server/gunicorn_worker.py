@@ -10,7 +10,7 @@ import structlog
 import uvloop
 from gunicorn.workers.base import Worker as BaseWorker
 
-from api.http_server.connection import Timeouts
+from api.http_server.connection_state import Timeouts
 from api.http_server.server import Server
 from settings import environment
 

@@ -7,7 +7,9 @@ from asyncio import AbstractEventLoop, Task
 from contextlib import suppress
 from email.utils import formatdate
 
-from api.http_server.connection import Application, Connection, Timeouts
+from api.http_server.connection import Connection
+from api.http_server.connection_state import Timeouts
+from api.http_server.interfaces import Application
 from api.http_server.parser import HeadCache
 
 _TICK_INTERVAL = 0.2  # seconds
