@@ -20,11 +20,13 @@ DEADLINES = {
     "SEND_TIMEOUT": "1",
     "LINGER_TIMEOUT": "1",
 }
-# Few enough that a place which is not given back is missed, and more than scripts have clients.
-LIMITS = {"WRITE_MAX_CONCURRENCY": "8", "WRITE_MAX_WAITING": "8"}
+# Few enough that places which are not given back are missed. None of the ten clients of a script
+# has to wait for a place: one that half-closes its connection then would get no response.
+LIMITS = {"WRITE_MAX_CONCURRENCY": "12", "WRITE_MAX_WAITING": "4"}
 _OLD = 0.5  # seconds; on an older connection one of these deadlines may have passed
 _ALL_DEADLINES = 8.0  # seconds; then they all have passed, one after the other
 _MAX_ATTEMPTS = 3
+_STALL_MARGIN = 2.0  # seconds for which a stall of the machine may have consequences
 _SHRINKING_TIMEOUT = 2.0  # seconds for what must happen, once a failure is known
 ALL = tuple(range(10))  # every client
 
@@ -211,7 +213,7 @@ def _attempt(server: ReadServer, action: Callable[[], None]) -> None:
         try:
             action()
         except (AssertionError, OSError, h11.RemoteProtocolError):
-            stalled = server.stalled_since(started_at)
+            stalled = server.stalled_since(started_at - _STALL_MARGIN)
             server.replace()
             if attempt == _MAX_ATTEMPTS - 1 or not stalled:
                 server.timeout = _SHRINKING_TIMEOUT

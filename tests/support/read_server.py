@@ -21,7 +21,9 @@ from tests.support.reference import Reference
 _PEOPLE = 10
 _LISTENING = "0A"  # in /proc/net/tcp
 _FAILURE = re.compile(r'Traceback|"level": "(error|critical)"|"exception"')
-_NO_FAILURE = "django.security"  # logs a request for a strange host as an error
+# Django logs a request for a strange host as an error; gunicorn one second too many in which the
+# machine stood still, and a loop that hangs is missed by the bystander before that.
+_NO_FAILURE = re.compile("django.security|WORKER TIMEOUT")
 _timer = threading.Event()
 
 
@@ -172,7 +174,9 @@ class ReadServer:
 
     def new_failures(self) -> list[str]:
         """Returns the lines of its log that report a failure, since the last call."""
-        return [line for line in self._log if _FAILURE.search(line) and _NO_FAILURE not in line]
+        return [
+            line for line in self._log if _FAILURE.search(line) and not _NO_FAILURE.search(line)
+        ]
 
     @contextmanager
     def redis_stalled(self) -> Iterator[None]:
