@@ -34,7 +34,7 @@ _KINDS: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
 
 # A sliding window counter, on Redis' own clock, in one round trip: the requests of this window and,
 # less and less as it passes, those of the window before. A window begins with a request. The
-# strategy of that name in `limits` counts alike, but tells what is left in a second round trip.
+# strategy of that name in `limits` counts alike, but reads what is left in a second round trip.
 # Takes the limit and the window's length; returns whether the request passes, how many more may,
 # and for how long it does not. Times are in milliseconds.
 _COUNT = """

@@ -19,7 +19,7 @@ def get_collector() -> Collector:
     if directory is None:
         return REGISTRY
     delete_dead_gauges(Path(directory))
-    return MultiProcessCollector(None, directory)  # type: ignore[no-untyped-call]
+    return MultiProcessCollector(None, directory)  # type: ignore[no-untyped-call]  # no types
 
 
 def render_process_metrics() -> bytes:

@@ -108,7 +108,7 @@ def _delete_unreadable(directory: Path) -> None:
 
     for path in directory.glob("*.db"):
         try:
-            for key, *_ in MmapedDict.read_all_values_from_file(path):  # type: ignore[no-untyped-call]
+            for key, *_ in MmapedDict.read_all_values_from_file(path):  # type: ignore[no-untyped-call]  # no types
                 json.loads(key)
         except FileNotFoundError:
             continue  # of a process that has just exited

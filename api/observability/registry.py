@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, values
 from api.observability.multiprocess import VARIABLE, get_slot
 
 if VARIABLE in os.environ:  # before the first metric is declared
-    values.ValueClass = values.MultiProcessValue(get_slot)  # type: ignore[no-untyped-call]
+    values.ValueClass = values.MultiProcessValue(get_slot)  # type: ignore[no-untyped-call]  # no types
 
 REGISTRY = CollectorRegistry()
 

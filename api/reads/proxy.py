@@ -103,7 +103,7 @@ class Proxy:
             request.on_disconnect = partial(_cancel, task)
         try:
             async with asyncio.timeout(self._limits.timeout), self._slots:
-                # From here on a disconnect changes nothing: the write process cannot be told, and
+                # From here on a disconnect changes nothing: the write process is not notified, and
                 # works on it in a thread. Its slot is taken until then.
                 request.on_disconnect = None
                 started_at = self._loop.time()
