@@ -13,9 +13,9 @@ from redis import RedisError
 
 from api.problems import only, problem
 from domain import vouched
-from domain.errors import Unavailable
+from domain.errors import ServiceUnavailable
 from domain.stores.postgres.errors import translate_database_errors
-from domain.stores.profiles import redis
+from domain.stores.profiles import get_client
 
 log = structlog.get_logger(__name__)
 
@@ -75,17 +75,17 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 def _read() -> str:
     try:
-        policy = redis().info("memory").get("maxmemory_policy")
-        run = str(redis().info("server").get("run_id", ""))
-        vouched_for = cast(bytes | None, redis().hget(vouched.KEY, vouched.RUN))
+        policy = get_client().info("memory").get("maxmemory_policy")
+        run = str(get_client().info("server").get("run_id", ""))
+        vouched_for = cast(bytes | None, get_client().hget(vouched.FENCE_KEY, vouched.RUN_ID))
     except RedisError as error:
-        log.warning("profile_redis_unavailable", error=type(error).__name__)
+        log.warning("redis_error", error_type=type(error).__name__)
         return "unavailable"
     # Any other policy throws profiles away when memory is short, sessions and all.
     if policy != "noeviction":
         return "misconfigured"
     # Readers wait until a relay has looked what an older state lacks.
-    return "ok" if vouched.may_be_believed(run.encode(), vouched_for) else "unchecked"
+    return "ok" if vouched.is_trusted(run.encode(), vouched_for) else "unchecked"
 
 
 def _write() -> str:
@@ -93,7 +93,7 @@ def _write() -> str:
         with translate_database_errors(), connection.cursor() as cursor:
             cursor.execute("SHOW transaction_read_only")
             (read_only,) = cursor.fetchone()
-    except Unavailable:
+    except ServiceUnavailable:
         return "unavailable"
     if read_only == "on":
         connection.close()  # the next connection may find the primary

@@ -14,7 +14,7 @@ from redis import RedisError
 from api.client_ip import client_network
 from api.observability.registry import RATE_LIMITED_REQUESTS, RATE_LIMITER_ERRORS
 from api.problems import problem
-from domain.stores.profiles import script
+from domain.stores.profiles import get_script
 
 log = structlog.get_logger(__name__)
 
@@ -113,7 +113,7 @@ def count(name: str, network: str) -> Verdict | None:
         passes, remaining, wait = _count(key_of(name, network), limit.amount, window)
     except RedisError as error:
         RATE_LIMITER_ERRORS.inc()
-        log.warning("rate_limits_unavailable", error=type(error).__name__)
+        log.warning("rate_limiter_unavailable", error_type=type(error).__name__)
         return None
     # The window slides: nothing is given back at once, so what is left is for all of its length.
     return Verdict(True, remaining, window) if passes else Verdict(False, 0, wait // 1000 + 1)
@@ -127,5 +127,5 @@ def key_of(name: str, network: str) -> str:
 
 def _count(key: str, most: int, window: int) -> tuple[int, int, int]:
     """What `_COUNT` says of a request; `window` is in seconds. Raises `RedisError`."""
-    passes, remaining, wait = script(_COUNT)([key], [most, window * 1000])
+    passes, remaining, wait = get_script(_COUNT)([key], [most, window * 1000])
     return passes, remaining, wait

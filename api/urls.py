@@ -44,7 +44,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *both("metrics", metrics.metrics),
     path("admin/", admin.site.urls),
 ]
-if settings.DEV_MAILBOX_PAGE:
+if settings.DEV_MAILBOX_ENABLED:
     urlpatterns += [
         *both("dev/mailbox/", pages.mailbox),
         *both("dev/mailbox.json", pages.mailbox_json),

@@ -8,8 +8,8 @@ from email_validator import EmailNotValidError, validate_email
 
 from domain.errors import InvalidField
 
-EMAIL_MAX_OCTETS = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
-PHONE_MAX_CHARACTERS = 64  # of input; E.164 itself has at most 15 digits
+EMAIL_MAX_BYTES = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
+PHONE_MAX_LENGTH = 64  # of input; E.164 itself has at most 15 digits
 
 
 class Channel(StrEnum):
@@ -25,7 +25,7 @@ class Address:
 
     channel: Channel
     value: str
-    key: str
+    canonical: str
 
 
 def parse_email(text: str) -> Address:
@@ -33,16 +33,16 @@ def parse_email(text: str) -> Address:
 
     Raises `InvalidField` (`invalid`, `too_long`).
     """
-    if len(text.encode()) > 2 * EMAIL_MAX_OCTETS:
-        raise InvalidField("too_long", f"Use at most {EMAIL_MAX_OCTETS} octets.")
+    if len(text.encode()) > 2 * EMAIL_MAX_BYTES:
+        raise InvalidField("too_long", f"Use at most {EMAIL_MAX_BYTES} octets.")
     try:
         value = validate_email(text.strip(), check_deliverability=False, strict=True).normalized
     except EmailNotValidError:
         # The library's own text repeats parts of the address, so it is not passed on.
         raise InvalidField("invalid", "This is not a valid e-mail address.") from None
-    if len(value.encode()) > EMAIL_MAX_OCTETS:
-        raise InvalidField("too_long", f"Use at most {EMAIL_MAX_OCTETS} octets.")
-    return Address(Channel.EMAIL, value, key_of(Channel.EMAIL, value))
+    if len(value.encode()) > EMAIL_MAX_BYTES:
+        raise InvalidField("too_long", f"Use at most {EMAIL_MAX_BYTES} octets.")
+    return Address(Channel.EMAIL, value, canonicalize(Channel.EMAIL, value))
 
 
 def parse_phone(text: str, default_region: str | None = None) -> Address:
@@ -52,7 +52,7 @@ def parse_phone(text: str, default_region: str | None = None) -> Address:
     """
     invalid = InvalidField("invalid", "This is not a possible phone number of its country.")
     text = text.strip()
-    if len(text) > PHONE_MAX_CHARACTERS:
+    if len(text) > PHONE_MAX_LENGTH:
         raise invalid
     if not text.startswith(("+", "\uff0b")) and default_region is None:
         raise InvalidField("country_code_missing", "Begin with + and the country code.")
@@ -64,18 +64,18 @@ def parse_phone(text: str, default_region: str | None = None) -> Address:
     if number.extension or not phonenumbers.is_possible_number(number):
         raise invalid
     value = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    return Address(Channel.PHONE, value, key_of(Channel.PHONE, value))
+    return Address(Channel.PHONE, value, canonicalize(Channel.PHONE, value))
 
 
-def key_of(channel: Channel, value: str) -> str:
+def canonicalize(channel: Channel, value: str) -> str:
     """What an address is compared by: e-mail without regard to case."""
     return value.casefold() if channel is Channel.EMAIL else value
 
 
-def masked(channel: Channel, value: str) -> str:
+def mask(channel: Channel, value: str) -> str:
     """An address that its owner recognises and nobody else can use: a…@e….com, +34…56."""
     if channel is Channel.PHONE:
         return f"{value[:3]}…{value[-2:]}"
     local, _, domain = value.rpartition("@")
-    name, _, top = domain.rpartition(".")
-    return f"{local[:1]}…@{name[:1]}….{top}"
+    name, _, tld = domain.rpartition(".")
+    return f"{local[:1]}…@{name[:1]}….{tld}"

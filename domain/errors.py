@@ -23,13 +23,13 @@ class InvalidToken(RollcallError):
     code = "invalid_token"
 
 
-class CodeInvalid(RollcallError):
+class InvalidCode(RollcallError):
     """The code or link confirms nothing."""
 
     code = "code_invalid"
 
 
-class CodeExpired(RollcallError):
+class ExpiredCode(RollcallError):
     """The code or link was right once, or may have been, and is out of date."""
 
     code = "code_expired"
@@ -41,7 +41,7 @@ class PreconditionFailed(RollcallError):
     code = "precondition_failed"
 
 
-class Later(RollcallError):
+class RetryableError(RollcallError):
     """The same request may succeed later: after `retry_after` seconds."""
 
     def __init__(self, retry_after: int = 1) -> None:
@@ -49,25 +49,25 @@ class Later(RollcallError):
         self.retry_after = retry_after
 
 
-class TooManyAttempts(Later):
+class TooManyAttempts(RetryableError):
     """All tries are used up."""
 
     code = "too_many_attempts"
 
 
-class RateLimited(Later):
+class RateLimited(RetryableError):
     """This happens too often."""
 
     code = "rate_limited"
 
 
-class Unavailable(Later):
+class ServiceUnavailable(RetryableError):
     """A dependency is away."""
 
     code = "unavailable"
 
 
-class IdempotencyInProgress(Later):
+class IdempotencyInProgress(RetryableError):
     """A request with this key is being worked on."""
 
     code = "idempotency_in_progress"
@@ -85,27 +85,27 @@ class IdempotencyMismatch(RollcallError):
     code = "idempotency_mismatch"
 
 
-class OverBudget(RollcallError):
+class QuotaExceeded(RollcallError):
     """A message may not be sent: not yet, if there is a `retry_after` in seconds, or not at all.
 
     Never shown to clients: the code says which budget it was, for operators.
     """
 
-    code = "over_budget"
+    code = "quota_exceeded"
 
     def __init__(self, code: str, retry_after: float | None = None) -> None:
         super().__init__(code)
         self.retry_after = retry_after
 
 
-class AddressTaken(RollcallError):
+class AddressAlreadyVerified(RollcallError):
     """Somebody else has confirmed this address already. Never shown: clients see `code_invalid`."""
 
-    code = "address_taken"
+    code = "address_already_verified"
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class FieldError:
     """One thing that is wrong with a field: a stable word and a sentence for people."""
 
     code: str
@@ -117,4 +117,4 @@ class InvalidField(ValueError):
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code)
-        self.problem = Problem(code, message)
+        self.error = FieldError(code, message)

@@ -50,24 +50,24 @@ def _hashed_key_blocks(secret: bytes, purpose: bytes) -> tuple[Any, Any]:
     return sha256(key.translate(_INNER_PAD)), sha256(key.translate(_OUTER_PAD))
 
 
-class KeyRing:
+class Keyring:
     """Keys made from `secrets`, the current one first. Raises `ValueError` if there is none."""
 
     def __init__(self, secrets: list[str]) -> None:
         if not secrets:
             raise ValueError("at least one secret is needed")
-        keys = [_key(secret.encode()) for secret in secrets]
-        self.current, *self._older = keys
+        keys = [_make_key(secret.encode()) for secret in secrets]
+        self.signing_key, *self._fallback_keys = keys
         self._by_id = {key.id: key for key in reversed(keys)}
 
-    def macs(self, purpose: bytes, *parts: bytes) -> list[bytes]:
+    def macs_with_all_keys(self, purpose: bytes, *parts: bytes) -> list[bytes]:
         """`Key.mac` by every key of the ring, the current one's first: to find what any made."""
-        return [key.mac(purpose, *parts) for key in (self.current, *self._older)]
+        return [key.mac(purpose, *parts) for key in (self.signing_key, *self._fallback_keys)]
 
     def get(self, key_id: bytes) -> Key | None:
         """The key of that id, or None when it is not (or no longer) on the ring."""
         return self._by_id.get(key_id)
 
 
-def _key(secret: bytes) -> Key:
+def _make_key(secret: bytes) -> Key:
     return Key(hmac.digest(secret, b"rollcall key id", sha256)[:KEY_ID_BYTES], secret)

@@ -8,17 +8,17 @@ from uuid import UUID
 
 from domain.errors import InvalidField
 
-NAME_MAX = 100
-HOBBIES_MAX = 50
-HOBBY_MAX = 100
+NAME_MAX_LENGTH = 100
+MAX_HOBBIES = 50
+HOBBY_MAX_LENGTH = 100
 # Control characters (Cc) include NUL and newline; Zl and Zp are Unicode's own line ends; Cs are
 # lone surrogates. Format characters (Cf) stay, because emoji and several scripts are joined by
 # them, but a text of nothing else is blank.
-_FORBIDDEN = {"Cc", "Cs", "Zl", "Zp"}
+_FORBIDDEN_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
 
 
 @dataclass(frozen=True, slots=True)
-class LiveSession:
+class ActiveSession:
     """A session as the profile hash keeps it: SHA-256 digest of its token, and its end."""
 
     digest: bytes
@@ -38,19 +38,19 @@ class Person:
     hobbies: tuple[str, ...]
     email_verified: bool
     phone_verified: bool
-    sessions: tuple[LiveSession, ...]
+    sessions: tuple[ActiveSession, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class Tombstone:
     """Somebody who was forgotten: nothing is known of them but this."""
 
     id: UUID
     version: int
-    gone_at: datetime
+    deleted_at: datetime
 
 
-def parse_text(text: str, longest: int) -> str:
+def parse_text(text: str, max_length: int) -> str:
     """One line of text: trimmed, NFC, 1 to `longest` characters, no control characters.
 
     Raises `InvalidField` (`blank`, `too_long`, `control_characters`).
@@ -58,18 +58,18 @@ def parse_text(text: str, longest: int) -> str:
     text = unicodedata.normalize("NFC", text.strip())
     if not text or not text.isprintable():  # else there is nothing to look for
         categories = {unicodedata.category(character) for character in text}
-        if categories & _FORBIDDEN:
+        if categories & _FORBIDDEN_CATEGORIES:
             raise InvalidField("control_characters", "Control characters are not allowed.")
         if not categories - {"Cf", "Zs"}:
             raise InvalidField("blank", "This may not be blank.")
-    if len(text) > longest:
-        raise InvalidField("too_long", f"Use at most {longest} characters.")
+    if len(text) > max_length:
+        raise InvalidField("too_long", f"Use at most {max_length} characters.")
     return text
 
 
 def parse_name(text: str) -> str:
     """A name or surname. Raises `InvalidField` as `parse_text` does."""
-    return parse_text(text, NAME_MAX)
+    return parse_text(text, NAME_MAX_LENGTH)
 
 
 def parse_hobbies(value: str | Iterable[str]) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ def parse_hobbies(value: str | Iterable[str]) -> tuple[str, ...]:
     Raises `InvalidField` (`too_many`, and those of `parse_text`).
     """
     lines = value.split("\n") if isinstance(value, str) else list(value)
-    hobbies = tuple(parse_text(line, HOBBY_MAX) for line in lines if line.strip())
-    if len(hobbies) > HOBBIES_MAX:
-        raise InvalidField("too_many", f"List at most {HOBBIES_MAX} hobbies.")
+    hobbies = tuple(parse_text(line, HOBBY_MAX_LENGTH) for line in lines if line.strip())
+    if len(hobbies) > MAX_HOBBIES:
+        raise InvalidField("too_many", f"List at most {MAX_HOBBIES} hobbies.")
     return hobbies

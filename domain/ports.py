@@ -12,13 +12,13 @@ from typing import Protocol
 from uuid import UUID
 
 from domain.address import Address, Channel
-from domain.code import Seed
-from domain.person import Gone, LiveSession, Person
-from domain.session import Token
+from domain.code import DerivationContext
+from domain.person import ActiveSession, Person, Tombstone
+from domain.session import TokenClaims
 
 
 @dataclass(frozen=True, slots=True)
-class Committed[State: Person | Gone]:
+class CommandResult[State: Person | Tombstone]:
     """What a command has committed, and what must follow: `person` is the newest state."""
 
     person: State
@@ -33,30 +33,30 @@ class Confirmation:
     newer one took its place).
     """
 
-    seed: Seed
+    context: DerivationContext
     confirmed: bool
-    void: bool
-    ended: bool
+    invalidated: bool
+    superseded: bool
     code_expired: bool
     link_expired: bool
     retry_after: int  # seconds until another try may be allowed, once they are used up
 
 
 @dataclass(frozen=True, slots=True)
-class SignInTry:
+class SignInAttempt:
     """A counted try to sign in. `seed` is None if no code that was sent can be the right one."""
 
     allowed: bool
     retry_after: int
-    row_id: int
-    seed: Seed | None
+    challenge_id: int
+    context: DerivationContext | None
 
 
-class SignUpUnit(Protocol):
+class SignUpUnitOfWork(Protocol):
     """One transaction that signs somebody up, and does nothing else."""
 
     def sign_up(
-        self, person: Person, addresses: list[Address], salts: list[bytes], key: bytes
+        self, person: Person, addresses: list[Address], salts: list[bytes], key_id: bytes
     ) -> list[int]:
         """Keep a new person with their one session, and open a confirmation of each address.
 
@@ -67,31 +67,31 @@ class SignUpUnit(Protocol):
         """
 
 
-class Unit(SignUpUnit, Protocol):
+class UnitOfWork(SignUpUnitOfWork, Protocol):
     """One transaction. Its effects are visible to others after it was left without an error."""
 
-    def follow_up(self, person_id: UUID) -> list[int]:
+    def add_projection_entry(self, person_id: UUID) -> list[int]:
         """Write an outbox row for the profile; returns its id.
 
         It stands leased: handing it out is up to the caller, after the commit.
         """
 
-    def live_session(self, digest: bytes, now: datetime) -> UUID | None:
+    def find_active_session(self, digest: bytes, now: datetime) -> UUID | None:
         """Whose session this is; None if it is not (or no longer) one."""
 
-    def count_try(self, person_id: UUID, channel: Channel) -> tuple[Confirmation, bool] | None:
+    def record_attempt(self, person_id: UUID, channel: Channel) -> tuple[Confirmation, bool] | None:
         """Count a try at the person's newest confirmation on that channel.
 
         Returns it, and whether the try was still allowed; None if there is no confirmation.
         """
 
-    def confirmation(self, row_id: int) -> Confirmation | None:
+    def find_confirmation(self, confirmation_id: int) -> Confirmation | None:
         """The confirmation with that row id, None if there is none."""
 
-    def name_of(self, person_id: UUID) -> str | None:
+    def get_name(self, person_id: UUID) -> str | None:
         """The name with which somebody signed up; None if there is no such person."""
 
-    def confirm(self, seed: Seed) -> Person | None:
+    def confirm(self, context: DerivationContext) -> Person | None:
         """Make the address the person's, confirmed; raise the version; void all others' claims.
 
         Returns the person's new state, or None if it was confirmed before (nothing is written).
@@ -100,26 +100,31 @@ class Unit(SignUpUnit, Protocol):
         """
 
 
-class AccountUnit(Protocol):
+class AccountUnitOfWork(Protocol):
     """One transaction on somebody's account."""
 
-    def caller(self, token: Token, now: datetime) -> Person:
+    def lock_person_by_token(self, claims: TokenClaims, now: datetime) -> Person:
         """Whose token this is, locked until the end. Raises `InvalidToken`."""
 
-    def exists(self, person_id: UUID) -> bool:
+    def lock_person(self, person_id: UUID) -> bool:
         """Whether there is such a person, who is then locked until the end."""
 
-    def changed(self, person_id: UUID) -> Committed[Person]:
+    def bump_version(self, person_id: UUID) -> CommandResult[Person]:
         """Raise the version, and write an outbox row for the profile."""
 
-    def save(self, person: Person) -> None:
+    def update_person(self, person: Person) -> None:
         """Write a person's names, addresses and hobbies. Nothing else of it is looked at."""
 
-    def end_confirmations(self, person_id: UUID, channel: Channel) -> None:
+    def supersede_confirmations(self, person_id: UUID, channel: Channel) -> None:
         """Void the open codes and links of a channel."""
 
-    def open_confirmation(
-        self, person_id: UUID, address: Address, salt: bytes, key: bytes, replaces: str = ""
+    def create_confirmation(
+        self,
+        person_id: UUID,
+        address: Address,
+        salt: bytes,
+        key_id: bytes,
+        replaces_address: str = "",
     ) -> list[int]:
         """Have an address confirmed by a new code, which ends the one before.
 
@@ -127,26 +132,28 @@ class AccountUnit(Protocol):
         Returns the ids of the messages' outbox rows. Raises `RateLimited` after too many a day.
         """
 
-    def waiting_address(self, person_id: UUID, channel: Channel) -> tuple[Address, str] | None:
+    def get_pending_address(self, person_id: UUID, channel: Channel) -> tuple[Address, str] | None:
         """The address that waits to be confirmed, and what it replaces; None if none does."""
 
-    def resend_wait(self, person_id: UUID, channel: Channel) -> int:
+    def resend_cooldown(self, person_id: UUID, channel: Channel) -> int:
         """Seconds until the next message may be asked for; 0 if it may be now."""
 
-    def end_sessions(self, person_id: UUID, digest: bytes | None = None) -> None:
+    def revoke_sessions(self, person_id: UUID, digest: bytes | None = None) -> None:
         """End the session with that digest, or all of the person's."""
 
-    def forget(self, person_id: UUID, unless_confirmed: bool = False) -> Committed[Gone] | None:
+    def erase(
+        self, person_id: UUID, only_if_unverified: bool = False
+    ) -> CommandResult[Tombstone] | None:
         """Delete all that is known of a person, but id, version and time; None if unknown, or if
         they are to be spared because they have confirmed an address.
         """
 
 
-class SignInUnit(Protocol):
+class SignInUnitOfWork(Protocol):
     """One transaction on the way into an account."""
 
-    def open_sign_in(
-        self, address: Address, hashes: list[bytes], salt: bytes, key: bytes
+    def create_sign_in_challenge(
+        self, address: Address, address_hashes: list[bytes], salt: bytes, key_id: bytes
     ) -> list[int]:
         """Have a code sent to a confirmed address, in place of the one before.
 
@@ -154,40 +161,48 @@ class SignInUnit(Protocol):
         rows: none if codes were asked for too often. Does the same for addresses nobody has.
         """
 
-    def count_sign_in(self, address: Address, hashes: list[bytes]) -> SignInTry:
+    def record_sign_in_attempt(
+        self, address: Address, address_hashes: list[bytes]
+    ) -> SignInAttempt:
         """Count a try at the newest code for that address."""
 
-    def sign_in(self, row_id: int, address: Address) -> Person:
+    def consume_sign_in_code(self, challenge_id: int, address: Address) -> Person:
         """Use a code up, and end the sessions opened before its address was confirmed.
 
         Returns whose it is, locked until the end. Raises `CodeInvalid`.
         """
 
-    def open_session(self, person_id: UUID, session: LiveSession) -> Committed[Person]:
+    def create_session(self, person_id: UUID, session: ActiveSession) -> CommandResult[Person]:
         """Keep a new session, raise the version; the oldest ends if there are too many."""
 
 
-class RepeatableUnit(Unit, Protocol):
+class IdempotentSignUpUnitOfWork(UnitOfWork, Protocol):
     """One transaction that signs somebody up, and may be repeated by its key."""
 
-    def signed_up_with(self, key_hashes: list[bytes], body_hashes: list[bytes]) -> Person | None:
+    def find_sign_up_by_idempotency_key(
+        self, key_hashes: list[bytes], request_fingerprints: list[bytes]
+    ) -> Person | None:
         """Who signed up with this key and body; None if nobody has (yet).
 
         Raises `IdempotencyInProgress`, `IdempotencyMismatch`, `IdempotencyClosed`.
         """
 
-    def remember(self, key_hash: bytes, body_hash: bytes, person_id: UUID) -> None:
+    def store_idempotency_key(
+        self, key_hash: bytes, request_fingerprint: bytes, person_id: UUID
+    ) -> None:
         """Keep with which key and body somebody has signed up."""
 
-    def end_sessions(self, person_id: UUID, digest: bytes | None = None) -> None:
+    def revoke_sessions(self, person_id: UUID, digest: bytes | None = None) -> None:
         """As `AccountUnit.end_sessions`."""
 
-    def open_session(self, person_id: UUID, session: LiveSession) -> Committed[Person]:
+    def create_session(self, person_id: UUID, session: ActiveSession) -> CommandResult[Person]:
         """As `SignInUnit.open_session`."""
 
 
-type SignUpUnits = Callable[[], AbstractContextManager[SignUpUnit]]
-type Units = Callable[[], AbstractContextManager[Unit]]
-type AccountUnits = Callable[[], AbstractContextManager[AccountUnit]]
-type SignInUnits = Callable[[], AbstractContextManager[SignInUnit]]
-type RepeatableUnits = Callable[[], AbstractContextManager[RepeatableUnit]]
+type SignUpUnitOfWorkFactory = Callable[[], AbstractContextManager[SignUpUnitOfWork]]
+type UnitOfWorkFactory = Callable[[], AbstractContextManager[UnitOfWork]]
+type AccountUnitOfWorkFactory = Callable[[], AbstractContextManager[AccountUnitOfWork]]
+type SignInUnitOfWorkFactory = Callable[[], AbstractContextManager[SignInUnitOfWork]]
+type IdempotentSignUpUnitOfWorkFactory = Callable[
+    [], AbstractContextManager[IdempotentSignUpUnitOfWork]
+]

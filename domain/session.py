@@ -15,37 +15,37 @@ from typing import NamedTuple
 from uuid import UUID
 
 from domain.errors import InvalidToken
-from domain.keys import KEY_ID_BYTES, KeyRing
+from domain.keys import KEY_ID_BYTES, Keyring
 
-TOKEN_CHARACTERS = 100
-SESSIONS_MAX = 10
+TOKEN_LENGTH = 100
+MAX_SESSIONS = 10
 _FORMAT = b"\x01"
-_BYTES = 75
+_TOKEN_BYTES = 75
 _MAC_BYTES = 16
 _VERSION_BYTES = 6
 _PURPOSE = b"session token"
 
 
 # base64url to base64; the two characters that only the latter has become ones that neither has.
-_BASE64 = bytes.maketrans(b"-_+/", b"+/**")
+_BASE64URL_TO_BASE64 = bytes.maketrans(b"-_+/", b"+/**")
 
 
-class Token(NamedTuple):
+class TokenClaims(NamedTuple):
     """What a token says, once its MAC was found right. `person` are the 16 octets of the id."""
 
-    person: bytes
+    person_id_bytes: bytes
     version: int
     digest: bytes
 
     @property
     def person_id(self) -> UUID:
         """The person's id."""
-        return UUID(bytes=self.person)
+        return UUID(bytes=self.person_id_bytes)
 
 
-def issue(keys: KeyRing, person_id: UUID, version: int) -> tuple[str, bytes]:
+def issue_token(keyring: Keyring, person_id: UUID, version: int) -> tuple[str, bytes]:
     """A new token for a person, and the SHA-256 digest by which it is remembered."""
-    key = keys.current
+    key = keyring.signing_key
     claims = b"".join(
         (
             _FORMAT,
@@ -59,25 +59,25 @@ def issue(keys: KeyRing, person_id: UUID, version: int) -> tuple[str, bytes]:
     return token.decode(), sha256(token).digest()
 
 
-def digest_of(token: str) -> bytes:
+def token_digest(token: str) -> bytes:
     """The SHA-256 by which a token, or whatever was sent as one, is remembered."""
     return sha256(token.encode(errors="replace")).digest()
 
 
-def check(keys: KeyRing, token: str, digest: bytes | None = None) -> Token:
+def verify_token(keyring: Keyring, token: str, digest: bytes | None = None) -> TokenClaims:
     """What `token` says; `digest` is its own, if that is known already.
 
     Raises `InvalidToken` unless one of our keys has signed it.
     """
     try:
-        raw = binascii.a2b_base64(token.encode("ascii").translate(_BASE64))
+        raw = binascii.a2b_base64(token.encode("ascii").translate(_BASE64URL_TO_BASE64))
     except (UnicodeEncodeError, binascii.Error):
         raise InvalidToken from None
     # What is not in the alphabet is skipped, and missed in the length: one token, one spelling.
-    if len(token) != TOKEN_CHARACTERS or len(raw) != _BYTES or raw[:1] != _FORMAT:
+    if len(token) != TOKEN_LENGTH or len(raw) != _TOKEN_BYTES or raw[:1] != _FORMAT:
         raise InvalidToken
     claims, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-    key = keys.get(claims[1 : 1 + KEY_ID_BYTES])
+    key = keyring.get(claims[1 : 1 + KEY_ID_BYTES])
     if key is None or not hmac.compare_digest(key.mac(_PURPOSE, claims)[:_MAC_BYTES], mac):
         raise InvalidToken
-    return Token(claims[5:21], int.from_bytes(claims[21:27]), digest or digest_of(token))
+    return TokenClaims(claims[5:21], int.from_bytes(claims[21:27]), digest or token_digest(token))

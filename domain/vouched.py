@@ -13,21 +13,21 @@ A server without that key is empty, and has nothing that could be old.
 
 import re
 
-KEY, RUN, AT = "vouched", "run", "at"
+FENCE_KEY, RUN_ID, COMPLETE_UNTIL = "profile:fence", "run_id", "complete_until"
 # To be sent together, on one connection: so both replies are of one run.
-QUESTION = (("INFO", "server"), ("HGET", KEY, RUN))
-_RUN_ID = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
+FENCE_COMMANDS = (("INFO", "server"), ("HGET", FENCE_KEY, RUN_ID))
+_RUN_ID_PATTERN = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
 
 
-def run_of(info: bytes) -> bytes:
+def parse_run_id(info: bytes) -> bytes:
     """The run id that the reply to INFO tells; empty if it tells none."""
-    found = _RUN_ID.search(info)
-    return found[1] if found else b""
+    match = _RUN_ID_PATTERN.search(info)
+    return match[1] if match else b""
 
 
-def may_be_believed(run: bytes, vouched_for: bytes | None) -> bool:
+def is_trusted(run_id: bytes, fenced_run_id: bytes | None) -> bool:
     """Whether a server with that run id has nothing old, and `run` of the key is `vouched_for`.
 
     One that tells no run id cannot be told from another, and is believed.
     """
-    return not run or vouched_for in (None, run)
+    return not run_id or fenced_run_id in (None, run_id)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 
-def p256_key(env: Env, name: str) -> "EllipticCurvePublicKey | None":
+def parse_p256_key(env: Env, name: str) -> "EllipticCurvePublicKey | None":
     """The public key on P-256 in a variable (base64 of its DER, as SendGrid shows it), if any.
 
     Raises ImproperlyConfigured for anything else.

@@ -1,7 +1,7 @@
 """Structured logs: one JSON object a line, on standard error, with the request's id.
 
 An exception is logged as its type and the lines of code it came through, without its text:
-drivers put values into their texts ("Key (email_key)=(…) already exists"), and no address, code
+drivers put values into their texts ("Key (email_canonical)=(…) already exists"), and no address, code
 or token may reach a log. Our own errors are the exception, because their text is a code word.
 """
 
@@ -15,20 +15,20 @@ import structlog
 
 from domain.errors import RollcallError
 
-_FRAMES = 12
+_MAX_FRAMES = 12
 # How gunicorn's lines begin that quote a request.
 _GUNICORN_QUOTES = ("Invalid request from", "Error handling request")
 type ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
-def logging_config(level: str) -> dict[str, Any]:
+def configure_logging(level: str) -> dict[str, Any]:
     """The value of Django's `LOGGING`, and structlog set up to go through it."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _exception_without_text,
+        _redact_exception,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -73,24 +73,26 @@ def logging_config(level: str) -> dict[str, Any]:
     }
 
 
-def describe(error: BaseException) -> str:
+def exception_chain_types(error: BaseException) -> str:
     """The kind of an error and its causes, with the text of none but our own."""
-    kinds = []
-    seen: BaseException | None = error
-    while seen is not None:
-        kind = type(seen).__qualname__
-        kinds.append(f"{kind}: {seen}" if isinstance(seen, RollcallError) else kind)
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
-    return " from ".join(kinds)
+    types = []
+    current: BaseException | None = error
+    while current is not None:
+        name = type(current).__qualname__
+        types.append(f"{name}: {current}" if isinstance(current, RollcallError) else name)
+        current = current.__cause__ or (
+            None if current.__suppress_context__ else current.__context__
+        )
+    return " from ".join(types)
 
 
-def _exception_without_text(
+def _redact_exception(
     logger: Any, method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     info = _exc_info(event.pop("exc_info", None))
     if info is not None:
-        event["exception"] = describe(info[1])
-        frames = traceback.extract_tb(info[2])[-_FRAMES:]
+        event["exception"] = exception_chain_types(info[1])
+        frames = traceback.extract_tb(info[2])[-_MAX_FRAMES:]
         event["traceback"] = [f"{f.filename}:{f.lineno} {f.name}" for f in frames]
     return event
 

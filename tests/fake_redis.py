@@ -22,7 +22,7 @@ class HangUp(Exception):
 
 # What is said first on every connection: these servers have no older data.
 _GREETINGS = {(b"PING",): b"+PONG\r\n", (b"INFO", b"server"): b"$0\r\n\r\n"}
-_GREETINGS[b"HGET", b"vouched", b"run"] = b"$-1\r\n"
+_GREETINGS[b"HGET", b"profile:fence", b"run_id"] = b"$-1\r\n"
 _GREETINGS[b"INFO", b"replication"] = b"$11\r\nrole:master\r\n"
 _GREETINGS[b"INFO", b"memory"] = b"$27\r\nmaxmemory_policy:noeviction\r\n"
 # Commands that ask to be told of changes, and what they are answered with by who knows how.

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from domain import ports
 from domain.address import Address, Channel
-from domain.code import TRIES, Seed
-from domain.errors import AddressTaken, CodeInvalid
+from domain.code import MAX_ATTEMPTS, DerivationContext
+from domain.errors import AddressAlreadyVerified, InvalidCode
 from domain.person import Person
 
 
@@ -38,12 +38,12 @@ class Memory:
             raise
 
 
-def _waiting(seed: Seed) -> ports.Confirmation:
+def _waiting(context: DerivationContext) -> ports.Confirmation:
     return ports.Confirmation(
-        seed,
+        context,
         confirmed=False,
-        void=False,
-        ended=False,
+        invalidated=False,
+        superseded=False,
         code_expired=False,
         link_expired=False,
         retry_after=600,
@@ -51,77 +51,79 @@ def _waiting(seed: Seed) -> ports.Confirmation:
 
 
 class MemoryUnit:
-    """`domain.ports.Unit` in memory."""
+    """`domain.ports.UnitOfWork` in memory."""
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
 
     def sign_up(
-        self, person: Person, addresses: list[Address], salts: list[bytes], key: bytes
+        self, person: Person, addresses: list[Address], salts: list[bytes], key_id: bytes
     ) -> list[int]:
         self.memory.people[person.id] = person
-        outbox_ids = self.follow_up(person.id)
+        outbox_ids = self.add_projection_entry(person.id)
         for address, salt in zip(addresses, salts, strict=True):
             row_id = len(self.memory.rows)
-            seed = Seed(row_id, person.id, address.channel, address.key, salt, key)
-            self.memory.rows.append(Row(_waiting(seed)))
+            context = DerivationContext(
+                row_id, person.id, address.channel, address.canonical, salt, key_id
+            )
+            self.memory.rows.append(Row(_waiting(context)))
             outbox_ids += self._work(person.id, row_id)
         return outbox_ids
 
-    def follow_up(self, person_id: UUID) -> list[int]:
+    def add_projection_entry(self, person_id: UUID) -> list[int]:
         return self._work(person_id, None)
 
     def _work(self, person_id: UUID, row_id: int | None) -> list[int]:
         self.memory.outbox.append((person_id, row_id))
         return [len(self.memory.outbox) - 1]
 
-    def live_session(self, digest: bytes, now: datetime) -> UUID | None:
+    def find_active_session(self, digest: bytes, now: datetime) -> UUID | None:
         for person in self.memory.people.values():
             if any(s.digest == digest and s.expires_at > now for s in person.sessions):
                 return person.id
         return None
 
-    def count_try(
+    def record_attempt(
         self, person_id: UUID, channel: Channel
     ) -> tuple[ports.Confirmation, bool] | None:
         for row in reversed(self.memory.rows):
-            seed = row.confirmation.seed
-            if (seed.person_id, seed.channel) == (person_id, channel):
-                allowed = row.tries < TRIES
+            context = row.confirmation.context
+            if (context.person_id, context.channel) == (person_id, channel):
+                allowed = row.tries < MAX_ATTEMPTS
                 row.tries += allowed
                 return row.confirmation, allowed
         return None
 
-    def confirmation(self, row_id: int) -> ports.Confirmation | None:
-        known = row_id < len(self.memory.rows)
-        return self.memory.rows[row_id].confirmation if known else None
+    def find_confirmation(self, confirmation_id: int) -> ports.Confirmation | None:
+        known = confirmation_id < len(self.memory.rows)
+        return self.memory.rows[confirmation_id].confirmation if known else None
 
-    def name_of(self, person_id: UUID) -> str | None:
+    def get_name(self, person_id: UUID) -> str | None:
         person = self.memory.people.get(person_id)
         return person.name if person else None
 
-    def confirm(self, seed: Seed) -> Person | None:
-        row = self.memory.rows[seed.row_id]
-        if row.confirmation.void:
-            raise CodeInvalid
+    def confirm(self, context: DerivationContext) -> Person | None:
+        row = self.memory.rows[context.row_id]
+        if row.confirmation.invalidated:
+            raise InvalidCode
         row.tries = 0
         if row.confirmation.confirmed:
             return None
         same = [
             r
             for r in self.memory.rows
-            if (r.confirmation.seed.channel, r.confirmation.seed.address_key)
-            == (seed.channel, seed.address_key)
+            if (r.confirmation.context.channel, r.confirmation.context.address_canonical)
+            == (context.channel, context.address_canonical)
             and r is not row
         ]
         if any(r.confirmation.confirmed for r in same):
-            raise AddressTaken
+            raise AddressAlreadyVerified
         for rival in same:
-            rival.confirmation = replace(rival.confirmation, void=True)
+            rival.confirmation = replace(rival.confirmation, invalidated=True)
         row.confirmation = replace(row.confirmation, confirmed=True)
-        person = self.memory.people[seed.person_id]
+        person = self.memory.people[context.person_id]
         person = replace(person, version=person.version + 1)
-        if seed.channel is Channel.EMAIL:
+        if context.channel is Channel.EMAIL:
             person = replace(person, email_verified=True)
         else:
             person = replace(person, phone_verified=True)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from domain.keys import KeyRing
+from domain.keys import Keyring
 from tests.asking import Reads
 
 
@@ -47,7 +47,7 @@ async def main(url: str, secret: str, tokens: str, shared: str) -> None:
     """Read until told to stop."""
     everybody = Path(tokens).read_text().split()
     with states_in(Path(shared)) as states:
-        reads = Reads(url, KeyRing([secret]))
+        reads = Reads(url, Keyring([secret]))
         reads.start(asyncio.get_running_loop())
         count, wrong = 0, []
         while not states[-1]:

@@ -153,9 +153,9 @@ class Someone:
 
         Needs Django in the test's own process.
         """
-        from domain.stores.models import Outbox
+        from domain.stores.models import OutboxEntry
 
-        rows = Outbox.objects.filter(person_id=self.answer.json()["id"])
+        rows = OutboxEntry.objects.filter(person_id=self.answer.json()["id"])
         eventually(lambda: set(rows.values_list("state", flat=True)) == {"done"})
 
     def messages(self, channel: str) -> list[dict[str, Any]]:

@@ -203,9 +203,9 @@ def test_without_a_token_nothing_of_this_is_possible(rollcall: Rollcall):
 def test_leaving_deletes_everything_and_every_token_is_dead_at_once(django_here, someone):
     from uuid import UUID
 
-    from domain.profile import key_of
-    from domain.stores.models import Gone, Outbox, Person
-    from domain.stores.profiles import redis
+    from domain.profile import redis_key
+    from domain.stores.models import OutboxEntry, Person, Tombstone
+    from domain.stores.profiles import get_client
 
     here, other = someone.sign_in(), someone.sign_in()
     assert here.call("DELETE", "profile/").status_code == 204
@@ -213,26 +213,26 @@ def test_leaving_deletes_everything_and_every_token_is_dead_at_once(django_here,
         assert code_of(session.profile()) == "invalid_token"
         assert code_of(session.patch({"name": "Eve"})) == "invalid_token"
     assert not Person.objects.filter(id=someone.id).exists()
-    assert Gone.objects.get(id=someone.id).version > 1
-    assert set(Outbox.objects.filter(person_id=someone.id).values_list("kind", flat=True)) == {
+    assert Tombstone.objects.get(id=someone.id).version > 1
+    assert set(OutboxEntry.objects.filter(person_id=someone.id).values_list("kind", flat=True)) == {
         "profile"
     }
-    assert set(redis().hgetall(key_of(UUID(someone.id)))) == {b"b", b"e", b"v", b"t"}
+    assert set(get_client().hgetall(redis_key(UUID(someone.id)))) == {b"b", b"e", b"v", b"t"}
 
 
 def test_nothing_late_brings_somebody_back_who_has_left(django_here, someone):
     """Not a late worker, not an empty Redis, not a write of the state before."""
     from uuid import UUID
 
-    from domain.profile import key_of
+    from domain.profile import redis_key
     from domain.stores import people, profiles
 
-    before = people.load(UUID(someone.id))
+    before = people.get_person(UUID(someone.id))
     assert before is not None
     assert someone.call("DELETE", "profile/").status_code == 204
-    assert not profiles.publish(before)
+    assert not profiles.write_profile(before)
     assert code_of(someone.profile()) == "invalid_token"
-    profiles.redis().delete(key_of(UUID(someone.id)))
+    profiles.get_client().delete(redis_key(UUID(someone.id)))
     answers = {someone.profile().status_code for _ in range(20)}
     assert answers <= {401, 503}
     assert eventually(lambda: code_of(someone.profile()) == "invalid_token")
@@ -258,10 +258,10 @@ def test_leaving_without_redis_says_503_and_is_completed(stack, someone):
 
 
 def test_sessions_end_also_while_redis_is_full(django_here, rollcall: Rollcall, someone):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     other = rollcall.sign_up()
-    redis().config_set("maxmemory", "1mb")
+    get_client().config_set("maxmemory", "1mb")
     try:
         assert someone.call("DELETE", "sessions/current/").status_code == 204
         assert code_of(someone.profile()) == "invalid_token"
@@ -269,7 +269,7 @@ def test_sessions_end_also_while_redis_is_full(django_here, rollcall: Rollcall, 
         late = rollcall.sign_up()
         assert late.profile().status_code == 503
     finally:
-        redis().config_set("maxmemory", "0")
+        get_client().config_set("maxmemory", "0")
     assert eventually(lambda: late.profile().status_code == 200)
 
 

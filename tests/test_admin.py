@@ -116,7 +116,7 @@ def test_the_page_of_a_person_tells_their_history_and_no_secret(django_here, sta
         ["email", "a…@e….com", "0", "confirmed"],
     ]
     kinds = {row[1]: row[3] for row in rows if len(row) == 9}
-    assert kinds == {"sign-in": "done", "profile": "done", "confirmation": "done"}
+    assert kinds == {"sign_in_code": "done", "project_profile": "done", "confirmation": "done"}
     assert "Live sessions: 1" in page
     secrets = [someone.body["email"], someone.body["phone"], someone.token, here.token]
     secrets += [email["code"], sms["code"], email["link"].partition("#")[2]]
@@ -124,8 +124,8 @@ def test_the_page_of_a_person_tells_their_history_and_no_secret(django_here, sta
         secrets += [bytes(row.salt).hex(), bytes(row.key_id).hex()]
     for session in Session.objects.filter(person_id=someone.id):
         secrets.append(bytes(session.digest).hex())
-    pages = [page, staff.get(PEOPLE).text, staff.get("/admin/stores/outbox/").text]
-    pages += [staff.get(f"/admin/stores/outbox/{kept_row_of(page)}/change/").text]
+    pages = [page, staff.get(PEOPLE).text, staff.get("/admin/stores/outboxentry/").text]
+    pages += [staff.get(f"/admin/stores/outboxentry/{kept_row_of(page)}/change/").text]
     for secret in secrets:
         whole = re.compile(rf"(?<![0-9A-Za-z.]){re.escape(secret)}(?![0-9A-Za-z.])")
         assert [text for text in pages if whole.search(text)] == []
@@ -184,7 +184,7 @@ def test_sending_again_keeps_the_budgets_and_is_not_recorded_then(
     from api.staff.actions import ACTIONS
 
     user = get_user_model().objects.get(username="staff")
-    monkeypatch.setattr(settings, "MESSAGES_A_DAY", 1)
+    monkeypatch.setattr(settings, "MESSAGES_PER_DAY", 1)
     outcomes = ACTIONS[0].carry_out(UUID(someone.id), user)
     assert outcomes is not None
     assert all(re.search(r"not before 8\d{4} s from now", o.words) for o in outcomes)
@@ -198,16 +198,16 @@ def test_sessions_that_staff_end_are_dead_on_the_next_read(staff, django_here, s
 
 
 def test_somebody_whom_staff_forget_is_gone_and_the_record_stays(staff, django_here, someone):
-    from domain.stores.models import Gone, Person
+    from domain.stores.models import Person, Tombstone
 
     assert f"Forgotten: {someone.id}." in act(staff, someone, "forget").text
     assert code_of(someone.profile()) == "invalid_token"
     assert not Person.objects.filter(id=someone.id).exists()
-    assert Gone.objects.filter(id=someone.id).exists()
+    assert Tombstone.objects.filter(id=someone.id).exists()
     assert records(someone) == [record(someone, "forgotten")]
     assert staff.get(f"{PEOPLE}{someone.id}/forget/").status_code == 404
     assert someone.id in staff.get("/admin/admin/logentry/").text
-    assert someone.id in staff.get("/admin/stores/gone/", params={"q": someone.id}).text
+    assert someone.id in staff.get("/admin/stores/tombstone/", params={"q": someone.id}).text
 
 
 def test_without_redis_staff_are_told_that_the_workers_complete_it(

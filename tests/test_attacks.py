@@ -85,21 +85,21 @@ def test_somebody_elses_idempotency_key_gives_no_session_and_tells_no_name(rollc
 def test_what_was_revoked_stays_so_after_a_flush_a_refresh_and_a_late_worker(
     rollcall: Rollcall, leaving
 ):
-    from domain.profile import key_of
+    from domain.profile import redis_key
     from domain.stores import people, profiles
 
     someone = confirmed(rollcall)
     person_id = UUID(someone.id)
-    before = people.load(person_id)
+    before = people.get_person(person_id)
     assert before is not None
     path = "profile/" if leaving else "sessions/current/"
     assert someone.call("DELETE", path).status_code == 204
-    profiles.publish(before)  # a worker that read the person before, and writes now
+    profiles.write_profile(before)  # a worker that read the person before, and writes now
     assert code_of(someone.profile()) == "invalid_token"
     for late in (False, True):
-        profiles.redis().delete(key_of(person_id))
+        profiles.get_client().delete(redis_key(person_id))
         if late:  # both at once: the late one finds that it is late
-            assert not profiles.publish(before)
+            assert not profiles.write_profile(before)
         answers = {someone.profile().status_code for _ in range(20)}
         assert answers <= {401, 503}
         assert eventually(lambda: someone.profile().status_code == 401)

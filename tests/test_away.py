@@ -86,10 +86,10 @@ def test_without_the_profile_redis_sign_up_goes_on_and_reads_say_503(stack, roll
 
 
 def test_the_profile_redis_back_empty_fills_again_by_itself(django_here, rollcall: Rollcall):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     people = [rollcall.sign_up() for _ in range(10)]
-    redis().flushall()
+    get_client().flushall()
     seen = set()
 
     def all_back() -> bool:
@@ -116,19 +116,19 @@ def test_without_the_queue_everything_goes_on_and_messages_go_out_later(stack, r
 def test_a_missing_profile_comes_back_also_while_the_queue_is_away(
     without, django_here, rollcall: Rollcall
 ):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     someone = rollcall.sign_up()
     someone.settled()
     without("queue")
-    redis().delete(f"p:{someone.answer.json()['id'].replace('-', '')}")
+    get_client().delete(f"p:{someone.answer.json()['id'].replace('-', '')}")
     assert eventually(lambda: someone.profile().status_code == 200, within=10)
 
 
 def test_a_profile_redis_that_may_forget_is_not_ready(django_here, rollcall: Rollcall):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
-    redis().config_set("maxmemory-policy", "allkeys-lru")
+    get_client().config_set("maxmemory-policy", "allkeys-lru")
     try:
         # One response has both: the next may be another process's, and of up to a second ago.
         assert eventually(
@@ -139,5 +139,5 @@ def test_a_profile_redis_that_may_forget_is_not_ready(django_here, rollcall: Rol
             within=5,
         )
     finally:
-        redis().config_set("maxmemory-policy", "noeviction")
+        get_client().config_set("maxmemory-policy", "noeviction")
     assert eventually(lambda: rollcall.http.get("/readyz").status_code == 200, within=5)

@@ -14,10 +14,10 @@ FACE = "\U0001f642"
 @pytest.fixture(autouse=True)
 def nothing_is_written(django_here, request):
     """Whatever a test of this file sends, unless it is marked as right, leaves no row behind."""
-    from domain.stores.models import Outbox, Person
+    from domain.stores.models import OutboxEntry, Person
 
     def rows() -> tuple[int, int]:
-        return Person.objects.count(), Outbox.objects.count()
+        return Person.objects.count(), OutboxEntry.objects.count()
 
     before = rows()
     yield

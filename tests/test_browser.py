@@ -158,19 +158,19 @@ def test_whoever_tries_too_often_is_told_how_long_to_wait(browser: Chrome, djang
 
     from api.client_ip import client_network
     from api.limits import key_of
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     opened(browser, link_of(someone))
     shows(browser, "open", "Confirm your e-mail address")
     limit = settings.RATE_LIMITS["confirmation"].amount
     everybody_here = key_of("confirmation", client_network("127.0.0.1"))
     now = int(time.time() * 1000)
-    redis().hset(everybody_here, mapping={"begin": now, "count": limit, "before": 0})
+    get_client().hset(everybody_here, mapping={"begin": now, "count": limit, "before": 0})
     try:
         press(browser)
         assert re.search(r"in \d+ (second|minute)s?\.", shows(browser, "busy", "Too many tries"))
     finally:
-        redis().delete(everybody_here)
+        get_client().delete(everybody_here)
     ActionChains(browser).send_keys(Keys.ENTER).perform()
     shows(browser, "done", "Your e-mail address is confirmed")
 

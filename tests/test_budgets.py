@@ -13,12 +13,12 @@ from local.stack import Stack
 from tests.someone import Rollcall, Someone, code_of, eventually, new_body, wrong_fields
 
 LIMITS = {
-    "MESSAGES_A_DAY": "3",
-    "MESSAGE_PAUSE": "60",
-    "SMS_A_DAY": "1000",
-    "SMS_A_DAY_PREFIX": "4",
+    "MESSAGES_PER_DAY": "3",
+    "MESSAGE_COOLDOWN_SECONDS": "60",
+    "SMS_PER_DAY": "1000",
+    "SMS_PER_PREFIX_PER_DAY": "4",
     "SMS_COUNTRIES": "ES,PT",
-    "SMS_BREAKER_LEAST": "3",
+    "SMS_CONVERSION_MIN_SAMPLE": "3",
 }
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
@@ -26,7 +26,7 @@ MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A service of its own, with tight limits."""
-    env = {"DJANGO_SETTINGS_MODULE": "settings.test", "OUTBOX_LEASE": "2", **LIMITS}
+    env = {"DJANGO_SETTINGS_MODULE": "settings.test", "OUTBOX_LEASE_SECONDS": "2", **LIMITS}
     with Stack(
         tmp_path_factory.mktemp("tight"),
         env=env,
@@ -59,12 +59,14 @@ def let_pass(db: Any) -> Any:
     def let_pass(time: timedelta) -> None:
         db.execute("UPDATE stores_confirmation SET created_at = created_at - %s", [time])
         db.execute(
-            "UPDATE stores_tally SET moments ="
-            " ARRAY(SELECT moment - %s FROM unnest(moments) AS moment ORDER BY 1)",
+            "UPDATE stores_ratelimitwindow SET hits ="
+            " ARRAY(SELECT hit - %s FROM unnest(hits) AS hit ORDER BY 1)",
             [time],
         )
-        db.execute("UPDATE stores_outbox SET due_at = due_at - %s WHERE state = 'waiting'", [time])
-        db.execute("UPDATE stores_textmessages SET hour = hour - %s", [time])
+        db.execute(
+            "UPDATE stores_outboxentry SET due_at = due_at - %s WHERE state = 'pending'", [time]
+        )
+        db.execute("UPDATE stores_smsprefixstats SET hour_start = hour_start - %s", [time])
 
     return let_pass
 
@@ -85,7 +87,7 @@ def number(prefix: str) -> str:
 def ends(db: Any, someone: Someone, channel: str) -> list[tuple[str, str]]:
     """State and reason of the outbox rows of somebody's messages on a channel, oldest first."""
     rows = db.execute(
-        "SELECT o.state, o.reason FROM stores_outbox o JOIN stores_confirmation c"
+        "SELECT o.state, o.reason_code FROM stores_outboxentry o JOIN stores_confirmation c"
         " ON c.id = o.confirmation_id WHERE o.person_id = %s AND c.channel = %s ORDER BY o.id",
         [someone.id, channel],
     )
@@ -127,7 +129,7 @@ def test_strangers_cannot_fill_somebodys_mailbox(rollcall: Rollcall, db, let_pas
     people = [rollcall.sign_up(**body)]
     eventually(lambda: len(rollcall.mailbox(body["email"])) == 1)
     people.append(rollcall.sign_up(**body | {"phone": number("+34603")}))
-    eventually(lambda: ("waiting", "address_pause") in ends(db, people[1], "email"))
+    eventually(lambda: ("pending", "address_cooldown") in ends(db, people[1], "email"))
     assert len(rollcall.mailbox(body["email"])) == 1
     assert status(people[1], "email") == "queued"
     let_pass(2 * MINUTE)
@@ -137,7 +139,7 @@ def test_strangers_cannot_fill_somebodys_mailbox(rollcall: Rollcall, db, let_pas
         people.append(rollcall.sign_up(**body | {"phone": number("+34604")}))
         eventually(lambda: ends(db, people[-1], "email")[0][0] in ("done", "failed"))
         assert len(rollcall.mailbox(body["email"])) == count
-    assert ends(db, people[-1], "email") == [("failed", "address_budget")]
+    assert ends(db, people[-1], "email") == [("failed", "address_quota")]
     assert status(people[-1], "email") == "failed"
 
 
@@ -162,27 +164,29 @@ def test_numbers_that_begin_alike_get_so_many_a_day_however_many_ask_at_once(
     for someone in people:
         eventually(lambda: ends(db, someone, "phone")[0][0] in ("done", "failed"))  # noqa: B023  # it is called at once
     reasons = sorted(ends(db, someone, "phone")[0] for someone in people)
-    assert reasons == [("done", "")] * 4 + [("failed", "sms_budget_prefix")] * 6
+    assert reasons == [("done", "")] * 4 + [("failed", "sms_prefix_quota")] * 6
     assert all(ends(db, someone, "email")[0][0] == "done" for someone in people)
 
 
 def test_the_whole_service_sends_so_many_text_messages_a_day(rollcall: Rollcall, db, let_pass):
-    db.execute("INSERT INTO stores_textmessages (prefix, hour, sent, confirmed)"
+    db.execute("INSERT INTO stores_smsprefixstats (prefix, hour_start, sent, converted)"
                " VALUES ('+35100', date_trunc('hour', now()), 1000, 1000)")  # fmt: skip
     someone = rollcall.sign_up(phone=number("+34607"))
-    eventually(lambda: ends(db, someone, "phone") == [("failed", "sms_budget")])
+    eventually(lambda: ends(db, someone, "phone") == [("failed", "sms_quota")])
     let_pass(DAY)
     assert resend(someone, "phone").status_code == 202
     eventually(lambda: someone.messages("phone"))
 
 
-@pytest.mark.parametrize(("confirmed", "end"), [(0, ("failed", "sms_breaker")), (1, ("done", ""))])
+@pytest.mark.parametrize(
+    ("confirmed", "end"), [(0, ("failed", "sms_low_conversion")), (1, ("done", ""))]
+)
 def test_no_more_text_messages_where_too_few_are_ever_confirmed(
     rollcall: Rollcall, db, confirmed, end
 ):
     prefix = f"+3461{confirmed}"
     db.execute(
-        "INSERT INTO stores_textmessages (prefix, hour, sent, confirmed)"
+        "INSERT INTO stores_smsprefixstats (prefix, hour_start, sent, converted)"
         " VALUES (%s, date_trunc('hour', now()) - interval '3 hours', 3, %s)",
         [prefix, confirmed],
     )
@@ -196,7 +200,7 @@ def test_what_was_confirmed_counts_for_the_hour_in_which_it_was_sent(rollcall: R
         someone = rollcall.sign_up(phone=number("+34609"))
         assert someone.confirm(channel).status_code == 200
         someone.message("phone")
-    counts = db.execute("SELECT sent, confirmed FROM stores_textmessages WHERE prefix = '+34609'")
+    counts = db.execute("SELECT sent, converted FROM stores_smsprefixstats WHERE prefix = '+34609'")
     assert counts.fetchall() == [(2, 1)]
 
 

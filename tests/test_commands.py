@@ -7,18 +7,18 @@ import pytest
 from domain import code, session
 from domain.address import Channel, parse_email, parse_phone
 from domain.commands import confirmations, people, sessions
-from domain.errors import CodeInvalid, InvalidToken, TooManyAttempts
-from domain.keys import KeyRing
-from domain.ports import Units
+from domain.errors import InvalidCode, InvalidToken, TooManyAttempts
+from domain.keys import Keyring
+from domain.ports import UnitOfWorkFactory
 from tests.fakes import Memory
 from tests.someone import new_body
 
-KEYS = KeyRing(["a key for these tests, of no use anywhere else"])
+KEYS = Keyring(["a key for these tests, of no use anywhere else"])
 NOW = datetime.now(UTC)
 
 
 @pytest.fixture(params=["memory", "postgres"])
-def units(request: pytest.FixtureRequest) -> Units:
+def units(request: pytest.FixtureRequest) -> UnitOfWorkFactory:
     if request.param == "memory":
         return Memory().units
     request.getfixturevalue("django_here")
@@ -27,7 +27,7 @@ def units(request: pytest.FixtureRequest) -> Units:
     return unit_of_work
 
 
-def signed_up(units: Units, body: dict[str, str] | None = None) -> people.SignedUp:
+def signed_up(units: UnitOfWorkFactory, body: dict[str, str] | None = None) -> people.SignUpResult:
     body = body or new_body()
     command = people.SignUp(
         "Ada", "Lovelace", parse_email(body["email"]), parse_phone(body["phone"]), ("chess",)
@@ -35,32 +35,32 @@ def signed_up(units: Units, body: dict[str, str] | None = None) -> people.Signed
     return people.sign_up(command, units, KEYS, NOW, timedelta(days=30))
 
 
-def code_of(units: Units, who: people.SignedUp, channel: Channel) -> str:
+def code_of(units: UnitOfWorkFactory, who: people.SignUpResult, channel: Channel) -> str:
     with units() as unit:
-        counted = unit.count_try(who.committed.person.id, channel)
+        counted = unit.record_attempt(who.result.person.id, channel)
     assert counted is not None
-    digits = code.code_for(KEYS, counted[0].seed)
+    digits = code.derive_code(KEYS, counted[0].context)
     assert digits is not None
     return digits
 
 
-def by_code(who: people.SignedUp, channel: Channel, digits: str) -> confirmations.ConfirmByCode:
-    return confirmations.ConfirmByCode(who.committed.person.id, channel, digits)
+def by_code(who: people.SignUpResult, channel: Channel, digits: str) -> confirmations.ConfirmByCode:
+    return confirmations.ConfirmByCode(who.result.person.id, channel, digits)
 
 
 def test_a_sign_up_leaves_a_profile_to_write_and_two_messages_to_send(units):
     who = signed_up(units)
-    assert len(set(who.committed.outbox_ids)) == 3
-    assert who.committed.person.version == 1
+    assert len(set(who.result.outbox_ids)) == 3
+    assert who.result.person.version == 1
     assert who.expires_at - NOW <= timedelta(days=30)
 
 
 def test_the_session_of_a_sign_up_opens_the_door_until_it_ends(units):
     who = signed_up(units)
-    assert sessions.authenticate(who.token, units, KEYS, NOW) == who.committed.person.id
+    assert sessions.authenticate(who.token, units, KEYS, NOW) == who.result.person.id
     with pytest.raises(InvalidToken):
         sessions.authenticate(who.token, units, KEYS, NOW + timedelta(days=30))
-    stray, _ = session.issue(KEYS, who.committed.person.id, 1)
+    stray, _ = session.issue_token(KEYS, who.result.person.id, 1)
     with pytest.raises(InvalidToken):
         sessions.authenticate(stray, units, KEYS, NOW)
 
@@ -83,15 +83,19 @@ def test_the_right_code_confirms_once_and_raises_the_version(units, channel):
 def test_looking_at_a_link_tells_the_name_and_how_it_stands(units):
     who = signed_up(units)
     with units() as unit:
-        counted = unit.count_try(who.committed.person.id, Channel.EMAIL)
+        counted = unit.count_try(who.result.person.id, Channel.EMAIL)
     assert counted is not None
-    token = code.link_token_for(KEYS, counted[0].seed)
+    token = code.derive_link_token(KEYS, counted[0].seed)
     assert token is not None
-    assert confirmations.look_at_link(token, units, KEYS) == confirmations.Link("Ada", "open")
+    assert confirmations.inspect_link(token, units, KEYS) == confirmations.ConfirmationLink(
+        "Ada", "open"
+    )
     confirmations.confirm_by_link(confirmations.ConfirmByLink(token), units, KEYS)
-    assert confirmations.look_at_link(token, units, KEYS) == confirmations.Link("Ada", "confirmed")
-    with pytest.raises(CodeInvalid):
-        confirmations.look_at_link(token[::-1], units, KEYS)
+    assert confirmations.inspect_link(token, units, KEYS) == confirmations.ConfirmationLink(
+        "Ada", "confirmed"
+    )
+    with pytest.raises(InvalidCode):
+        confirmations.inspect_link(token[::-1], units, KEYS)
 
 
 def test_five_tries_a_code_are_looked_at_and_a_success_clears_them(units):
@@ -99,11 +103,11 @@ def test_five_tries_a_code_are_looked_at_and_a_success_clears_them(units):
     digits = code_of(units, who, Channel.PHONE)  # the first try
     wrong = f"{(int(digits) + 1) % 1_000_000:06}"
     for _ in range(3):
-        with pytest.raises(CodeInvalid):
+        with pytest.raises(InvalidCode):
             confirmations.confirm_by_code(by_code(who, Channel.PHONE, wrong), units, KEYS)
     assert confirmations.confirm_by_code(by_code(who, Channel.PHONE, digits), units, KEYS)
     for _ in range(5):
-        with pytest.raises(CodeInvalid):
+        with pytest.raises(InvalidCode):
             confirmations.confirm_by_code(by_code(who, Channel.PHONE, wrong), units, KEYS)
     with pytest.raises(TooManyAttempts):
         confirmations.confirm_by_code(by_code(who, Channel.PHONE, digits), units, KEYS)
@@ -116,10 +120,10 @@ def test_whoever_confirms_an_address_first_has_it_and_the_rivals_codes_are_wrong
     assert confirmations.confirm_by_code(
         by_code(second, Channel.EMAIL, code_of(units, second, Channel.EMAIL)), units, KEYS
     )
-    with pytest.raises(CodeInvalid):
+    with pytest.raises(InvalidCode):
         confirmations.confirm_by_code(by_code(first, Channel.EMAIL, theirs), units, KEYS)
     late = signed_up(units, body)
-    with pytest.raises(CodeInvalid):
+    with pytest.raises(InvalidCode):
         confirmations.confirm_by_code(
             by_code(late, Channel.EMAIL, code_of(units, late, Channel.EMAIL)), units, KEYS
         )
@@ -129,7 +133,7 @@ def test_codes_of_a_key_that_left_the_ring_confirm_nothing_and_of_one_that_stays
     who = signed_up(units)
     digits = code_of(units, who, Channel.PHONE)
     command = by_code(who, Channel.PHONE, digits)
-    with pytest.raises(CodeInvalid):
-        confirmations.confirm_by_code(command, units, KeyRing(["another secret"]))
-    old = KeyRing(["another secret", "a key for these tests, of no use anywhere else"])
+    with pytest.raises(InvalidCode):
+        confirmations.confirm_by_code(command, units, Keyring(["another secret"]))
+    old = Keyring(["another secret", "a key for these tests, of no use anywhere else"])
     assert confirmations.confirm_by_code(command, units, old)

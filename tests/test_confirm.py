@@ -98,11 +98,11 @@ def test_an_old_code_is_out_of_date_and_was_not_while_it_waited_to_be_sent(
     row = Confirmation.objects.filter(person_id=someone.answer.json()["id"], channel=channel)
     row.update(created_at=F("created_at") - timedelta(days=3))  # it waited that long
     lifetime = timedelta(minutes=15 if channel == "email" else 10)
-    row.update(first_sent_at=F("first_sent_at") - lifetime)
+    row.update(first_attempted_at=F("first_attempted_at") - lifetime)
     answer = someone.confirm(channel, code)
     assert answer.status_code == 400
     assert code_of(answer) == "code_expired"
-    row.update(first_sent_at=F("first_sent_at") + timedelta(minutes=1))
+    row.update(first_attempted_at=F("first_attempted_at") + timedelta(minutes=1))
     assert someone.confirm(channel, code).status_code == 200
 
 
@@ -114,9 +114,9 @@ def test_the_link_lives_24_hours(django_here, rollcall: Rollcall):
     someone = rollcall.sign_up()
     token = link_token(someone)
     row = Confirmation.objects.filter(person_id=someone.answer.json()["id"], channel="email")
-    row.update(first_sent_at=F("first_sent_at") - timedelta(hours=24))
+    row.update(first_attempted_at=F("first_attempted_at") - timedelta(hours=24))
     assert code_of(by_link(rollcall, token)) == "code_expired"
-    row.update(first_sent_at=F("first_sent_at") + timedelta(minutes=5))
+    row.update(first_attempted_at=F("first_attempted_at") + timedelta(minutes=5))
     assert by_link(rollcall, token).status_code == 200
 
 
@@ -171,12 +171,12 @@ def test_a_code_without_a_session_is_refused(rollcall: Rollcall, channel):
 def test_of_50_parallel_right_codes_exactly_one_does_the_work(
     stack, django_here, rollcall: Rollcall
 ):
-    from domain.stores.models import Outbox, Person
+    from domain.stores.models import OutboxEntry, Person
 
     someone = rollcall.sign_up()
     code = someone.message("phone")["code"]
     person_id = someone.answer.json()["id"]
-    outbox = Outbox.objects.filter(person_id=person_id, kind="profile")
+    outbox = OutboxEntry.objects.filter(person_id=person_id, kind="project_profile")
     rows = outbox.count()
     with ThreadPoolExecutor(50) as clients:
         answers = list(clients.map(lambda _: confirm_alone(stack.url, someone, code), range(50)))
@@ -197,7 +197,7 @@ def test_of_50_parallel_wrong_codes_five_are_looked_at(stack, django_here, rollc
         answers = list(clients.map(lambda _: confirm_alone(stack.url, someone, code), range(50)))
     assert sorted(answers) == [400] * 5 + [429] * 45
     row = Confirmation.objects.get(person_id=someone.answer.json()["id"], channel="phone")
-    assert row.tries == 5
+    assert row.attempts == 5
 
 
 def test_an_address_belongs_to_whoever_confirms_it_first(rollcall: Rollcall):
@@ -228,13 +228,16 @@ def test_of_20_people_who_confirm_one_address_at_once_one_wins(
 
 
 def codes_by_derivation(ids: list[str]) -> dict[str, str]:
-    from domain.code import code_for
+    from domain.code import derive_code
     from domain.stores import keys
     from domain.stores.models import Confirmation
-    from domain.stores.units.confirmations import seed_of
+    from domain.stores.units.confirmations import derivation_context
 
     rows = Confirmation.objects.filter(person_id__in=ids, channel="phone")
-    return {str(row.person_id): code_for(keys.ring(), seed_of(row)) or "" for row in rows}
+    return {
+        str(row.person_id): derive_code(keys.get_keyring(), derivation_context(row)) or ""
+        for row in rows
+    }
 
 
 def confirm_alone(url: str, someone: Someone, code: str) -> int:

@@ -101,17 +101,17 @@ def test_the_dashboard_shows_the_tasks_that_ran_their_counts_and_no_errors(
     def settled() -> str:
         page = staff.get(DASHBOARD)
         assert page.status_code == 200
-        return page.text if ran(page.text)["work"][1] >= TASKS else ""
+        return page.text if ran(page.text)["process_outbox_entry"][1] >= TASKS else ""
 
     page = eventually(settled)
-    assert ran(page)["work"] == (TASKS, TASKS, 0)
-    assert {"work", "purge"} <= ran(page).keys()
+    assert ran(page)["process_outbox_entry"] == (TASKS, TASKS, 0)
+    assert {"process_outbox_entry", "purge_expired"} <= ran(page).keys()
     assert tiles(page)["Errors 24h"] == "0"
     assert int(tiles(page)["Completed 24h"]) >= TASKS
     assert (tiles(page)["Pending"], tiles(page)["Running"]) == ("0", "0")
     assert "not running" not in page
     events = [row for row in Cells(page).rows if len(row) == 5]
-    assert {"work"} <= {row[1] for row in events}
+    assert {"process_outbox_entry"} <= {row[1] for row in events}
     assert {"executing", "complete"} <= {row[2] for row in events}
 
 

@@ -22,9 +22,9 @@ import pytest
 
 from tests import standin
 from tests.standin import StandIn
-from workers.delivery import Delivery, DeliveryFailed, Message, Refused, TryAgain
+from workers.delivery import Message, PermanentFailure, Provider, SendError, TemporaryFailure
 from workers.delivery.exchange import Deadline
-from workers.delivery.mailbox import Mailbox
+from workers.delivery.mailbox import FileMailbox
 from workers.delivery.sendgrid import SendGrid
 from workers.delivery.vonage import Vonage
 
@@ -50,13 +50,13 @@ ECHO = json.dumps({"errors": SECRETS}).encode()
 
 
 @dataclass
-class Provider:
-    """A provider's stand-in, and how to make the delivery that speaks to it."""
+class ProviderCase:
+    """A fake provider, and a message to send through the real client."""
 
     server: StandIn
     message: Message
 
-    def delivery(self, timeout: float = 2.0, deadline: float = 5.0, host: str = "") -> Delivery:
+    def make_provider(self, timeout: float = 2.0, deadline: float = 5.0, host: str = "") -> Provider:
         if self.message.channel == "email":
             return SendGrid(
                 api_key="SG.api-key",
@@ -75,12 +75,12 @@ class Provider:
             deadline=deadline,
         )
 
-    def failure(self, answer: standin.Answer | None = None, **options: Any) -> DeliveryFailed:
+    def failure(self, answer: standin.Answer | None = None, **options: Any) -> SendError:
         """How sending fails when the stand-in answers so."""
         if answer is not None:
             self.server.answer_with(answer)
-        with pytest.raises(DeliveryFailed) as caught:
-            self.delivery(**options).send(self.message)
+        with pytest.raises(SendError) as caught:
+            self.make_provider(**options).send(self.message)
         return caught.value
 
 
@@ -99,29 +99,29 @@ def environment(monkeypatch: pytest.MonkeyPatch, one_authority: str) -> None:
 
 
 @pytest.fixture
-def sendgrid() -> Iterator[Provider]:
+def sendgrid() -> Iterator[ProviderCase]:
     with StandIn() as server:
-        yield Provider(server, EMAIL)
+        yield ProviderCase(server, EMAIL)
 
 
 @pytest.fixture
-def vonage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+def vonage(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProviderCase]:
     with StandIn(tls=True) as server:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", server.ca_file)
-        yield Provider(server, SMS)
+        yield ProviderCase(server, SMS)
 
 
 @pytest.fixture(params=["sendgrid", "vonage"])
-def provider(request: pytest.FixtureRequest) -> Provider:
-    found: Provider = request.getfixturevalue(request.param)
+def provider(request: pytest.FixtureRequest) -> ProviderCase:
+    found: ProviderCase = request.getfixturevalue(request.param)
     return found
 
 
 # --- What both do -------------------------------------------------------------------------------
 
 
-def test_a_message_is_posted_once_and_its_id_comes_back(provider: Provider) -> None:
-    sent = provider.delivery().send(provider.message)
+def test_a_message_is_posted_once_and_its_id_comes_back(provider: ProviderCase) -> None:
+    sent = provider.make_provider().send(provider.message)
     assert sent in {"mail-1", "sms-1"}
     assert [request.method for request in provider.server.requests] == ["POST"]
 
@@ -129,23 +129,23 @@ def test_a_message_is_posted_once_and_its_id_comes_back(provider: Provider) -> N
 @pytest.mark.parametrize(
     ("status", "kind", "code"),
     [
-        (400, Refused, "refused"),
-        (404, Refused, "refused"),
-        (413, Refused, "refused"),
-        (401, TryAgain, "credentials_refused"),
-        (403, TryAgain, "credentials_refused"),
-        (408, TryAgain, "timeout"),
-        (429, TryAgain, "rate_limited"),
-        (500, TryAgain, "provider_error"),
-        (502, TryAgain, "provider_error"),
-        (503, TryAgain, "provider_error"),
-        (201, TryAgain, "bad_answer"),
-        (204, TryAgain, "bad_answer"),
-        (304, TryAgain, "bad_answer"),
+        (400, PermanentFailure, "rejected"),
+        (404, PermanentFailure, "rejected"),
+        (413, PermanentFailure, "rejected"),
+        (401, TemporaryFailure, "authentication_failed"),
+        (403, TemporaryFailure, "authentication_failed"),
+        (408, TemporaryFailure, "timeout"),
+        (429, TemporaryFailure, "rate_limited"),
+        (500, TemporaryFailure, "provider_error"),
+        (502, TemporaryFailure, "provider_error"),
+        (503, TemporaryFailure, "provider_error"),
+        (201, TemporaryFailure, "invalid_response"),
+        (204, TemporaryFailure, "invalid_response"),
+        (304, TemporaryFailure, "invalid_response"),
     ],
 )
 def test_a_status_says_whether_to_try_again(
-    provider: Provider, status: int, kind: type[DeliveryFailed], code: str
+    provider: ProviderCase, status: int, kind: type[SendError], code: str
 ) -> None:
     body = b"" if status in (204, 304) else b"{}"
     failure = provider.failure(standin.status(status, body=body))
@@ -158,30 +158,30 @@ def test_a_status_says_whether_to_try_again(
     [("7", 7.0), ("0", 0.0), ("-5", 0.0), ("999999", 3600.0), ("soon", None), ("1.5", None)],
 )
 def test_retry_after_in_seconds_is_handed_on_within_bounds(
-    provider: Provider, header: str, seconds: float | None
+    provider: ProviderCase, header: str, seconds: float | None
 ) -> None:
     failure = provider.failure(standin.status(429, {"Retry-After": header}))
-    assert isinstance(failure, TryAgain)
+    assert isinstance(failure, TemporaryFailure)
     assert failure.retry_after == seconds
 
 
-def test_retry_after_as_a_date_becomes_seconds(provider: Provider) -> None:
+def test_retry_after_as_a_date_becomes_seconds(provider: ProviderCase) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
     failure = provider.failure(standin.status(503, {"Retry-After": date}))
-    assert isinstance(failure, TryAgain)
+    assert isinstance(failure, TemporaryFailure)
     assert failure.retry_after == pytest.approx(90, abs=3)
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_a_redirect_takes_nothing_elsewhere(provider: Provider, code: int) -> None:
+def test_a_redirect_takes_nothing_elsewhere(provider: ProviderCase, code: int) -> None:
     with StandIn(tls=provider.message.channel == "phone") as elsewhere:
         failure = provider.failure(standin.redirect(f"{elsewhere.url}/v3/mail/send", code))
-        assert (type(failure), failure.code) == (TryAgain, "bad_answer")
+        assert (type(failure), failure.code) == (TemporaryFailure, "invalid_response")
         assert elsewhere.requests == []
     assert len(provider.server.requests) == 1
 
 
-def test_a_redirect_to_itself_is_not_followed_either(provider: Provider) -> None:
+def test_a_redirect_to_itself_is_not_followed_either(provider: ProviderCase) -> None:
     provider.failure(standin.redirect("/again"))
     assert len(provider.server.requests) == 1
 
@@ -192,25 +192,25 @@ def test_a_redirect_to_itself_is_not_followed_either(provider: Provider) -> None
         (standin.drop(), "connection_lost"),
         (standin.drop_midway(202), "connection_lost"),
         (standin.drop_midway(200), "connection_lost"),
-        (standin.raw(b"\x16\x03garbage\r\n\r\n"), "bad_answer"),
-        (standin.raw(b"HTTP/1.1 what?\r\n\r\n"), "bad_answer"),
-        (standin.status(200, body=b"<html>busy</html>"), "bad_answer"),
-        (standin.status(200, {"Content-Encoding": "gzip"}, b"not gzip"), "bad_answer"),
+        (standin.raw(b"\x16\x03garbage\r\n\r\n"), "invalid_response"),
+        (standin.raw(b"HTTP/1.1 what?\r\n\r\n"), "invalid_response"),
+        (standin.status(200, body=b"<html>busy</html>"), "invalid_response"),
+        (standin.status(200, {"Content-Encoding": "gzip"}, b"not gzip"), "invalid_response"),
     ],
     ids=["drop", "midway-202", "midway-200", "garbage", "status-line", "html", "gzip"],
 )
 def test_a_broken_answer_is_tried_again_later_but_never_in_here(
-    provider: Provider, answer: standin.Answer, code: str
+    provider: ProviderCase, answer: standin.Answer, code: str
 ) -> None:
     failure = provider.failure(answer)
-    assert (type(failure), failure.code) == (TryAgain, code)
+    assert (type(failure), failure.code) == (TemporaryFailure, code)
     assert len(provider.server.requests) == 1
 
 
-def test_a_server_that_says_nothing_is_given_up_at_the_time_out(provider: Provider) -> None:
+def test_a_server_that_says_nothing_is_given_up_at_the_time_out(provider: ProviderCase) -> None:
     began = time.monotonic()
     failure = provider.failure(standin.hang(), timeout=0.9, deadline=10)
-    assert (type(failure), failure.code) == (TryAgain, "timeout")
+    assert (type(failure), failure.code) == (TemporaryFailure, "timeout")
     assert 0.8 < time.monotonic() - began < 3
     assert len(provider.server.requests) == 1
 
@@ -221,25 +221,25 @@ def test_a_server_that_says_nothing_is_given_up_at_the_time_out(provider: Provid
     ids=["body", "headers", "silence"],
 )
 def test_an_answer_that_only_drips_in_is_given_up_at_the_deadline(
-    provider: Provider, answer: standin.Answer
+    provider: ProviderCase, answer: standin.Answer
 ) -> None:
     began = time.monotonic()
     failure = provider.failure(answer, timeout=10, deadline=0.4)
-    assert (type(failure), failure.code) == (TryAgain, "timeout")
+    assert (type(failure), failure.code) == (TemporaryFailure, "timeout")
     assert 0.3 < time.monotonic() - began < 2
     assert len(provider.server.requests) == 1
 
 
-def test_nobody_at_home_is_told_apart_from_a_lost_answer(provider: Provider) -> None:
+def test_nobody_at_home_is_told_apart_from_a_lost_answer(provider: ProviderCase) -> None:
     with StandIn() as gone:
         pass
     failure = provider.failure(host=gone.host)
-    assert (type(failure), failure.code) == (TryAgain, "unreachable")
+    assert (type(failure), failure.code) == (TemporaryFailure, "connect_failed")
 
 
-def test_no_thread_is_left_behind(provider: Provider) -> None:
+def test_no_thread_is_left_behind(provider: ProviderCase) -> None:
     before = set(threading.enumerate())
-    provider.delivery(deadline=60).send(provider.message)
+    provider.make_provider(deadline=60).send(provider.message)
     mine = [t for t in threading.enumerate() if t not in before and isinstance(t, threading.Timer)]
     for thread in mine:
         thread.join(2)
@@ -263,15 +263,15 @@ def test_no_thread_is_left_behind(provider: Provider) -> None:
     ids=["ok", "400", "401", "500", "200", "302", "sms-7", "drop", "midway", "raw"],
 )
 def test_no_failure_and_no_log_says_what_was_sent_or_answered(
-    provider: Provider, answer: standin.Answer, caplog: pytest.LogCaptureFixture
+    provider: ProviderCase, answer: standin.Answer, caplog: pytest.LogCaptureFixture
 ) -> None:
     for logger in ("", "vonage", "python_http_client", "python_http_client.client", "urllib3"):
         caplog.set_level(logging.DEBUG, logger=logger)
     provider.server.answer_with(answer)
     failure = None
     try:
-        provider.delivery().send(provider.message)
-    except DeliveryFailed as caught:
+        provider.make_provider().send(provider.message)
+    except SendError as caught:
         failure = caught
     assert failure is None or (failure.__cause__ is None and failure.__context__ is None)
     told = f"{failure!r} {vars(failure) if failure else ''}"
@@ -280,7 +280,7 @@ def test_no_failure_and_no_log_says_what_was_sent_or_answered(
 
 
 def test_a_filter_on_the_logs_survives_their_configuration(
-    provider: Provider, caplog: pytest.LogCaptureFixture
+    provider: ProviderCase, caplog: pytest.LogCaptureFixture
 ) -> None:
     logging.config.dictConfig(
         {
@@ -293,13 +293,13 @@ def test_a_filter_on_the_logs_survives_their_configuration(
         }
     )
     provider.server.answer_with(standin.status(500, body=ECHO))
-    with caplog.at_level(logging.DEBUG), pytest.raises(TryAgain):
-        provider.delivery().send(provider.message)
+    with caplog.at_level(logging.DEBUG), pytest.raises(TemporaryFailure):
+        provider.make_provider().send(provider.message)
     assert caplog.text == ""
 
 
-def test_twenty_threads_each_deliver_their_own_message_once(provider: Provider) -> None:
-    delivery = provider.delivery(timeout=10, deadline=20)
+def test_twenty_threads_each_deliver_their_own_message_once(provider: ProviderCase) -> None:
+    delivery = provider.make_provider(timeout=10, deadline=20)
     together = threading.Barrier(20)
     messages = [
         replace(provider.message, to=f"{number}@example.org", text=f"text {number}")
@@ -333,22 +333,22 @@ def test_a_connection_that_comes_after_the_deadline_is_not_used() -> None:
     with Deadline(0.01) as deadline:
         deadline._timer.join(5)
         with pytest.raises(TimeoutError):
-            deadline.watch(Late())  # type: ignore[arg-type]  # no socket: it must not be touched
+            deadline.register(Late())  # type: ignore[arg-type]  # no socket: it must not be touched
     assert not deadline.connected
 
 
 @pytest.mark.parametrize("message", [EMAIL, SMS], ids=["sendgrid", "vonage"])
 def test_a_certificate_of_strangers_gets_no_message(message: Message) -> None:
     with StandIn(tls=True) as stranger:
-        assert Provider(stranger, message).failure().code == "unreachable"
+        assert ProviderCase(stranger, message).failure().code == "connect_failed"
         assert stranger.requests == []
 
 
 # --- SendGrid -----------------------------------------------------------------------------------
 
 
-def test_sendgrid_gets_exactly_this(sendgrid: Provider) -> None:
-    sendgrid.delivery().send(EMAIL)
+def test_sendgrid_gets_exactly_this(sendgrid: ProviderCase) -> None:
+    sendgrid.make_provider().send(EMAIL)
     [request] = sendgrid.server.requests
     assert request.path == "/v3/mail/send"
     assert request.headers["Authorization"] == "Bearer SG.api-key"
@@ -372,13 +372,13 @@ def test_sendgrid_gets_exactly_this(sendgrid: Provider) -> None:
 
 
 @pytest.mark.parametrize("to", [r'"\a b"@example.org', "a@[127.0.0.1]", "ü@exämple.org"])
-def test_sendgrid_gets_the_address_as_it_is(sendgrid: Provider, to: str) -> None:
-    sendgrid.delivery().send(replace(EMAIL, to=to))
+def test_sendgrid_gets_the_address_as_it_is(sendgrid: ProviderCase, to: str) -> None:
+    sendgrid.make_provider().send(replace(EMAIL, to=to))
     assert sendgrid.server.requests[0].json["personalizations"][0]["to"] == [{"email": to}]
 
 
-def test_a_200_of_sendgrid_is_no_success_for_it_means_not_queued(sendgrid: Provider) -> None:
-    assert sendgrid.failure(standin.status(200)).code == "bad_answer"
+def test_a_200_of_sendgrid_is_no_success_for_it_means_not_queued(sendgrid: ProviderCase) -> None:
+    assert sendgrid.failure(standin.status(200)).code == "invalid_response"
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_a_200_of_sendgrid_is_no_success_for_it_means_not_queued(sendgrid: Provi
     [
         (standin.drip(202), "timeout"),
         (standin.drop(), "connection_lost"),
-        (standin.redirect("/again", 302), "bad_answer"),
+        (standin.redirect("/again", 302), "invalid_response"),
     ],
     ids=["drip", "drop", "redirect"],
 )
@@ -395,16 +395,16 @@ def test_sendgrid_behaves_the_same_over_tls(
 ) -> None:
     with StandIn(tls=True) as server:
         monkeypatch.setenv("SSL_CERT_FILE", server.ca_file)
-        sendgrid = Provider(server, EMAIL)
-        assert sendgrid.delivery().send(EMAIL) == "mail-1"
+        sendgrid = ProviderCase(server, EMAIL)
+        assert sendgrid.make_provider().send(EMAIL) == "mail-1"
         assert sendgrid.failure(answer, timeout=10, deadline=0.5).code == code
         assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("odd", ["", "x" * 201])
-def test_an_odd_message_id_is_not_kept(sendgrid: Provider, odd: str) -> None:
+def test_an_odd_message_id_is_not_kept(sendgrid: ProviderCase, odd: str) -> None:
     sendgrid.server.answer_with(standin.status(202, {"X-Message-Id": odd}, b""))
-    assert sendgrid.delivery().send(EMAIL) == ""
+    assert sendgrid.make_provider().send(EMAIL) == ""
 
 
 @pytest.mark.parametrize("key", ["SG.api-key\n", "SG.äpi-key"])
@@ -417,8 +417,8 @@ def test_a_sendgrid_key_that_no_header_holds_is_refused_without_being_shown(key:
 # --- Vonage -------------------------------------------------------------------------------------
 
 
-def test_vonage_gets_exactly_this(vonage: Provider) -> None:
-    vonage.delivery().send(SMS)
+def test_vonage_gets_exactly_this(vonage: ProviderCase) -> None:
+    vonage.make_provider().send(SMS)
     [request] = vonage.server.requests
     assert request.path == "/sms/json"
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
@@ -433,8 +433,8 @@ def test_vonage_gets_exactly_this(vonage: Provider) -> None:
     }
 
 
-def test_a_text_outside_the_gsm_alphabet_goes_out_as_unicode(vonage: Provider) -> None:
-    vonage.delivery().send(replace(SMS, text="код 731964"))
+def test_a_text_outside_the_gsm_alphabet_goes_out_as_unicode(vonage: ProviderCase) -> None:
+    vonage.make_provider().send(replace(SMS, text="код 731964"))
     form = vonage.server.requests[0].form
     assert (form["type"], form["text"]) == ("unicode", "код 731964")
 
@@ -442,23 +442,26 @@ def test_a_text_outside_the_gsm_alphabet_goes_out_as_unicode(vonage: Provider) -
 @pytest.mark.parametrize(
     ("status", "kind", "code"),
     [
-        *[(status, Refused, "refused") for status in ("3", "6", "7", "12", "22", "33")],
-        *[(status, TryAgain, "rate_limited") for status in ("1", "10")],
-        *[(status, TryAgain, "credentials_refused") for status in ("4", "8", "11", "14", "32")],
-        *[(status, TryAgain, "quota_exceeded") for status in ("9", "29")],
-        *[(status, TryAgain, "misconfigured") for status in ("2", "15", "23")],
-        *[(status, TryAgain, "provider_error") for status in ("5", "99", "new")],
+        *[(status, PermanentFailure, "rejected") for status in ("3", "6", "7", "12", "22", "33")],
+        *[(status, TemporaryFailure, "rate_limited") for status in ("1", "10")],
+        *[
+            (status, TemporaryFailure, "authentication_failed")
+            for status in ("4", "8", "11", "14", "32")
+        ],
+        *[(status, TemporaryFailure, "provider_quota_exceeded") for status in ("9", "29")],
+        *[(status, TemporaryFailure, "misconfigured") for status in ("2", "15", "23")],
+        *[(status, TemporaryFailure, "provider_error") for status in ("5", "99", "new")],
     ],
 )
 def test_a_status_in_the_body_of_a_200_says_how_it_went(
-    vonage: Provider, status: str, kind: type[DeliveryFailed], code: str
+    vonage: ProviderCase, status: str, kind: type[SendError], code: str
 ) -> None:
     failure = vonage.failure(standin.sms({"status": status, "error-text": "no"}))
     assert (type(failure), failure.code) == (kind, code)
     assert len(vonage.server.requests) == 1
 
 
-def test_one_failed_part_fails_the_message(vonage: Provider) -> None:
+def test_one_failed_part_fails_the_message(vonage: ProviderCase) -> None:
     parts = [{"status": "0", "message-id": "a"}, {"status": "1", "error-text": "slower"}]
     assert vonage.failure(standin.sms(*parts)).code == "rate_limited"
 
@@ -480,9 +483,9 @@ def test_one_failed_part_fails_the_message(vonage: Provider) -> None:
         b"\xff\xfe\xfd",
     ],
 )
-def test_a_200_without_a_status_is_a_bad_answer(vonage: Provider, body: bytes) -> None:
+def test_a_200_without_a_status_is_a_bad_answer(vonage: ProviderCase, body: bytes) -> None:
     failure = vonage.failure(standin.status(200, body=body))
-    assert (type(failure), failure.code) == (TryAgain, "bad_answer")
+    assert (type(failure), failure.code) == (TemporaryFailure, "invalid_response")
 
 
 @pytest.mark.parametrize(
@@ -494,24 +497,24 @@ def test_a_200_without_a_status_is_a_bad_answer(vonage: Provider, body: bytes) -
     ],
 )
 def test_a_taken_message_is_taken_however_the_sdk_likes_the_answer(
-    vonage: Provider, body: bytes
+    vonage: ProviderCase, body: bytes
 ) -> None:
     vonage.server.answer_with(standin.status(200, body=body))
-    assert vonage.delivery().send(SMS) == "m-1"
+    assert vonage.make_provider().send(SMS) == "m-1"
 
 
 # --- The development mailbox --------------------------------------------------------------------
 
 
 @pytest.fixture
-def mailbox(tmp_path: Path) -> Mailbox:
-    return Mailbox(tmp_path / "data" / "mailbox.jsonl")
+def mailbox(tmp_path: Path) -> FileMailbox:
+    return FileMailbox(tmp_path / "data" / "mailbox.jsonl")
 
 
-def test_the_mailbox_shows_what_would_have_been_sent_newest_first(mailbox: Mailbox) -> None:
+def test_the_mailbox_shows_what_would_have_been_sent_newest_first(mailbox: FileMailbox) -> None:
     assert mailbox.send(EMAIL) == ""
     mailbox.send(SMS)
-    newest, oldest = mailbox.messages()
+    newest, oldest = mailbox.list_messages()
     assert list(newest) == ["channel", "to", "subject", "text", "code", "link", "sent_at"]
     assert (newest["channel"], newest["link"]) == ("phone", None)
     when = datetime.fromisoformat(oldest.pop("sent_at"))
@@ -527,72 +530,74 @@ def test_the_mailbox_shows_what_would_have_been_sent_newest_first(mailbox: Mailb
     }
 
 
-def test_the_mailbox_is_empty_before_the_first_message(mailbox: Mailbox, tmp_path: Path) -> None:
-    assert mailbox.messages() == []
+def test_the_mailbox_is_empty_before_the_first_message(
+    mailbox: FileMailbox, tmp_path: Path
+) -> None:
+    assert mailbox.list_messages() == []
     (tmp_path / "empty").touch()
-    assert Mailbox(tmp_path / "empty").messages(to="x") == []
+    assert FileMailbox(tmp_path / "empty").list_messages(to="x") == []
 
 
-def test_the_mailbox_finds_an_address_and_not_the_mention_of_it(mailbox: Mailbox) -> None:
+def test_the_mailbox_finds_an_address_and_not_the_mention_of_it(mailbox: FileMailbox) -> None:
     mailbox.send(replace(EMAIL, to='"a b"@exämple.org', text="mine"))
     mailbox.send(replace(EMAIL, to="other@example.org", text='"to":"\\"a b\\"@exämple.org"'))
-    assert [found["text"] for found in mailbox.messages(to='"a b"@exämple.org')] == ["mine"]
+    assert [found["text"] for found in mailbox.list_messages(to='"a b"@exämple.org')] == ["mine"]
 
 
-def test_the_mailbox_does_not_parse_what_is_not_asked_for(mailbox: Mailbox) -> None:
+def test_the_mailbox_does_not_parse_what_is_not_asked_for(mailbox: FileMailbox) -> None:
     mailbox.send(EMAIL)
     with mailbox._path.open("ab") as file:
         file.write(b'{"channel":"email","to":"x@example.org",not json}\n' * 3)
     mailbox.send(EMAIL)
-    assert len(mailbox.messages(to=EMAIL.to)) == 2
-    assert len(mailbox.messages(limit=1)) == 1
+    assert len(mailbox.list_messages(to=EMAIL.to)) == 2
+    assert len(mailbox.list_messages(limit=1)) == 1
 
 
-def test_the_mailbox_shows_no_more_than_asked_for(mailbox: Mailbox) -> None:
+def test_the_mailbox_shows_no_more_than_asked_for(mailbox: FileMailbox) -> None:
     for number in range(5):
         mailbox.send(replace(SMS, code=str(number)))
-    assert [found["code"] for found in mailbox.messages(limit=2)] == ["4", "3"]
-    assert [found["code"] for found in mailbox.messages(to=SMS.to, limit=1)] == ["4"]
+    assert [found["code"] for found in mailbox.list_messages(limit=2)] == ["4", "3"]
+    assert [found["code"] for found in mailbox.list_messages(to=SMS.to, limit=1)] == ["4"]
 
 
-def test_a_line_that_is_being_written_is_not_shown_yet(mailbox: Mailbox) -> None:
+def test_a_line_that_is_being_written_is_not_shown_yet(mailbox: FileMailbox) -> None:
     mailbox.send(replace(EMAIL, code="first"))
     mailbox.send(replace(EMAIL, code="second"))
     whole = mailbox._path.read_bytes()
     mailbox._path.write_bytes(whole[:-1])
-    assert [found["code"] for found in mailbox.messages(to=EMAIL.to)] == ["first"]
-    assert [found["code"] for found in mailbox.messages()] == ["first"]
+    assert [found["code"] for found in mailbox.list_messages(to=EMAIL.to)] == ["first"]
+    assert [found["code"] for found in mailbox.list_messages()] == ["first"]
 
 
 @pytest.mark.parametrize("to", [None, EMAIL.to])
 def test_a_writer_killed_in_the_middle_costs_only_its_own_line(
-    mailbox: Mailbox, to: str | None
+    mailbox: FileMailbox, to: str | None
 ) -> None:
     mailbox.send(replace(EMAIL, code="killed"))
     mailbox._path.write_bytes(mailbox._path.read_bytes()[:-30])
     mailbox.send(replace(EMAIL, code="next"))
     mailbox.send(replace(EMAIL, code="last"))
-    assert [found["code"] for found in mailbox.messages(to=to)] == ["last", "next"]
+    assert [found["code"] for found in mailbox.list_messages(to=to)] == ["last", "next"]
 
 
-def test_a_piece_of_a_line_does_not_lend_its_address_to_the_next(mailbox: Mailbox) -> None:
+def test_a_piece_of_a_line_does_not_lend_its_address_to_the_next(mailbox: FileMailbox) -> None:
     mailbox.send(replace(EMAIL, code="killed"))
     mailbox._path.write_bytes(mailbox._path.read_bytes()[:-30])
     mailbox.send(SMS)
-    assert mailbox.messages(to=EMAIL.to) == []
-    assert len(mailbox.messages(to=SMS.to)) == 1
+    assert mailbox.list_messages(to=EMAIL.to) == []
+    assert len(mailbox.list_messages(to=SMS.to)) == 1
 
 
-def test_the_mailbox_is_for_its_owner_only(mailbox: Mailbox) -> None:
+def test_the_mailbox_is_for_its_owner_only(mailbox: FileMailbox) -> None:
     mailbox.send(EMAIL)
     assert stat.S_IMODE(mailbox._path.stat().st_mode) == 0o600
 
 
 def test_an_unwritable_mailbox_is_a_delivery_to_try_again(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(TryAgain) as caught:
-        Mailbox(tmp_path / "file" / "mailbox.jsonl").send(EMAIL)
-    assert (str(caught.value), caught.value.__context__) == ("mailbox_unwritable", None)
+    with pytest.raises(TemporaryFailure) as caught:
+        FileMailbox(tmp_path / "file" / "mailbox.jsonl").send(EMAIL)
+    assert (str(caught.value), caught.value.__context__) == ("mailbox_write_failed", None)
 
 
 _WRITER = """
@@ -605,10 +610,10 @@ for number in range(200):
 """
 
 
-def test_many_processes_write_whole_lines(mailbox: Mailbox) -> None:
+def test_many_processes_write_whole_lines(mailbox: FileMailbox) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, "-c", _WRITER, str(mailbox._path)]
     writers = [subprocess.Popen([*command, name], env=environment) for name in "abcd"]
     assert [writer.wait(30) for writer in writers] == [0, 0, 0, 0]
-    sent = {found["to"]: found["text"] for found in mailbox.messages()}
+    sent = {found["to"]: found["text"] for found in mailbox.list_messages()}
     assert sent == {f"{n}-{i}": f"{n}-{i}" * 500 for n in "abcd" for i in range(200)}

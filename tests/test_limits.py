@@ -30,10 +30,14 @@ _strangers = count(1)
 @pytest.fixture(scope="module")
 def tight(stack: Stack) -> Iterator[httpx.Client]:
     """A web server with narrow limits behind one trusted proxy, which we play."""
-    limits = {"LIMIT_CONFIRMATION": "10/minute", "LIMIT_SIGN_UP": "10/minute"}
+    limits = {"RATE_LIMIT_CONFIRMATION": "10/minute", "RATE_LIMIT_SIGN_UP": "10/minute"}
     with (
         service_beside(
-            stack, TRUSTED_PROXIES="1", LIMIT_DOCS="1/minute", LIMIT_OTHER="3/2seconds", **limits
+            stack,
+            TRUSTED_PROXIES="1",
+            RATE_LIMIT_DOCS="1/minute",
+            RATE_LIMIT_OTHER="3/2seconds",
+            **limits,
         ) as (_, url),
         httpx.Client(base_url=url, timeout=20) as client,
     ):
@@ -103,10 +107,12 @@ def test_whoever_waits_as_long_as_retry_after_says_passes(stranger):
 
 def test_of_the_window_before_as_much_counts_as_this_one_has_left(django_here):
     from api.limits import count, key_of
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     key, a_quarter_ago = key_of("confirmation", "203.0.113.60"), time.time() - 75
-    redis().hset(key, mapping={"begin": int(a_quarter_ago * 1000), "count": 800_000, "before": 0})
+    get_client().hset(
+        key, mapping={"begin": int(a_quarter_ago * 1000), "count": 800_000, "before": 0}
+    )
     verdict = count("confirmation", "203.0.113.60")
     assert verdict is not None
     # At most 1,000,000 a minute, and at first three quarters of 800,000 count; a few seconds later
@@ -174,13 +180,13 @@ def test_while_redis_is_away_everybody_passes(stack: Stack, stranger):
 def test_what_is_kept_in_redis_names_a_network_and_a_limit_and_ends_by_itself(
     django_here, stranger
 ):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     for _ in range(4):
         stranger(OTHER, forwarded="203.0.113.50")
-    keys = [key for key in redis().scan_iter("limit:*") if b"203.0.113.50" in key]
+    keys = [key for key in get_client().scan_iter("limit:*") if b"203.0.113.50" in key]
     assert keys == [b"limit:other/203.0.113.50/3/2"]
-    assert 0 < redis().ttl(keys[0]) <= 4
+    assert 0 < get_client().ttl(keys[0]) <= 4
 
 
 @pytest.mark.parametrize(
@@ -209,7 +215,7 @@ def test_the_client_is_the_address_that_the_outermost_trusted_proxy_saw(
 
 
 def test_behind_a_unix_socket_the_last_forwarded_address_is_the_client(stack: Stack):
-    with write_process(stack, LIMIT_CONFIRMATION="10/minute") as (_, url):
+    with write_process(stack, RATE_LIMIT_CONFIRMATION="10/minute") as (_, url):
         transport = httpx.HTTPTransport(uds=socket_of(url))
         with httpx.Client(transport=transport, base_url=url, timeout=20) as client:
 
@@ -227,15 +233,19 @@ def test_clients_without_an_address_are_counted_together():
 
 def test_production_is_tight_and_development_wide_and_each_limit_can_be_set(start: Starter):
     code = "from django.conf import settings as s; print(*s.RATE_LIMITS.values(), sep=', ')"
-    in_production = start(code, LIMIT_SIGN_IN="7/2hours").stdout
+    in_production = start(code, RATE_LIMIT_SIGN_IN="7/2hours").stdout
     assert in_production.startswith("10 per 1 minute, 7 per 2 hour, 30 per 1 minute, ")
-    env = {"DJANGO_SETTINGS_MODULE": "settings.dev", "LIMIT_SIGN_IN": "7/2hours"}
+    env = {"DJANGO_SETTINGS_MODULE": "settings.dev", "RATE_LIMIT_SIGN_IN": "7/2hours"}
     assert start(code, **env).stdout.startswith("1000000 per 1 minute, 7 per 2 hour, 1000000 per")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("LIMIT_SIGN_UP", "often"), ("LIMIT_DOCS", "1/minute;2/hour"), ("TRUSTED_PROXIES", "-1")],
+    [
+        ("RATE_LIMIT_SIGN_UP", "often"),
+        ("RATE_LIMIT_DOCS", "1/minute;2/hour"),
+        ("TRUSTED_PROXIES", "-1"),
+    ],
 )
 def test_a_malformed_limit_is_named(start: Starter, name, value):
     result = start(**{name: value})

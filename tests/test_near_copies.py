@@ -22,7 +22,7 @@ from tests.test_reads_connection import in_a_loop
 
 AGE = 0.3  # seconds; longer than in life, for a machine that is busy
 LONG_AGE = 30.0  # so that nothing but Redis ends a copy
-KEY = profile.key_of(PERSON)
+KEY = profile.redis_key(PERSON)
 
 
 @asynccontextmanager
@@ -141,7 +141,7 @@ async def test_the_cache_has_a_byte_budget_and_keeps_the_most_recent():
     body = b"x" * 20_000
     reply = bulk(body, b'"t"', b"1", b"9999999999")
     asked = Asked(reply)
-    tokens = [session.issue(KEYS, uuid4(), 1)[0] for _ in range(100)]
+    tokens = [session.issue_token(KEYS, uuid4(), 1)[0] for _ in range(100)]
     async with (
         FakeRedis(asked, tells=True).listening() as fake,
         reader(fake.url, cache_bytes=20 * 22_000) as reads,
@@ -160,7 +160,7 @@ async def test_the_cache_has_a_byte_budget_and_keeps_the_most_recent():
 @in_a_loop
 async def test_the_sessions_of_a_person_share_one_cached_body():
     person = uuid4()
-    tokens = [session.issue(KEYS, person, 1)[0] for _ in range(10)]
+    tokens = [session.issue_token(KEYS, person, 1)[0] for _ in range(10)]
     asked = Asked(bulk(*fields(1)))
     async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
         for token in tokens * 3:

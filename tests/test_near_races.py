@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain import session
-from domain.person import LiveSession, Person
+from domain.person import ActiveSession, Person
 from tests.near_reader import states_in
 from tests.someone import Rollcall, eventually
 
@@ -22,9 +22,9 @@ PEOPLE, WRITERS = 20, 10
 @pytest.fixture
 def reads_of_redis(django_here):
     """How many HMGETs the profile Redis has had."""
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
-    return lambda: redis().info("commandstats")["cmdstat_hmget"]["calls"]
+    return lambda: get_client().info("commandstats")["cmdstat_hmget"]["calls"]
 
 
 def test_who_reads_often_is_answered_without_redis(rollcall: Rollcall, reads_of_redis):
@@ -49,35 +49,35 @@ def test_a_change_is_seen_at_once_by_whoever_made_it(rollcall: Rollcall):
 
 def test_a_flushed_redis_is_noticed_by_the_copies_too(django_here, rollcall: Rollcall):
     """Somebody who is only read from copies would not be asked for, and never come back."""
-    from domain.profile import key_of
-    from domain.stores.profiles import redis
+    from domain.profile import redis_key
+    from domain.stores.profiles import get_client
 
     someone = rollcall.sign_up()
     for _ in range(20):
         assert someone.profile().status_code == 200
-    redis().flushdb()
-    key = key_of(UUID(someone.id))
-    eventually(lambda: someone.profile().status_code == 200 and redis().exists(key))
+    get_client().flushdb()
+    key = redis_key(UUID(someone.id))
+    eventually(lambda: someone.profile().status_code == 200 and get_client().exists(key))
 
 
 # --- the race ------------------------------------------------------------------------------------
 
 
-def new_person() -> tuple[Person, LiveSession, str]:
+def new_person() -> tuple[Person, ActiveSession, str]:
     """Somebody in Redis alone, their session, and their token."""
     from domain.stores import keys, profiles
 
     person_id = uuid4()
-    token, digest = session.issue(keys.ring(), person_id, 1)
-    live = LiveSession(digest, datetime.now(UTC) + timedelta(hours=1))
+    token, digest = session.issue_token(keys.get_keyring(), person_id, 1)
+    live = ActiveSession(digest, datetime.now(UTC) + timedelta(hours=1))
     person = Person(person_id, 1, "Ada 1", "L", "a@example.com", "+34600000000", (), False, False,
                     (live,))  # fmt: skip  # nothing of it matters here
-    assert profiles.publish(person)
+    assert profiles.write_profile(person)
     return person, live, token
 
 
 def write_on(
-    person: Person, live: LiveSession, states: "memoryview[int]", at: int, writes: int
+    person: Person, live: ActiveSession, states: "memoryview[int]", at: int, writes: int
 ) -> None:
     """Change somebody so many times, every third time by ending the session."""
     from domain.stores import profiles
@@ -87,8 +87,8 @@ def write_on(
         sessions = () if over else (live,)
         person = replace(person, version=version, name=f"Ada {version}", sessions=sessions)
         states[at] = -1
-        profiles.publish(person)
-        profiles.settle()
+        profiles.write_profile(person)
+        profiles.sleep_max_staleness()
         states[at] = 2 * version + over
 
 

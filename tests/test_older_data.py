@@ -103,27 +103,27 @@ def lose_a_change(someone: Someone, known: dict[str, str], *, open_rows: bool) -
     The outbox remembers the change by rows that are open (but nobody's to work on), or not at all.
     """
     from domain import profile, vouched
-    from domain.stores.models import Outbox
-    from domain.stores.profiles import redis
+    from domain.stores.models import OutboxEntry
+    from domain.stores.profiles import get_client
 
     key = f"p:{someone.id.replace('-', '')}"
-    older = redis().hgetall(key)
+    older = get_client().hgetall(key)
     assert someone.patch({"name": "Grace"}).status_code == 200
     someone.settled()
-    rows = Outbox.objects.filter(person_id=someone.id)
+    rows = OutboxEntry.objects.filter(person_id=someone.id)
     if open_rows:
         rows.update(finished_at=None)
     else:
         rows.delete()
-    with redis().pipeline() as pipeline:
+    with get_client().pipeline() as pipeline:
         pipeline.hset(key, mapping={name: older[name] for name in (profile.BODY, profile.VERSION)})
-        pipeline.delete(vouched.KEY)
-        for name, value in {vouched.RUN: "another", **known}.items():
-            pipeline.hset(vouched.KEY, name, value)
+        pipeline.delete(vouched.FENCE_KEY)
+        for name, value in {vouched.RUN_ID: "another", **known}.items():
+            pipeline.hset(vouched.FENCE_KEY, name, value)
         pipeline.execute()
 
 
-@pytest.mark.parametrize("known", [{"at": "2001-01-01T00:00:00+00:00"}, {}])
+@pytest.mark.parametrize("known", [{"complete_until": "2001-01-01T00:00:00+00:00"}, {}])
 def test_what_the_outbox_does_not_remember_any_more_is_found_by_writing_everybody_anew(
     known, django_here, rollcall: Rollcall
 ):
@@ -139,5 +139,5 @@ def test_a_change_that_no_worker_has_followed_up_yet_is_brought_back_too(
 ):
     someone = rollcall.sign_up()
     someone.settled()
-    lose_a_change(someone, {"at": "2100-01-01T00:00:00+00:00"}, open_rows=True)
+    lose_a_change(someone, {"complete_until": "2100-01-01T00:00:00+00:00"}, open_rows=True)
     eventually(lambda: someone.profile().json().get("name") == "Grace")

@@ -27,11 +27,11 @@ def resting(stack, django_is_set_up):
 def work_on(row: Any) -> None:
     """Do what an outbox row asks for, as a worker does."""
     from domain.stores import outbox
-    from workers.tasks import carry_out
+    from workers.tasks import execute
 
-    job = outbox.claim(row.id)
-    assert job is not None
-    carry_out(job)
+    entry = outbox.claim(row.id)
+    assert entry is not None
+    execute(entry)
 
 
 def test_a_row_stands_in_the_queue_once_a_lease(django_here, rollcall: Rollcall):
@@ -39,10 +39,10 @@ def test_a_row_stands_in_the_queue_once_a_lease(django_here, rollcall: Rollcall)
 
     someone = rollcall.sign_up()
     ours = set(rows_of(someone).values_list("id", flat=True))
-    assert not ours & set(outbox.hand_out(1000)), "handed out at sign-up, for a lease"
+    assert not ours & set(outbox.lease_due(1000)), "handed out at sign-up, for a lease"
     rows_of(someone).update(due_at=time_ago(seconds=1))
-    assert ours <= set(outbox.hand_out(1000))
-    assert not ours & set(outbox.hand_out(1000))
+    assert ours <= set(outbox.lease_due(1000))
+    assert not ours & set(outbox.lease_due(1000))
 
 
 def test_two_relays_never_hand_out_the_same_row(django_here, rollcall: Rollcall):
@@ -56,7 +56,7 @@ def test_two_relays_never_hand_out_the_same_row(django_here, rollcall: Rollcall)
 
     def relay(_: int) -> list[int]:
         try:
-            return [row for _ in range(10) for row in outbox.hand_out(3)]
+            return [row for _ in range(10) for row in outbox.lease_due(3)]
         finally:
             connections.close_all()
 
@@ -67,14 +67,14 @@ def test_two_relays_never_hand_out_the_same_row(django_here, rollcall: Rollcall)
 
 def test_a_row_is_worked_on_by_one_worker_and_done_once(django_here, rollcall: Rollcall):
     from domain.stores import outbox
-    from workers.tasks import carry_out
+    from workers.tasks import execute
 
     someone = rollcall.sign_up()
     row = rows_of(someone).get(confirmation__channel="email")
-    job = outbox.claim(row.id)
-    assert job is not None
+    entry = outbox.claim(row.id)
+    assert entry is not None
     assert outbox.claim(row.id) is None, "another worker has it"
-    carry_out(job)
+    execute(entry)
     assert outbox.claim(row.id) is None, "it is done"
     assert len(someone.messages("email")) == 1
 
@@ -83,18 +83,18 @@ def test_a_worker_that_comes_back_too_late_cannot_close_what_another_has_taken_o
     django_here, rollcall: Rollcall
 ):
     from domain.stores import outbox
-    from domain.stores.models import Outbox
+    from domain.stores.models import OutboxEntry
 
     someone = rollcall.sign_up()
-    row = rows_of(someone).get(kind="profile")
+    row = rows_of(someone).get(kind="project_profile")
     late = outbox.claim(row.id)
     assert late is not None
-    Outbox.objects.filter(id=row.id).update(due_at=time_ago(seconds=1))
-    assert row.id in outbox.hand_out(1000)
+    OutboxEntry.objects.filter(id=row.id).update(due_at=time_ago(seconds=1))
+    assert row.id in outbox.lease_due(1000)
     assert outbox.claim(row.id) is not None
-    outbox.finish(late, outbox.End(Outbox.State.FAILED, "late"))
+    outbox.complete(late, outbox.Outcome(OutboxEntry.State.FAILED, "late"))
     row.refresh_from_db()
-    assert (row.state, row.reason) == ("working", "")
+    assert (row.state, row.reason_code) == ("running", "")
 
 
 def test_a_message_that_was_confirmed_meanwhile_is_not_sent(django_here, rollcall: Rollcall):
@@ -106,7 +106,7 @@ def test_a_message_that_was_confirmed_meanwhile_is_not_sent(django_here, rollcal
     row = rows_of(someone).get(confirmation__channel="phone")
     Confirmation.objects.filter(outbox=row).update(confirmed_at=Now())
     work_on(row)
-    assert ("confirmation", "dropped", "confirmed") in ends_of(someone)
+    assert ("confirmation", "discarded", "confirmed") in ends_of(someone)
     assert someone.messages("phone") == []
 
 
@@ -115,7 +115,7 @@ def test_an_sms_whose_code_is_out_of_date_fails_with_its_reason(django_here, rol
 
     someone = rollcall.sign_up()
     row = rows_of(someone).get(confirmation__channel="phone")
-    Confirmation.objects.filter(outbox=row).update(first_sent_at=time_ago(minutes=10))
+    Confirmation.objects.filter(outbox=row).update(first_attempted_at=time_ago(minutes=10))
     work_on(row)
     assert ("confirmation", "failed", "code_expired") in ends_of(someone)
 
@@ -125,7 +125,7 @@ def test_an_email_whose_code_is_out_of_date_still_carries_its_link(django_here, 
 
     someone = rollcall.sign_up()
     row = rows_of(someone).get(confirmation__channel="email")
-    Confirmation.objects.filter(outbox=row).update(first_sent_at=time_ago(minutes=15))
+    Confirmation.objects.filter(outbox=row).update(first_attempted_at=time_ago(minutes=15))
     work_on(row)
     message = someone.message("email")
     assert message["code"] is None
@@ -141,11 +141,11 @@ def test_the_clock_of_a_code_starts_at_the_first_attempt_and_not_again_at_the_ne
 
     someone = rollcall.sign_up()
     row = rows_of(someone).get(confirmation__channel="phone")
-    Confirmation.objects.filter(outbox=row).update(first_sent_at=time_ago(minutes=9))
-    before = Confirmation.objects.get(outbox=row).first_sent_at
+    Confirmation.objects.filter(outbox=row).update(first_attempted_at=time_ago(minutes=9))
+    before = Confirmation.objects.get(outbox=row).first_attempted_at
     work_on(row)
     assert ("confirmation", "done", "") in ends_of(someone)
-    assert Confirmation.objects.get(outbox=row).first_sent_at == before
+    assert Confirmation.objects.get(outbox=row).first_attempted_at == before
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 5, 100])
@@ -155,18 +155,18 @@ def test_what_failed_is_tried_again_later_and_later_but_not_all_at_once(
     from django.db.models.functions import Now
 
     from domain.stores import outbox
-    from domain.stores.models import Outbox
+    from domain.stores.models import OutboxEntry
 
-    row = rows_of(rollcall.sign_up()).get(kind="profile")
+    row = rows_of(rollcall.sign_up()).get(kind="project_profile")
     waits = set()
     for _ in range(20):
-        Outbox.objects.filter(id=row.id).update(state="queued", attempts=attempts - 1)
-        job = outbox.claim(row.id)
-        assert job is not None
-        outbox.retry_later(job, "timeout")
-        found = Outbox.objects.annotate(now=Now()).get(id=row.id)
+        OutboxEntry.objects.filter(id=row.id).update(state="queued", attempts=attempts - 1)
+        entry = outbox.claim(row.id)
+        assert entry is not None
+        outbox.reschedule(entry, "timeout")
+        found = OutboxEntry.objects.annotate(now=Now()).get(id=row.id)
         waits.add((found.due_at - found.now).total_seconds())
-        assert (found.state, found.reason) == ("waiting", "timeout")
+        assert (found.state, found.reason_code) == ("pending", "timeout")
     most = min(2.0 * 2 ** (attempts - 1), 120)
     assert most * 0.4 < min(waits) < max(waits) <= most
     assert max(waits) - min(waits) > most * 0.1
@@ -176,28 +176,28 @@ def test_a_provider_that_names_a_time_is_left_alone_until_then(django_here, roll
     from django.db.models.functions import Now
 
     from domain.stores import outbox
-    from domain.stores.models import Outbox
+    from domain.stores.models import OutboxEntry
 
-    row = rows_of(rollcall.sign_up()).get(kind="profile")
-    job = outbox.claim(row.id)
-    assert job is not None
-    outbox.retry_later(job, "rate_limited", retry_after=30)
-    found = Outbox.objects.annotate(now=Now()).get(id=row.id)
+    row = rows_of(rollcall.sign_up()).get(kind="project_profile")
+    entry = outbox.claim(row.id)
+    assert entry is not None
+    outbox.reschedule(entry, "rate_limited", retry_after=30)
+    found = OutboxEntry.objects.annotate(now=Now()).get(id=row.id)
     assert 29 < (found.due_at - found.now).total_seconds() <= 45
 
 
 def test_rows_closed_long_ago_are_purged_and_open_ones_never(django_here, rollcall: Rollcall):
     from domain.stores import outbox
-    from domain.stores.models import Outbox
+    from domain.stores.models import OutboxEntry
 
     someone = rollcall.sign_up()
-    closed = rows_of(someone).filter(kind="profile")
+    closed = rows_of(someone).filter(kind="project_profile")
     closed.update(state="done", finished_at=time_ago(days=8))
     rows_of(someone).filter(kind="confirmation").update(created_at=time_ago(days=80))
-    assert outbox.purge(timedelta(days=7)) >= 1
+    assert outbox.delete_finished(timedelta(days=7)) >= 1
     assert not closed.exists()
     assert rows_of(someone).count() == 2
-    assert Outbox.objects.filter(finished_at__lt=time_ago(days=7)).count() == 0
+    assert OutboxEntry.objects.filter(finished_at__lt=time_ago(days=7)).count() == 0
 
 
 def time_ago(**ago: float):

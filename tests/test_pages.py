@@ -59,13 +59,13 @@ def test_the_page_knows_what_has_become_of_a_link(django_here, rollcall: Rollcal
     someone = rollcall.sign_up()
     token = token_of(someone)
     row = Confirmation.objects.filter(person_id=someone.id, channel="email")
-    row.update(first_sent_at=F("first_sent_at") - timedelta(hours=24))
+    row.update(first_attempted_at=F("first_attempted_at") - timedelta(hours=24))
     assert state() == "expired"
-    row.update(first_sent_at=F("first_sent_at") + timedelta(minutes=5))
+    row.update(first_attempted_at=F("first_attempted_at") + timedelta(minutes=5))
     assert state() == "open"
     assert rollcall.post("/api/v1/confirmations/email/", {"token": token}).status_code == 200
     assert state() == "confirmed"
-    row.update(first_sent_at=F("first_sent_at") - timedelta(hours=24))
+    row.update(first_attempted_at=F("first_attempted_at") - timedelta(hours=24))
     assert state() == "confirmed"
 
 

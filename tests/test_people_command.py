@@ -48,8 +48,8 @@ def test_an_operator_has_somebody_forgotten_and_sees_the_proof_each_time(
     from domain.stores import traces
 
     someone = known_to_every_table(rollcall)
-    before = traces.rows_about(UUID(someone.id))
-    assert before.pop("Gone") == 0
+    before = traces.count_rows_by_table(UUID(someone.id))
+    assert before.pop("Tombstone") == 0
     assert all(before.values()), before
     result = subprocess.run(
         [sys.executable, "manage.py", "people", "forget", someone.id],
@@ -61,7 +61,7 @@ def test_an_operator_has_somebody_forgotten_and_sees_the_proof_each_time(
     )
     assert result.returncode == 0, result.stderr
     nothing = dict.fromkeys(before, 0)
-    assert known(result.stdout) == nothing | {"Gone": 1, "Outbox": 1}
+    assert known(result.stdout) == nothing | {"Tombstone": 1, "OutboxEntry": 1}
     assert "is a tombstone" in result.stdout
     assert "fields: b, e, t, v\n  body:   0 octets" in result.stdout
     assert code_of(someone.profile()) == "invalid_token"
@@ -69,29 +69,29 @@ def test_an_operator_has_somebody_forgotten_and_sees_the_proof_each_time(
 
 
 def test_the_proof_of_somebody_forgotten_mends_what_redis_has_lost(django_here, rollcall: Rollcall):
-    from domain.profile import key_of
-    from domain.stores.profiles import redis
+    from domain.profile import redis_key
+    from domain.stores.profiles import get_client
 
     someone = rollcall.sign_up()
     assert forget(someone.id)[0] == 0
-    redis().delete(key_of(UUID(someone.id)))
+    get_client().delete(redis_key(UUID(someone.id)))
     assert forget(someone.id)[0] == 0
-    assert redis().exists(key_of(UUID(someone.id)))
+    assert get_client().exists(redis_key(UUID(someone.id)))
 
 
 def test_a_row_that_still_knows_somebody_forgotten_is_no_proof(django_here, rollcall: Rollcall):
-    from domain.stores.models import SignIn
+    from domain.stores.models import SignInChallenge
 
     someone = rollcall.sign_up()
     assert forget(someone.id)[0] == 0
-    row = SignIn.objects.create(
+    row = SignInChallenge.objects.create(
         person_id=someone.id, channel="email", address_hash=b"-", salt=b"-", key_id=b"-"
     )
     try:
         code, printed = forget(someone.id)
     finally:
         row.delete()
-    assert (code, known(printed)["SignIn"]) == (1, 1)
+    assert (code, known(printed)["SignInChallenge"]) == (1, 1)
 
 
 @pytest.mark.parametrize("person_id", [uuid4(), "ada@example.com"])

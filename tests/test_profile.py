@@ -119,7 +119,7 @@ def test_a_session_that_left_the_hash_is_refused_when_reading(django_here, rollc
     person = Person.objects.filter(id=someone.answer.json()["id"])
     Session.objects.filter(person__in=person).delete()
     person.update(version=F("version") + 1)
-    profiles.refresh(person.get().id)
+    profiles.project(person.get().id)
     assert code_of(someone.profile()) == "invalid_token"
 
 
@@ -132,23 +132,23 @@ def test_a_session_is_refused_once_it_is_out_of_date(django_here, rollcall: Roll
     from domain.stores import people, profiles
 
     someone = rollcall.sign_up()
-    person = people.load(UUID(someone.answer.json()["id"]))
+    person = people.get_person(UUID(someone.answer.json()["id"]))
     assert isinstance(person, Person)
     for version, minutes, status in ((2, 1, 200), (3, -1, 401)):
         ends = datetime.now(UTC) + timedelta(minutes=minutes)
         session = replace(person.sessions[0], expires_at=ends)
-        assert profiles.publish(replace(person, version=version, sessions=(session,)))
+        assert profiles.write_profile(replace(person, version=version, sessions=(session,)))
         assert someone.profile().status_code == status
 
 
 def test_a_read_is_one_redis_command(django_here, rollcall: Rollcall):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     someone = rollcall.sign_up()
     someone.settled()
-    before = redis().info("commandstats")
+    before = get_client().info("commandstats")
     assert someone.profile().json() == someone.body
-    after = redis().info("commandstats")
+    after = get_client().info("commandstats")
     calls = {name: after[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in after}
     # INFO is this test's own; the relay of the stack waits with BZPOPMAX.
     ours = {
@@ -159,13 +159,13 @@ def test_a_read_is_one_redis_command(django_here, rollcall: Rollcall):
 
 
 def test_a_missing_profile_is_asked_for_and_awaited(django_here, rollcall: Rollcall):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     someone = rollcall.sign_up()
     someone.settled()
 
     def status_of_first_read() -> int:
-        redis().delete(f"p:{someone.answer.json()['id'].replace('-', '')}")
+        get_client().delete(f"p:{someone.answer.json()['id'].replace('-', '')}")
         return someone.profile().status_code
 
     # More than once, because the relay may still be waiting for a Redis that was away.
@@ -173,13 +173,13 @@ def test_a_missing_profile_is_asked_for_and_awaited(django_here, rollcall: Rollc
 
 
 def test_a_profile_that_does_not_come_back_in_time_is_a_503(stack, django_here, rollcall: Rollcall):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     someone = rollcall.sign_up()
     someone.settled()
     stack.parts["relay"].pause()
     try:
-        redis().delete(f"p:{someone.answer.json()['id'].replace('-', '')}")
+        get_client().delete(f"p:{someone.answer.json()['id'].replace('-', '')}")
         answer = someone.profile()
     finally:
         stack.parts["relay"].resume()

@@ -20,7 +20,7 @@ from redis import Redis
 
 from tests.someone import Rollcall, Someone, code_of
 
-SOON = ("--patience", "0.05")
+SOON = ("--grace-period", "0.05")
 type Run = Callable[..., tuple[int, str]]
 
 
@@ -73,7 +73,7 @@ def key(someone: Someone) -> str:
 def redis() -> Redis:
     from domain.stores import profiles
 
-    return profiles.redis()
+    return profiles.get_client()
 
 
 def standing(someone: Someone) -> dict[bytes, bytes]:
@@ -126,16 +126,16 @@ def move_ends(someone: Someone) -> None:
 
 DAMAGE = {
     "no hash": ("missing", drop),
-    "an old hash": ("old", raise_version),
-    "another body": ("wrong", set_field(b"b", b"{}")),
-    "another ETag": ("wrong", set_field(b"e", b'"x"')),
-    "no version": ("wrong", drop_field(b"v")),
-    "no number for a version": ("wrong", set_field(b"v", b"x")),
-    "a session too many": ("wrong", set_field(b"x" * 32, b"4000000000")),
-    "a session too few": ("wrong", drop_sessions),
-    "a session that ends later": ("wrong", move_ends),
-    "a field too many": ("wrong", set_field(b"t", b"1")),
-    "a version of the future": ("newer", set_field(b"v", b"77")),
+    "an old hash": ("stale", raise_version),
+    "another body": ("mismatch", set_field(b"b", b"{}")),
+    "another ETag": ("mismatch", set_field(b"e", b'"x"')),
+    "no version": ("mismatch", drop_field(b"v")),
+    "no number for a version": ("mismatch", set_field(b"v", b"x")),
+    "a session too many": ("mismatch", set_field(b"x" * 32, b"4000000000")),
+    "a session too few": ("mismatch", drop_sessions),
+    "a session that ends later": ("mismatch", move_ends),
+    "a field too many": ("mismatch", set_field(b"t", b"1")),
+    "a version of the future": ("ahead", set_field(b"v", b"77")),
 }
 
 
@@ -153,8 +153,8 @@ def test_a_difference_is_found_named_and_mended(someone, run: Run, damage: str):
     assert f"{kind}: 1 {someone.id}\n" in said
     assert "1 mended, 0 left." in said
     assert run("verify", *SOON)[0] == 0
-    assert (standing(someone) == before) == (kind != "old")
-    assert someone.profile().json()["name"] == ("Grace" if kind == "old" else "Ada")
+    assert (standing(someone) == before) == (kind != "stale")
+    assert someone.profile().json()["name"] == ("Grace" if kind == "stale" else "Ada")
 
 
 @pytest.mark.parametrize("damage", ["no hash", "another body", "a field too many"])
@@ -176,7 +176,7 @@ def test_a_hash_of_nobody_is_extra_and_deleted_and_other_keys_stay(someone, run:
     redis().set("p:something-else", "stays")
     status, said = run("verify", *SOON)
     assert status == 1
-    assert f"extra: 1 {nobody}\n" in said
+    assert f"orphan: 1 {nobody}\n" in said
     assert run("repair", *SOON)[0] == 0
     assert not redis().exists(f"p:{nobody.hex}")
     assert redis().getdel("p:something-else") == b"stays"
@@ -187,7 +187,7 @@ def test_only_so_many_are_named_by_id_and_by_nothing_else(well, rollcall: Rollca
     for someone in people:
         someone.settled()
         drop(someone)
-    said = run("verify", "--show", "2", *SOON)[1]
+    said = run("verify", "--max-ids", "2", *SOON)[1]
     assert re.search(r"^missing: 3( [0-9a-f-]{36}){2}$", said, re.MULTILINE)
     assert "@" not in said
     assert "+" not in said
@@ -199,14 +199,14 @@ def test_what_is_on_its_way_is_no_difference(someone, run: Run):
     from domain.stores import profiles
 
     def write_and_change_again() -> None:
-        profiles.refresh(UUID(someone.id))
+        profiles.project(UUID(someone.id))
         raise_version(someone)
         connections.close_all()
 
     raise_version(someone)
     late = threading.Timer(0.2, write_and_change_again)
     late.start()
-    status, _ = run("verify", "--patience", "3")
+    status, _ = run("verify", "--grace-period", "3")
     late.join()
     assert status == 0
 
@@ -217,7 +217,7 @@ def test_what_was_written_meanwhile_is_not_covered_for_a_moment(
 ):
     from domain.stores import bulk
 
-    write = bulk.run
+    write = bulk.run_script
     seen: list[str] = []
 
     def late(script: str, calls: list[tuple[str, list[bytes]]]) -> list[int]:
@@ -229,7 +229,7 @@ def test_what_was_written_meanwhile_is_not_covered_for_a_moment(
 
     redis().hset(key(someone), b"b", b"{}")
     with monkeypatch.context() as patch:
-        patch.setattr(bulk, "run", late)
+        patch.setattr(bulk, "run_script", late)
         assert run(action)[0] == 0
     assert set(seen) == {"Grace"}
 
@@ -237,7 +237,7 @@ def test_what_was_written_meanwhile_is_not_covered_for_a_moment(
 def test_what_is_written_where_nothing_stood_is_not_covered_either(someone, run: Run, monkeypatch):
     from domain.stores import bulk
 
-    create = bulk.create
+    create = bulk.create_hashes
 
     def late(hashes) -> list[int]:
         hashes = list(hashes)
@@ -248,7 +248,7 @@ def test_what_is_written_where_nothing_stood_is_not_covered_either(someone, run:
 
     drop(someone)
     with monkeypatch.context() as patch:
-        patch.setattr(bulk, "create", late)
+        patch.setattr(bulk, "create_hashes", late)
         assert run("rebuild")[0] == 0
     assert run("verify", *SOON)[0] == 0
 
@@ -303,7 +303,7 @@ def test_a_rebuild_that_was_interrupted_goes_on_where_it_was(
     people = sorted([rollcall.sign_up() for _ in range(6)], key=lambda someone: UUID(someone.id))
     for someone in people:
         someone.settled()
-    publish = profiles.publish_all
+    publish = profiles.write_profiles
 
     def interrupted(page) -> int:
         if str(page[0].id) == people[3].id:
@@ -311,15 +311,15 @@ def test_a_rebuild_that_was_interrupted_goes_on_where_it_was(
         return publish(page)
 
     with monkeypatch.context() as patch:
-        patch.setattr(bulk, "PAGE", 1)
-        patch.setattr(profiles, "publish_all", interrupted)
+        patch.setattr(bulk, "PAGE_SIZE", 1)
+        patch.setattr(profiles, "write_profiles", interrupted)
         redis().flushdb()
         status, said = run("rebuild")
     assert status == 2
     assert "Stopped." in said
-    place = said.split("--after ")[1].strip()
+    place = said.split("--resume-after ")[1].strip()
     redis().flushdb()
-    assert run("rebuild", "--after", place)[0] == 0
+    assert run("rebuild", "--resume-after", place)[0] == 0
     there = [bool(standing(someone)) for someone in people]
     assert there == [UUID(someone.id) > UUID(place) for someone in people]
     assert set(there) == {True, False}
@@ -331,7 +331,7 @@ def test_a_revoked_session_does_not_come_back_by_a_rebuild(
 ):
     from domain.stores import profiles
 
-    publish = profiles.publish_all
+    publish = profiles.write_profiles
 
     def late(page) -> int:
         """What was read before the sign-out is written when Redis has forgotten it."""
@@ -341,7 +341,7 @@ def test_a_revoked_session_does_not_come_back_by_a_rebuild(
         return publish(page)
 
     with monkeypatch.context() as patch:
-        patch.setattr(profiles, "publish_all", late)
+        patch.setattr(profiles, "write_profiles", late)
         assert run("rebuild")[0] == 0
     assert code_of(someone.profile()) == "invalid_token"
     assert run("rebuild")[0] == 0
@@ -372,7 +372,7 @@ def test_what_is_away_is_said_in_a_sentence(stack, part: str):
         assert end.returncode == 2
         assert end.stderr.startswith(who), end.stderr
         assert "Traceback" not in end.stderr
-    assert "--after 00000000-" in ends[0].stderr
+    assert "--resume-after 00000000-" in ends[0].stderr
 
 
 def test_a_profile_takes_little_more_memory_than_its_body(someone, run: Run):

@@ -45,11 +45,11 @@ def confirm(someone: Someone, channel: str, code: str) -> Callable[..., httpx.Re
 
 
 def test_of_a_hundred_right_codes_one_does_the_work(django_here, rollcall: Rollcall, at_once):
-    from domain.stores.models import Outbox, Person
+    from domain.stores.models import OutboxEntry, Person
 
     someone = rollcall.sign_up()
     someone.settled()
-    rows = Outbox.objects.filter(person_id=someone.id, kind="profile")
+    rows = OutboxEntry.objects.filter(person_id=someone.id, kind="project_profile")
     before = rows.count()
     answers = statuses(at_once(confirm(someone, "phone", someone.message("phone")["code"])))
     # A try is counted before it is looked at, so those beyond the fifth may be told to wait.
@@ -124,7 +124,7 @@ def test_no_read_succeeds_in_any_process_once_the_sign_out_was_answered(stack, r
 def test_who_leaves_while_others_change_the_profile_stays_gone(
     django_here, rollcall: Rollcall, at_once
 ):
-    from domain.stores.models import Gone, Person
+    from domain.stores.models import Person, Tombstone
 
     someone = rollcall.sign_up()
 
@@ -137,7 +137,7 @@ def test_who_leaves_while_others_change_the_profile_stays_gone(
     answers = at_once(act)
     assert answers[CLIENTS // 2].status_code == 204
     assert set(statuses(answers)) <= {200, 204, 401}
-    assert Gone.objects.filter(id=someone.id).exists()
+    assert Tombstone.objects.filter(id=someone.id).exists()
     assert not Person.objects.filter(id=someone.id).exists()
     assert code_of(someone.profile()) == "invalid_token"
 

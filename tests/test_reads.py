@@ -93,10 +93,10 @@ def test_a_read_for_an_unknown_host_is_a_400(rollcall: Rollcall):
 def test_random_tokens_of_the_right_form_never_reach_redis(django_here, rollcall: Rollcall):
     from domain.keys import KEY_ID_BYTES
     from domain.stores import keys
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     def commands() -> int:
-        stats = redis().info("commandstats")
+        stats = get_client().info("commandstats")
         return sum(
             calls["calls"]
             for name, calls in stats.items()
@@ -107,7 +107,9 @@ def test_random_tokens_of_the_right_form_never_reach_redis(django_here, rollcall
     before = commands()
     for _ in range(300):
         # The format octet and the key's id are right; all that is missing is the MAC.
-        claims = b"\x01" + keys.ring().current.id + secrets.token_bytes(70 - KEY_ID_BYTES + 4)
+        claims = (
+            b"\x01" + keys.get_keyring().signing_key.id + secrets.token_bytes(70 - KEY_ID_BYTES + 4)
+        )
         token = urlsafe_b64encode(claims[:75]).decode()
         answer = rollcall.http.get(PROFILE, headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code == 401
@@ -138,7 +140,7 @@ def timed(someone: Someone) -> tuple[int, float]:
 def test_a_flushed_redis_heals_under_reads_with_no_answer_but_200_and_503(
     django_here, rollcall: Rollcall, many: int
 ):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     people = [rollcall.sign_up() for _ in range(10 * many)]
     for someone in people:
@@ -146,7 +148,7 @@ def test_a_flushed_redis_heals_under_reads_with_no_answer_but_200_and_503(
     seen: Counter[int] = Counter()
     with readers(people, lambda _, answer: seen.update([answer.status_code])):
         eventually(lambda: seen[200] > 50)
-        redis().flushall()
+        get_client().flushall()
         eventually(lambda: all(p.profile().status_code == 200 for p in people), within=10)
     assert set(seen) <= {200, 503}
 
@@ -154,18 +156,18 @@ def test_a_flushed_redis_heals_under_reads_with_no_answer_but_200_and_503(
 def test_a_missing_profile_is_asked_for_once_however_many_wait(
     stack: Stack, django_here, rollcall: Rollcall
 ):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     someone = rollcall.sign_up()
     someone.settled()
     person = someone.answer.json()["id"].replace("-", "")
     stack.parts["relay"].pause()
     try:
-        eventually(lambda: not redis().exists("wanted"))
-        redis().delete(f"p:{person}")
+        eventually(lambda: not get_client().exists("profile:backfill"))
+        get_client().delete(f"p:{person}")
         with ThreadPoolExecutor(20) as pool:
             answers = list(pool.map(lambda _: someone.profile().status_code, range(20)))
-        asked = redis().zscore("wanted", person)
+        asked = get_client().zscore("profile:backfill", person)
     finally:
         stack.parts["relay"].resume()
     assert set(answers) == {503}
@@ -287,7 +289,7 @@ def test_everybody_gets_their_own_profile_while_connections_are_cut_at_random(
     stack: Stack, django_here, rollcall: Rollcall, many: int
 ):
     """Both kinds: those of clients, in the middle of a request, and those to Redis."""
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     people = [rollcall.sign_up() for _ in range(20)]
     counts: Counter[str] = Counter()
@@ -314,7 +316,7 @@ def test_everybody_gets_their_own_profile_while_connections_are_cut_at_random(
 
     def cut_redis() -> None:
         while counts["reads"] < 10_000 * many:
-            redis().client_kill_filter(_type="normal", skipme=True)
+            get_client().client_kill_filter(_type="normal", skipme=True)
             pause.wait(0.2)
 
     pause = threading.Event()

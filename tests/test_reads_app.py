@@ -11,14 +11,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain import session
-from domain.keys import KeyRing
+from domain.keys import Keyring
 from tests.asking import Answer, Reads
 from tests.fake_redis import Behaviour, Command, FakeRedis, HangUp, saying, silence
 from tests.test_reads_connection import in_a_loop
 
-KEYS = KeyRing(["a secret of these tests"])
+KEYS = Keyring(["a secret of these tests"])
 PERSON = uuid4()
-TOKEN, DIGEST = session.issue(KEYS, PERSON, 3)
+TOKEN, DIGEST = session.issue_token(KEYS, PERSON, 3)
 
 
 @asynccontextmanager
@@ -67,7 +67,7 @@ class Filling:
     async def __call__(self, command: Command) -> bytes:
         is_look = command[0] == b"HMGET" and command[2:] == [b"v", b"e"]
         if command[0] == b"ZINCRBY":
-            assert command[1:] == [b"wanted", b"1", PERSON.hex.encode()]
+            assert command[1:] == [b"profile:backfill", b"1", PERSON.hex.encode()]
             self.wishes += 1
             return b"$1\r\n9\r\n"
         self.looks -= is_look
@@ -138,7 +138,7 @@ async def test_an_ended_session_and_somebody_gone_are_401():
 @in_a_loop
 async def test_a_bad_token_is_refused_without_a_word_to_redis():
     async with reader(saying(bulk(*fields(3)))) as (reads, fake):
-        other = session.issue(KeyRing(["another secret"]), PERSON, 3)[0]
+        other = session.issue_token(Keyring(["another secret"]), PERSON, 3)[0]
         turned = TOKEN[:-1] + ("B" if TOKEN.endswith("A") else "A")
         for token in (other, turned, "A" * 100, ""):
             assert (await reads.read(token)).status == 401

@@ -114,14 +114,14 @@ def test_known_and_unknown_addresses_get_the_same_answers(rollcall: Rollcall, so
 
 
 def test_an_unconfirmed_address_gets_no_code(django_here, rollcall: Rollcall):
-    from domain.stores.models import Outbox
+    from domain.stores.models import OutboxEntry
 
     someone = rollcall.sign_up()
     someone.settled()
-    before = Outbox.objects.latest("id").id
+    before = OutboxEntry.objects.latest("id").id
     ask(rollcall, email=someone.body["email"])
-    row = Outbox.objects.filter(id__gt=before, kind="sign-in")
-    eventually(lambda: row.filter(state="dropped").exists())
+    row = OutboxEntry.objects.filter(id__gt=before, kind="sign_in_code")
+    eventually(lambda: row.filter(state="discarded").exists())
     assert len(someone.messages("email")) == 1
 
 

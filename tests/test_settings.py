@@ -38,7 +38,7 @@ def test_production_refuses_a_weak_secret_and_does_not_print_it(start: Starter, 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("WORKERS", "many"),
+        ("HUEY_WORKERS", "many"),
         ("PROVIDER_TIMEOUT", "soon"),
         ("DEBUG", "perhaps"),
         ("SENDGRID_WEBHOOK_PUBLIC_KEY", "AAAA"),

@@ -22,7 +22,7 @@ def purge() -> None:
     """Have the workers purge, as they do every ten minutes."""
     from workers import tasks
 
-    tasks.purge_all()
+    tasks.purge_expired()
 
 
 @pytest.mark.parametrize(("channel", "minutes"), [("email", 15), ("phone", 10)])
@@ -62,10 +62,12 @@ def test_a_sign_in_code_ends_after_ten_minutes(rollcall: Rollcall):
         rollcall.post("/api/v1/sessions/", {"phone": someone.body["phone"]})
         eventually(lambda: "sign-in" in rollcall.mailbox(someone.body["phone"])[0]["text"])  # noqa: B023  # it is called at once
         code = someone.message("phone")["code"]
-        from domain.stores.models import SignIn
+        from domain.stores.models import SignInChallenge
         from tests import clock
 
-        eventually(SignIn.objects.filter(person_id=someone.id, outbox__state="done").exists)
+        eventually(
+            SignInChallenge.objects.filter(person_id=someone.id, outbox__state="done").exists
+        )
         clock.let_pass(minutes * MINUTE, someone.id)
         assert rollcall.sign_in("phone", someone.body["phone"], code).status_code == status
 
@@ -96,26 +98,32 @@ def test_failures_are_forgotten_after_a_day(rollcall: Rollcall):
 
 
 def test_who_never_confirmed_anything_is_purged_after_seven_days(rollcall: Rollcall):
-    from domain.profile import key_of
-    from domain.stores.models import Confirmation, Gone, Person, Session
-    from domain.stores.profiles import redis
+    from domain.profile import redis_key
+    from domain.stores.models import Confirmation, Person, Session, Tombstone
+    from domain.stores.profiles import get_client
 
     early, late, confirmed = (rollcall.sign_up() for _ in range(3))
     assert confirmed.confirm("phone").status_code == 200
     for someone, days in ((early, 6), (late, 7), (confirmed, 7)):
         let_pass(days * DAY, someone)
     purge()
-    assert eventually(Gone.objects.filter(id=late.id).exists)
+    assert eventually(Tombstone.objects.filter(id=late.id).exists)
     for table in (Session, Confirmation):
         assert not table.objects.filter(person_id=late.id).exists()
-    assert eventually(lambda: redis().hget(key_of(UUID(late.id)), b"b") == b"")
+    assert eventually(lambda: get_client().hget(redis_key(UUID(late.id)), b"b") == b"")
     assert code_of(late.profile()) == "invalid_token"
     assert Person.objects.filter(id__in=[early.id, confirmed.id]).count() == 2
     assert early.profile().status_code == confirmed.profile().status_code == 200
 
 
 def test_what_has_ended_is_purged(rollcall: Rollcall):
-    from domain.stores.models import Confirmation, IdempotencyKey, Outbox, Session, SignIn
+    from domain.stores.models import (
+        Confirmation,
+        IdempotencyKey,
+        OutboxEntry,
+        Session,
+        SignInChallenge,
+    )
     from tests import clock
 
     body = new_body()
@@ -130,7 +138,7 @@ def test_what_has_ended_is_purged(rollcall: Rollcall):
     purge()
     mine = {"person_id": someone.id}
     eventually(lambda: not Session.objects.filter(**mine).exists())
-    for table in (SignIn, IdempotencyKey, Outbox):
+    for table in (SignInChallenge, IdempotencyKey, OutboxEntry):
         eventually(lambda: not table.objects.filter(**mine).exists())  # noqa: B023  # it is called at once
-    assert Confirmation.objects.filter(**mine, ended_at__isnull=False).count() == 0
+    assert Confirmation.objects.filter(**mine, superseded_at__isnull=False).count() == 0
     assert Confirmation.objects.filter(**mine).count() == 2

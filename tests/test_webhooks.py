@@ -29,16 +29,16 @@ class Sent:
     """Somebody whose two messages the providers took, gave ids to, and told nothing more of."""
 
     def __init__(self, someone: Someone) -> None:
-        from domain.stores.models import Outbox
+        from domain.stores.models import OutboxEntry
 
         self.http, self.someone = someone.rollcall.http, someone
         # As the providers write them: see workers/delivery.
         self.mail = f"XBg2anf2TqCy6WXKQFh{next(_numbers):03}"
         self.text = f"0B00000127FDB{next(_numbers):03}"
-        rows = Outbox.objects.filter(person_id=someone.id)
-        rows.update(receipt="", receipt_at=None)
-        rows.filter(confirmation__channel="email").update(provider_id=self.mail)
-        rows.filter(confirmation__channel="phone").update(provider_id=self.text)
+        rows = OutboxEntry.objects.filter(person_id=someone.id)
+        rows.update(delivery_status="", delivery_status_at=None)
+        rows.filter(confirmation__channel="email").update(provider_message_id=self.mail)
+        rows.filter(confirmation__channel="phone").update(provider_message_id=self.text)
 
     def event(self, word: str, **fields: object) -> dict[str, object]:
         """One of SendGrid's."""
@@ -111,15 +111,15 @@ def test_a_text_message_that_did_not_arrive_is_shown_as_failed(sent: Sent, word)
 
 
 def test_a_status_rises_and_never_moves_back_however_often_and_late_it_is_told(sent: Sent):
-    from domain.stores.models import Outbox
+    from domain.stores.models import OutboxEntry
 
     assert [sent.mailed("bounce"), sent.mailed("bounce")] == ["failed", "failed"]
     assert sent.mailed("delivered", "delivered", "bounce") == "delivered"
-    told_at = Outbox.objects.get(provider_id=sent.mail).receipt_at
+    told_at = OutboxEntry.objects.get(provider_message_id=sent.mail).delivery_status_at
     old = [sent.event("delivered")]
     assert post(sent.http, "sendgrid", old, signing.sendgrid(old, age=60)) == 204
     assert sent.mailed("bounce") == sent.mailed("processed") == "delivered"
-    assert Outbox.objects.get(provider_id=sent.mail).receipt_at == told_at
+    assert OutboxEntry.objects.get(provider_message_id=sent.mail).delivery_status_at == told_at
     assert [sent.texted(s) for s in ("failed", "delivered", "expired")] == [
         "failed",
         "delivered",
@@ -134,9 +134,11 @@ def test_vonage_may_send_a_form_too(sent: Sent):
 
 
 def test_an_id_of_sendgrid_with_dots_in_it_is_found(sent: Sent):
-    from domain.stores.models import Outbox
+    from domain.stores.models import OutboxEntry
 
-    Outbox.objects.filter(provider_id=sent.mail).update(provider_id=f"{sent.mail}.dfd.64b469")
+    OutboxEntry.objects.filter(provider_message_id=sent.mail).update(
+        provider_message_id=f"{sent.mail}.dfd.64b469"
+    )
     sent.mail += ".dfd.64b469"
     assert sent.mailed("delivered") == "delivered"
 
@@ -287,13 +289,13 @@ def test_without_a_key_nothing_is_believed(django_here):
 
 
 def test_the_addresses_in_receipts_are_neither_kept_nor_logged(sent: Sent, stack):
-    from domain.stores.models import Outbox
+    from domain.stores.models import OutboxEntry
 
     email = sent.someone.body["email"]
     assert sent.mailed("delivered") == "delivered"
     events = [sent.event("bounce")]
     assert post(sent.http, "sendgrid", events, signing.sendgrid(events, key=OTHER_KEY)) == 401
     log = (stack.data_dir / "logs" / "write.log").read_text()
-    assert '"receipt_refused"' in log
+    assert '"delivery_receipt_rejected"' in log
     assert email not in log
-    assert email not in str(Outbox.objects.filter(provider_id=sent.mail).values())
+    assert email not in str(OutboxEntry.objects.filter(provider_message_id=sent.mail).values())

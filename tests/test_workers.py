@@ -8,16 +8,16 @@ from tests.someone import Rollcall, Someone, eventually
 
 
 def rows_of(someone: Someone):
-    from domain.stores.models import Outbox
+    from domain.stores.models import OutboxEntry
 
-    return Outbox.objects.filter(person_id=someone.answer.json()["id"])
+    return OutboxEntry.objects.filter(person_id=someone.answer.json()["id"])
 
 
 def ends_of(someone: Someone) -> set[tuple[str, str, str]]:
-    return set(rows_of(someone).values_list("kind", "state", "reason"))
+    return set(rows_of(someone).values_list("kind", "state", "reason_code"))
 
 
-DONE = {("profile", "done", ""), ("confirmation", "done", "")}
+DONE = {("project_profile", "done", ""), ("confirmation", "done", "")}
 
 
 def test_every_outbox_row_is_done_soon_after_a_sign_up(django_here, rollcall: Rollcall):
@@ -73,7 +73,7 @@ def test_an_owner_gets_no_code_that_would_confirm_a_stranger(django_here, rollca
     owner = rollcall.sign_up()
     assert owner.confirm("phone").status_code == 200
     stranger = rollcall.sign_up(phone=owner.body["phone"])
-    eventually(lambda: ("confirmation", "done", "owned") in ends_of(stranger))
+    eventually(lambda: ("confirmation", "done", "owner_notified") in ends_of(stranger))
     told = owner.messages("phone")
     assert len(told) == 2
     assert told[0]["code"] is None
@@ -88,17 +88,17 @@ def test_an_old_write_never_covers_a_new_profile(django_here, rollcall: Rollcall
     from domain.stores import people, profiles
 
     someone = rollcall.sign_up()
-    person = people.load(UUID(someone.answer.json()["id"]))
+    person = people.get_person(UUID(someone.answer.json()["id"]))
     assert isinstance(person, Person)
     newer = replace(person, version=person.version + 7, name="Grace")
-    assert profiles.publish(newer)
-    assert not profiles.publish(person)
-    assert not profiles.publish(replace(newer, name="Eve"))
+    assert profiles.write_profile(newer)
+    assert not profiles.write_profile(person)
+    assert not profiles.write_profile(replace(newer, name="Eve"))
     assert someone.profile().json()["name"] == "Grace"
 
 
 def test_missing_profiles_come_back_without_a_worker(stack, django_here, rollcall: Rollcall):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     people = [rollcall.sign_up() for _ in range(6)]
     for someone in people:
@@ -108,7 +108,7 @@ def test_missing_profiles_come_back_without_a_worker(stack, django_here, rollcal
     assert left.call("DELETE", "profile/").status_code == 204
     stack.parts["worker"].stop()
     try:
-        redis().flushdb()
+        get_client().flushdb()
         for someone in people:
             eventually(lambda: someone.profile().status_code != 503)  # noqa: B023  # asked at once
         assert [someone.profile().status_code for someone in people] == [
@@ -131,21 +131,21 @@ def test_a_session_that_ends_while_its_lost_profile_is_written_is_never_readable
 
     someone = rollcall.sign_up()
     someone.settled()
-    write = bulk.run
+    write = bulk.run_script
     seen: list[int] = []
 
     def late(*words):
         """What was read before the sign-out is written when Redis has forgotten it."""
         if not seen:
             assert someone.call("DELETE", "sessions/current/").status_code == 204
-            profiles.redis().flushdb()
+            profiles.get_client().flushdb()
         written = write(*words)
         seen.append(someone.profile().status_code)
         return written
 
     assert someone.patch({"name": "Grace"}).status_code == 200
     with monkeypatch.context() as patch:
-        patch.setattr(bulk, "run", late)
-        profiles.refresh_all([UUID(someone.id)])
+        patch.setattr(bulk, "run_script", late)
+        profiles.project_many([UUID(someone.id)])
     assert 200 not in seen
     assert someone.profile().status_code == 401

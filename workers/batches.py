@@ -11,7 +11,7 @@ from domain.stores.redis_command import execute
 class BatchHuey(RedisHuey):
     """Huey on Redis, with one way in more than it has by itself."""
 
-    def enqueue_all(self, tasks: Sequence[Task]) -> None:
+    def enqueue_many(self, tasks: Sequence[Task]) -> None:
         """As `enqueue` for each of them, in order, in one round trip, and without a signal: of each
         the dashboard would write a row to Postgres for no figure of its own. Tasks that expire,
         have a priority or leave a result are not foreseen. Raises `RedisError`.

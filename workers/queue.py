@@ -17,32 +17,32 @@ log = structlog.get_logger(__name__)
 _breaker = CircuitBreaker("queue")  # not for Huey's consumer, which can but wait
 
 
-def wake(outbox_ids: Iterable[int]) -> bool:
+def enqueue(outbox_ids: Iterable[int]) -> bool:
     """Tell Huey of outbox rows that were committed; whether it could be told.
 
     Best effort: rows that were not handed over come due when their lease ends.
     """
     try:
-        with _circuit():
-            HUEY.enqueue_all([tasks.work.s(outbox_id) for outbox_id in outbox_ids])
+        with _circuit_breaker():
+            HUEY.enqueue_all([tasks.process_outbox_entry.s(outbox_id) for outbox_id in outbox_ids])
     except RedisError as error:
-        log.warning("queue_unavailable", error=type(error).__name__)
+        log.warning("queue_unavailable", error_type=type(error).__name__)
         return False
     return True
 
 
-def length() -> int | None:
+def queue_depth() -> int | None:
     """How many tasks stand in the queue; None while its Redis is away."""
     try:
-        with _circuit():
+        with _circuit_breaker():
             return int(HUEY.storage.queue_size())
     except RedisError as error:
-        log.warning("queue_unavailable", error=type(error).__name__)
+        log.warning("queue_unavailable", error_type=type(error).__name__)
         return None
 
 
 @contextmanager
-def _circuit() -> Iterator[None]:
+def _circuit_breaker() -> Iterator[None]:
     """Raises `CircuitOpen` at once while the queue's Redis does not respond."""
     if _breaker.is_open:
         raise CircuitOpen

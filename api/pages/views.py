@@ -15,10 +15,10 @@ from api.writes.json import json_response
 from api.writes.openapi import confirmations as told
 from api.writes.serializers import LinkBody
 from domain.code import LINK_LIFETIME
-from domain.commands.confirmations import look_at_link
+from domain.commands.confirmations import inspect_link
 from domain.stores import keys
 from domain.stores.unit_of_work import unit_of_work
-from workers.delivery.mailbox import Mailbox
+from workers.delivery.mailbox import FileMailbox
 
 _CSP = (
     "default-src 'none'; img-src data:; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -44,14 +44,16 @@ class ConfirmEmailPage(WriteView):
     @told.look_at_link
     def post(self, request: Request) -> HttpResponse:
         body = LinkBody.read(request.data)
-        link = look_at_link(body["token"], unit_of_work, keys.ring())
+        link = inspect_link(body["token"], unit_of_work, keys.get_keyring())
         return json_response(asdict(link))
 
 
 @only("GET", "HEAD")
 def mailbox(request: HttpRequest) -> HttpResponse:
     """Every message that would have been sent, newest first, for people (the newest 200)."""
-    messages = Mailbox(settings.MAILBOX_PATH).messages(request.GET.get("to"), _MAILBOX_PAGE_MOST)
+    messages = FileMailbox(settings.MAILBOX_PATH).list_messages(
+        request.GET.get("to"), _MAILBOX_PAGE_MOST
+    )
     context = {"messages": messages, "to": request.GET.get("to", ""), "most": _MAILBOX_PAGE_MOST}
     return _page(request, "mailbox.html", context)
 
@@ -59,7 +61,7 @@ def mailbox(request: HttpRequest) -> HttpResponse:
 @only("GET", "HEAD")
 def mailbox_json(request: HttpRequest) -> HttpResponse:
     """Every message that would have been sent, newest first; `?to=` filters by address."""
-    messages = Mailbox(settings.MAILBOX_PATH).messages(request.GET.get("to"))
+    messages = FileMailbox(settings.MAILBOX_PATH).list_messages(request.GET.get("to"))
     response = json_response(messages)
     response["Cache-Control"] = "no-store"
     return response

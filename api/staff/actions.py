@@ -15,9 +15,9 @@ from django.db import transaction
 from api.writes.base import after_revocation
 from domain.address import Channel
 from domain.commands import confirmations, people, sessions
-from domain.errors import RateLimited, Unavailable
-from domain.person import Gone, Person
-from domain.ports import Committed
+from domain.errors import RateLimited, ServiceUnavailable
+from domain.person import Person, Tombstone
+from domain.ports import CommandResult
 from domain.stores import keys, models
 from domain.stores.unit_of_work import unit_of_work
 from workers import queue
@@ -65,7 +65,9 @@ def _resend_to(person_id: UUID, channel: Channel, user: Any) -> Outcome | None:
     now, where = datetime.now(UTC), channel.capitalize()
     try:
         with transaction.atomic():
-            resent = confirmations.resend_for(person_id, channel, unit_of_work, keys.ring(), now)
+            resent = confirmations.resend_for_person(
+                person_id, channel, unit_of_work, keys.get_keyring(), now
+            )
             if resent and resent.outbox_ids:
                 _record(user, person_id, CHANGE, f"sent again: {channel}")
     except RateLimited as error:
@@ -74,13 +76,13 @@ def _resend_to(person_id: UUID, channel: Channel, user: Any) -> Outcome | None:
         return None
     if not resent.outbox_ids:
         return Outcome(messages.INFO, f"{where}: nothing waits to be confirmed.")
-    queue.wake(resent.outbox_ids)
+    queue.enqueue(resent.outbox_ids)
     return Outcome(messages.SUCCESS, f"{where}: another message is on its way.")
 
 
 def _end_sessions(person_id: UUID, user: Any) -> Outcomes:
     with transaction.atomic():
-        committed = sessions.end_sessions(person_id, unit_of_work)
+        committed = sessions.revoke_sessions_of_person(person_id, unit_of_work)
         if committed is not None:
             _record(user, person_id, CHANGE, "ended all sessions")
     return None if committed is None else [_reached(committed, "All sessions have ended.")]
@@ -88,16 +90,16 @@ def _end_sessions(person_id: UUID, user: Any) -> Outcomes:
 
 def _forget(person_id: UUID, user: Any) -> Outcomes:
     with transaction.atomic():
-        committed = people.forget(person_id, unit_of_work)
+        committed = people.erase_person(person_id, unit_of_work)
         if committed is not None:
             _record(user, person_id, DELETION, "forgotten")
     return None if committed is None else [_reached(committed, f"Forgotten: {person_id}.")]
 
 
-def _reached(committed: Committed[Person] | Committed[Gone], words: str) -> Outcome:
+def _reached(committed: CommandResult[Person] | CommandResult[Tombstone], words: str) -> Outcome:
     try:
         after_revocation(committed)
-    except Unavailable:
+    except ServiceUnavailable:
         later = "Redis is away: the workers complete this as soon as it is back."
         return Outcome(messages.WARNING, f"{words} {later}")
     return Outcome(messages.SUCCESS, words)

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.admin.models import LogEntry
 from django.db.models.functions import Now
 
-from domain.address import Channel, masked
+from domain.address import Channel, mask
 from domain.stores import models, overview
 
 _MOST = 50
@@ -40,7 +40,7 @@ def _shown(cell: Any) -> str:
 
 def _channels(row: models.Person) -> Table:
     heads = ("channel", "status", "tries left", "next resend", "is to become")
-    states = overview.of(row.id) or {}  # gone since
+    states = overview.get_statuses(row.id) or {}  # gone since
     rows = [
         (c, state.status, state.attempts_left, state.resend_available_at, state.pending)
         for c, state in states.items()
@@ -52,8 +52,8 @@ def _confirmations(row: models.Person) -> Table:
     heads = ("id", "channel", "address", "asked", "first sent", "tries", "end", "when")
     found = row.confirmations.order_by("-id")[:_MOST]
     rows = [
-        (c.pk, c.channel, masked(Channel(c.channel), c.address), c.created_at, c.first_sent_at,
-         c.tries, *_end(c))
+        (c.pk, c.channel, mask(Channel(c.channel), c.address), c.created_at, c.first_attempted_at,
+         c.attempts, *_end(c))
         for c in found
     ]  # fmt: skip  # in the order of the heads
     return _table("Confirmations", heads, rows)
@@ -62,16 +62,16 @@ def _confirmations(row: models.Person) -> Table:
 def _end(row: models.Confirmation) -> tuple[str, Any]:
     if row.confirmed_at is not None:
         return "confirmed", row.confirmed_at
-    if row.ended_at is not None:
-        return "replaced", row.ended_at
-    return ("somebody else confirmed it" if row.void else "", None)
+    if row.superseded_at is not None:
+        return "replaced", row.superseded_at
+    return ("somebody else confirmed it" if row.invalidated else "", None)
 
 
 def _messages(row: models.Person) -> Table:
     heads = ("id", "what", "about", "state", "reason", "attempts", "receipt", "asked", "finished")
     found = row.outbox.order_by("-id")[:_MOST]
     rows = [
-        (o.pk, o.kind, o.confirmation_id, o.state, o.reason, o.attempts, o.receipt,
+        (o.pk, o.kind, o.confirmation_id, o.state, o.reason_code, o.attempts, o.delivery_status,
          o.created_at, o.finished_at)
         for o in found
     ]  # fmt: skip  # in the order of the heads

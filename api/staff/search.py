@@ -21,7 +21,7 @@ def ids_of(text: str) -> list[UUID]:
         pass  # then it is an address
     try:
         if "@" in text:
-            return people.with_address(parse_email(text))
-        return people.with_address(parse_phone(text, settings.DEFAULT_PHONE_REGION))
+            return people.find_by_address(parse_email(text))
+        return people.find_by_address(parse_phone(text, settings.DEFAULT_PHONE_REGION))
     except InvalidField:
         return []

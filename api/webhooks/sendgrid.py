@@ -19,8 +19,8 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from api.webhooks.signed import NotAReceipt, fresh
-from domain.stores.receipts import Receipts
-from workers.delivery.exchange import message_id
+from domain.stores.receipts import DeliveryReceipts
+from workers.delivery.exchange import sanitize_message_id
 
 SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
@@ -29,7 +29,7 @@ TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
 _FAILED = ("bounce", "dropped")
 
 
-def read(request: HttpRequest, body: bytes) -> Receipts:
+def read(request: HttpRequest, body: bytes) -> DeliveryReceipts:
     """What a batch of events tells. Raises `NotAReceipt`."""
     timestamp = request.headers.get(TIMESTAMP, "")
     if not re.fullmatch("[0-9]{1,12}", timestamp):
@@ -43,8 +43,8 @@ def read(request: HttpRequest, body: bytes) -> Receipts:
     if not isinstance(events, list):
         raise NotAReceipt("malformed")
     told = [(event.get("event"), event) for event in events if isinstance(event, dict)]
-    return Receipts(
-        at=signed_at,
+    return DeliveryReceipts(
+        reported_at=signed_at,
         delivered={id_ for word, event in told if word == "delivered" for id_ in _ids(event)},
         failed={id_ for word, event in told if word in _FAILED for id_ in _ids(event)},
     )
@@ -67,4 +67,4 @@ def _ids(event: dict[str, Any]) -> Iterator[str]:
     is SendGrid's own: `XBg2anf2TqCy6WXKQFhieQ.filter0905p1mdw1-4434-59E0C6FF-3.0`. Ids had dots
     in them too, once, so the first dot alone does not tell.
     """
-    return accumulate(message_id(event.get("sg_message_id")).split("."), "{}.{}".format)
+    return accumulate(sanitize_message_id(event.get("sg_message_id")).split("."), "{}.{}".format)

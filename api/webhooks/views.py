@@ -27,13 +27,15 @@ def vonage(request: HttpRequest) -> HttpResponse:
 
 
 def _take(
-    provider: str, read: Callable[[HttpRequest, bytes], receipts.Receipts], request: HttpRequest
+    provider: str,
+    read: Callable[[HttpRequest, bytes], receipts.DeliveryReceipts],
+    request: HttpRequest,
 ) -> HttpResponse:
     """Records what the provider reports; messages that are unknown here are no error."""
     try:
         told = read(request, request.read())
     except NotAReceipt as error:
-        log.info("receipt_refused", provider=provider, reason=error.reason)
+        log.info("delivery_receipt_rejected", provider=provider, reason=error.reason)
         return problem(request, NotAReceipt.code)
-    receipts.note(told)
+    receipts.record(told)
     return HttpResponse(status=204, headers={"Cache-Control": "no-store"})

@@ -17,14 +17,14 @@ from django.http import HttpRequest
 from api.bearer import bearer_token
 from api.webhooks.signed import AHEAD, NotAReceipt, fresh
 from domain.errors import InvalidToken
-from domain.stores.receipts import Receipts
-from workers.delivery.exchange import message_id
+from domain.stores.receipts import DeliveryReceipts
+from workers.delivery.exchange import sanitize_message_id
 
 # "accepted", "buffered" and "unknown" settle nothing.
 _FAILED = ("expired", "failed", "rejected")
 
 
-def read(request: HttpRequest, body: bytes) -> Receipts:
+def read(request: HttpRequest, body: bytes) -> DeliveryReceipts:
     """What a receipt tells. Raises `NotAReceipt`."""
     claims = _claims(request.headers.get("Authorization", ""))
     signed_at = fresh(int(claims["iat"]))
@@ -34,9 +34,9 @@ def read(request: HttpRequest, body: bytes) -> Receipts:
     receipt = _fields(request.content_type, body)
     status = receipt.get("status")
     # The first is what guides and real receipts say, the second what the request's answer says.
-    ids = {message_id(receipt.get(name)) for name in ("messageId", "message-id")}
-    return Receipts(
-        at=signed_at,
+    ids = {sanitize_message_id(receipt.get(name)) for name in ("messageId", "message-id")}
+    return DeliveryReceipts(
+        reported_at=signed_at,
         delivered=ids if status == "delivered" else set(),
         failed=ids if status in _FAILED else set(),
     )

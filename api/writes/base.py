@@ -10,10 +10,10 @@ from rest_framework.views import APIView
 
 from api.bearer import bearer_token
 from domain import session
-from domain.errors import InvalidToken, Unavailable
-from domain.person import Gone, Person
-from domain.ports import Committed
-from domain.session import Token
+from domain.errors import InvalidToken, ServiceUnavailable
+from domain.person import Person, Tombstone
+from domain.ports import CommandResult
+from domain.session import TokenClaims
 from domain.stores import keys, profiles
 from workers import queue
 
@@ -34,15 +34,15 @@ def bearer_of(request: Request) -> str:
     return bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
 
 
-def caller_of(request: Request) -> Token:
+def caller_of(request: Request) -> TokenClaims:
     """What the request's token says; whether its session lives is up to the command.
 
     Raises `InvalidToken`.
     """
-    return session.check(keys.ring(), bearer_of(request))
+    return session.verify_token(keys.get_keyring(), bearer_of(request))
 
 
-def after_commit(committed: Committed[Person], *, is_new: bool = False) -> None:
+def after_commit(committed: CommandResult[Person], *, is_new: bool = False) -> None:
     """Write the profile, so that the client reads its own write, and wake the workers.
 
     Returns when no near copy of the state before is in use; of a new person there is none.
@@ -50,15 +50,16 @@ def after_commit(committed: Committed[Person], *, is_new: bool = False) -> None:
     Both are best effort: the outbox rows stay open until a worker has seen to them.
     """
     # What fails here was logged where it happened, and the outbox row makes good for it.
-    with suppress(Unavailable):
-        profiles.publish(committed.person)
-    queue.wake(committed.outbox_ids)
+    with suppress(ServiceUnavailable):
+        profiles.write_profile(committed.person)
+    queue.enqueue(committed.outbox_ids)
     if not is_new:
-        profiles.settle()
+        profiles.sleep_max_staleness()
 
 
 def revoke(
-    request: Request, command: Callable[[Token], Committed[Person] | Committed[Gone]]
+    request: Request,
+    command: Callable[[TokenClaims], CommandResult[Person] | CommandResult[Tombstone]],
 ) -> None:
     """Carry out a command that ends sessions; returns once no reader takes them any more.
 
@@ -69,24 +70,24 @@ def revoke(
     try:
         committed = command(token)
     except InvalidToken:
-        profiles.refresh(token.person_id)
-        profiles.settle()
+        profiles.project(token.person_id)
+        profiles.sleep_max_staleness()
         raise
     after_revocation(committed)
 
 
-def after_revocation(committed: Committed[Person] | Committed[Gone]) -> None:
+def after_revocation(committed: CommandResult[Person] | CommandResult[Tombstone]) -> None:
     """Write what ends sessions; returns once no reader takes them any more.
 
     Raises `Unavailable` while Redis is away: the outbox row completes it.
     """
     try:
         # A hash that Redis has no room for is one that nobody can read by.
-        with suppress(profiles.NoRoom):
-            profiles.publish(committed.person)
+        with suppress(profiles.RedisOutOfMemory):
+            profiles.write_profile(committed.person)
     finally:
-        queue.wake(committed.outbox_ids)
-    profiles.settle()
+        queue.enqueue(committed.outbox_ids)
+    profiles.sleep_max_staleness()
 
 
 def session_document(token: str, expires_at: datetime) -> dict[str, str]:

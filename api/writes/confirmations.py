@@ -13,7 +13,7 @@ from api.writes.openapi import confirmations as told
 from api.writes.serializers import CodeBody, EmailConfirmationBody, EmptyBody
 from domain.address import Channel
 from domain.commands import confirmations, sessions
-from domain.commands.confirmations import ConfirmByCode, ConfirmByLink, Resend
+from domain.commands.confirmations import ConfirmByCode, ConfirmByLink, ResendConfirmation
 from domain.errors import InvalidToken
 from domain.stores import keys, overview
 from domain.stores.unit_of_work import unit_of_work
@@ -28,7 +28,7 @@ class EmailConfirmationView(WriteView):
         body = EmailConfirmationBody.read(request.data)
         if "token" in body:
             command = ConfirmByLink(body["token"])
-            committed = confirmations.confirm_by_link(command, unit_of_work, keys.ring())
+            committed = confirmations.confirm_by_link(command, unit_of_work, keys.get_keyring())
             if committed is not None:
                 after_commit(committed)
         else:
@@ -48,9 +48,9 @@ class PhoneConfirmationView(WriteView):
 
 def _confirm_by_code(request: Request, channel: Channel, code: str) -> None:
     now = datetime.now(UTC)
-    person_id = sessions.authenticate(bearer_of(request), unit_of_work, keys.ring(), now)
+    person_id = sessions.authenticate(bearer_of(request), unit_of_work, keys.get_keyring(), now)
     command = ConfirmByCode(person_id, channel, code)
-    committed = confirmations.confirm_by_code(command, unit_of_work, keys.ring())
+    committed = confirmations.confirm_by_code(command, unit_of_work, keys.get_keyring())
     if committed is not None:
         after_commit(committed)
 
@@ -61,9 +61,11 @@ class _ResendView(WriteView):
     def _resend(self, request: Request) -> HttpResponse:
         if request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
             EmptyBody.read(request.data)
-        command = Resend(caller_of(request), self.channel)
-        resent = confirmations.resend(command, unit_of_work, keys.ring(), datetime.now(UTC))
-        queue.wake(resent.outbox_ids)
+        command = ResendConfirmation(caller_of(request), self.channel)
+        resent = confirmations.resend_confirmation(
+            command, unit_of_work, keys.get_keyring(), datetime.now(UTC)
+        )
+        queue.enqueue(resent.outbox_ids)
         return json_response({"resend_available_at": _moment(resent.available_at)}, status=202)
 
 
@@ -93,14 +95,14 @@ class ConfirmationsView(WriteView):
     @told.overview
     def get(self, request: Request) -> HttpResponse:
         now = datetime.now(UTC)
-        person_id = sessions.authenticate(bearer_of(request), unit_of_work, keys.ring(), now)
-        states = overview.of(person_id)
+        person_id = sessions.authenticate(bearer_of(request), unit_of_work, keys.get_keyring(), now)
+        states = overview.get_statuses(person_id)
         if states is None:
             raise InvalidToken  # gone since
         return json_response({str(channel): _document(state) for channel, state in states.items()})
 
 
-def _document(state: overview.Overview) -> dict[str, Any]:
+def _document(state: overview.ConfirmationStatus) -> dict[str, Any]:
     return asdict(state) | {"resend_available_at": _moment(state.resend_available_at)}
 
 

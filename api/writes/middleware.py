@@ -23,7 +23,7 @@ from api.observability.registry import HTTP_REQUEST_DURATION, PROCESS_CPU
 from api.problem_documents import request_id_of
 from api.problems import problem, problem_of
 from domain.errors import RollcallError
-from domain.stores.postgres.errors import unavailable
+from domain.stores.postgres.errors import to_service_unavailable
 
 type GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -144,7 +144,7 @@ class ProblemDetailsMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Called by Django for an exception of a view; None leaves it to handler500."""
-        known = error if isinstance(error, RollcallError) else unavailable(error)
+        known = error if isinstance(error, RollcallError) else to_service_unavailable(error)
         return problem_of(request, known) if known else None
 
 

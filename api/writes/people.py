@@ -17,10 +17,10 @@ from api.writes.openapi import people as told
 from api.writes.serializers import SignUpBody, UpdateBody
 from domain import profile
 from domain.commands import people
-from domain.commands.people import SignedUp, SignUp, Update
-from domain.errors import Unavailable
+from domain.commands.people import SignUp, SignUpResult, UpdateProfile
+from domain.errors import ServiceUnavailable
 from domain.stores import keys
-from domain.stores.unit_of_work import one_statement, unit_of_work
+from domain.stores.unit_of_work import autocommit_unit_of_work, unit_of_work
 
 log = structlog.get_logger(__name__)
 
@@ -35,11 +35,11 @@ class SignUpView(WriteView):
     def post(self, request: Request) -> HttpResponse:
         body = SignUpBody.read(request.data)
         signed_up = _sign_up(SignUp(**body), _idempotency_key(request))
-        after_commit(signed_up.committed, is_new=not signed_up.replayed)
-        person = signed_up.committed.person
+        after_commit(signed_up.result, is_new=not signed_up.replayed)
+        person = signed_up.result.person
         answer = {
             "id": str(person.id),
-            "profile": profile.fields_for_clients(person),
+            "profile": profile.to_public_dict(person),
             "session": session_document(signed_up.token, signed_up.expires_at),
         }
         headers = {"Location": "/api/v1/profile/"}
@@ -54,11 +54,11 @@ def _log_misrouted_read() -> None:
     log.error("profile_read_misrouted")
 
 
-def _sign_up(command: SignUp, key: str | None) -> SignedUp:
+def _sign_up(command: SignUp, key: str | None) -> SignUpResult:
     now, life = datetime.now(UTC), settings.SESSION_LIFETIME
     if key is None:
-        return people.sign_up(command, one_statement, keys.ring(), now, life)
-    return people.sign_up_once(command, key, unit_of_work, keys.ring(), now, life)
+        return people.sign_up(command, autocommit_unit_of_work, keys.get_keyring(), now, life)
+    return people.sign_up_idempotently(command, key, unit_of_work, keys.get_keyring(), now, life)
 
 
 def _idempotency_key(request: Request) -> str | None:
@@ -81,21 +81,23 @@ class ProfileView(WriteView):
         seen by operators, whom a 404 or 405 would tell nothing.
         """
         _log_misrouted_read()
-        raise Unavailable
+        raise ServiceUnavailable
 
     @told.update
     def patch(self, request: Request) -> HttpResponse:
         body = UpdateBody.read(request.data)
-        command = Update(caller_of(request), _if_match(request), **body)
-        committed = people.update(command, unit_of_work, keys.ring(), datetime.now(UTC))
+        command = UpdateProfile(caller_of(request), _if_match(request), **body)
+        committed = people.update_profile(
+            command, unit_of_work, keys.get_keyring(), datetime.now(UTC)
+        )
         after_commit(committed)
         person = committed.person
-        etag = profile.etag_of(profile.body_of(person)).decode()
-        return json_response(profile.fields_for_clients(person), headers={"ETag": etag})
+        etag = profile.strong_etag(profile.render_body(person)).decode()
+        return json_response(profile.to_public_dict(person), headers={"ETag": etag})
 
     @told.leave
     def delete(self, request: Request) -> HttpResponse:
-        revoke(request, lambda token: people.leave(token, unit_of_work, datetime.now(UTC)))
+        revoke(request, lambda token: people.delete_profile(token, unit_of_work, datetime.now(UTC)))
         return no_content()
 
 

@@ -27,7 +27,7 @@ class SessionsView(WriteView):
     def post(self, request: Request) -> HttpResponse:
         body = AddressBody.read(request.data)
         address = body["address"]
-        queue.wake(sessions.ask_to_sign_in(address, unit_of_work, keys.ring()))
+        queue.enqueue(sessions.request_sign_in_code(address, unit_of_work, keys.get_keyring()))
         return json_response(_ASKED, status=202)
 
     @told.sign_out_everywhere
@@ -44,11 +44,11 @@ class SignInView(WriteView):
         signed_in = sessions.sign_in(
             SignIn(body["address"], body["code"]),
             unit_of_work,
-            keys.ring(),
+            keys.get_keyring(),
             datetime.now(UTC),
             settings.SESSION_LIFETIME,
         )
-        after_commit(signed_in.committed)
+        after_commit(signed_in.result)
         answer = {"session": session_document(signed_in.token, signed_in.expires_at)}
         return json_response(answer, status=201, headers={"Location": "/api/v1/profile/"})
 

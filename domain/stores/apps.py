@@ -3,7 +3,7 @@
 from django.apps import AppConfig
 
 
-class StoresConfig(AppConfig):
+class PostgresConfig(AppConfig):
     name = "domain.stores"
     label = "stores"
     verbose_name = "Rollcall"

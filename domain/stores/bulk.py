@@ -17,34 +17,34 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from domain import profile
-from domain.person import Gone, Person
+from domain.person import Person, Tombstone
 from domain.stores import people
 
-PAGE = 2_000  # people; a page and its hashes take some 5 MB
+PAGE_SIZE = 2_000  # people; a page and its hashes take some 5 MB
 _TIMEOUT = 10.0  # seconds; Redis may be held up by a disk that is busy with what it is given
 
 type Command = tuple[str | bytes | int, ...]
 
 
-def pages(after: UUID) -> Iterator[list[Person | Gone]]:
+def iter_people_pages(after: UUID) -> Iterator[list[Person | Tombstone]]:
     """Everybody with an id above `after`, in the order of ids; the next page is read meanwhile.
 
     Raises Django's `OperationalError` and `InterfaceError` when Postgres is away.
     """
-    with _thread() as reader:
-        reading = reader.submit(people.page, after, PAGE)
-        while page := reading.result():
-            reading = reader.submit(people.page, page[-1].id, PAGE)
+    with _database_thread() as executor:
+        next_page = executor.submit(people.list_people_after, after, PAGE_SIZE)
+        while page := next_page.result():
+            next_page = executor.submit(people.list_people_after, page[-1].id, PAGE_SIZE)
             yield page
 
 
-def share(place: UUID) -> float:
+def id_fraction(person_id: UUID) -> float:
     """How much of everybody comes up to that id: ids are random (RFC 9562, version 4)."""
-    return place.int / (1 << 128)
+    return person_id.int / (1 << 128)
 
 
 @cache
-def redis() -> Redis:
+def get_bulk_client() -> Redis:
     """The profile Redis, for whoever can wait: it may be busy for long. Nothing is sent twice."""
     return Redis.from_url(
         settings.REDIS_URL,
@@ -55,7 +55,7 @@ def redis() -> Redis:
     )
 
 
-def ask(commands: Iterable[Command], over: Redis | None = None) -> list[Any]:
+def execute_pipeline(commands: Iterable[Command], client: Redis | None = None) -> list[Any]:
     """The replies to these commands, in order; all of them are sent before the first is read.
 
     A third of the CPU time of redis-py's pipeline. `over`: whose connection, if not `redis()`'s.
@@ -64,7 +64,7 @@ def ask(commands: Iterable[Command], over: Redis | None = None) -> list[Any]:
     packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub: one word
     if not packed:
         return []
-    pool = (over or redis()).connection_pool
+    pool = (client or get_bulk_client()).connection_pool
     connection: Any = pool.get_connection()
     try:
         connection.send_packed_command([b"".join(packed)])
@@ -76,8 +76,8 @@ def ask(commands: Iterable[Command], over: Redis | None = None) -> list[Any]:
         pool.release(connection)
 
 
-def run(
-    script: str, calls: Iterable[tuple[str, list[bytes]]], over: Redis | None = None
+def run_script(
+    script: str, calls: Iterable[tuple[str, list[bytes]]], client: Redis | None = None
 ) -> list[int]:
     """What a Lua script says to each of `calls`: a key, and arguments. Raises as `ask` does.
 
@@ -85,28 +85,28 @@ def run(
     """
     sha = sha1(script.encode(), usedforsecurity=False).hexdigest()
     commands: list[Command] = [("EVALSHA", sha, 1, key, *arguments) for key, arguments in calls]
-    return ask([("SCRIPT", "LOAD", script), *commands], over)[1:] if commands else []
+    return execute_pipeline([("SCRIPT", "LOAD", script), *commands], client)[1:] if commands else []
 
 
-def create(hashes: Iterable[tuple[str, dict[bytes, bytes]]]) -> list[int]:
+def create_hashes(hashes: Iterable[tuple[str, dict[bytes, bytes]]]) -> list[int]:
     """Write each of these hashes (key, fields) of which no field stands; 1 for each that was.
 
     One command of Redis itself, whole or nothing, at half of what a script costs it. Raises as
     `ask` does, with `ResponseError` before Valkey 9 and Redis 8, which do not know it.
     """
-    return ask(
+    return execute_pipeline(
         ("HSETEX", key, "FNX", "FIELDS", len(fields), *chain.from_iterable(fields.items()))
         for key, fields in hashes
     )
 
 
-def hashes_of(ids: Sequence[UUID]) -> list[dict[bytes, bytes]]:
+def get_hashes(ids: Sequence[UUID]) -> list[dict[bytes, bytes]]:
     """The whole profile hashes of these people, {} where there is none. Raises as `ask` does."""
-    return ask([("HGETALL", profile.key_of(person_id)) for person_id in ids])
+    return execute_pipeline([("HGETALL", profile.redis_key(person_id)) for person_id in ids])
 
 
 @contextmanager
-def _thread() -> Iterator[ThreadPoolExecutor]:
+def _database_thread() -> Iterator[ThreadPoolExecutor]:
     """A thread that may use Postgres, over a connection of its own."""
     with ThreadPoolExecutor(1) as executor:
         try:

@@ -4,10 +4,10 @@ from functools import cache
 
 from django.conf import settings
 
-from domain.keys import KeyRing
+from domain.keys import Keyring
 
 
 @cache
-def ring() -> KeyRing:
+def get_keyring() -> Keyring:
     """The key ring of this process."""
-    return KeyRing([settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS])
+    return Keyring([settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS])

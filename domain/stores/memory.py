@@ -6,33 +6,35 @@ from typing import Any
 from domain import profile
 from domain.stores import bulk
 
-_SAMPLE = 10_000  # hashes whose bodies are measured
+_SAMPLE_SIZE = 10_000  # hashes whose bodies are measured
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryUsage:
     """Means, in bytes: of all that Redis uses, for each key; and of the bodies alone."""
 
-    keys: int
-    used: float
-    body: float
+    key_count: int
+    bytes_per_key: float
+    bytes_per_body: float
 
     @property
-    def factor(self) -> float:
+    def overhead_ratio(self) -> float:
         """How many times the bodies' bytes Redis uses."""
-        return self.used / self.body if self.body else 0.0
+        return self.bytes_per_key / self.bytes_per_body if self.bytes_per_body else 0.0
 
 
-def measure() -> Memory:
+def measure() -> MemoryUsage:
     """Right as long as nearly all keys are profiles. Raises `RedisError`."""
-    stats: dict[str, Any] = bulk.redis().memory_stats()
+    stats: dict[str, Any] = bulk.get_bulk_client().memory_stats()
     keys: list[Any] = []
     cursor = 0
     while True:
-        cursor, more = bulk.redis().scan(cursor, match=profile.KEYS, count=bulk.PAGE)
-        keys += more
-        if not cursor or len(keys) >= _SAMPLE:
+        cursor, page = bulk.get_bulk_client().scan(
+            cursor, match=profile.KEY_PATTERN, count=bulk.PAGE_SIZE
+        )
+        keys += page
+        if not cursor or len(keys) >= _SAMPLE_SIZE:
             break
-    bodies = bulk.ask([("HSTRLEN", key, profile.BODY) for key in keys])
-    body = sum(bodies) / len(bodies) if bodies else 0.0
-    return Memory(int(stats["keys.count"]), float(stats["keys.bytes-per-key"]), body)
+    bodies = bulk.execute_pipeline([("HSTRLEN", key, profile.BODY) for key in keys])
+    bytes_per_body = sum(bodies) / len(bodies) if bodies else 0.0
+    return MemoryUsage(int(stats["keys.count"]), float(stats["keys.bytes-per-key"]), bytes_per_body)

@@ -17,7 +17,7 @@ class Person(models.Model):
     name = models.CharField(max_length=100)
     surname = models.CharField(max_length=100)
     email = models.CharField(max_length=254)
-    email_key = models.CharField(max_length=300)  # casefolding may lengthen a text
+    email_canonical = models.CharField(max_length=300)  # casefolding may lengthen a text
     phone = models.CharField(max_length=16)
     hobbies = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     email_verified_at = models.DateTimeField(null=True, blank=True)
@@ -30,33 +30,35 @@ class Person(models.Model):
         constraints = [
             # An address belongs to whoever confirmed it; claims to it may be many.
             models.UniqueConstraint(
-                fields=["email_key"],
+                fields=["email_canonical"],
                 condition=Q(email_verified_at__isnull=False),
-                name="one_owner_of_an_email",
+                name="person_verified_email_uniq",
             ),
             models.UniqueConstraint(
                 fields=["phone"],
                 condition=Q(phone_verified_at__isnull=False),
-                name="one_owner_of_a_phone",
+                name="person_verified_phone_uniq",
             ),
-            models.CheckConstraint(condition=Q(version__gte=1), name="version_from_1"),
-            models.CheckConstraint(condition=~Q(name="") & ~Q(surname=""), name="names_not_blank"),
-            models.CheckConstraint(condition=Q(phone__startswith="+"), name="phone_is_e164"),
+            models.CheckConstraint(condition=Q(version__gte=1), name="person_version_check"),
+            models.CheckConstraint(
+                condition=~Q(name="") & ~Q(surname=""), name="person_names_check"
+            ),
+            models.CheckConstraint(condition=Q(phone__startswith="+"), name="person_phone_check"),
         ]
 
     def __str__(self) -> str:
         return str(self.id)
 
 
-class Gone(models.Model):
+class Tombstone(models.Model):
     """Somebody who was forgotten: what stays, so that nothing late can bring them back."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     version = models.BigIntegerField()
-    gone_at = models.DateTimeField(db_default=Now(), editable=False)
+    deleted_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
-        verbose_name_plural = "gone"
+        verbose_name_plural = "tombstones"
 
     def __str__(self) -> str:
         return str(self.id)
@@ -80,33 +82,35 @@ class Confirmation(models.Model):
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="confirmations")
     channel = models.CharField(max_length=5, choices=[(c, c) for c in CHANNELS])
     address = models.CharField(max_length=254)
-    address_key = models.CharField(max_length=300)
+    address_canonical = models.CharField(max_length=300)
     salt = models.BinaryField()
     key_id = models.BinaryField()
-    tries = models.PositiveSmallIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-    first_sent_at = models.DateTimeField(null=True)  # when sending was first attempted
+    first_attempted_at = models.DateTimeField(null=True)  # when sending was first attempted
     confirmed_at = models.DateTimeField(null=True)
-    ended_at = models.DateTimeField(null=True)  # replaced by a newer one
+    superseded_at = models.DateTimeField(null=True)  # replaced by a newer one
     # A confirmed address that is to be told, and stands in the profile until then.
-    replaces = models.CharField(max_length=254, default="", db_default="")
-    void = models.BooleanField(default=False)  # the address is somebody else's
+    replaces_address = models.CharField(max_length=254, default="", db_default="")
+    invalidated = models.BooleanField(default=False)  # the address is somebody else's
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 fields=["person", "channel"],
-                condition=Q(confirmed_at__isnull=True, ended_at__isnull=True),
-                name="one_open_confirmation_a_channel",
+                condition=Q(confirmed_at__isnull=True, superseded_at__isnull=True),
+                name="confirmation_pending_uniq",
             ),
-            models.CheckConstraint(condition=Q(channel__in=CHANNELS), name="known_channel"),
+            models.CheckConstraint(
+                condition=Q(channel__in=CHANNELS), name="confirmation_channel_check"
+            ),
         ]
         indexes = [
             # To void the rival claims when somebody confirms an address; and staff look here.
             models.Index(
-                fields=["address_key"],
+                fields=["address_canonical"],
                 condition=Q(confirmed_at__isnull=True),
-                name="open_claims_to_an_address",
+                name="confirmation_address_idx",
             )
         ]
 
@@ -114,7 +118,7 @@ class Confirmation(models.Model):
         return f"confirmation {self.pk}"
 
 
-class SignIn(models.Model):
+class SignInChallenge(models.Model):
     """A code by which somebody may sign in. Typed addresses that nobody owns have rows too, so
     that they cannot be told from others; of the address only a keyed hash is kept.
     """
@@ -127,60 +131,60 @@ class SignIn(models.Model):
     )
     salt = models.BinaryField()
     key_id = models.BinaryField()
-    tries = models.PositiveSmallIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-    first_sent_at = models.DateTimeField(null=True)
-    ended_at = models.DateTimeField(null=True)  # used, or replaced by a newer one
+    first_attempted_at = models.DateTimeField(null=True)
+    superseded_at = models.DateTimeField(null=True)  # used, or replaced by a newer one
 
     class Meta:
-        indexes = [models.Index(fields=["address_hash", "-id"], name="sign_ins_by_address")]
+        indexes = [models.Index(fields=["address_hash", "-id"], name="signin_address_hash_idx")]
         constraints = [
-            models.CheckConstraint(condition=Q(channel__in=CHANNELS), name="known_sign_in_channel")
+            models.CheckConstraint(condition=Q(channel__in=CHANNELS), name="signin_channel_check")
         ]
 
     def __str__(self) -> str:
         return f"sign-in {self.pk}"
 
 
-class Tally(models.Model):
+class RateLimitWindow(models.Model):
     """When something happened during the last day, for limits on how often it may.
 
     `subject` is a keyed hash of what is limited, or of whom.
     """
 
-    subject = models.BinaryField(primary_key=True)
-    moments = ArrayField(models.DateTimeField())
+    key = models.BinaryField(primary_key=True)
+    hits = ArrayField(models.DateTimeField())
 
     class Meta:
-        verbose_name_plural = "tallies"
+        verbose_name_plural = "rate limit windows"
 
     def __str__(self) -> str:
-        return "tally"
+        return "rate limit window"
 
 
-class TextMessages(models.Model):
+class SmsPrefixStats(models.Model):
     """How many text messages went to numbers that begin alike in an hour, and what came of them."""
 
     prefix = models.CharField(max_length=6)
-    hour = models.DateTimeField()
+    hour_start = models.DateTimeField()
     sent = models.PositiveIntegerField(default=0)
-    confirmed = models.PositiveIntegerField(default=0)
+    converted = models.PositiveIntegerField(default=0)
 
     class Meta:
-        verbose_name_plural = "text messages"
+        verbose_name_plural = "SMS prefix statistics"
         constraints = [
-            models.UniqueConstraint(fields=["hour", "prefix"], name="one_count_an_hour_and_prefix")
+            models.UniqueConstraint(fields=["hour_start", "prefix"], name="smsprefixstats_uniq")
         ]
 
     def __str__(self) -> str:
-        return f"{self.prefix} {self.hour}"
+        return f"{self.prefix} {self.hour_start}"
 
 
 class IdempotencyKey(models.Model):
     """A sign-up that its client may repeat. Key and body are kept as keyed hashes."""
 
     key_hash = models.BinaryField(primary_key=True)
-    body_hash = models.BinaryField()
+    request_fingerprint = models.BinaryField()
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="idempotency_keys")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -188,7 +192,7 @@ class IdempotencyKey(models.Model):
         return f"sign-up of {self.person_id}"
 
 
-class Outbox(models.Model):
+class OutboxEntry(models.Model):
     """Work that must follow a commit; open until it is done, whatever dies meanwhile.
 
     waiting -> queued (handed to Huey) -> working (a worker has it) -> done, failed or dropped;
@@ -198,29 +202,29 @@ class Outbox(models.Model):
     """
 
     class Kind(models.TextChoices):
-        PROFILE = "profile"
+        PROJECT_PROFILE = "project_profile"
         CONFIRMATION = "confirmation"
-        CHANGE_NOTICE = "change notice"
-        SIGN_IN = "sign-in"
+        ADDRESS_CHANGE_NOTICE = "address_change_notice"
+        SIGN_IN_CODE = "sign_in_code"
 
     class State(models.TextChoices):
-        WAITING = "waiting"
+        PENDING = "pending"
         QUEUED = "queued"
-        WORKING = "working"
+        RUNNING = "running"
         DONE = "done"
         FAILED = "failed"
-        DROPPED = "dropped"
+        DISCARDED = "discarded"
 
-    OPEN = [State.WAITING, State.QUEUED, State.WORKING]
+    UNFINISHED = [State.PENDING, State.QUEUED, State.RUNNING]
 
-    class Receipt(models.TextChoices):
+    class DeliveryStatus(models.TextChoices):
         """What the provider has told since, in the order in which a status may only rise."""
 
         NONE = ""
         FAILED = "failed"
         DELIVERED = "delivered"
 
-    kind = models.CharField(max_length=13, choices=Kind)
+    kind = models.CharField(max_length=21, choices=Kind)
     # No constraint in the database: the tombstone of somebody who is gone must still be written,
     # and a sign-in may be nobody's.
     person = models.ForeignKey(
@@ -230,44 +234,50 @@ class Outbox(models.Model):
         Confirmation, on_delete=models.CASCADE, null=True, blank=True, related_name="outbox"
     )
     sign_in = models.ForeignKey(
-        SignIn, on_delete=models.CASCADE, null=True, blank=True, related_name="outbox"
+        SignInChallenge, on_delete=models.CASCADE, null=True, blank=True, related_name="outbox"
     )
-    state = models.CharField(max_length=7, choices=State, default=State.QUEUED)
+    state = models.CharField(max_length=9, choices=State, default=State.QUEUED)
     due_at = models.DateTimeField()
-    lease = models.UUIDField(null=True, blank=True)
+    lease_token = models.UUIDField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
-    reason = models.CharField(max_length=40, blank=True)
-    provider_id = models.CharField(max_length=200, blank=True)
-    receipt = models.CharField(max_length=9, choices=Receipt, blank=True, default="", db_default="")
-    receipt_at = models.DateTimeField(null=True, blank=True)  # by the provider's clock
+    reason_code = models.CharField(max_length=40, blank=True)
+    provider_message_id = models.CharField(max_length=200, blank=True)
+    delivery_status = models.CharField(
+        max_length=9, choices=DeliveryStatus, blank=True, default="", db_default=""
+    )
+    delivery_status_at = models.DateTimeField(null=True, blank=True)  # by the provider's clock
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        verbose_name_plural = "outbox"
+        verbose_name_plural = "outbox entries"
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind="profile", confirmation=None, sign_in=None)
-                | Q(kind__in=["confirmation", "change notice"], confirmation__isnull=False)
-                | Q(kind="sign-in", sign_in__isnull=False),
-                name="a_message_has_its_reason",
+                condition=Q(kind="project_profile", confirmation=None, sign_in=None)
+                | Q(kind__in=["confirmation", "address_change_notice"], confirmation__isnull=False)
+                | Q(kind="sign_in_code", sign_in__isnull=False),
+                name="outbox_kind_refs_check",
             ),
             models.CheckConstraint(
-                condition=Q(state="working", lease__isnull=False) | ~Q(state="working"),
-                name="a_worker_holds_a_lease",
+                condition=Q(state="running", lease_token__isnull=False) | ~Q(state="running"),
+                name="outbox_running_lease_check",
             ),
         ]
         indexes = [
             models.Index(
                 F("due_at"),
-                condition=Q(state__in=["waiting", "queued", "working"]),
-                name="outbox_due",
+                condition=Q(state__in=["pending", "queued", "running"]),
+                name="outbox_due_at_idx",
             ),
             models.Index(
-                F("finished_at"), condition=Q(finished_at__isnull=False), name="outbox_finished"
+                F("finished_at"),
+                condition=Q(finished_at__isnull=False),
+                name="outbox_finished_at_idx",
             ),
             models.Index(
-                F("provider_id"), condition=~Q(provider_id=""), name="outbox_by_provider_id"
+                F("provider_message_id"),
+                condition=~Q(provider_message_id=""),
+                name="outbox_provider_msg_id_idx",
             ),
         ]
 

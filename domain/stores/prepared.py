@@ -7,7 +7,7 @@ import psycopg
 from django.db import connections
 
 
-def rows(sql: LiteralString, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+def execute_prepared(sql: LiteralString, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """The rows that a statement returns, carried out on Django's connection.
 
     Django's own cursors write values into the statement, so that each is a new one to Postgres.
@@ -18,4 +18,4 @@ def rows(sql: LiteralString, values: Mapping[str, Any]) -> list[tuple[Any, ...]]
     connection.close_if_health_check_failed()
     connection.ensure_connection()
     with connection.wrap_database_errors:
-        return psycopg.Cursor(connection.connection).execute(sql, values, prepare=True).fetchall()
+        return psycopg.Cursor(connection.connection).execute(sql, params, prepare=True).fetchall()

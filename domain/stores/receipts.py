@@ -10,33 +10,36 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.stores.models import Outbox
+from domain.stores.models import OutboxEntry
 
-_RISING = list(Outbox.Receipt)
+_STATUS_ORDER = list(OutboxEntry.DeliveryStatus)
 
 
 @dataclass(frozen=True, slots=True)
-class Receipts:
+class DeliveryReceipts:
     """Ids of messages, as the provider gave them, that were delivered and that were not.
 
     `at` is when the provider said so.
     """
 
-    at: datetime
+    reported_at: datetime
     delivered: Collection[str]
     failed: Collection[str]
 
 
-def note(receipts: Receipts) -> None:
+def record(receipts: DeliveryReceipts) -> None:
     """Raise the status of these messages. Ids that no message has are passed over."""
-    _raise(Outbox.Receipt.DELIVERED, receipts.delivered, receipts.at)
-    _raise(Outbox.Receipt.FAILED, receipts.failed, receipts.at)
+    _advance_status(OutboxEntry.DeliveryStatus.DELIVERED, receipts.delivered, receipts.reported_at)
+    _advance_status(OutboxEntry.DeliveryStatus.FAILED, receipts.failed, receipts.reported_at)
 
 
-def _raise(to: Outbox.Receipt, provider_ids: Collection[str], at: datetime) -> None:
-    if not provider_ids:
+def _advance_status(
+    status: OutboxEntry.DeliveryStatus, message_ids: Collection[str], reported_at: datetime
+) -> None:
+    if not message_ids:
         return
     # That an id is not empty is said in so many words, or the index is not used for a long list.
-    Outbox.objects.exclude(provider_id="").filter(
-        provider_id__in=provider_ids, receipt__in=_RISING[: _RISING.index(to)]
-    ).update(receipt=to, receipt_at=at)
+    OutboxEntry.objects.exclude(provider_message_id="").filter(
+        provider_message_id__in=message_ids,
+        delivery_status__in=_STATUS_ORDER[: _STATUS_ORDER.index(status)],
+    ).update(delivery_status=status, delivery_status_at=reported_at)

@@ -12,10 +12,10 @@ import hiredis
 from redis import ConnectionPool
 from redis.exceptions import NoScriptError
 
-type Word = str | bytes | int
+type Argument = str | bytes | int
 
 
-def execute(pool: ConnectionPool, *command: Word) -> Any:
+def execute(pool: ConnectionPool, *command: Argument) -> Any:
     """Returns the reply to a command, which is retried if the pool's connections are set to.
 
     Raises `RedisError`.
@@ -41,10 +41,10 @@ class Script:
         self._text = text
         self._sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
-    def __call__(self, keys: Sequence[Word], arguments: Sequence[Word]) -> Any:
+    def __call__(self, keys: Sequence[Argument], arguments: Sequence[Argument]) -> Any:
         """Returns what the script does. Raises `RedisError`."""
-        words = (len(keys), *keys, *arguments)
+        command_arguments = (len(keys), *keys, *arguments)
         try:
-            return execute(self._pool, "EVALSHA", self._sha, *words)
+            return execute(self._pool, "EVALSHA", self._sha, *command_arguments)
         except NoScriptError:
-            return execute(self._pool, "EVAL", self._text, *words)
+            return execute(self._pool, "EVAL", self._text, *command_arguments)

@@ -6,30 +6,30 @@ from contextlib import contextmanager
 from django.db import transaction
 
 from domain.stores.postgres.errors import translate_database_errors
-from domain.stores.units.confirmations import Confirmations
-from domain.stores.units.sessions import Sessions
-from domain.stores.units.sign_ups import SignUps
+from domain.stores.units.confirmations import ConfirmationRepository
+from domain.stores.units.sessions import SessionRepository
+from domain.stores.units.sign_ups import SignUpRepository
 
 
-class PostgresUnit(SignUps, Confirmations, Sessions):
+class PostgresUnitOfWork(SignUpRepository, ConfirmationRepository, SessionRepository):
     """Every Protocol of `domain.ports`, on Django's ORM and SQL."""
 
 
 @contextmanager
-def unit_of_work() -> Iterator[PostgresUnit]:
+def unit_of_work() -> Iterator[PostgresUnitOfWork]:
     """One transaction on Postgres.
 
     Raises `Unavailable` when Postgres is unavailable: the client has been promised nothing then,
     and may retry.
     """
     with translate_database_errors(), transaction.atomic():
-        yield PostgresUnit()
+        yield PostgresUnitOfWork()
 
 
 @contextmanager
-def one_statement() -> Iterator[SignUps]:
+def autocommit_unit_of_work() -> Iterator[SignUpRepository]:
     """As `unit_of_work`, for a sign-up alone: it is one statement, which Postgres makes a
     transaction by itself. BEGIN and COMMIT would be two more round trips.
     """
     with translate_database_errors():
-        yield SignUps()
+        yield SignUpRepository()

@@ -16,94 +16,103 @@ from django.db import connection
 from django.db.models import Q
 
 from domain.stores import profiles
-from domain.stores.models import Outbox
+from domain.stores.models import OutboxEntry
 from domain.stores.rebuild import rebuild
-from domain.vouched import AT, KEY, RUN
+from domain.vouched import COMPLETE_UNTIL, FENCE_KEY, RUN_ID
 
 log = structlog.get_logger(__name__)
 
 # In one step, so that what is written into a server was found in that server. Nothing is believed
 # of one that has another run id than it was vouched for, unless that is what is said now.
-_VOUCH = f"""#!lua flags=allow-oom
+_ADVANCE_FENCE = f"""#!lua flags=allow-oom
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
-local known = redis.call('HGET', KEYS[1], '{RUN}')
+local known = redis.call('HGET', KEYS[1], '{RUN_ID}')
 if known and known ~= run and ARGV[2] ~= run then
-  return {{run, redis.call('HGET', KEYS[1], '{AT}')}}
+  return {{run, redis.call('HGET', KEYS[1], '{COMPLETE_UNTIL}')}}
 end
-redis.call('HSET', KEYS[1], '{RUN}', run, '{AT}', ARGV[1])
+redis.call('HSET', KEYS[1], '{RUN_ID}', run, '{COMPLETE_UNTIL}', ARGV[1])
 return {{}}
 """
-_MARGIN = timedelta(minutes=1)  # Postgres may have a successor too, with a clock of its own
-_BATCH = 200  # people
-_MOST = 100_000  # of more than that a list is no better than everybody
-_EVER = datetime.fromtimestamp(0, UTC)
+_CLOCK_SKEW = timedelta(minutes=1)  # Postgres may have a successor too, with a clock of its own
+_BATCH_SIZE = 200  # people
+_MAX_CHANGED = 100_000  # of more than that a list is no better than everybody
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class StaleReplica:
     """A profile Redis with older data: its run id, and until when they are complete."""
 
-    run: str
-    since: datetime
+    run_id: str
+    complete_until: datetime
 
 
-def steps() -> Iterator[bool]:
+def run_fencing() -> Iterator[bool]:
     """Vouch for the profile Redis, for ever; yields whether it may be believed, after each step.
 
     When it may not, a step brings some people to their current state. Raises `Unavailable`, and
     Django's `OperationalError` and `InterfaceError`; then it begins anew.
     """
     while True:
-        moment = _now()
-        behind = _vouch(moment)
-        if behind is None:
+        now = _database_now()
+        stale = _advance_fence(now)
+        if stale is None:
             yield True
             continue
-        for _ in _catch_up(behind, moment):
+        for _ in _project_changed(stale, now):
             yield False
-        if _vouch(moment, behind.run) is None:
-            log.info("profile_redis_caught_up")
+        if _advance_fence(now, stale.run_id) is None:
+            log.info("stale_replica_recovered")
 
 
-def _vouch(moment: datetime, run: str = "") -> Behind | None:
+def _advance_fence(now: datetime, run_id: str = "") -> StaleReplica | None:
     """Say that the profile Redis has all that it was told by `moment`, or hear that it has not.
 
     `run` is the run id of a server that has caught up.
     """
-    with profiles.redis_errors():
-        reply: list[bytes | None] = profiles.script(_VOUCH)([KEY], [moment.isoformat(), run])
+    with profiles.translate_redis_errors():
+        reply: list[bytes | None] = profiles.get_script(_ADVANCE_FENCE)(
+            [FENCE_KEY], [now.isoformat(), run_id]
+        )
     if not reply:
         return None
-    found, at = reply
-    return Behind((found or b"").decode(), datetime.fromisoformat(at.decode()) if at else _EVER)
+    actual_run_id, complete_until = reply
+    return StaleReplica(
+        (actual_run_id or b"").decode(),
+        datetime.fromisoformat(complete_until.decode()) if complete_until else _EPOCH,
+    )
 
 
-def _catch_up(behind: Behind, moment: datetime) -> Iterator[object]:
+def _project_changed(stale: StaleReplica, now: datetime) -> Iterator[object]:
     """Bring everybody to their current state whose change may be lost; yields now and then."""
-    since = behind.since - _MARGIN
-    people = _changed(since) if since > moment - settings.OUTBOX_KEPT else None
-    log.warning("profile_redis_is_behind", since=str(behind.since), people=people and len(people))
-    if people is None:
-        with profiles.redis_errors():
+    since = stale.complete_until - _CLOCK_SKEW
+    person_ids = _changed_since(since) if since > now - settings.OUTBOX_RETENTION else None
+    log.warning(
+        "stale_replica_detected",
+        complete_until=str(stale.complete_until),
+        people=person_ids and len(person_ids),
+    )
+    if person_ids is None:
+        with profiles.translate_redis_errors():
             yield from rebuild()
     else:
-        for some in batched(people, _BATCH):
-            profiles.refresh_all(some)
-            yield some
+        for batch in batched(person_ids, _BATCH_SIZE):
+            profiles.project_many(batch)
+            yield batch
 
 
-def _changed(since: datetime) -> list[UUID] | None:
+def _changed_since(since: datetime) -> list[UUID] | None:
     """Whose change may have come to Redis after `since`; None if they are too many to list."""
-    rows = Outbox.objects.filter(
-        Q(finished_at=None) | Q(finished_at__gte=since), kind=Outbox.Kind.PROFILE
+    rows = OutboxEntry.objects.filter(
+        Q(finished_at=None) | Q(finished_at__gte=since), kind=OutboxEntry.Kind.PROJECT_PROFILE
     )
-    people = list(rows.values_list("person_id", flat=True).distinct()[: _MOST + 1])
-    return people if len(people) <= _MOST else None
+    person_ids = list(rows.values_list("person_id", flat=True).distinct()[: _MAX_CHANGED + 1])
+    return person_ids if len(person_ids) <= _MAX_CHANGED else None
 
 
-def _now() -> datetime:
+def _database_now() -> datetime:
     """The time by Postgres' clock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT now()")
-        moment: datetime = cursor.fetchone()[0]
-        return moment
+        now: datetime = cursor.fetchone()[0]
+        return now

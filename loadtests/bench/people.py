@@ -12,8 +12,8 @@ from pathlib import Path
 from redis import Redis
 
 from domain import profile, session
-from domain.keys import KeyRing
-from domain.person import LiveSession, Person
+from domain.keys import Keyring
+from domain.person import ActiveSession, Person
 from local.servers import Valkey
 
 HOBBIES = ("engines", "poetry", "whist", "horses", "flying", "the analytical engine")
@@ -34,10 +34,10 @@ class Crowd:
     secret: str
 
 
-def somebody(keys: KeyRing, number: int) -> tuple[Person, str]:
+def somebody(keys: Keyring, number: int) -> tuple[Person, str]:
     """A person with one session, and its token. Some 170 octets of profile, as people have."""
     person_id = uuid.uuid4()
-    token, digest = session.issue(keys, person_id, 1)
+    token, digest = session.issue_token(keys, person_id, 1)
     return Person(
         id=person_id,
         version=1,
@@ -48,14 +48,14 @@ def somebody(keys: KeyRing, number: int) -> tuple[Person, str]:
         hobbies=tuple(random.choices(HOBBIES, k=number % 4)),
         email_verified=True,
         phone_verified=bool(number % 2),
-        sessions=(LiveSession(digest, datetime.now(UTC) + timedelta(days=30)),),
+        sessions=(ActiveSession(digest, datetime.now(UTC) + timedelta(days=30)),),
     ), token
 
 
 def fill(valkey: Valkey, count: int, folder: Path) -> Crowd:
     """Put `count` people into a Redis, and their tokens into a file in `folder`."""
     secret = secrets.token_hex(32)
-    keys = KeyRing([secret])
+    keys = Keyring([secret])
     tokens = folder / f"tokens-{valkey.name}-{count}"
     octets = 0
     with tokens.open("w") as file, Redis.from_url(valkey.url, socket_timeout=60) as redis:
@@ -64,8 +64,8 @@ def fill(valkey: Valkey, count: int, folder: Path) -> Crowd:
             hashes = []
             for number in batch:
                 person, token = somebody(keys, number)
-                fields = profile.hash_of(person)
-                hashes.append((profile.key_of(person.id), fields))
+                fields = profile.to_hash(person)
+                hashes.append((profile.redis_key(person.id), fields))
                 octets += len(fields[profile.BODY])
                 file.write(token + "\n")
             write(redis, hashes)

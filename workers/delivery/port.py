@@ -30,7 +30,7 @@ class Message:
         return f"Message(channel={self.channel!r})"
 
 
-class Delivery(Protocol):
+class Provider(Protocol):
     """Hands messages to whoever carries them. Safe to share between threads."""
 
     def send(self, message: Message) -> str:
@@ -42,13 +42,13 @@ class Delivery(Protocol):
         ...
 
 
-class DeliveryFailed(RollcallError):
+class SendError(RollcallError):
     """The message was not, or perhaps not, taken. `code` is also the whole text of the error."""
 
-    code = "delivery_failed"
+    code = "send_failed"
 
 
-class TryAgain(DeliveryFailed):
+class TemporaryFailure(SendError):
     """It may work later; `retry_after` is the provider's own wish in seconds, if it told one."""
 
     def __init__(self, code: str, retry_after: float | None = None) -> None:
@@ -56,5 +56,5 @@ class TryAgain(DeliveryFailed):
         self.retry_after = retry_after
 
 
-class Refused(DeliveryFailed):
+class PermanentFailure(SendError):
     """Final: this message will never be taken."""

@@ -19,16 +19,16 @@ from sendgrid.helpers import mail
 
 from workers.delivery.exchange import (
     Deadline,
-    Watched,
-    carry_out,
-    failure_of_error,
-    failure_of_status,
-    message_id,
-    silence,
+    DeadlineConnection,
+    classify_exception,
+    classify_status,
+    mute_loggers,
+    run_with_deadline,
+    sanitize_message_id,
 )
-from workers.delivery.port import DeliveryFailed, Message
+from workers.delivery.port import Message, SendError
 
-silence("python_http_client.client")  # at DEBUG it logs the message, and the key
+mute_loggers("python_http_client.client")  # at DEBUG it logs the message, and the key
 
 
 class SendGrid:
@@ -53,7 +53,7 @@ class SendGrid:
             raise ValueError("the SendGrid API key has characters that cannot be in one")
         self._api_key, self._host = api_key, host
         self._from_address, self._from_name = from_address, from_name
-        self._timeout, self._seconds = timeout, deadline
+        self._timeout, self._deadline_seconds = timeout, deadline
         self._tls = ssl.create_default_context()  # reading the certificates once is enough
 
     def send(self, message: Message) -> str:
@@ -61,32 +61,32 @@ class SendGrid:
 
         Raises `TryAgain` or `Refused`.
         """
-        return carry_out(partial(self._exchange, message), self._seconds)
+        return run_with_deadline(partial(self._send, message), self._deadline_seconds)
 
-    def _exchange(self, message: Message, deadline: Deadline) -> str | DeliveryFailed:
+    def _send(self, message: Message, deadline: Deadline) -> str | SendError:
         sdk = sendgrid.SendGridAPIClient(self._api_key, host=self._host)
         sdk.client = _Client(
-            _opener(deadline, self._tls),
+            _build_opener(deadline, self._tls),
             host=self._host,
             request_headers=sdk.client.request_headers,
             version=3,
             timeout=self._timeout,
         )
         try:
-            answer = sdk.send(self._mail(message))
+            response = sdk.send(self._build_mail(message))
         except HTTPError as error:
-            return failure_of_status(error.status_code, error.headers.get("Retry-After"))
+            return classify_status(error.status_code, error.headers.get("Retry-After"))
         except (OSError, HTTPException) as error:
-            return failure_of_error(error, deadline)
+            return classify_exception(error, deadline)
         # 202 alone means "queued": 200 is what the sandbox says to a message it throws away.
-        if answer.status_code != 202:
-            return failure_of_status(answer.status_code, None)
-        return message_id(answer.headers.get("X-Message-Id"))
+        if response.status_code != 202:
+            return classify_status(response.status_code, None)
+        return sanitize_message_id(response.headers.get("X-Message-Id"))
 
-    def _mail(self, message: Message) -> mail.Mail:
+    def _build_mail(self, message: Message) -> mail.Mail:
         email = mail.Mail(
-            from_email=_address(mail.From(), self._from_address, self._from_name),
-            to_emails=_address(mail.To(), message.to),
+            from_email=_set_address(mail.From(), self._from_address, self._from_name),
+            to_emails=_set_address(mail.To(), message.to),
             subject=message.subject,
             plain_text_content=message.text,
             html_content=message.html,
@@ -102,7 +102,7 @@ class SendGrid:
         return email
 
 
-def _address(party: Any, address: str, name: str = "") -> Any:
+def _set_address(party: Any, address: str, name: str = "") -> Any:
     """Fill a `From` or `To`. Their constructors parse, and lose what they do not understand."""
     party.email = address
     party.name = name or None
@@ -130,35 +130,35 @@ class _Client(python_http_client.Client):
         return super()._make_request(self._opener, request, timeout)
 
 
-class _WatchedTLS(Watched, HTTPSConnection):
+class _DeadlineHTTPSConnection(DeadlineConnection, HTTPSConnection):
     pass
 
 
-class _Http(urllib.request.HTTPHandler):
+class _HTTPHandler(urllib.request.HTTPHandler):
     def __init__(self, deadline: Deadline) -> None:
         super().__init__()
-        self._connect: Any = partial(Watched, deadline=deadline)
+        self._connect: Any = partial(DeadlineConnection, deadline=deadline)
 
     def http_open(self, req: urllib.request.Request) -> Any:
         return self.do_open(self._connect, req)
 
 
-class _Https(urllib.request.HTTPSHandler):
+class _HTTPSHandler(urllib.request.HTTPSHandler):
     def __init__(self, deadline: Deadline, tls: ssl.SSLContext) -> None:
         super().__init__(context=tls)
-        self._connect: Any = partial(_WatchedTLS, deadline=deadline, context=tls)
+        self._connect: Any = partial(_DeadlineHTTPSConnection, deadline=deadline, context=tls)
 
     def https_open(self, req: urllib.request.Request) -> Any:
         return self.do_open(self._connect, req)
 
 
-def _opener(deadline: Deadline, tls: ssl.SSLContext) -> urllib.request.OpenerDirector:
+def _build_opener(deadline: Deadline, tls: ssl.SSLContext) -> urllib.request.OpenerDirector:
     """What opens URLs. No handler for redirects is among these: a redirect is an error."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        _Http(deadline),
-        _Https(deadline, tls),
+        _HTTPHandler(deadline),
+        _HTTPSHandler(deadline, tls),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPDefaultErrorHandler(),
     ):

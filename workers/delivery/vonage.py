@@ -21,35 +21,35 @@ from vonage_sms import Sms, SmsError, SmsMessage
 
 from workers.delivery.exchange import (
     Deadline,
-    Watched,
-    carry_out,
-    failure_of_error,
-    failure_of_status,
-    message_id,
-    silence,
+    DeadlineConnection,
+    classify_exception,
+    classify_status,
+    mute_loggers,
+    run_with_deadline,
+    sanitize_message_id,
 )
 from workers.delivery.gsm7 import gsm7_septets
-from workers.delivery.port import DeliveryFailed, Message, Refused, TryAgain
+from workers.delivery.port import Message, PermanentFailure, SendError, TemporaryFailure
 
-silence("vonage")  # at DEBUG it logs the message, at WARNING the provider's answer to it
+mute_loggers("vonage")  # at DEBUG it logs the message, at WARNING the provider's answer to it
 
 # https://developer.vonage.com/en/messaging/sms/guides/troubleshooting-sms, "SMS API error codes".
 # About this number or this text, so that no later try can work:
 #   3 invalid parameters, 6 unroutable, 7 number barred, 12 too long, 22 no such network,
 #   33 number de-activated
-_FINAL = frozenset({"3", "6", "7", "12", "22", "33"})
-_LATER = {
+_PERMANENT_STATUSES = frozenset({"3", "6", "7", "12", "22", "33"})
+_TEMPORARY_STATUSES = {
     "1": "rate_limited",
     "10": "rate_limited",  # too many connections
     "5": "provider_error",
     # About our account or our settings: the operator mends them, and nothing is lost meanwhile.
-    "4": "credentials_refused",
-    "8": "credentials_refused",  # account barred
-    "11": "credentials_refused",  # account without this API
-    "14": "credentials_refused",  # signature
-    "32": "credentials_refused",  # signature and secret at once
-    "9": "quota_exceeded",
-    "29": "quota_exceeded",  # demo account, to be topped up
+    "4": "authentication_failed",
+    "8": "authentication_failed",  # account barred
+    "11": "authentication_failed",  # account without this API
+    "14": "authentication_failed",  # signature
+    "32": "authentication_failed",  # signature and secret at once
+    "9": "provider_quota_exceeded",
+    "29": "provider_quota_exceeded",  # demo account, to be topped up
     "2": "misconfigured",  # a parameter is missing
     "15": "misconfigured",  # sender not allowed (there)
     "23": "misconfigured",  # call-back URL
@@ -83,16 +83,16 @@ class Vonage:
             rest_host=host, timeout=ceil(timeout), pool_maxsize=1, max_retries=0
         )
         self._sender = sender
-        self._seconds = deadline
+        self._deadline_seconds = deadline
 
     def send(self, message: Message) -> str:
         """Hand a text message to Vonage; returns the `message-id` of its (first) part.
 
         Raises `TryAgain` or `Refused`.
         """
-        return carry_out(partial(self._exchange, message), self._seconds)
+        return run_with_deadline(partial(self._send, message), self._deadline_seconds)
 
-    def _exchange(self, message: Message, deadline: Deadline) -> str | DeliveryFailed:
+    def _send(self, message: Message, deadline: Deadline) -> str | SendError:
         sms = SmsMessage(
             to=message.to.removeprefix("+"),
             from_=self._sender,
@@ -106,28 +106,28 @@ class Vonage:
                 try:
                     Sms(client).send(sms)
                 except requests.TooManyRedirects:
-                    return TryAgain("bad_answer")
+                    return TemporaryFailure("invalid_response")
                 except requests.RequestException as error:
-                    return failure_of_error(error, deadline)
-            return _reading(client.last_response)
+                    return classify_exception(error, deadline)
+            return _parse_response(client.last_response)
 
 
-def _reading(answer: requests.Response) -> str | DeliveryFailed:
+def _parse_response(response: requests.Response) -> str | SendError:
     """The message's id, or what went wrong, from an answer with any status and any body."""
-    if answer.status_code != 200:
-        return failure_of_status(answer.status_code, answer.headers.get("Retry-After"))
+    if response.status_code != 200:
+        return classify_status(response.status_code, response.headers.get("Retry-After"))
     try:
-        parts = answer.json()["messages"]
+        parts = response.json()["messages"]
         statuses = [str(part["status"]) for part in parts]
         first_id = parts[0].get("message-id")
     except (LookupError, TypeError, ValueError, AttributeError):
-        return TryAgain("bad_answer")
+        return TemporaryFailure("invalid_response")
     failed = [status for status in statuses if status != "0"]
     if not failed:
-        return message_id(first_id)
-    if failed[0] in _FINAL:
-        return Refused("refused")
-    return TryAgain(_LATER.get(failed[0], "provider_error"))
+        return sanitize_message_id(first_id)
+    if failed[0] in _PERMANENT_STATUSES:
+        return PermanentFailure("rejected")
+    return TemporaryFailure(_TEMPORARY_STATUSES.get(failed[0], "provider_error"))
 
 
 class _Client(HttpClient):
@@ -152,9 +152,9 @@ class _Adapter(HTTPAdapter):
 
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **options)
-        pool.ConnectionCls = partial(_WatchedTLS, deadline=self._deadline)
+        pool.ConnectionCls = partial(_DeadlineHTTPSConnection, deadline=self._deadline)
         return pool
 
 
-class _WatchedTLS(Watched, urllib3.connection.HTTPSConnection):
+class _DeadlineHTTPSConnection(DeadlineConnection, urllib3.connection.HTTPSConnection):
     pass

@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from api.writes.base import after_revocation
 from domain import profile
 from domain.commands import people
-from domain.errors import Unavailable
-from domain.person import Gone
+from domain.errors import ServiceUnavailable
+from domain.person import Tombstone
 from domain.stores import people as stored
 from domain.stores import profiles, traces
 from domain.stores.unit_of_work import unit_of_work
@@ -21,8 +21,8 @@ _REDIS_AWAY = (
     " soon as Redis is back; run this again to see it."
 )
 # What stays of somebody who is gone; the outbox row too, until it is purged.
-_STAYS = {"Gone": (1, 1), "Outbox": (0, 1)}
-_TOMBSTONE = {profile.BODY, profile.ETAG, profile.VERSION, profile.GONE_AT}
+_STAYS = {"Tombstone": (1, 1), "OutboxEntry": (0, 1)}
+_TOMBSTONE = {profile.BODY, profile.ETAG, profile.VERSION, profile.DELETED_AT}
 
 
 class Command(BaseCommand):
@@ -44,7 +44,7 @@ class Command(BaseCommand):
         except ValueError:
             raise CommandError("That is no id: it has 32 hexadecimal digits.") from None
         gone, in_redis = _forget(person_id)
-        when = gone.gone_at.astimezone(UTC).isoformat(" ", "seconds")
+        when = gone.deleted_at.astimezone(UTC).isoformat(" ", "seconds")
         self.stdout.write(f"{person_id} is forgotten, since {when}, version {gone.version}.")
         right = self._prove_postgres(person_id)
         if in_redis is None:
@@ -55,18 +55,18 @@ class Command(BaseCommand):
     def _prove_postgres(self, person_id: UUID) -> bool:
         self.stdout.write("Rows that know this id:")
         right = True
-        for kind, count in traces.rows_about(person_id).items():
+        for kind, count in traces.count_rows_by_table(person_id).items():
             least, most = _STAYS.get(kind, (0, 0))
             right &= least <= count <= most
             self.stdout.write(f"  {kind:<16}{count:>3}")
         return right
 
-    def _prove_redis(self, gone: Gone, fields: dict[bytes, bytes]) -> bool:
-        right = fields == profile.hash_of(gone)
+    def _prove_redis(self, gone: Tombstone, fields: dict[bytes, bytes]) -> bool:
+        right = fields == profile.to_hash(gone)
         names = ", ".join(sorted(name.decode() for name in fields.keys() & _TOMBSTONE)) or "none"
         others = len(fields.keys() - _TOMBSTONE)
         self.stdout.write(
-            f"In Redis, {profile.key_of(gone.id)} is {'a' if right else 'NOT a'} tombstone.\n"
+            f"In Redis, {profile.redis_key(gone.id)} is {'a' if right else 'NOT a'} tombstone.\n"
             f"  fields: {names}{f' and {others} others' if others else ''}\n"
             f"  body:   {len(fields.get(profile.BODY, b''))} octets\n"
             f"  version {fields.get(profile.VERSION, b'none').decode()}"
@@ -74,20 +74,20 @@ class Command(BaseCommand):
         return right
 
 
-def _forget(person_id: UUID) -> tuple[Gone, dict[bytes, bytes] | None]:
+def _forget(person_id: UUID) -> tuple[Tombstone, dict[bytes, bytes] | None]:
     """Forget a person, now or once more: what stays, and their hash in Redis (None: it is away)."""
     try:
-        committed = people.forget(person_id, unit_of_work)
-    except Unavailable:
+        committed = people.erase_person(person_id, unit_of_work)
+    except ServiceUnavailable:
         raise CommandError("Postgres is away: nothing was done.") from None
-    gone = committed.person if committed else stored.load(person_id)
-    if not isinstance(gone, Gone):
+    gone = committed.person if committed else stored.get_person(person_id)
+    if not isinstance(gone, Tombstone):
         raise CommandError(f"Nobody has the id {person_id}, and nobody who is gone had it.")
     try:
         if committed:
             after_revocation(committed)
         else:
-            profiles.refresh(person_id)
-        return gone, profiles.fields_of(person_id)
-    except Unavailable:
+            profiles.project(person_id)
+        return gone, profiles.get_hash(person_id)
+    except ServiceUnavailable:
         return gone, None

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import structlog
 from django.db import Error, InterfaceError, OperationalError, connection
 
-from domain.errors import Unavailable
+from domain.errors import ServiceUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -16,7 +16,7 @@ _READ_ONLY = "25006"  # a standby, a demoted primary, or default_transaction_rea
 _INTERNAL = {_READ_ONLY, "25P03", "25P04"}  # and the server's limits for (idle) transactions
 
 
-def unavailable(error: BaseException) -> Unavailable | None:
+def to_service_unavailable(error: BaseException) -> ServiceUnavailable | None:
     """Returns what to raise in place of `error` if Postgres is unavailable, else None; logs it.
 
     A connection to a server that is read-only is closed: the next one may find the primary.
@@ -25,10 +25,10 @@ def unavailable(error: BaseException) -> Unavailable | None:
     sqlstate = getattr(cause, "sqlstate", None)
     if not isinstance(error, OperationalError | InterfaceError) and sqlstate not in _INTERNAL:
         return None
-    log.warning("postgres_unavailable", error=type(cause).__name__)
+    log.warning("postgres_unavailable", error_type=type(cause).__name__)
     if sqlstate == _READ_ONLY:
         connection.close()
-    return Unavailable(retry_after=2)
+    return ServiceUnavailable(retry_after=2)
 
 
 @contextmanager
@@ -37,6 +37,6 @@ def translate_database_errors() -> Iterator[None]:
     try:
         yield
     except Error as error:
-        if translated := unavailable(error):
+        if translated := to_service_unavailable(error):
             raise translated from None
         raise
