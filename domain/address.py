@@ -1,4 +1,4 @@
-"""E-mail addresses and phone numbers: two channels, one type."""
+"""E-mail addresses and phone numbers."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +13,7 @@ PHONE_MAX_LENGTH = 64  # of input; E.164 itself has at most 15 digits
 
 
 class Channel(StrEnum):
-    """How a person can be reached."""
+    """A channel over which a person receives messages."""
 
     EMAIL = "email"
     PHONE = "phone"
@@ -21,7 +21,7 @@ class Channel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address as its owner writes it (`value`), and as it is compared (`key`)."""
+    """An address: `value` as its owner writes it, `canonical` for comparison."""
 
     channel: Channel
     value: str
@@ -29,7 +29,7 @@ class Address:
 
 
 def parse_email(text: str) -> Address:
-    """An e-mail address by RFC 5322/6531, without asking the DNS; compared without case.
+    """Parses an e-mail address by RFC 5322/6531, without DNS; compared without regard to case.
 
     Raises `InvalidField` (`invalid`, `too_long`).
     """
@@ -46,7 +46,7 @@ def parse_email(text: str) -> Address:
 
 
 def parse_phone(text: str, default_region: str | None = None) -> Address:
-    """A phone number as E.164; a number without `+` needs a `default_region` (ISO 3166-1).
+    """Parses a phone number into E.164; without `+` it needs a `default_region` (ISO 3166-1).
 
     Raises `InvalidField` (`invalid`, `country_code_missing`).
     """
@@ -60,7 +60,7 @@ def parse_phone(text: str, default_region: str | None = None) -> Address:
         number = phonenumbers.parse(text, default_region)
     except phonenumbers.NumberParseException:
         raise invalid from None
-    # An extension cannot be dialled by an SMS, and E.164 would silently drop it.
+    # SMS cannot dial an extension, and E.164 would silently drop it.
     if number.extension or not phonenumbers.is_possible_number(number):
         raise invalid
     value = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
@@ -68,12 +68,12 @@ def parse_phone(text: str, default_region: str | None = None) -> Address:
 
 
 def canonicalize(channel: Channel, value: str) -> str:
-    """What an address is compared by: e-mail without regard to case."""
+    """Returns the form in which addresses are compared: e-mail is case-folded."""
     return value.casefold() if channel is Channel.EMAIL else value
 
 
 def mask(channel: Channel, value: str) -> str:
-    """An address that its owner recognises and nobody else can use: a…@e….com, +34…56."""
+    """Masks an address so that only its owner recognises it: a…@e….com, +34…56."""
     if channel is Channel.PHONE:
         return f"{value[:3]}…{value[-2:]}"
     local, _, domain = value.rpartition("@")

@@ -1,7 +1,7 @@
-"""One-time codes and links: derived when they are sent and when they are checked, never kept.
+"""One-time codes and link tokens: derived when sent and when checked, never stored.
 
-Rules after NIST SP 800-63B-4 section 3.1.3 (out-of-band secrets: at least six digits, short
-lived, single use, tries limited) and OWASP ASVS 5 chapter 6.
+Rules after NIST SP 800-63B-4 section 3.1.3 (out-of-band secrets: at least six digits, short lived,
+single use, limited attempts) and OWASP ASVS 5 chapter 6.
 """
 
 import binascii
@@ -15,7 +15,7 @@ from uuid import UUID
 from domain.address import Channel
 from domain.keys import Keyring
 
-MAX_ATTEMPTS = 5  # of one code
+MAX_ATTEMPTS = 5  # per code
 MAX_FAILURES_PER_DAY = 15  # of all codes of a person and channel together
 CODE_LENGTH = 6
 SALT_BYTES = 16
@@ -28,8 +28,8 @@ _LINK_MAC_BYTES = 24
 
 @dataclass(frozen=True, slots=True)
 class DerivationContext:
-    """What a code is derived from: a row of confirmations or sign-ins, its salt, and the address
-    that it goes to.
+    """The inputs of a code: the id and salt of a confirmation or sign-in challenge, and its
+    address.
     """
 
     row_id: int
@@ -41,24 +41,24 @@ class DerivationContext:
 
 
 def generate_salt() -> bytes:
-    """16 random octets for a new confirmation row."""
+    """Returns 16 random bytes for a new confirmation or sign-in challenge."""
     return secrets.token_bytes(SALT_BYTES)
 
 
 def derive_code(keyring: Keyring, context: DerivationContext) -> str | None:
-    """The six digits for a row; None when its key is not on the ring any more."""
+    """Returns the six digits of a confirmation; None if its key is not in the keyring."""
     mac = _compute_mac(keyring, context, b"confirmation code")
     return None if mac is None else _truncate(mac)
 
 
 def derive_sign_in_code(keyring: Keyring, context: DerivationContext) -> str | None:
-    """The six digits for a sign-in; None when its key is not on the ring any more."""
+    """Returns the six digits of a sign-in challenge; None if its key is not in the keyring."""
     mac = _compute_mac(keyring, context, b"sign-in code")
     return None if mac is None else _truncate(mac)
 
 
 def derive_link_token(keyring: Keyring, context: DerivationContext) -> str | None:
-    """The token in a row's e-mail link; None when its key is not on the ring any more."""
+    """Returns the token of a confirmation's e-mail link; None if its key is not in the keyring."""
     mac = _compute_mac(keyring, context, b"confirmation link")
     if mac is None:
         return None
@@ -68,7 +68,7 @@ def derive_link_token(keyring: Keyring, context: DerivationContext) -> str | Non
 
 
 def parse_link_token(token: str) -> int | None:
-    """The row that a link token names, whether or not the token is right; None if malformed."""
+    """Returns the confirmation id in a link token, without verifying it; None if malformed."""
     if len(token) != 43 or not token.isascii():
         return None
     try:
@@ -76,12 +76,12 @@ def parse_link_token(token: str) -> int | None:
     except binascii.Error:
         return None
     row_id = int.from_bytes(raw[:_ROW_ID_BYTES])
-    # Decoding skips what is not in the alphabet; and Postgres has no row of 2**63 or more.
+    # Decoding skips characters outside the alphabet; and Postgres has no id of 2**63 or more.
     return row_id if len(raw) == _ROW_ID_BYTES + _LINK_MAC_BYTES and row_id < 2**63 else None
 
 
 def constant_time_equal(expected: str | None, actual: str) -> bool:
-    """Whether `given` is the `expected` secret, in constant time (False when there is none)."""
+    """Compares two secrets in constant time; False if `expected` is None."""
     return expected is not None and hmac.compare_digest(expected.encode(), actual.encode())
 
 

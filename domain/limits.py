@@ -1,4 +1,4 @@
-"""How often something may happen: a pure rule over the moments at which it did."""
+"""Rate limits: pure functions over the timestamps of what is limited."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ ZERO = timedelta(0)
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """At most `most` times in any 24 hours; after the first time `pause` must pass, after each
-    further one twice as long as before.
+    """At most `max_per_day` times in any 24 hours; `cooldown` after the first time, and twice as
+    long after each further one.
     """
 
     max_per_day: int
@@ -19,14 +19,14 @@ class RateLimit:
 
 
 def within_window(timestamps: Sequence[datetime], now: datetime) -> list[datetime]:
-    """Those moments that a rule still looks at, in their order."""
+    """Returns the timestamps of the last 24 hours, in their order."""
     return [timestamp for timestamp in timestamps if timestamp > now - WINDOW]
 
 
 def retry_after(limit: RateLimit, timestamps: Sequence[datetime], now: datetime) -> timedelta:
-    """How long to wait until it may happen again (zero: not at all).
+    """Returns the time until the limit allows another one (zero: now).
 
-    `moments` are in order of time; those older than a day do not matter.
+    `timestamps` are in ascending order; those older than 24 hours are ignored.
     """
     recent = within_window(timestamps, now)
     allowed_at = [now]
@@ -38,5 +38,5 @@ def retry_after(limit: RateLimit, timestamps: Sequence[datetime], now: datetime)
 
 
 def ceil_seconds(duration: timedelta) -> int:
-    """Whole seconds, rounded up, at least 1: for `Retry-After`."""
+    """Rounds up to whole seconds, at least 1: for `Retry-After`."""
     return max(1, -(-duration // timedelta(seconds=1)))

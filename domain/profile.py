@@ -1,14 +1,14 @@
-"""The profile hash: what stands in Redis for each person, and what a reader makes of it.
+"""The profile hash: the format in Redis, and how readers decode it.
 
     key      p:<person, 32 hex digits>
-    b        the profile's body, the very octets that are sent
+    b        the profile's body, the bytes that are sent
     e        its ETag
     v        the person's version
-    <digest> for each live session: SHA-256 of its token -> its end, in Unix seconds
+    <digest> for each active session: SHA-256 of its token -> its expiry, in Unix seconds
 
-One HMGET of `b`, `e`, `v` and the caller's own digest answers "who", "still allowed?" and "what".
-Of somebody who is gone a tombstone stays: `b` and `e` are empty, `v` is the last version, `t` the
-Unix time. Its version keeps a late write of an older state out.
+One HMGET of `b`, `e`, `v` and the caller's digest authenticates, authorizes and reads. The
+tombstone of an erased person has empty `b` and `e`, the last version in `v`, and the Unix time in
+`t`. Its version keeps late writes of older states out.
 """
 
 from binascii import b2a_base64
@@ -25,39 +25,37 @@ from domain.session import TokenClaims
 BODY, ETAG, VERSION, DELETED_AT = b"b", b"e", b"v", b"t"
 DIGEST_BYTES = 32  # no other field has a name of that length
 KEY_PATTERN = "p:" + "[0-9a-f]" * 32  # a glob for SCAN
-FIELD_COUNT = 4  # that one read asks for
+FIELD_COUNT = 4  # of one read
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")  # base64 to base64url
-BACKFILL_QUEUE = (
-    "profile:backfill"  # a sorted set: person -> how often somebody asked for a missing profile
-)
+BACKFILL_QUEUE = "profile:backfill"  # a sorted set: person -> number of missed reads
 
 
 class CacheMiss(Exception):
-    """The hash is not there, or older than the caller's token says it must be."""
+    """The hash is missing, or older than the token."""
 
 
 def redis_key(person_id: UUID) -> str:
-    """The Redis key of a person's profile hash."""
+    """Returns the Redis key of a person's profile hash."""
     return f"p:{person_id.hex}"
 
 
 def redis_key_for_token(claims: TokenClaims) -> str:
-    """The Redis key of the profile hash of whose token this is."""
+    """Returns the Redis key of the profile hash of the token's person."""
     return f"p:{claims.person_id_bytes.hex()}"
 
 
 def parse_redis_key(key: bytes) -> UUID:
-    """Whose profile hash a Redis key is; the opposite of `key_of`."""
+    """Returns the person id of a profile hash's key; the inverse of `redis_key`."""
     return UUID(hex=key[2:].decode())
 
 
 def hmget_fields(claims: TokenClaims) -> list[bytes]:
-    """What a reader asks HMGET for, in the order that `answer` expects: so many `FIELDS`."""
+    """Returns the fields that a read requests by HMGET, in the order of `decode_reply`."""
     return [BODY, ETAG, VERSION, claims.digest]
 
 
 def to_public_dict(person: Person) -> dict[str, object]:
-    """The profile as clients see it: seven fields, in the contract's order."""
+    """Returns the seven public fields of a profile, in the order of the HTTP contract."""
     return {
         "name": person.name,
         "surname": person.surname,
@@ -70,18 +68,18 @@ def to_public_dict(person: Person) -> dict[str, object]:
 
 
 def render_body(person: Person) -> bytes:
-    """The octets that are stored and sent: the profile as JSON in UTF-8."""
+    """Renders the profile as JSON in UTF-8: the bytes that are stored and sent."""
     return orjson.dumps(to_public_dict(person))
 
 
 def strong_etag(body: bytes) -> bytes:
-    """A strong ETag (RFC 9110 section 8.8.3) made from the octets and nothing else."""
+    """Returns a strong ETag (RFC 9110 section 8.8.3), derived from the bytes alone."""
     base64 = b2a_base64(sha256(body).digest()[:15], newline=False)
     return b'"%b"' % base64.translate(_URL_SAFE)
 
 
 def to_hash(person: Person | Tombstone) -> dict[bytes, bytes]:
-    """Every field of a person's profile hash, or of their tombstone."""
+    """Returns all fields of a person's profile hash, or of their tombstone."""
     version = b"%d" % person.version
     if isinstance(person, Tombstone):
         deleted_at = b"%d" % int(person.deleted_at.timestamp())
@@ -94,7 +92,7 @@ def to_hash(person: Person | Tombstone) -> dict[bytes, bytes]:
 
 
 def without_expired_sessions(fields: Mapping[bytes, bytes], at: float) -> dict[bytes, bytes]:
-    """A profile hash without the sessions that end by `moment`, in Unix seconds."""
+    """Returns a profile hash without the sessions that expire by `at`, in Unix seconds."""
     return {
         name: value
         for name, value in fields.items()
@@ -105,10 +103,10 @@ def without_expired_sessions(fields: Mapping[bytes, bytes], at: float) -> dict[b
 def decode_reply(
     claims: TokenClaims, reply: Sequence[bytes | None], now: float
 ) -> tuple[bytes, bytes]:
-    """What the reply to HMGET gives to the bearer of `token` at Unix time `now`: body and ETag.
+    """Decodes the reply to HMGET for a token at Unix time `now`; returns body and ETag.
 
-    Raises `Missing` when the hash cannot be trusted to know this token yet, and `InvalidToken`
-    when it knows better: session ended or out of date, person gone.
+    Raises `CacheMiss` if the hash is missing or older than the token, and `InvalidToken` if the
+    session is revoked or expired, or the person deleted.
     """
     body, etag, version, expires_at = reply
     if body is None or etag is None or version is None or int(version) < claims.version:

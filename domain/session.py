@@ -1,9 +1,9 @@
-"""Bearer tokens (RFC 6750): opaque to clients, and checked without any I/O.
+"""Bearer tokens (RFC 6750): opaque to clients, verified without I/O.
 
-A token is 75 octets in base64url, 100 characters: format (1), key id (4), person (16), the
-person's version when it was issued (6), random (32), and 16 octets of HMAC-SHA256 over all that.
-The MAC keeps junk away from Redis; the version tells a reader how old a profile hash may be;
-whether the session still lives is said by its digest in that hash, or in Postgres.
+A token is 75 bytes in base64url, 100 characters: format (1), key id (4), person id (16), the
+person's version when it was issued (6), random (32), and 16 bytes of HMAC-SHA256 over all that. The
+MAC rejects forged tokens before Redis is queried; the version tells readers how old a profile hash
+may be; whether the session is active depends on its digest in that hash, or in Postgres.
 """
 
 import binascii
@@ -26,12 +26,12 @@ _VERSION_BYTES = 6
 _PURPOSE = b"session token"
 
 
-# base64url to base64; the two characters that only the latter has become ones that neither has.
+# base64url to base64; the two characters that only base64 has are mapped to one in neither.
 _BASE64URL_TO_BASE64 = bytes.maketrans(b"-_+/", b"+/**")
 
 
 class TokenClaims(NamedTuple):
-    """What a token says, once its MAC was found right. `person` are the 16 octets of the id."""
+    """The claims of a verified token. `person_id_bytes` are the 16 bytes of the id."""
 
     person_id_bytes: bytes
     version: int
@@ -44,7 +44,7 @@ class TokenClaims(NamedTuple):
 
 
 def issue_token(keyring: Keyring, person_id: UUID, version: int) -> tuple[str, bytes]:
-    """A new token for a person, and the SHA-256 digest by which it is remembered."""
+    """Issues a token for a person; returns it and its SHA-256 digest, which is stored."""
     key = keyring.signing_key
     claims = b"".join(
         (
@@ -60,20 +60,21 @@ def issue_token(keyring: Keyring, person_id: UUID, version: int) -> tuple[str, b
 
 
 def token_digest(token: str) -> bytes:
-    """The SHA-256 by which a token, or whatever was sent as one, is remembered."""
+    """Returns the SHA-256 digest of a token, or of any text that was sent as one."""
     return sha256(token.encode(errors="replace")).digest()
 
 
 def verify_token(keyring: Keyring, token: str, digest: bytes | None = None) -> TokenClaims:
-    """What `token` says; `digest` is its own, if that is known already.
+    """Verifies a token and returns its claims; `digest` is its own, if known already.
 
-    Raises `InvalidToken` unless one of our keys has signed it.
+    Raises `InvalidToken` unless a key of the keyring has signed it.
     """
     try:
         raw = binascii.a2b_base64(token.encode("ascii").translate(_BASE64URL_TO_BASE64))
     except (UnicodeEncodeError, binascii.Error):
         raise InvalidToken from None
-    # What is not in the alphabet is skipped, and missed in the length: one token, one spelling.
+    # Decoding skips characters outside the alphabet, which shows in the length: each token has one
+    # spelling.
     if len(token) != TOKEN_LENGTH or len(raw) != _TOKEN_BYTES or raw[:1] != _FORMAT:
         raise InvalidToken
     claims, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]

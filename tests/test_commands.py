@@ -38,7 +38,7 @@ def signed_up(units: UnitOfWorkFactory, body: dict[str, str] | None = None) -> p
 def code_of(units: UnitOfWorkFactory, who: people.SignUpResult, channel: Channel) -> str:
     with units() as unit:
         counted = unit.record_attempt(who.result.person.id, channel)
-    assert counted is not None
+    assert recorded is not None
     digits = code.derive_code(KEYS, counted[0].context)
     assert digits is not None
     return digits
@@ -83,9 +83,9 @@ def test_the_right_code_confirms_once_and_raises_the_version(units, channel):
 def test_looking_at_a_link_tells_the_name_and_how_it_stands(units):
     who = signed_up(units)
     with units() as unit:
-        counted = unit.count_try(who.result.person.id, Channel.EMAIL)
-    assert counted is not None
-    token = code.derive_link_token(KEYS, counted[0].seed)
+        recorded = unit.record_attempt(who.result.person.id, Channel.EMAIL)
+    assert recorded is not None
+    token = code.derive_link_token(KEYS, recorded[0].context)
     assert token is not None
     assert confirmations.inspect_link(token, units, KEYS) == confirmations.ConfirmationLink(
         "Ada", "open"

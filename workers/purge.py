@@ -1,6 +1,7 @@
 """Deletes what has served its time, from Postgres and from Redis."""
 
 from contextlib import suppress
+from datetime import timedelta
 
 import structlog
 from django.conf import settings
@@ -8,9 +9,9 @@ from django.db.models.functions import Now
 
 from domain.commands import people
 from domain.errors import ServiceUnavailable
-from domain.limits import WINDOW
 from domain.stores import models, outbox, profiles, sms, tallies
 from domain.stores.unit_of_work import unit_of_work
+from domain.stores.units.sign_ups import KEY_LIFETIME
 
 log = structlog.get_logger(__name__)
 
@@ -28,10 +29,10 @@ def purge_expired() -> None:
             superseded_at__lt=retention_start
         ).delete()[0],
         "sign_in_challenges": models.SignInChallenge.objects.filter(
-            created_at__lt=Now() - 2 * WINDOW
+            created_at__lt=Now() - timedelta(days=2)
         ).delete()[0],
         "idempotency_keys": models.IdempotencyKey.objects.filter(
-            created_at__lte=Now() - WINDOW
+            created_at__lte=Now() - KEY_LIFETIME
         ).delete()[0],
         "rate_limit_windows": tallies.delete_expired(),
         "sms_prefix_stats": sms.delete_old_stats(),

@@ -24,7 +24,7 @@ def enqueue(outbox_ids: Iterable[int]) -> bool:
     """
     try:
         with _circuit_breaker():
-            HUEY.enqueue_all([tasks.process_outbox_entry.s(outbox_id) for outbox_id in outbox_ids])
+            HUEY.enqueue_many([tasks.process_outbox_entry.s(outbox_id) for outbox_id in outbox_ids])
     except RedisError as error:
         log.warning("queue_unavailable", error_type=type(error).__name__)
         return False

@@ -32,7 +32,9 @@ class SessionsView(WriteView):
 
     @told.sign_out_everywhere
     def delete(self, request: Request) -> HttpResponse:
-        return _sign_out(request, everywhere=True)
+        now = datetime.now(UTC)
+        revoke(request, lambda claims: sessions.revoke_all_sessions(claims, unit_of_work, now))
+        return no_content()
 
 
 class SignInView(WriteView):
@@ -58,13 +60,6 @@ class CurrentSessionView(WriteView):
 
     @told.sign_out
     def delete(self, request: Request) -> HttpResponse:
-        return _sign_out(request, everywhere=False)
-
-
-def _sign_out(request: Request, *, everywhere: bool) -> HttpResponse:
-    now = datetime.now(UTC)
-    revoke(
-        request,
-        lambda token: sessions.sign_out(token, unit_of_work, now, everywhere=everywhere),
-    )
-    return no_content()
+        now = datetime.now(UTC)
+        revoke(request, lambda claims: sessions.revoke_session(claims, unit_of_work, now))
+        return no_content()

@@ -1,4 +1,4 @@
-"""Confirming an address, and asking for another message about it."""
+"""Confirms addresses, and resends the messages about them."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ from domain.session import TokenClaims
 
 @dataclass(frozen=True, slots=True)
 class ConfirmByCode:
-    """The six digits that a person has read in a message."""
+    """The six digits of a message."""
 
     person_id: UUID
     channel: Channel
@@ -38,7 +38,7 @@ class ConfirmByCode:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmByLink:
-    """The token of an e-mail's link: says by itself whose address it confirms."""
+    """The token of an e-mail's link; it identifies the address that it confirms."""
 
     token: str
 
@@ -46,10 +46,10 @@ class ConfirmByLink:
 def confirm_by_code(
     command: ConfirmByCode, unit_of_work: UnitOfWorkFactory, keyring: Keyring
 ) -> CommandResult[Person] | None:
-    """Confirm the person's address on a channel; None if that code had done so before.
+    """Confirms the person's address on a channel; None if that code has done so before.
 
-    The try is counted and committed before the code is looked at, so that parallel guesses
-    cannot outrun the count. Raises `CodeInvalid`, `CodeExpired`, `TooManyAttempts`.
+    The attempt is recorded and committed before the comparison, so that parallel guesses cannot
+    exceed the limit. Raises `InvalidCode`, `ExpiredCode`, `TooManyAttempts`.
     """
     with unit_of_work() as uow:
         recorded = uow.record_attempt(command.person_id, command.channel)
@@ -68,9 +68,9 @@ def confirm_by_code(
 def confirm_by_link(
     command: ConfirmByLink, unit_of_work: UnitOfWorkFactory, keyring: Keyring
 ) -> CommandResult[Person] | None:
-    """Confirm the address that a link was sent to; None if it was confirmed before.
+    """Confirms the address that a link was sent to; None if it was confirmed before.
 
-    No tries are counted: nobody guesses 192 bits. Raises `CodeInvalid`, `CodeExpired`.
+    Attempts are not recorded: 192 bits cannot be guessed. Raises `InvalidCode`, `ExpiredCode`.
     """
     with unit_of_work() as uow:
         confirmation = _find_by_link_token(command.token, uow, keyring)
@@ -82,8 +82,8 @@ def confirm_by_link(
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationLink:
-    """What the holder of an e-mail's link may know before they use it: who signed up with their
-    address, and how it stands.
+    """What the holder of a link may see before using it: the name that signed up with their
+    address, and the state of the link.
     """
 
     name: str
@@ -91,10 +91,10 @@ class ConfirmationLink:
 
 
 def inspect_link(token: str, unit_of_work: UnitOfWorkFactory, keyring: Keyring) -> ConfirmationLink:
-    """What a link is about. Nothing is written, and nothing is counted.
+    """Returns what a link confirms. Writes nothing, and records no attempt.
 
-    A claim that somebody else has answered looks like an open one (DESIGN 3); a link that a newer
-    one has replaced is as good as out of date. Raises `CodeInvalid`.
+    A claim to an address that another person has verified looks open (DESIGN section 3); a
+    superseded link looks expired. Raises `InvalidCode`.
     """
     with unit_of_work() as uow:
         confirmation = _find_by_link_token(token, uow, keyring)
@@ -108,7 +108,7 @@ def inspect_link(token: str, unit_of_work: UnitOfWorkFactory, keyring: Keyring) 
 
 
 def _find_by_link_token(token: str, uow: UnitOfWork, keyring: Keyring) -> Confirmation:
-    """The confirmation that a link is about: only the holder of the right link learns of it."""
+    """Returns the confirmation of a link token. Raises `InvalidCode` unless the token is valid."""
     confirmation_id = code.parse_link_token(token)
     confirmation = None if confirmation_id is None else uow.find_confirmation(confirmation_id)
     if confirmation is None or not code.constant_time_equal(
@@ -134,14 +134,14 @@ def _confirm(
                 return None
             outbox_ids = uow.add_projection_entry(person.id)
     except AddressAlreadyVerified:
-        # Somebody confirmed it first. To this person it stays an unanswered claim (DESIGN 3).
+        # Another person was first. To this one it remains an open claim (DESIGN section 3).
         raise InvalidCode from None
     return CommandResult(person, outbox_ids)
 
 
 @dataclass(frozen=True, slots=True)
 class ResendConfirmation:
-    """A person's wish for another message about the address that they have not confirmed."""
+    """A request for another message about the caller's unconfirmed address."""
 
     claims: TokenClaims
     channel: Channel
@@ -149,7 +149,7 @@ class ResendConfirmation:
 
 @dataclass(frozen=True, slots=True)
 class ResendResult:
-    """`available_at` is when the next message may be asked for; None if nothing waits."""
+    """`available_at` is when another message may be requested; None if nothing is unconfirmed."""
 
     outbox_ids: list[int]
     available_at: datetime | None
@@ -161,9 +161,9 @@ def resend_confirmation(
     keyring: Keyring,
     now: datetime,
 ) -> ResendResult:
-    """Send a new code, which ends the old one; nothing if the address is confirmed.
+    """Sends a new code, which supersedes the old one; nothing if the address is confirmed.
 
-    Raises `InvalidToken`, and `RateLimited` until the next message may be asked for.
+    Raises `InvalidToken`, and `RateLimited` during the cooldown.
     """
     with unit_of_work() as uow:
         person = uow.lock_person_by_token(command.claims, now)
@@ -177,7 +177,7 @@ def resend_for_person(
     keyring: Keyring,
     now: datetime,
 ) -> ResendResult | None:
-    """As `resend`, when an operator wants it, within the same budgets; None if there is no such
+    """As `resend_confirmation`, for an operator, within the same quotas; None if there is no such
     person. Raises `RateLimited`.
     """
     with unit_of_work() as uow:

@@ -1,4 +1,4 @@
-"""Signing up, changing one's own data, and leaving for good."""
+"""Signs people up, updates and deletes profiles."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from domain.session import TokenClaims
 
 @dataclass(frozen=True, slots=True)
 class SignUp:
-    """A new person. All fields are as the parsers of `domain.person` and `.address` return them."""
+    """A new person. All fields are results of the parsers in `domain.person` and `.address`."""
 
     name: str
     surname: str
@@ -33,7 +33,7 @@ class SignUp:
 
 @dataclass(frozen=True, slots=True)
 class SignUpResult:
-    """A person who has signed up; `token` opens the session that ends at `expires_at`."""
+    """A person who has signed up; the session of `token` expires at `expires_at`."""
 
     result: CommandResult[Person]
     token: str
@@ -48,9 +48,9 @@ def sign_up(
     now: datetime,
     session_lifetime: timedelta,
 ) -> SignUpResult:
-    """Make a person, unconfirmed, with a session; both addresses get a message.
+    """Creates an unverified person with a session; both addresses receive a message.
 
-    A known address is not refused: that would tell strangers who is registered.
+    A known address is accepted: a refusal would reveal who is registered.
     """
     with unit_of_work() as uow:
         return _sign_up(command, uow, keyring, (now + session_lifetime).replace(microsecond=0))
@@ -64,10 +64,10 @@ def sign_up_idempotently(
     now: datetime,
     session_lifetime: timedelta,
 ) -> SignUpResult:
-    """As `sign_up`; but the same key and body again give the same person and send nothing.
+    """As `sign_up`; but a repeated key and body return the same person and send nothing.
 
-    A fresh session then replaces the one issued before, whose token may not have arrived. After
-    the IETF draft "The Idempotency-Key HTTP Header Field". Raises `IdempotencyInProgress`,
+    A new session then replaces the one before, whose token may not have arrived. After the IETF
+    draft "The Idempotency-Key HTTP Header Field". Raises `IdempotencyInProgress`,
     `IdempotencyMismatch`, `IdempotencyClosed`.
     """
     key_hashes = keyring.macs_with_all_keys(b"idempotency key", idempotency_key.encode())
@@ -114,9 +114,9 @@ def _sign_up(
 
 @dataclass(frozen=True, slots=True)
 class UpdateProfile:
-    """What a person changes of their own profile; None is left as it is.
+    """The changes to the caller's profile; fields that are None stay.
 
-    `if_match` are the ETags of which the profile must have one now (None: any will do).
+    One of the ETags in `if_match` must be the current one (None: no precondition).
     """
 
     claims: TokenClaims
@@ -131,10 +131,10 @@ class UpdateProfile:
 def update_profile(
     command: UpdateProfile, unit_of_work: AccountUnitOfWorkFactory, keyring: Keyring, now: datetime
 ) -> CommandResult[Person]:
-    """Change a profile. A new address is sent a code, and the codes of the one before end.
+    """Updates a profile. A new address receives a code, which supersedes those of the one before.
 
-    A confirmed address stays in the profile until the new one is confirmed, and is told. Raises
-    `InvalidToken`, `PreconditionFailed`, `RateLimited`.
+    A verified address stays in the profile until the new one is confirmed, and receives a notice.
+    Raises `InvalidToken`, `PreconditionFailed`, `RateLimited`.
     """
     with unit_of_work() as uow:
         current = uow.lock_person_by_token(command.claims, now)
@@ -162,13 +162,13 @@ def update_profile(
 def _change_address(
     uow: AccountUnitOfWork, person: Person, address: Address, keyring: Keyring
 ) -> tuple[Person, list[int]]:
-    """The person with the address that shows from now on, and the messages' outbox rows."""
+    """Returns the person with the address to show from now on, and the messages' outbox ids."""
     channel = address.channel
     current: str = getattr(person, channel)
     is_verified: bool = getattr(person, f"{channel}_verified")
     if address.canonical == canonicalize(channel, current):
         if is_verified:
-            uow.supersede_confirmations(person.id, channel)  # whatever should have replaced it
+            uow.supersede_confirmations(person.id, channel)  # of the address that was to replace it
         return _replace_address(person, address), []
     pending = uow.get_pending_address(person.id, channel)
     if pending is not None and pending[0].canonical == address.canonical:
@@ -192,7 +192,7 @@ def _replace_address(person: Person, address: Address) -> Person:
 def delete_profile(
     claims: TokenClaims, unit_of_work: AccountUnitOfWorkFactory, now: datetime
 ) -> CommandResult[Tombstone]:
-    """Forget the caller. Raises `InvalidToken`."""
+    """Erases the caller. Raises `InvalidToken`."""
     with unit_of_work() as uow:
         result = uow.erase(uow.lock_person_by_token(claims, now).id)
         if result is None:
@@ -203,8 +203,8 @@ def delete_profile(
 def erase_person(
     person_id: UUID, unit_of_work: AccountUnitOfWorkFactory, *, only_if_unverified: bool = False
 ) -> CommandResult[Tombstone] | None:
-    """Forget a person, as an operator wants it, or the calendar: then unless they have confirmed
-    an address. None if there is no such person.
+    """Erases a person, for an operator, or for the purge: then `only_if_unverified`. None if there
+    is no such person.
     """
     with unit_of_work() as uow:
         return uow.erase(person_id, only_if_unverified)

@@ -1,4 +1,4 @@
-"""Who is calling, signing in by a code, and signing out."""
+"""Authenticates writes, signs people in by a code, and revokes sessions."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from domain.session import TokenClaims
 def authenticate(
     token: str, unit_of_work: UnitOfWorkFactory, keyring: Keyring, now: datetime
 ) -> UUID:
-    """Whose bearer token this is, by Postgres: the door for writes. Raises `InvalidToken`."""
+    """Returns the id of the token's person, according to Postgres. Raises `InvalidToken`."""
     claims = session.verify_token(keyring, token)
     with unit_of_work() as uow:
         person_id = uow.find_active_session(claims.digest, now)
@@ -33,9 +33,9 @@ def authenticate(
 def request_sign_in_code(
     address: Address, unit_of_work: SignInUnitOfWorkFactory, keyring: Keyring
 ) -> list[int]:
-    """Have a code sent, if somebody has confirmed that address; returns outbox ids to wake.
+    """Sends a code if that address is verified; returns the ids of outbox entries to enqueue.
 
-    The same work is done for every address, and nothing tells whether it is known.
+    Does the same work for every address, and returns nothing that reveals whether it is known.
     """
     with unit_of_work() as uow:
         return uow.create_sign_in_challenge(
@@ -45,7 +45,7 @@ def request_sign_in_code(
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """An address as somebody typed it, and the six digits that were sent there."""
+    """An address, and the six digits that were sent to it."""
 
     address: Address
     code: str
@@ -53,7 +53,7 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class SignInResult:
-    """A session that was opened; `token` is good until `expires_at`."""
+    """A new session; `token` is valid until `expires_at`."""
 
     result: CommandResult[Person]
     token: str
@@ -67,14 +67,14 @@ def sign_in(
     now: datetime,
     session_lifetime: timedelta,
 ) -> SignInResult:
-    """Open a session for whoever has confirmed that address and read the code.
+    """Creates a session for the person who has verified that address and has the code.
 
-    The try is counted and committed before the code is looked at. Raises `CodeInvalid` and
-    `TooManyAttempts`, and these alike for known and unknown addresses.
+    The attempt is recorded and committed before the comparison. Raises `InvalidCode` and
+    `TooManyAttempts`, for known and unknown addresses alike.
     """
     address = command.address
-    with unit_of_work() as unit:
-        attempt = unit.record_sign_in_attempt(address, _address_hashes(keyring, address))
+    with unit_of_work() as uow:
+        attempt = uow.record_sign_in_attempt(address, _address_hashes(keyring, address))
     if not attempt.allowed:
         raise TooManyAttempts(attempt.retry_after)
     if attempt.context is None:
@@ -97,20 +97,30 @@ def _address_hashes(keyring: Keyring, address: Address) -> list[bytes]:
     )
 
 
-def sign_out(
-    claims: TokenClaims, unit_of_work: AccountUnitOfWorkFactory, now: datetime, *, everywhere: bool
+def revoke_session(
+    claims: TokenClaims, unit_of_work: AccountUnitOfWorkFactory, now: datetime
 ) -> CommandResult[Person]:
-    """End the caller's session, or all sessions of theirs. Raises `InvalidToken`."""
+    """Revokes the session of the token. Raises `InvalidToken`."""
     with unit_of_work() as uow:
         person = uow.lock_person_by_token(claims, now)
-        uow.revoke_sessions(person.id, None if everywhere else claims.digest)
+        uow.revoke_sessions(person.id, claims.digest)
+        return uow.bump_version(person.id)
+
+
+def revoke_all_sessions(
+    claims: TokenClaims, unit_of_work: AccountUnitOfWorkFactory, now: datetime
+) -> CommandResult[Person]:
+    """Revokes all sessions of the token's person. Raises `InvalidToken`."""
+    with unit_of_work() as uow:
+        person = uow.lock_person_by_token(claims, now)
+        uow.revoke_sessions(person.id)
         return uow.bump_version(person.id)
 
 
 def revoke_sessions_of_person(
     person_id: UUID, unit_of_work: AccountUnitOfWorkFactory
 ) -> CommandResult[Person] | None:
-    """End all sessions of a person, as an operator wants it; None if there is no such person."""
+    """Revokes all sessions of a person, for an operator; None if there is no such person."""
     with unit_of_work() as uow:
         if not uow.lock_person(person_id):
             return None

@@ -1,4 +1,4 @@
-"""The Django app that owns the tables."""
+"""The Django app of the models."""
 
 from django.apps import AppConfig
 

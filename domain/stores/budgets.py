@@ -1,4 +1,4 @@
-"""How many messages may go to an address, counted in the transaction that begins to send one."""
+"""Message quotas per address, consumed in the transaction that reserves the first attempt."""
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -8,9 +8,10 @@ from domain.errors import QuotaExceeded
 from domain.limits import ZERO, RateLimit
 from domain.stores import models, sms, tallies
 
-# now() is when the transaction began, so this row's clock was started in it if the two are equal.
+# now() is the start of the transaction: if the two are equal, this one made the first attempt.
 _MARK_FIRST_ATTEMPT = """
-    SET first_attempted_at = coalesce(first_attempted_at, now()) WHERE id = %s RETURNING first_attempted_at, now()
+    SET first_attempted_at = coalesce(first_attempted_at, now())
+    WHERE id = %s RETURNING first_attempted_at, now()
 """
 _MARK_FIRST_ATTEMPT_BY_MODEL = {
     models.Confirmation: f"UPDATE stores_confirmation {_MARK_FIRST_ATTEMPT}",
@@ -21,27 +22,26 @@ _MARK_FIRST_ATTEMPT_BY_MODEL = {
 def reserve_first_attempt(
     row: models.Confirmation | models.SignInChallenge, purpose: str, address: Address
 ) -> None:
-    """Start the clock of a row's code, with the first attempt to send it, if a message may go out.
+    """Reserves the first attempt to send a row's code, within the quotas, and starts its lifetime.
 
-    Later attempts to send the same cost nothing more. The row is told when its clock started.
-    Raises `OverBudget`.
+    Further attempts consume nothing. Sets the row's `first_attempted_at`. Raises `QuotaExceeded`.
     """
-    # The pause between two sign-in codes was kept when this one was asked for.
+    # The cooldown between two sign-in codes was checked when this one was requested.
     cooldown = ZERO if isinstance(row, models.SignInChallenge) else settings.MESSAGE_COOLDOWN
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_MARK_FIRST_ATTEMPT_BY_MODEL[type(row)], [row.pk])
-        started = cursor.fetchone()
-        if started is None:
-            return  # deleted meanwhile; whoever goes on finds out
-        row.first_attempted_at, now = started
+        times = cursor.fetchone()
+        if times is None:
+            return  # deleted meanwhile; the caller finds out
+        row.first_attempted_at, now = times
         if row.first_attempted_at == now:
             consume(purpose, address, RateLimit(settings.MESSAGES_PER_DAY, cooldown))
 
 
 def consume(purpose: str, address: Address, limit: RateLimit) -> None:
-    """Count a message to an address. Needs a transaction.
+    """Consumes a message to an address. Needs a transaction.
 
-    Raises `OverBudget`, with the seconds to wait if that is all there is against it.
+    Raises `QuotaExceeded`, with `retry_after` in seconds if only the cooldown has not passed.
     """
     key = tallies.messages_key(purpose, address)
     retry_after = tallies.hit(key, limit)

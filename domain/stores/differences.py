@@ -1,7 +1,7 @@
-"""Where the profile Redis is not what Postgres says, beside live traffic.
+"""Compares the profile Redis with Postgres, during live traffic.
 
-Redis is written after the commit: what was read from Redis first, and from Postgres after it,
-can be behind Postgres for a moment, but never ahead of it, nor know of somebody who is unknown.
+Redis is written after the commit: what is read from Redis first, and from Postgres after it, may be
+behind Postgres for a moment, but never ahead of it, nor of an unknown person.
 """
 
 import time
@@ -17,24 +17,24 @@ from domain import profile
 from domain.person import Person, Tombstone
 from domain.stores import bulk, people
 
-_MAX_PENDING_PAGES = 20  # pages whose suspects may wait for their second look
-_CLOCK_SKEW = 60  # seconds: clocks differ by less
+_MAX_PENDING_PAGES = 20  # pages whose candidates may await their recheck
+_CLOCK_SKEW = 60  # seconds
 
 
 class Kind(StrEnum):
-    """What can be wrong with a hash."""
+    """The kinds of differences."""
 
     MISSING = "missing"
     STALE = "stale"
-    ORPHAN = "orphan"  # of somebody who never was
-    MISMATCH = "mismatch"  # the right version, and other octets
-    AHEAD = "ahead"  # a version that Postgres does not know: it was restored to an older state
+    ORPHAN = "orphan"  # of no person or tombstone
+    MISMATCH = "mismatch"  # the right version with other content
+    AHEAD = "ahead"  # a version above that in Postgres, which was restored to an older state
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A hash that is not as it should be: `standing` is its version as it is written there, and
-    `person` is what Postgres says, None for somebody who never was.
+    """A hash that differs: `redis_version` is the raw version in it, and `person` is the state in
+    Postgres, None if there is no such person.
     """
 
     id: UUID
@@ -45,8 +45,8 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A piece of the work: how many were looked at, what share of all that makes by now, and
-    which differences have become certain.
+    """A step of the comparison: how many hashes it compared, the fraction done so far, and the
+    confirmed differences.
     """
 
     count: int
@@ -55,11 +55,11 @@ class Batch:
 
 
 def verify_people(grace_period: float, stop_event: Event) -> Iterator[Batch]:
-    """Compare everybody's hash, until `stopped` is set.
+    """Compares everybody's hash, until `stop_event` is set.
 
-    What was committed may be on its way for `patience` seconds before its hash counts as missing
-    or old. Raises Django's `OperationalError` and `InterfaceError`, or `RedisError`, when
-    Postgres or Redis is away.
+    A commit may take `grace_period` seconds to reach Redis before its hash counts as missing or
+    stale. Raises Django's `OperationalError` and `InterfaceError`, or `RedisError`, when Postgres
+    or Redis is unavailable.
     """
     pending: deque[tuple[float, dict[UUID, int]]] = deque()
 
@@ -81,7 +81,7 @@ def verify_people(grace_period: float, stop_event: Event) -> Iterator[Batch]:
 
 
 def find_orphans() -> Iterator[Batch]:
-    """Look through all hashes for those of people who never were. Raises as `of_people` does."""
+    """Scans all hashes for those of unknown people. Raises as `verify_people` does."""
     cursor, scanned, client = 0, 0, bulk.get_bulk_client()
     key_count = max(1, client.dbsize())
     while True:
@@ -100,7 +100,7 @@ def find_orphans() -> Iterator[Batch]:
 
 
 def compare_now(ids: Sequence[UUID]) -> list[Difference]:
-    """What is different at this moment: what is behind may be on its way."""
+    """Returns what differs at this moment, writes in flight included."""
     hashes = bulk.get_hashes(ids)
     states = {person.id: person for person in people.get_people(ids)}
     return [
@@ -111,7 +111,7 @@ def compare_now(ids: Sequence[UUID]) -> list[Difference]:
 
 
 def _find_candidates(page: list[Person | Tombstone]) -> dict[UUID, int]:
-    """Who of a page differs at first sight, and the version that Postgres has."""
+    """Returns the people of a page whose hash differs, and their versions in Postgres."""
     hashes = bulk.get_hashes([person.id for person in page])
     return {
         person.id: person.version
@@ -121,7 +121,7 @@ def _find_candidates(page: list[Person | Tombstone]) -> dict[UUID, int]:
 
 
 def _recheck(versions: dict[UUID, int]) -> list[Difference]:
-    """Which of these differ still, and not by what is younger than their first look."""
+    """Compares candidates again; drops what later writes explain."""
     return [
         difference
         for difference in compare_now(list(versions))
@@ -130,9 +130,9 @@ def _recheck(versions: dict[UUID, int]) -> list[Difference]:
 
 
 def _is_in_flight(difference: Difference, checked_version: int) -> bool:
-    """Whether what was committed `long_ago` has reached Redis, and only newer states may not.
+    """Returns whether Redis has the version of the first check, and only later ones are missing.
 
-    A hash may also stand for a moment without its ETag: see `profiles.publish`.
+    A hash may also lack its ETag for a moment: see `profiles.write_profile`.
     """
     if difference.kind not in (Kind.STALE, Kind.MISMATCH) or not difference.redis_version.isdigit():
         return False
@@ -143,7 +143,7 @@ def _is_in_flight(difference: Difference, checked_version: int) -> bool:
 
 
 def _classify(person: Person | Tombstone | None, stored: dict[bytes, bytes]) -> Kind | None:
-    """What is wrong with a hash ({} if there is none); None if nothing is."""
+    """Returns the kind of difference of a hash ({} if there is none), None if it is right."""
     if not stored:
         return Kind.MISSING if person else None
     if person is None:
@@ -154,7 +154,7 @@ def _classify(person: Person | Tombstone | None, stored: dict[bytes, bytes]) -> 
     version = stored.get(profile.VERSION, b"")
     if version.isdigit() and int(version) != person.version:
         return Kind.STALE if int(version) < person.version else Kind.AHEAD
-    # Sessions leave Postgres by the clock, and Redis with the next write, if at all.
+    # Sessions expire in Postgres by the clock, and leave Redis with the next write, if at all.
     at = time.time() + _CLOCK_SKEW
     is_equal = profile.without_expired_sessions(stored, at) == profile.without_expired_sessions(
         expected, at

@@ -1,4 +1,4 @@
-"""How much stands in the outbox, for whoever watches over the service."""
+"""Statistics of the outbox, for `/metrics`."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ from django.db import connection, transaction
 
 from domain.stores.models import CHANNELS, OutboxEntry
 
-COUNT_LIMIT = 100_000  # rows that are counted; the work of looking must have a bound too
-WINDOW_SECONDS = 300  # seconds
-_STATEMENT_TIMEOUT = "500ms"  # for each question
+COUNT_LIMIT = 100_000  # rows; bounds the cost of counting
+WINDOW_SECONDS = 300
+_STATEMENT_TIMEOUT = "500ms"  # of each query
 _FINISHED = [OutboxEntry.State.DONE, OutboxEntry.State.FAILED, OutboxEntry.State.DISCARDED]
 
 _COUNT_UNFINISHED = """
@@ -34,8 +34,8 @@ _COUNT_FINISHED_MESSAGES = """
 
 @dataclass(frozen=True, slots=True)
 class OutboxStats:
-    """Open rows by kind and state; for how many seconds the oldest due one has been due; and the
-    messages that were closed in the last `RECENT` seconds, by channel and state.
+    """Unfinished entries by kind and state; by how many seconds the oldest due one is overdue; and
+    the messages finished in the last `WINDOW_SECONDS`, by channel and state.
     """
 
     unfinished: dict[tuple[str, str], int]
@@ -44,7 +44,7 @@ class OutboxStats:
 
 
 def collect() -> OutboxStats:
-    """What Postgres says now. Raises OperationalError, also if it has to count for too long."""
+    """Collects the statistics. Raises OperationalError, also after the statement timeout."""
     unfinished = {
         (kind.value, state.value): 0
         for kind in OutboxEntry.Kind

@@ -1,4 +1,4 @@
-"""The server's keys, as the settings have them."""
+"""The keyring of the settings."""
 
 from functools import cache
 
@@ -9,5 +9,5 @@ from domain.keys import Keyring
 
 @cache
 def get_keyring() -> Keyring:
-    """The key ring of this process."""
+    """Returns the keyring of this process."""
     return Keyring([settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS])

@@ -1,4 +1,4 @@
-"""What a profile takes of Redis' memory."""
+"""Memory usage of the profiles in Redis."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ _SAMPLE_SIZE = 10_000  # hashes whose bodies are measured
 
 @dataclass(frozen=True, slots=True)
 class MemoryUsage:
-    """Means, in bytes: of all that Redis uses, for each key; and of the bodies alone."""
+    """Means, in bytes: of Redis' memory for each key, and of the profile bodies."""
 
     key_count: int
     bytes_per_key: float
@@ -19,12 +19,12 @@ class MemoryUsage:
 
     @property
     def overhead_ratio(self) -> float:
-        """How many times the bodies' bytes Redis uses."""
+        """Returns Redis' memory as a multiple of the bodies' bytes."""
         return self.bytes_per_key / self.bytes_per_body if self.bytes_per_body else 0.0
 
 
 def measure() -> MemoryUsage:
-    """Right as long as nearly all keys are profiles. Raises `RedisError`."""
+    """Measures the usage; right as long as nearly all keys are profiles. Raises `RedisError`."""
     stats: dict[str, Any] = bulk.get_bulk_client().memory_stats()
     keys: list[Any] = []
     cursor = 0

@@ -1,4 +1,4 @@
-"""The tables, and the rules of the domain that Postgres can hold by itself."""
+"""The tables, and the rules of the domain that Postgres can enforce."""
 
 import uuid
 
@@ -11,13 +11,13 @@ CHANNELS = ["email", "phone"]
 
 
 class Person(models.Model):
-    """Somebody who signed up. `version` is raised by every change that a profile shows."""
+    """A person. Every change that a profile shows raises `version`."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=100)
     surname = models.CharField(max_length=100)
     email = models.CharField(max_length=254)
-    email_canonical = models.CharField(max_length=300)  # casefolding may lengthen a text
+    email_canonical = models.CharField(max_length=300)  # case folding may lengthen a text
     phone = models.CharField(max_length=16)
     hobbies = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     email_verified_at = models.DateTimeField(null=True, blank=True)
@@ -28,7 +28,7 @@ class Person(models.Model):
     class Meta:
         verbose_name_plural = "people"
         constraints = [
-            # An address belongs to whoever confirmed it; claims to it may be many.
+            # Only one person may have verified an address; claims to it may be many.
             models.UniqueConstraint(
                 fields=["email_canonical"],
                 condition=Q(email_verified_at__isnull=False),
@@ -51,7 +51,7 @@ class Person(models.Model):
 
 
 class Tombstone(models.Model):
-    """Somebody who was forgotten: what stays, so that nothing late can bring them back."""
+    """What is left of an erased person, so that no late write can restore them."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     version = models.BigIntegerField()
@@ -65,7 +65,7 @@ class Tombstone(models.Model):
 
 
 class Session(models.Model):
-    """A bearer token that was issued; only its SHA-256 digest is kept."""
+    """A session, stored as the SHA-256 digest of its token."""
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="sessions")
     digest = models.BinaryField(unique=True)
@@ -77,7 +77,7 @@ class Session(models.Model):
 
 
 class Confirmation(models.Model):
-    """An address that a person claims. It holds what a code is derived from, and no code."""
+    """A claim to an address. It stores what a code is derived from, and no code."""
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="confirmations")
     channel = models.CharField(max_length=5, choices=[(c, c) for c in CHANNELS])
@@ -89,10 +89,10 @@ class Confirmation(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     first_attempted_at = models.DateTimeField(null=True)  # when sending was first attempted
     confirmed_at = models.DateTimeField(null=True)
-    superseded_at = models.DateTimeField(null=True)  # replaced by a newer one
-    # A confirmed address that is to be told, and stands in the profile until then.
+    superseded_at = models.DateTimeField(null=True)  # by a newer one
+    # The verified address that this one replaces once confirmed; it receives a notice.
     replaces_address = models.CharField(max_length=254, default="", db_default="")
-    invalidated = models.BooleanField(default=False)  # the address is somebody else's
+    invalidated = models.BooleanField(default=False)  # another person has verified the address
 
     class Meta:
         constraints = [
@@ -106,7 +106,8 @@ class Confirmation(models.Model):
             ),
         ]
         indexes = [
-            # To void the rival claims when somebody confirms an address; and staff look here.
+            # For invalidating the competing claims to a verified address, and for the admin's
+            # search.
             models.Index(
                 fields=["address_canonical"],
                 condition=Q(confirmed_at__isnull=True),
@@ -119,13 +120,13 @@ class Confirmation(models.Model):
 
 
 class SignInChallenge(models.Model):
-    """A code by which somebody may sign in. Typed addresses that nobody owns have rows too, so
-    that they cannot be told from others; of the address only a keyed hash is kept.
+    """A sign-in code. Unverified addresses have rows too, so that they cannot be told from verified
+    ones; only a keyed hash of the address is stored.
     """
 
     channel = models.CharField(max_length=5, choices=[(c, c) for c in CHANNELS])
     address_hash = models.BinaryField()
-    # No constraint in the database: looking the person up would tell by time who is known.
+    # No constraint in the database: its check would reveal known addresses by timing.
     person = models.ForeignKey(
         Person, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="sign_ins"
     )
@@ -147,9 +148,9 @@ class SignInChallenge(models.Model):
 
 
 class RateLimitWindow(models.Model):
-    """When something happened during the last day, for limits on how often it may.
+    """The hits of a rate limit in the last 24 hours, as a sliding window log.
 
-    `subject` is a keyed hash of what is limited, or of whom.
+    `key` is a keyed hash of what is limited.
     """
 
     key = models.BinaryField(primary_key=True)
@@ -163,7 +164,9 @@ class RateLimitWindow(models.Model):
 
 
 class SmsPrefixStats(models.Model):
-    """How many text messages went to numbers that begin alike in an hour, and what came of them."""
+    """Text messages to the numbers with a prefix, by hour: how many were sent, and how many
+    converted.
+    """
 
     prefix = models.CharField(max_length=6)
     hour_start = models.DateTimeField()
@@ -181,7 +184,7 @@ class SmsPrefixStats(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """A sign-up that its client may repeat. Key and body are kept as keyed hashes."""
+    """A sign-up that its client may repeat. Key and body are stored as keyed hashes."""
 
     key_hash = models.BinaryField(primary_key=True)
     request_fingerprint = models.BinaryField()
@@ -193,12 +196,12 @@ class IdempotencyKey(models.Model):
 
 
 class OutboxEntry(models.Model):
-    """Work that must follow a commit; open until it is done, whatever dies meanwhile.
+    """Work that follows a commit; unfinished until it is done, whichever process fails.
 
-    waiting -> queued (handed to Huey) -> working (a worker has it) -> done, failed or dropped;
-    or back to waiting, after a failure that may pass. `due_at` is when an open row may be handed
-    out (again): the end of its lease while it is queued or working. `lease` names the worker
-    that has it, so that one who comes too late cannot close what another has taken over.
+    pending -> queued (in Huey) -> running (claimed by a worker) -> done, failed or discarded; or
+    back to pending after a temporary failure. `due_at` is when an unfinished entry may be
+    dispatched (again): the end of its lease while it is queued or running. `lease_token` identifies
+    the worker that has claimed it, so that a late one cannot finish what another has taken over.
     """
 
     class Kind(models.TextChoices):
@@ -218,15 +221,15 @@ class OutboxEntry(models.Model):
     UNFINISHED = [State.PENDING, State.QUEUED, State.RUNNING]
 
     class DeliveryStatus(models.TextChoices):
-        """What the provider has told since, in the order in which a status may only rise."""
+        """The status that the provider has reported, in the order in which it may advance."""
 
         NONE = ""
         FAILED = "failed"
         DELIVERED = "delivered"
 
     kind = models.CharField(max_length=21, choices=Kind)
-    # No constraint in the database: the tombstone of somebody who is gone must still be written,
-    # and a sign-in may be nobody's.
+    # No constraint in the database: the tombstone of an erased person must still be projected, and
+    # a sign-in challenge may have no person.
     person = models.ForeignKey(
         Person, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="outbox"
     )

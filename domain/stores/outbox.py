@@ -1,6 +1,6 @@
-"""The outbox: what is open in Postgres, who may have it, and how it ends.
+"""The outbox: leases, claims and completes its entries.
 
-Every function is one short transaction. Rows are claimed by their state, never by "id greater
+Every function is one short transaction. Entries are selected by their state, never by "id greater
 than the last": sequences do not commit in order, so that rule skips rows.
 """
 
@@ -24,18 +24,18 @@ RETRY_AFTER_MAX = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class LeasedEntry:
-    """An outbox row in the hands of a worker, until its lease ends."""
+    """An outbox entry that a worker has claimed, until its lease expires."""
 
     id: int
     kind: str
-    person_id: UUID | None  # None for a message to nobody
+    person_id: UUID | None  # None for a sign-in challenge without a person
     attempts: int
     lease_token: UUID
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an outbox row ended: its state, why, and the provider's id of the message."""
+    """The outcome of an outbox entry: its final state, the reason, the provider's message id."""
 
     state: OutboxEntry.State
     reason_code: str = ""
@@ -43,7 +43,7 @@ class Outcome:
 
 
 def lease_due(limit: int) -> list[int]:
-    """Lease up to `limit` due rows, the longest due first; returns their ids."""
+    """Leases up to `limit` due entries, the longest due first; returns their ids."""
     sql = """
         UPDATE stores_outboxentry SET state = 'queued', due_at = now() + make_interval(secs => %s)
         WHERE id IN (
@@ -58,7 +58,7 @@ def lease_due(limit: int) -> list[int]:
 
 
 def seconds_until_due() -> float | None:
-    """How long until the next open row may be handed out; None if nothing is open."""
+    """Returns the seconds until the next unfinished entry is due; None if there is none."""
     result = OutboxEntry.objects.filter(state__in=OutboxEntry.UNFINISHED).aggregate(
         wait=Min("due_at") - Now()
     )
@@ -67,7 +67,7 @@ def seconds_until_due() -> float | None:
 
 
 def claim(entry_id: int) -> LeasedEntry | None:
-    """Take a row that was handed out, for a lease; None if it is not, or not any more."""
+    """Claims a queued entry with a new lease; None if it is not queued (any more)."""
     sql = """
         UPDATE stores_outboxentry SET state = 'running', lease_token = %s, attempts = attempts + 1,
             due_at = now() + make_interval(secs => %s)
@@ -84,7 +84,7 @@ def claim(entry_id: int) -> LeasedEntry | None:
 
 
 def complete(entry: LeasedEntry, outcome: Outcome) -> None:
-    """Close a row for good. Does nothing if another worker has taken it over meanwhile."""
+    """Finishes an entry. Does nothing if another worker has taken it over meanwhile."""
     _leased_by(entry).update(
         state=outcome.state,
         reason_code=outcome.reason_code,
@@ -95,9 +95,10 @@ def complete(entry: LeasedEntry, outcome: Outcome) -> None:
 
 
 def reschedule(entry: LeasedEntry, reason_code: str, retry_after: float | None = None) -> None:
-    """Put a row back, for `retry_after` seconds if the provider named them, else backed off.
+    """Reschedules an entry: after `retry_after` seconds if the provider asked for that, else
+    backoff.
 
-    A part of the wait is drawn at random: what failed together does not come back together.
+    The delay has jitter, so that entries that failed together are not retried together.
     """
     if retry_after is None:
         delay = min(BACKOFF_INITIAL * 2 ** min(entry.attempts - 1, 16), BACKOFF_MAX)
@@ -114,7 +115,7 @@ def reschedule(entry: LeasedEntry, reason_code: str, retry_after: float | None =
 
 
 def delete_finished(older_than: timedelta, limit: int = 10_000) -> int:
-    """Delete up to `limit` rows that were closed longer ago than that; returns how many."""
+    """Deletes up to `limit` entries that were finished longer ago than that; returns how many."""
     old_ids = OutboxEntry.objects.filter(finished_at__lt=Now() - older_than).values("id")[:limit]
     return OutboxEntry.objects.filter(id__in=old_ids).delete()[0]
 

@@ -1,4 +1,4 @@
-"""What became of the messages to a person, as they may see it themselves."""
+"""The status of a person's confirmations, as the person may see it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from domain.address import Channel, mask
 from domain.person import Person
 from domain.stores import models, pauses, people, tallies
 
-# A claim that another has answered looks like one that nobody has answered yet (DESIGN section 3).
+# A claim that another person has confirmed looks like an open one (DESIGN section 3).
 _STATUS_BY_STATE = {
     models.OutboxEntry.State.PENDING: "queued",
     models.OutboxEntry.State.QUEUED: "queued",
@@ -20,11 +20,10 @@ _STATUS_BY_STATE = {
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationStatus:
-    """How the confirmation of one channel stands.
+    """The confirmation status of one channel.
 
     `status` is queued, sent, delivered, failed or confirmed. `resend_available_at` is None when
-    nothing waits to be confirmed; `pending` is the masked address that is to replace a confirmed
-    one.
+    nothing is unconfirmed; `pending` is the masked address that is to replace a verified one.
     """
 
     status: str
@@ -34,9 +33,9 @@ class ConfirmationStatus:
 
 
 def get_statuses(person_id: UUID) -> dict[Channel, ConfirmationStatus] | None:
-    """How the confirmation of each channel of a person stands; None if there is no such person.
+    """Returns the status of each channel of a person; None if there is no such person.
 
-    What waits is read before the person: whatever is confirmed in between is seen in the latter.
+    Pending confirmations are read before the person, who shows one that is confirmed in between.
     """
     pending = {
         row.channel: row
@@ -72,7 +71,7 @@ def _derive_status(row: models.Confirmation | None) -> str:
     if row is None:
         return "failed"
     entry = row.outbox.filter(kind=models.OutboxEntry.Kind.CONFIRMATION).first()
-    if entry is None:  # sent so long ago that its row was deleted
+    if entry is None:  # finished so long ago that it was purged
         return "sent"
     return entry.delivery_status or _STATUS_BY_STATE.get(
         models.OutboxEntry.State(entry.state), "sent"

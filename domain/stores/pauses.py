@@ -1,4 +1,4 @@
-"""How long must pass until another confirmation of a person's address may be opened."""
+"""Cooldowns between the confirmations of a person's address."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -13,7 +13,7 @@ from domain.stores.models import Confirmation
 
 
 def resend_cooldown(person_id: UUID, channel: Channel) -> tuple[timedelta, datetime]:
-    """The pause before a person may ask for another message, and the moment it is counted from."""
+    """Returns the time until the person may request another message, and the current time."""
     return confirmation_cooldown(
         person_id, channel, RateLimit(settings.MESSAGES_PER_DAY, settings.MESSAGE_COOLDOWN)
     )
@@ -22,7 +22,9 @@ def resend_cooldown(person_id: UUID, channel: Channel) -> tuple[timedelta, datet
 def confirmation_cooldown(
     person_id: UUID, channel: Channel, limit: RateLimit
 ) -> tuple[timedelta, datetime]:
-    """The pause that a rule demands (zero: none), and the moment it is counted from."""
+    """Returns the time until the limit allows another confirmation (zero: now), and the current
+    time.
+    """
     rows = Confirmation.objects.filter(person_id=person_id, channel=channel)
     created = list(rows.annotate(now=Now()).order_by("id").values_list("created_at", "now"))
     now = created[0][1] if created else datetime.now(UTC)

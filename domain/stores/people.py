@@ -1,4 +1,4 @@
-"""People as Postgres has them now."""
+"""Queries for the current state of people."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from domain.person import ActiveSession, Person, Tombstone
 from domain.session import MAX_SESSIONS
 from domain.stores import models
 
-NIL_UUID = UUID(int=0)  # stands before every person's id; an id is never that
+NIL_UUID = UUID(int=0)  # before every person's id (RFC 9562 section 5.9); no id equals it
 
 _PEOPLE_AND_TOMBSTONES = """(
     SELECT id, version, name, surname, email, phone, hobbies,
@@ -26,7 +26,7 @@ _PEOPLE_AND_TOMBSTONES = """(
     FROM stores_tombstone
 ) AS people"""
 # One statement, and so one snapshot: a version never comes with the sessions of another one. The
-# ids are handed to the sessions' index as a list, because by ranges they cost twice as much.
+# ids are passed to the sessions' index as a list, because ranges cost twice as much.
 _SELECT = """
     WITH matched AS MATERIALIZED (SELECT * FROM {people} WHERE {condition})
     SELECT matched.*, digests, expiries FROM matched LEFT JOIN (
@@ -48,31 +48,31 @@ _SUM_VERSIONS = f"SELECT sum(version) FROM {_PEOPLE_AND_TOMBSTONES} WHERE id > %
 
 
 def get_person(person_id: UUID) -> Person | Tombstone | None:
-    """The person's current state, None if there never was such a person."""
+    """Returns the person's current state, None if the id is unknown."""
     return next(iter(get_people([person_id])), None)
 
 
 def get_people(ids: Sequence[UUID]) -> list[Person | Tombstone]:
-    """The current state of those of these people whom there are or were, in the order of ids."""
+    """Returns the current state of these people and tombstones, in the order of ids."""
     return _fetch(_SELECT_BY_IDS, {"ids": list(ids)})
 
 
 def list_people_after(after: UUID, limit: int) -> list[Person | Tombstone]:
-    """The state of up to `limit` people, those who are gone included, whose ids come next."""
+    """Returns the state of up to `limit` people and tombstones with the next ids."""
     return _fetch(_SELECT_PAGE, {"after": after, "limit": limit})
 
 
 def get_versions(ids: Iterable[UUID]) -> dict[UUID, int]:
-    """The current (or last) version of those of these people whom there are or were."""
+    """Returns the current (or last) versions of these people and tombstones."""
     with connection.cursor() as cursor:
         cursor.execute(_SELECT_VERSIONS, [list(ids)])
         return dict(cursor.fetchall())
 
 
 def sum_versions(after: UUID, last: UUID) -> int:
-    """The sum of the versions of all people, gone or not, with an id above `after` up to `last`.
+    """Sums the versions of people and tombstones with an id above `after` up to `last`.
 
-    Whatever happens to one of them raises it: a sign-up, a change, and also their leaving.
+    Every sign-up, change and deletion raises it.
     """
     with connection.cursor() as cursor:
         cursor.execute(_SUM_VERSIONS, [after, last])
@@ -80,7 +80,7 @@ def sum_versions(after: UUID, last: UUID) -> int:
 
 
 def get_version(person_id: UUID) -> int | None:
-    """The person's current (or last) version, None if there never was such a person."""
+    """Returns the person's current (or last) version, None if the id is unknown."""
     people = models.Person.objects.filter(id=person_id).values_list("version")
     tombstones = models.Tombstone.objects.filter(id=person_id).values_list("version")
     row = next(iter(people.union(tombstones, all=True)), None)
@@ -88,9 +88,9 @@ def get_version(person_id: UUID) -> int | None:
 
 
 def find_by_address(address: Address, limit: int = 100) -> list[UUID]:
-    """Who has confirmed that address, and who claims it: up to `most` ids.
+    """Finds who has verified that address, and who claims it: up to `limit` ids each.
 
-    Both look-ups have an index; the addresses as they stand in profiles have none.
+    Both queries have an index; the addresses in profiles have none.
     """
     owners = models.Person.objects.filter(verified_owner_filter(address)).values_list(
         "id", flat=True
@@ -105,14 +105,14 @@ def find_by_address(address: Address, limit: int = 100) -> list[UUID]:
 
 
 def verified_owner_filter(address: Address) -> Q:
-    """People who have confirmed that address: one at most."""
+    """Returns the filter for the person who has verified that address: one at most."""
     if address.channel is Channel.EMAIL:
         return Q(email_canonical=address.canonical, email_verified_at__isnull=False)
     return Q(phone=address.canonical, phone_verified_at__isnull=False)
 
 
 def reload_person(row: models.Person) -> Person:
-    """The state of the person whose row this is, as the caller's transaction sees it now."""
+    """Returns the state of the row's person, as the caller's transaction sees it now."""
     state = get_person(row.pk)
     if not isinstance(state, Person):
         raise models.Person.DoesNotExist
@@ -120,7 +120,7 @@ def reload_person(row: models.Person) -> Person:
 
 
 def _fetch(sql: str, params: dict[str, Any]) -> list[Person | Tombstone]:
-    """What `_STATES` finds. Postgres' binary format takes a third of the time of its text."""
+    """Runs a `_SELECT`. Postgres' binary format takes a third of the time of its text format."""
     with connection.wrap_database_errors:
         connection.ensure_connection()
         with psycopg.Cursor(connection.connection) as cursor:

@@ -1,4 +1,4 @@
-"""Profiles in Redis: written with a version guard, and those that readers miss."""
+"""Writes profiles to Redis with a compare-and-set on the version, and pops the cache misses."""
 
 import itertools
 import threading
@@ -23,11 +23,11 @@ from domain.stores.redis_command import Script
 
 log = structlog.get_logger(__name__)
 
-# A whole hash replaces the older one or nothing happens: an old write never covers a new one.
+# A complete hash replaces an older one or nothing happens: no late write replaces a newer one.
 _COMPARE_AND_SET = """#!lua {flags}
 local version = tonumber(redis.call('HGET', KEYS[1], 'v') or nil)
-local whole = redis.call('HEXISTS', KEYS[1], 'e') == 1
-if version and (version > tonumber(ARGV[1]) or (version == tonumber(ARGV[1]) and whole)) then
+local complete = redis.call('HEXISTS', KEYS[1], 'e') == 1
+if version and (version > tonumber(ARGV[1]) or (version == tonumber(ARGV[1]) and complete)) then
   return 0
 end
 {before}
@@ -37,43 +37,43 @@ redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 return 1
 """
 _WRITE_IF_NEWER = _COMPARE_AND_SET.format(flags="", before="", after="")
-# Where nothing stands there is no version to be guarded by: Redis may have lost a newer state. Then
-# the hash is of no use to readers, for want of its ETag, until its version was looked up again.
+# No stored version to compare, and Redis may have lost a newer one: stage the hash without its
+# ETag, which hides it from readers until its version is checked in Postgres.
 _WRITE_STAGED = _COMPARE_AND_SET.format(
-    flags="", before="", after="if not whole then redis.call('HDEL', KEYS[1], 'e') return 2 end"
+    flags="", before="", after="if not complete then redis.call('HDEL', KEYS[1], 'e') return 2 end"
 )
 _ACTIVATE = """#!lua
 if redis.call('HGET', KEYS[1], 'v') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'e', ARGV[2])
 return 1
 """
-# What stands may be replaced also when Redis is full: sessions must end (DESIGN section 5).
+# Allowed also when Redis is out of memory: revocations must reach it (DESIGN section 5).
 _OVERWRITE_WHEN_FULL = _COMPARE_AND_SET.format(
-    flags="flags=allow-oom", before="if not whole then return -1 end", after=""
+    flags="flags=allow-oom", before="if not complete then return -1 end", after=""
 )
 _MAX_ATTEMPTS = 5
-_CLOCK_DRIFT = 0.001  # seconds; no two clocks run quite equally fast
-_never_set = threading.Event()  # that never happens
+_CLOCK_DRIFT = 0.001  # seconds; no two clocks run at exactly the same rate
+_never_set = threading.Event()
 
 
 class RedisOutOfMemory(ServiceUnavailable):
-    """Redis is full, and has no older hash of this person that could be replaced."""
+    """Redis is out of memory, and has no older hash of this person to overwrite."""
 
 
 def get_client() -> Redis:
-    """The profile Redis: one pool for each process, time-outs and all, from the settings."""
+    """Returns the client of the profile Redis, configured in the settings; one for the process."""
     return cast(Redis, get_redis_connection("default"))
 
 
 @cache
 def get_script(text: str) -> Script:
-    """What runs a Lua script on the profile Redis."""
+    """Returns the callable of a Lua script on the profile Redis."""
     return Script(get_client().connection_pool, text)
 
 
 @contextmanager
 def translate_redis_errors() -> Iterator[None]:
-    """Raise `Unavailable`, and log it, where redis-py raises its own errors."""
+    """Raises `ServiceUnavailable`, and logs, in place of redis-py's errors."""
     try:
         yield
     except RedisError as error:
@@ -82,11 +82,11 @@ def translate_redis_errors() -> Iterator[None]:
 
 
 def write_profile(person: Person | Tombstone) -> bool:
-    """Write a person's hash or tombstone unless a newer one stands; whether it was written.
+    """Writes a person's hash or tombstone unless a newer one exists; returns whether it did.
 
-    Raises `Unavailable`, and of that `NoRoom`.
+    Raises `ServiceUnavailable`, and of that `RedisOutOfMemory`.
     """
-    # Of a new person there is no other version, and nothing follows a tombstone.
+    # A new person has no other version, and nothing follows a tombstone.
     is_only_version = isinstance(person, Tombstone) or person.version == 1
     write = _WRITE_IF_NEWER if is_only_version else _WRITE_STAGED
     keys, values = [profile.redis_key(person.id)], script_args(person)
@@ -101,7 +101,7 @@ def write_profile(person: Person | Tombstone) -> bool:
 
 
 def _activate(person: Person | Tombstone) -> bool:
-    """Give a hash to the readers, if it is (still) that of the person's current state."""
+    """Activates a staged hash, if it is (still) that of the person's current version."""
     with translate_database_errors():
         if people.get_version(person.id) != person.version:
             return False
@@ -111,28 +111,28 @@ def _activate(person: Person | Tombstone) -> bool:
 
 
 def sleep_max_staleness() -> None:
-    """Return when no reader uses a near copy any more of what was published before.
+    """Sleeps until no reader uses a client-side cache entry from before the last write.
 
-    A reader may hear of a write a moment after its writer; see `api.reads.client_cache`.
+    Readers are notified of a write slightly after its writer; see `api.reads.client_cache`.
     """
     if settings.CLIENT_CACHE_MAX_STALENESS:
         _never_set.wait(settings.CLIENT_CACHE_MAX_STALENESS + _CLOCK_DRIFT)
 
 
 def write_profiles(people: Sequence[Person | Tombstone]) -> int:
-    """Write all these hashes as `publish` does; how many were written. Raises `RedisError`."""
+    """As `write_profile` for all of these; returns how many were written. Raises `RedisError`."""
     try:
         created = bulk.create_hashes(
             (profile.redis_key(person.id), profile.to_hash(person)) for person in people
         )
     except ResponseError:
-        created = [0] * len(people)  # the script can do it alone, or says what is wrong
+        created = [0] * len(people)  # the script below can write them, or fails with the reason
     existing = [person for person, is_new in zip(people, created, strict=True) if not is_new]
     return sum(created) + sum(bulk.run_script(_WRITE_IF_NEWER, map(_write_args, existing)))
 
 
 def script_args(person: Person | Tombstone) -> list[bytes]:
-    """What the scripts are told of a person: the version, then field, value, field, value ..."""
+    """Returns the arguments of the scripts: the version, then field, value, field, value ..."""
     fields = profile.to_hash(person)
     return [fields[profile.VERSION], *itertools.chain.from_iterable(fields.items())]
 
@@ -147,11 +147,11 @@ def _activate_args(person: Person | Tombstone) -> tuple[str, list[bytes]]:
 
 
 def project(person_id: UUID) -> None:
-    """Bring a person's profile hash up to what Postgres says now.
+    """Projects a person's current state in Postgres to Redis.
 
-    The version is read again after writing: whoever changed the person meanwhile may have died
-    before publishing. Raises `Unavailable` if Redis is away, or if the person changes faster
-    than profiles are written.
+    Reads the version again after writing: a process that changed the person meanwhile may have died
+    before it wrote. Raises `ServiceUnavailable` if Redis is unavailable, or if the person changes
+    faster than profiles are written.
     """
     for _ in range(_MAX_ATTEMPTS):
         person = people.get_person(person_id)
@@ -164,9 +164,9 @@ def project(person_id: UUID) -> None:
 
 
 def project_many(ids: Sequence[UUID]) -> None:
-    """Do for all these people what `refresh` does for one, in no more round trips.
+    """As `project` for all these people, in as many round trips as for one.
 
-    Raises `Unavailable`, and Django's `OperationalError` and `InterfaceError`.
+    Raises `ServiceUnavailable`, and Django's `OperationalError` and `InterfaceError`.
     """
     states = people.get_people(ids)
     with translate_redis_errors():
@@ -175,12 +175,12 @@ def project_many(ids: Sequence[UUID]) -> None:
         except OutOfMemoryError:
             changed = states
     for person in changed:
-        with suppress(RedisOutOfMemory):  # others may have an older hash, which may be replaced
+        with suppress(RedisOutOfMemory):  # others may have an older hash, which is overwritten
             project(person.id)
 
 
 def _stage_and_activate(states: Sequence[Person | Tombstone]) -> list[Person | Tombstone]:
-    """Write all these states for readers; who has changed meanwhile. Raises `RedisError`."""
+    """Writes these states; returns those that have changed since. Raises `RedisError`."""
     written = bulk.run_script(_WRITE_STAGED, map(_write_args, states), get_client())
     versions = people.get_versions([person.id for person in states])
     changed, staged = [], []
@@ -194,18 +194,18 @@ def _stage_and_activate(states: Sequence[Person | Tombstone]) -> list[Person | T
 
 
 def get_hash(person_id: UUID) -> dict[bytes, bytes]:
-    """Every field of a person's hash as it stands now; empty if there is none.
+    """Returns all fields of a person's hash; empty if there is none.
 
-    Raises `Unavailable`.
+    Raises `ServiceUnavailable`.
     """
     with translate_redis_errors():
         return cast(dict[bytes, bytes], get_client().hgetall(profile.redis_key(person_id)))
 
 
 def pop_misses(limit: int, timeout: float) -> list[UUID]:
-    """Up to `limit` wanted people, most wanted first; waits up to `wait` seconds for the first.
+    """Pops up to `limit` missed people, most missed first; waits up to `timeout` s for the first.
 
-    Raises `Unavailable`.
+    Raises `ServiceUnavailable`.
     """
     with translate_redis_errors():
         first = get_client().bzpopmax(profile.BACKFILL_QUEUE, timeout=timeout)

@@ -1,4 +1,4 @@
-"""The profile Redis made anew from Postgres, beside live traffic."""
+"""Rebuilds the profile Redis from Postgres, during live traffic."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from uuid import UUID
 from domain.person import Person, Tombstone
 from domain.stores import bulk, people, profiles
 
-_WRITER_THREADS = 2  # one makes the hashes of a page while the other waits for Redis
+_WRITER_THREADS = 2  # one encodes a page while the other waits for Redis
 
 
 @dataclass(frozen=True, slots=True)
 class RebuiltPage:
-    """A page that stands in Redis: its last person, how many were read, how many were written."""
+    """A page that is written to Redis: its last id, and how many people were read and written."""
 
     last_id: UUID
     people_count: int
@@ -22,10 +22,11 @@ class RebuiltPage:
 
 
 def rebuild(after: UUID = people.NIL_UUID) -> Iterator[RebuiltPage]:
-    """Write the hash of everybody with an id above `after`, unless one as new stands; by pages.
+    """Writes the hashes of the ids above `after`, by pages; keeps those that are up to date.
 
-    Whatever was yielded is done, so its `place` is where another run may go on. Raises Django's
-    `OperationalError` and `InterfaceError`, or `RedisError`, when Postgres or Redis is away.
+    A page is yielded once it is written: another run may resume after its `last_id`. Raises
+    Django's `OperationalError` and `InterfaceError`, or `RedisError`, when Postgres or Redis is
+    unavailable.
     """
     writing: deque[tuple[list[Person | Tombstone], Future[int]]] = deque()
 
@@ -47,10 +48,10 @@ def rebuild(after: UUID = people.NIL_UUID) -> Iterator[RebuiltPage]:
 
 
 def _rewrite_changed(after: UUID, page: list[Person | Tombstone]) -> None:
-    """Write those of a page again who have changed since it was read.
+    """Writes those of a page again who have changed since it was read.
 
-    Their newer hash stands, unless Redis has lost it meanwhile: then an older one was written,
-    with a session in it, perhaps, that has ended.
+    Their newer hash exists, unless Redis has lost it meanwhile: then an older one was written,
+    perhaps with a session that has been revoked.
     """
     written = {person.id: person.version for person in page}
     if people.sum_versions(after, page[-1].id) == sum(written.values()):

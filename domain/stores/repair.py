@@ -1,4 +1,4 @@
-"""Hashes that differ from Postgres are mended, beside live traffic."""
+"""Repairs the hashes that differ from Postgres, during live traffic."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ from domain import profile
 from domain.stores import bulk, profiles
 from domain.stores.differences import Difference, Kind, compare_now
 
-# The version guard lets no hash through that is not newer, and here one is wrong that is as new,
-# or newer. It is replaced, or deleted, if nobody has written it since it was compared. Also when
-# Redis is full: little is added by that.
+# The compare-and-set writes newer versions only, and these hashes have the same version or a higher
+# one. So they are replaced, or deleted, if unchanged since the comparison. Allowed when Redis is
+# out of memory: it adds little.
 _REPLACE_IF_UNCHANGED = """#!lua flags=allow-oom
 if (redis.call('HGET', KEYS[1], 'v') or '') ~= ARGV[1] then
   return 0
@@ -21,11 +21,11 @@ _MAX_ATTEMPTS = 5
 
 
 def repair(differences: Sequence[Difference]) -> list[Difference]:
-    """Bring these hashes to what Postgres says; returns those that could not be.
+    """Rewrites these hashes from Postgres; returns those that still differ.
 
-    All are compared again after it. Postgres may have gone on meanwhile, and its write may have
-    been refused in favour of a hash that was newer than Postgres.
-    Raises as `differences.of_people` does.
+    All are compared again after it: Postgres may have changed meanwhile, and its write may have
+    been rejected in favour of a hash with a higher version. Raises as `differences.verify_people`
+    does.
     """
     remaining = list(differences)
     for _ in range(_MAX_ATTEMPTS):

@@ -1,6 +1,6 @@
-"""What happened how often during the last day, counted so that parallel requests cannot outrun it.
+"""Rate limits in Postgres, as sliding window logs, safe against concurrent requests.
 
-A tally is a row of its own for each subject.
+Each key has a row.
 """
 
 from datetime import timedelta
@@ -14,9 +14,9 @@ from domain.limits import RateLimit
 from domain.stores import keys
 from domain.stores.models import RateLimitWindow
 
-# One statement, so that it costs one round trip; a tally that is full is left as it is. The rule is
-# that of `domain.limits.wait`. now() would be when the transaction began: before others that were
-# counted while this one waited for the row.
+# One statement, and so one round trip; it leaves a full window as it is. The limit is that of
+# `domain.limits.retry_after`. now() would be the start of the transaction: before hits that were
+# recorded while this one waited for the row.
 _HIT = """
     INSERT INTO stores_ratelimitwindow AS t (key, hits) VALUES (%(key)s, ARRAY[clock_timestamp()])
     ON CONFLICT (key) DO UPDATE SET hits = array(
@@ -33,9 +33,9 @@ _SELECT_HITS = "SELECT hits, clock_timestamp() FROM stores_ratelimitwindow WHERE
 
 
 def hit(key: bytes, limit: RateLimit) -> timedelta:
-    """Count it once more if the rule lets it happen now, else return how long to wait.
+    """Records a hit if the limit allows it, else returns the time until it does.
 
-    Its row is locked until the transaction ends.
+    Locks the key's row until the end of the transaction.
     """
     params: dict[str, Any] = {
         "key": key,
@@ -48,13 +48,13 @@ def hit(key: bytes, limit: RateLimit) -> timedelta:
             return limits.ZERO
         cursor.execute(_SELECT_HITS, [key])
         row = cursor.fetchone()
-    # The least that can be told is a second: it may have changed between the two.
+    # At least a second: the row may have changed between the two statements.
     retry_after = limits.retry_after(limit, row[0], row[1]) if row else limits.ZERO
     return max(retry_after, timedelta(seconds=1))
 
 
 def count_hits(key: bytes) -> int:
-    """How often it happened during the last 24 hours."""
+    """Counts the hits of the last 24 hours."""
     sql = """
         SELECT count(*) FROM stores_ratelimitwindow, unnest(hits) AS hit
         WHERE key = %s AND hit > now() - interval '24 hours'
@@ -65,12 +65,12 @@ def count_hits(key: bytes) -> int:
 
 
 def reset(key: bytes) -> None:
-    """Begin to count anew."""
+    """Deletes the hits of a key."""
     RateLimitWindow.objects.filter(key=key).delete()
 
 
 def delete_expired() -> int:
-    """Delete the tallies of what did not happen for a day; returns how many."""
+    """Deletes the windows without a hit in the last 24 hours; returns how many."""
     sql = """
         DELETE FROM stores_ratelimitwindow WHERE NOT EXISTS (
             SELECT FROM unnest(hits) AS hit WHERE hit > now() - interval '24 hours')
@@ -81,16 +81,16 @@ def delete_expired() -> int:
 
 
 def failed_attempts_key(person_id: bytes, channel: Channel) -> bytes:
-    """The subject of wrong codes that a person typed for a channel."""
+    """Returns the key for a person's failed attempts on a channel."""
     return b"failed attempts:" + person_id + channel.encode()
 
 
 def failed_sign_ins_key(address_hash: bytes) -> bytes:
-    """The subject of wrong codes that were typed for an address."""
+    """Returns the key for the failed sign-in attempts of an address."""
     return b"failed sign-ins:" + address_hash
 
 
 def messages_key(purpose: str, address: Address) -> bytes:
-    """The subject of messages to an address, apart for each purpose."""
+    """Returns the key for the messages to an address, separate for each purpose."""
     parts = (purpose, address.channel, address.canonical)
     return keys.get_keyring().signing_key.mac(b"messages", *(part.encode() for part in parts))

@@ -1,4 +1,4 @@
-"""What is still known of a person: the proof that somebody was forgotten."""
+"""Counts what is left of an erased person."""
 
 from uuid import UUID
 
@@ -10,9 +10,9 @@ from domain.stores import models, tallies
 
 
 def count_rows_by_table(person_id: UUID) -> dict[str, int]:
-    """For each kind of rows that could know a person: how many know that id.
+    """Counts the rows with this person's id, by model.
 
-    The tables are found by their columns, so that one that is added later is looked at too.
+    The models are found by their fields, so that later ones are included.
     """
     counts = {
         table.__name__: table._default_manager.filter(**{column: person_id}).count()

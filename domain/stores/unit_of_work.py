@@ -1,4 +1,4 @@
-"""The units of work on Postgres: one transaction each, begun and ended here and nowhere else."""
+"""The units of work on Postgres: transactions begin and end here alone."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +12,15 @@ from domain.stores.units.sign_ups import SignUpRepository
 
 
 class PostgresUnitOfWork(SignUpRepository, ConfirmationRepository, SessionRepository):
-    """Every Protocol of `domain.ports`, on Django's ORM and SQL."""
+    """Implements all Protocols of `domain.ports` on Django's ORM and SQL."""
 
 
 @contextmanager
 def unit_of_work() -> Iterator[PostgresUnitOfWork]:
-    """One transaction on Postgres.
+    """Runs one transaction on Postgres.
 
-    Raises `Unavailable` when Postgres is unavailable: the client has been promised nothing then,
-    and may retry.
+    Raises `ServiceUnavailable` when Postgres is unavailable: nothing was committed, and the client
+    may retry.
     """
     with translate_database_errors(), transaction.atomic():
         yield PostgresUnitOfWork()
@@ -28,8 +28,8 @@ def unit_of_work() -> Iterator[PostgresUnitOfWork]:
 
 @contextmanager
 def autocommit_unit_of_work() -> Iterator[SignUpRepository]:
-    """As `unit_of_work`, for a sign-up alone: it is one statement, which Postgres makes a
-    transaction by itself. BEGIN and COMMIT would be two more round trips.
+    """As `unit_of_work`, for a sign-up alone: a single statement is its own transaction. BEGIN and
+    COMMIT would be two more round trips.
     """
     with translate_database_errors():
         yield SignUpRepository()

@@ -1,7 +1,8 @@
-"""The profile Redis is vouched for, again and again, and what it has lost is brought back.
+"""Advances the fence of the profile Redis, and projects again what an older snapshot lacks.
 
-Each change of a profile has an outbox row, which is closed after Redis has it. So what Redis was
-told after some moment, and may have lost, is of people with a row that is open or was closed later.
+Each change of a profile has an outbox entry, which is finished after Redis has the change. So what
+Redis may have lost since a time are the changes of people with an entry that is unfinished or was
+finished later.
 """
 
 from collections.abc import Iterator
@@ -22,36 +23,36 @@ from domain.vouched import COMPLETE_UNTIL, FENCE_KEY, RUN_ID
 
 log = structlog.get_logger(__name__)
 
-# In one step, so that what is written into a server was found in that server. Nothing is believed
-# of one that has another run id than it was vouched for, unless that is what is said now.
+# Atomic, so that the fence is written to the server whose run id was read. A server with another
+# run id than the fenced one is not fenced, unless that run id is passed.
 _ADVANCE_FENCE = f"""#!lua flags=allow-oom
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
-local known = redis.call('HGET', KEYS[1], '{RUN_ID}')
-if known and known ~= run and ARGV[2] ~= run then
-  return {{run, redis.call('HGET', KEYS[1], '{COMPLETE_UNTIL}')}}
+local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
+local fenced = redis.call('HGET', KEYS[1], '{RUN_ID}')
+if fenced and fenced ~= run_id and ARGV[2] ~= run_id then
+  return {{run_id, redis.call('HGET', KEYS[1], '{COMPLETE_UNTIL}')}}
 end
-redis.call('HSET', KEYS[1], '{RUN_ID}', run, '{COMPLETE_UNTIL}', ARGV[1])
+redis.call('HSET', KEYS[1], '{RUN_ID}', run_id, '{COMPLETE_UNTIL}', ARGV[1])
 return {{}}
 """
-_CLOCK_SKEW = timedelta(minutes=1)  # Postgres may have a successor too, with a clock of its own
+_CLOCK_SKEW = timedelta(minutes=1)  # Postgres may have failed over too
 _BATCH_SIZE = 200  # people
-_MAX_CHANGED = 100_000  # of more than that a list is no better than everybody
+_MAX_CHANGED = 100_000  # above that a rebuild costs no more
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class StaleReplica:
-    """A profile Redis with older data: its run id, and until when they are complete."""
+    """A profile Redis with older data: its run id, and until when its data are complete."""
 
     run_id: str
     complete_until: datetime
 
 
 def run_fencing() -> Iterator[bool]:
-    """Vouch for the profile Redis, for ever; yields whether it may be believed, after each step.
+    """Advances the fence in a loop; yields whether readers may trust Redis, after each step.
 
-    When it may not, a step brings some people to their current state. Raises `Unavailable`, and
-    Django's `OperationalError` and `InterfaceError`; then it begins anew.
+    While they may not, each step projects some people. Raises `ServiceUnavailable`, and Django's
+    `OperationalError` and `InterfaceError`; the caller then starts a new loop.
     """
     while True:
         now = _database_now()
@@ -66,9 +67,9 @@ def run_fencing() -> Iterator[bool]:
 
 
 def _advance_fence(now: datetime, run_id: str = "") -> StaleReplica | None:
-    """Say that the profile Redis has all that it was told by `moment`, or hear that it has not.
+    """Fences the profile Redis as complete until `now`; returns a stale one instead.
 
-    `run` is the run id of a server that has caught up.
+    `run_id` is that of a server that was stale and has caught up.
     """
     with profiles.translate_redis_errors():
         reply: list[bytes | None] = profiles.get_script(_ADVANCE_FENCE)(
@@ -84,7 +85,7 @@ def _advance_fence(now: datetime, run_id: str = "") -> StaleReplica | None:
 
 
 def _project_changed(stale: StaleReplica, now: datetime) -> Iterator[object]:
-    """Bring everybody to their current state whose change may be lost; yields now and then."""
+    """Projects everybody whose change may be lost; yields after each batch."""
     since = stale.complete_until - _CLOCK_SKEW
     person_ids = _changed_since(since) if since > now - settings.OUTBOX_RETENTION else None
     log.warning(
@@ -102,7 +103,7 @@ def _project_changed(stale: StaleReplica, now: datetime) -> Iterator[object]:
 
 
 def _changed_since(since: datetime) -> list[UUID] | None:
-    """Whose change may have come to Redis after `since`; None if they are too many to list."""
+    """Returns the people who may have changed in Redis after `since`; None if too many to list."""
     rows = OutboxEntry.objects.filter(
         Q(finished_at=None) | Q(finished_at__gte=since), kind=OutboxEntry.Kind.PROJECT_PROFILE
     )
@@ -111,7 +112,7 @@ def _changed_since(since: datetime) -> list[UUID] | None:
 
 
 def _database_now() -> datetime:
-    """The time by Postgres' clock."""
+    """Returns the current time by Postgres' clock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT now()")
         now: datetime = cursor.fetchone()[0]

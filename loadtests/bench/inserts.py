@@ -34,7 +34,7 @@ def _rows(keys: Keyring, number: int) -> dict[str, Any]:
         "email_canonical": email,
         "email_salt": secrets.token_bytes(16),
         "phone": person.phone,
-        "phone_key": person.phone,
+        "phone_canonical": person.phone,
         "phone_salt": secrets.token_bytes(16),
         "hobbies": "\n".join(person.hobbies),
         "version": person.version,

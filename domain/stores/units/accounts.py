@@ -1,4 +1,4 @@
-"""Somebody's account: who is calling, what changes, and what stays when they leave."""
+"""Accounts: authentication, updates, and erasure."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,7 +30,7 @@ class AccountRepository:
         return row.values_list("person_id", flat=True).first()
 
     def lock_person_by_token(self, claims: TokenClaims, now: datetime) -> Person:
-        # The person is locked first: whoever ends the session does that under the same lock.
+        # The person is locked first: sessions are revoked under the same lock.
         row = models.Person.objects.select_for_update().filter(id=claims.person_id).first()
         if row is None or self.find_active_session(claims.digest, now) != claims.person_id:
             raise InvalidToken
@@ -65,7 +65,7 @@ class AccountRepository:
         key_id: bytes,
         replaces_address: str = "",
     ) -> list[int]:
-        # However often the address changes: nobody has us write to more than a few a day.
+        # Changing addresses repeatedly sends no more messages than the daily limit.
         limit = RateLimit(settings.MESSAGES_PER_DAY)
         if cooldown := _whole_seconds(
             pauses.confirmation_cooldown(person_id, address.channel, limit)
@@ -89,7 +89,7 @@ class AccountRepository:
     def get_pending_address(self, person_id: UUID, channel: Channel) -> tuple[Address, str] | None:
         row = _pending_confirmations(person_id, channel).first()
         if row is not None:
-            return Address(channel, row.address, row.address_canonical), row.replaces
+            return Address(channel, row.address, row.address_canonical), row.replaces_address
         person = models.Person.objects.get(id=person_id)
         if getattr(person, f"{channel}_verified_at") is not None:
             return None
@@ -129,7 +129,7 @@ def _pending_confirmations(person_id: UUID, channel: Channel) -> Any:
 
 
 def _whole_seconds(cooldown: tuple[timedelta, datetime]) -> int:
-    """The whole seconds of a pause, 0 if there is none."""
+    """Returns the whole seconds of a cooldown, 0 if it has passed."""
     remaining, _ = cooldown
     return limits.ceil_seconds(remaining) if remaining else 0
 

@@ -1,4 +1,4 @@
-"""Confirming addresses: tries, codes, and whose an address is."""
+"""Confirmations: attempts, codes, and verified addresses."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -48,7 +48,7 @@ class ConfirmationRepository:
         return models.Person.objects.filter(id=person_id).values_list("name", flat=True).first()
 
     def confirm(self, context: code.DerivationContext) -> Person | None:
-        # The person's row is locked before anything else, by everyone: no two can deadlock.
+        # The person's row is always locked first, so that no two transactions deadlock.
         person = models.Person.objects.select_for_update().filter(id=context.person_id).first()
         rows = models.Confirmation.objects.filter(
             id=context.row_id, invalidated=False, superseded_at=None
@@ -85,7 +85,7 @@ class ConfirmationRepository:
 
 
 def _reset_attempts(row: models.Confirmation) -> None:
-    """A success clears the counts, also one that comes again. Locked in the order of counting."""
+    """Resets the counts after a success, also a repeated one. Locks in the order of recording."""
     models.Confirmation.objects.filter(id=row.pk).update(attempts=0)
     tallies.reset(tallies.failed_attempts_key(row.person_id.bytes, Channel(row.channel)))
 
@@ -107,7 +107,7 @@ def _to_confirmation(
 
 
 def derivation_context(row: models.Confirmation) -> code.DerivationContext:
-    """What the row's code and link are derived from."""
+    """Returns the inputs from which the code and link of a confirmation are derived."""
     return code.DerivationContext(
         row_id=row.pk,
         person_id=row.person_id,
@@ -119,7 +119,7 @@ def derivation_context(row: models.Confirmation) -> code.DerivationContext:
 
 
 def is_expired(row: models.Confirmation | models.SignInChallenge, lifetime: timedelta) -> bool:
-    """Whether `lifetime` has passed since sending was first attempted, by Postgres' clock.
+    """Returns whether `lifetime` has passed since the first attempt, by Postgres' clock.
 
     The row must have been read with `annotate(now=Now())`.
     """

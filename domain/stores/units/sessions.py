@@ -1,4 +1,4 @@
-"""Signing in, and the sessions that it opens."""
+"""Sign-in challenges and sessions."""
 
 from uuid import UUID
 
@@ -23,7 +23,7 @@ NIL_UUID = UUID(int=0)
 
 
 class SessionRepository(AccountRepository):
-    """The part of a unit of work that lets people in."""
+    """The part of a unit of work that signs people in."""
 
     def create_sign_in_challenge(
         self, address: Address, address_hashes: list[bytes], salt: bytes, key_id: bytes
@@ -89,8 +89,8 @@ class SessionRepository(AccountRepository):
         tallies.reset(tallies.failed_sign_ins_key(bytes(row.address_hash)))
         if address.channel is Channel.PHONE and row.first_attempted_at is not None:
             sms.record_conversion(address.value, row.first_attempted_at)
-        # Whoever signed up with somebody else's address may still have that session (DESIGN 3).
-        # After the first sign-in there is none that is older, so it need not be known which it is.
+        # A person who signed up with another's address may still have that session (DESIGN section
+        # 3). After the first sign-in no older session is left, so this may run at every one.
         confirmed_at = getattr(person, f"{address.channel}_verified_at")
         models.Session.objects.filter(person_id=person.id, created_at__lt=confirmed_at).delete()
         return reload_person(person)
@@ -106,7 +106,10 @@ class SessionRepository(AccountRepository):
 
 
 def derivation_context(row: models.SignInChallenge, address: Address) -> DerivationContext:
-    """What the code of a sign-in is derived from. Nobody's codes are derived too, and not sent."""
+    """Returns the inputs from which the code of a sign-in challenge is derived.
+
+    Unknown addresses use the nil UUID, so timing reveals nothing.
+    """
     return DerivationContext(
         row_id=row.pk,
         person_id=row.person_id or NIL_UUID,

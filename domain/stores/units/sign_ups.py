@@ -1,5 +1,6 @@
-"""Signing up, once however often it is asked for."""
+"""Sign-ups, and their idempotency keys."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -7,15 +8,16 @@ from django.db import connection
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from domain import limits
 from domain.address import Address
 from domain.errors import IdempotencyClosed, IdempotencyInProgress, IdempotencyMismatch
 from domain.person import Person
 from domain.stores import models, prepared
 from domain.stores.people import reload_person
 
-# All rows of a sign-up in one statement, and so in one round trip: by way of the ORM they were
-# five, and cost 6 ms of CPU instead of 1. Columns that are not named have defaults in the table.
+KEY_LIFETIME = timedelta(hours=24)  # of an idempotency key
+
+# All rows of a sign-up in one statement, and so in one round trip: with the ORM they were five, and
+# cost 6 ms of CPU instead of 1. Columns that are not named have defaults in the table.
 INSERT_SIGN_UP = """
     WITH person AS (
         INSERT INTO stores_person
@@ -30,17 +32,18 @@ INSERT_SIGN_UP = """
             (person_id, channel, address, address_canonical, salt, key_id, attempts, invalidated)
         VALUES
             (%(id)s, 'email', %(email)s, %(email_canonical)s, %(email_salt)s, %(key_id)s, 0, false),
-            (%(id)s, 'phone', %(phone)s, %(phone_key)s, %(phone_salt)s, %(key_id)s, 0, false)
+            (%(id)s, 'phone', %(phone)s, %(phone_canonical)s, %(phone_salt)s, %(key_id)s, 0, false)
         RETURNING id
     )
     INSERT INTO stores_outboxentry
-        (kind, person_id, confirmation_id, state, due_at, attempts, reason_code, provider_message_id)
+        (kind, person_id, confirmation_id, state, due_at, attempts, reason_code,
+            provider_message_id)
     SELECT kind, %(id)s, confirmation_id, 'queued', now() + make_interval(secs => %(lease)s),
         0, '', ''
     FROM (
         SELECT 'project_profile' AS kind, NULL::bigint AS confirmation_id
         UNION ALL SELECT 'confirmation', id FROM confirmation
-    ) AS work
+    ) AS entry
     RETURNING id
 """
 
@@ -60,9 +63,9 @@ class SignUpRepository:
             "email_canonical": email.canonical,
             "email_salt": email_salt,
             "phone": phone.value,
-            "phone_key": phone.canonical,
+            "phone_canonical": phone.canonical,
             "phone_salt": phone_salt,
-            "hobbies": "\n".join(person.hobbies),  # of which none has a newline
+            "hobbies": "\n".join(person.hobbies),  # none of which has a newline
             "version": person.version,
             "digest": session.digest,
             "expires_at": session.expires_at,
@@ -77,7 +80,7 @@ class SignUpRepository:
         if not _try_advisory_xact_lock(key_hashes[-1]):
             raise IdempotencyInProgress
         rows = models.IdempotencyKey.objects.filter(key_hash__in=key_hashes)
-        rows.filter(created_at__lte=Now() - limits.WINDOW).delete()
+        rows.filter(created_at__lte=Now() - KEY_LIFETIME).delete()
         row = rows.first()
         if row is None:
             return None
@@ -102,7 +105,7 @@ class SignUpRepository:
 
 
 def _try_advisory_xact_lock(key_hash: bytes) -> bool:
-    """Whether nobody else has this lock; it is held until the transaction ends."""
+    """Tries to take a lock that is held until the end of the transaction."""
     lock_id = int.from_bytes(key_hash[:8], signed=True)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [lock_id])
