@@ -119,19 +119,12 @@ class GoneAdmin(ReadOnly):
 
 @admin.register(OutboxEntry)
 class OutboxAdmin(ReadOnly):
-    fields = ("kind", "person_id", "state", "reason_code", "attempts", "due_at", "provider_message_id",
-              "delivery_status", "delivery_status_at", "created_at", "finished_at")  # fmt: skip  # one glance
+    fields = ("kind", "person_id", "state", "reason_code", "attempts", "due_at",
+              "provider_message_id", "delivery_status", "delivery_status_at", "created_at",
+              "finished_at")  # fmt: skip  # one glance
     readonly_fields = ("person_id",)  # as an id: its row may be gone
-    list_display = (
-        "id",
-        "kind",
-        "state",
-        "reason_code",
-        "delivery_status",
-        "attempts",
-        "due_at",
-        "created_at",
-    )
+    list_display = ("id", "kind", "state", "reason_code", "delivery_status", "attempts", "due_at",
+                    "created_at")  # fmt: skip  # one glance
     list_filter = ("state", "kind", "reason_code", "delivery_status")
     ordering = ("-id",)
 

@@ -1,4 +1,4 @@
-"""Development: what `make run` starts. Nothing leaves the machine; `DEBUG` is off unless asked."""
+"""Development: what `make run` starts. Nothing leaves the machine; `DEBUG` is off unless set."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ from settings.base import env
 from settings.limits import DEVELOPMENT_LIMITS, parse_rate_limits
 
 DEV_MAILBOX_ENABLED = True
-# Wide, so that a load can be run from one machine, and everything be tried again at once.
+# Large, so that load tests run from one machine, and everything can be repeated at once.
 MESSAGES_PER_DAY = env.int("MESSAGES_PER_DAY", 1_000)
 MESSAGE_COOLDOWN = timedelta(seconds=env.int("MESSAGE_COOLDOWN_SECONDS", 0))
 SMS_PER_DAY = env.int("SMS_PER_DAY", 10_000_000)

@@ -1,7 +1,7 @@
-"""Settings that read and write processes share, from environment variables: typed, without Django.
+"""Settings of both processes, from environment variables: typed, without Django.
 
-A value that is malformed, or missing in production, stops the start with a sentence that names it.
-`DJANGO_SETTINGS_MODULE` says which environment this is: every module but `settings.dev` and
+A malformed value, or one missing in production, stops the start with a sentence that names it.
+`DJANGO_SETTINGS_MODULE` selects the environment: every module but `settings.dev` and
 `settings.test` is production.
 """
 
@@ -16,7 +16,7 @@ env = Env()
 
 
 class InvalidSetting(ValueError):
-    """A setting has a value that the service cannot run with; the text names it."""
+    """A setting with an invalid value; the text names it."""
 
 
 IS_PRODUCTION = os.environ.get("DJANGO_SETTINGS_MODULE", "settings.prod") not in (
@@ -82,7 +82,7 @@ ALLOWED_HOSTS = _read_list("ALLOWED_HOSTS") if IS_PRODUCTION else DEVELOPMENT_HO
 BODY_MAX_BYTES = 64 * 1024
 WEBHOOK_BODY_MAX_BYTES = 1024 * 1024  # SendGrid posts its events in batches of up to 768 KiB
 TRUSTED_PROXIES = _read_count("TRUSTED_PROXIES", 0)  # see api.client_ip
-# Whether `X-Forwarded-Proto` is believed.
+# Whether to trust `X-Forwarded-Proto`.
 TRUST_X_FORWARDED_PROTO = IS_PRODUCTION and env.bool("TRUST_X_FORWARDED_PROTO", False)
 SECURE_SSL_REDIRECT = IS_PRODUCTION and env.bool("SECURE_SSL_REDIRECT", True)
 HSTS_SECONDS = 365 * 24 * 3600 if IS_PRODUCTION else 0
@@ -91,7 +91,7 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", "").strip()
 METRICS_PUBLIC = not IS_PRODUCTION  # without a token
 if IS_PRODUCTION and METRICS_TOKEN and len(METRICS_TOKEN) < 20:
     raise InvalidSetting("METRICS_TOKEN needs at least 20 random characters.")
-# Where the processes of one machine leave their metrics; not to be shared between machines.
+# Where the processes of a machine write their metrics; not to be shared between machines.
 METRICS_DIR = Path(env.str("METRICS_DIR", "") or DATA_DIR / "metrics")
 
 # --- The read process ----------------------------------------------------------------------------
@@ -103,8 +103,8 @@ READ_REDIS_MAX_PENDING = _read_count("READ_REDIS_MAX_PENDING", 10_000, minimum=1
 READ_MISS_TIMEOUT = _read_number(
     "READ_MISS_TIMEOUT", 0.25
 )  # seconds that a read waits for a backfill
-# Seconds that a client-side cache entry is used after Redis last replied, and that changes wait
-# before they are answered; 0 disables the cache.
+# Seconds for which a client-side cache entry is used after the last reply of Redis, and for which
+# writes wait before their response; 0 disables the cache.
 CLIENT_CACHE_MAX_STALENESS = _read_number("CLIENT_CACHE_MAX_STALENESS", 0.02)
 CLIENT_CACHE_MAX_BYTES = _read_count("CLIENT_CACHE_MAX_BYTES", 8 * 1024 * 1024, minimum=1)
 
@@ -114,7 +114,7 @@ HEADERS_TIMEOUT = _read_number("HEADERS_TIMEOUT", 10.0, minimum=0.1)
 BODY_TIMEOUT = _read_number("BODY_TIMEOUT", 10.0, minimum=0.1)
 SEND_TIMEOUT = _read_number("SEND_TIMEOUT", 30.0, minimum=0.1)  # without progress
 LINGER_TIMEOUT = _read_number("LINGER_TIMEOUT", 2.0, minimum=0.1)
-# Seconds from "not ready" to the end of the listener, for load balancers that poll /readyz.
+# Seconds from "not ready" until the listener closes, for load balancers that poll /readyz.
 SHUTDOWN_DELAY = _read_number("SHUTDOWN_DELAY", 0.0)
 
 # The write process: unix:/path or host:port; empty: no proxy, a load balancer routes.

@@ -1,4 +1,4 @@
-"""Production: refuses to start without its secrets, or with one that came from development."""
+"""Production: refuses to start without its secrets, or with one from development."""
 
 from settings.base import *  # noqa: F403  # settings modules extend one another
 from settings.base import PUBLIC_URL, SMS_COUNTRIES
@@ -9,14 +9,14 @@ require(
     "SENDGRID_API_KEY", "EMAIL_FROM", "VONAGE_API_KEY", "VONAGE_API_SECRET", "SMS_FROM",
     "SMS_COUNTRIES",
 )  # fmt: skip  # one glance shows the whole list
-if SMS_COUNTRIES == ["*"]:  # whoever wants to send everywhere must say so
+if SMS_COUNTRIES == ["*"]:  # to send to all countries must be explicit
     SMS_COUNTRIES = []
 if not PUBLIC_URL.startswith("https://"):
     raise InvalidSetting("PUBLIC_URL must begin with https://.")
 
 DEBUG = False
 MESSAGE_BACKEND = "providers"
-SECURE_REDIRECT_EXEMPT = [r"^livez/?$", r"^readyz/?$", r"^metrics/?$"]  # they come from inside
+SECURE_REDIRECT_EXEMPT = [r"^livez/?$", r"^readyz/?$", r"^metrics/?$"]  # probed from inside
 SECURE_HSTS_SECONDS = HSTS_SECONDS
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 SECURE_HSTS_PRELOAD = True

@@ -37,9 +37,9 @@ def signed_up(units: UnitOfWorkFactory, body: dict[str, str] | None = None) -> p
 
 def code_of(units: UnitOfWorkFactory, who: people.SignUpResult, channel: Channel) -> str:
     with units() as unit:
-        counted = unit.record_attempt(who.result.person.id, channel)
+        recorded = unit.record_attempt(who.result.person.id, channel)
     assert recorded is not None
-    digits = code.derive_code(KEYS, counted[0].context)
+    digits = code.derive_code(KEYS, recorded[0].context)
     assert digits is not None
     return digits
 

@@ -56,7 +56,9 @@ class ProviderCase:
     server: StandIn
     message: Message
 
-    def make_provider(self, timeout: float = 2.0, deadline: float = 5.0, host: str = "") -> Provider:
+    def make_provider(
+        self, timeout: float = 2.0, deadline: float = 5.0, host: str = ""
+    ) -> Provider:
         if self.message.channel == "email":
             return SendGrid(
                 api_key="SG.api-key",
@@ -603,10 +605,10 @@ def test_an_unwritable_mailbox_is_a_delivery_to_try_again(tmp_path: Path) -> Non
 _WRITER = """
 import sys
 from workers.delivery import Message
-from workers.delivery.mailbox import Mailbox
+from workers.delivery.mailbox import FileMailbox
 for number in range(200):
     text = f"{sys.argv[2]}-{number}"
-    Mailbox(sys.argv[1]).send(Message("email", text, "", text * 500, ""))
+    FileMailbox(sys.argv[1]).send(Message("email", text, "", text * 500, ""))
 """
 
 

@@ -92,7 +92,7 @@ def raise_version(someone: Someone) -> None:
 def test_nothing_is_found_where_nothing_is_wrong(someone, gone, run: Run):
     status, said = run("verify", *SOON)
     assert status == 0
-    assert "\n0 in all." in said
+    assert "\n0 in total." in said
 
 
 def test_a_session_that_has_ended_is_no_difference_wherever_it_still_is(someone, run: Run):
@@ -147,11 +147,11 @@ def test_a_difference_is_found_named_and_mended(someone, run: Run, damage: str):
     status, said = run("verify", *SOON)
     assert status == 1
     assert f"{kind}: 1 {someone.id}\n" in said
-    assert "1 in all." in said
+    assert "1 in total." in said
     status, said = run("repair", *SOON)
     assert status == 0
     assert f"{kind}: 1 {someone.id}\n" in said
-    assert "1 mended, 0 left." in said
+    assert "1 repaired, 0 left." in said
     assert run("verify", *SOON)[0] == 0
     assert (standing(someone) == before) == (kind != "stale")
     assert someone.profile().json()["name"] == ("Grace" if kind == "stale" else "Ada")
@@ -273,7 +273,7 @@ def test_a_rebuild_fills_an_empty_redis_with_the_same_octets(someone, gone, run:
     redis().flushdb()
     status, said = run("rebuild")
     assert status == 0
-    assert "a second" in said
+    assert "per second" in said
     assert [standing(someone), standing(gone)] == before
     assert run("verify", *SOON)[0] == 0
 
@@ -367,7 +367,7 @@ def test_what_is_away_is_said_in_a_sentence(stack, part: str):
     finally:
         stack.parts[part].start()
         stack.wait_until_ready()
-    who = "Postgres is away" if part == "postgres" else "The profile Redis is away"
+    who = "Postgres is unavailable" if part == "postgres" else "The profile Redis is unavailable"
     for end in ends:
         assert end.returncode == 2
         assert end.stderr.startswith(who), end.stderr

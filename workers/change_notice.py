@@ -1,4 +1,4 @@
-"""The message to a confirmed address that another one is about to take its place."""
+"""Handler of `address_change_notice`: tells a verified address that it is to be replaced."""
 
 from django.conf import settings
 from django.db import transaction
@@ -12,9 +12,9 @@ from workers.delivery import notices
 
 
 def send(entry: LeasedEntry) -> Outcome:
-    """Tell the address, also when the change is done or was taken back meanwhile: it was asked for.
+    """Sends the notice, also if the change was completed or withdrawn meanwhile.
 
-    Raises `TryAgain` and `Refused` as the delivery does, and `OverBudget`.
+    Raises `TemporaryFailure` and `PermanentFailure` as the provider does, and `QuotaExceeded`.
     """
     row = models.Confirmation.objects.filter(outbox=entry.id).first()
     if row is None:

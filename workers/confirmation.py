@@ -1,4 +1,4 @@
-"""The message that asks a person to confirm an address, or what its owner is told instead."""
+"""Handler of `confirmation`: sends a code, or a notice to the address' verified owner."""
 
 from django.conf import settings
 from django.db.models.functions import Now
@@ -14,18 +14,18 @@ from workers.delivery import Message, PermanentFailure, messages, notices
 
 
 def send(entry: LeasedEntry) -> Outcome:
-    """Send the code (and link) of the job's confirmation, unless nobody needs it any more.
+    """Sends the code (and link) of the entry's confirmation, unless it is not needed any more.
 
-    Raises `TryAgain` and `Refused` as the delivery does, `OverBudget`, and `Refused` once the
-    code is out of date. The clock of the code starts before the first attempt, not at its
-    success: a provider that hangs up may have sent it all the same.
+    Raises `TemporaryFailure` and `PermanentFailure` as the provider does, `QuotaExceeded`, and
+    `PermanentFailure` once the code has expired. The code's lifetime starts before the first
+    attempt, not at its success: a provider that drops the connection may have sent it all the same.
     """
     row = _load_row(entry)
     discard_reason = _discard_reason(row)
     if row is None or discard_reason:
         return Outcome(models.OutboxEntry.State.DISCARDED, discard_reason)
     address = Address(Channel(row.channel), row.address, row.address_canonical)
-    # Its owner gets no code that would confirm a stranger (DESIGN section 3).
+    # The owner must not get a code that would confirm another person (DESIGN section 3).
     owners = models.Person.objects.filter(verified_owner_filter(address)).exclude(id=row.person_id)
     has_verified_owner = owners.exists()
     if row.invalidated and not has_verified_owner:
@@ -63,7 +63,7 @@ def _address_in_use_notice(row: models.Confirmation) -> Message:
 
 
 def _build_message(row: models.Confirmation) -> Message | None:
-    """The text, with what is still good for something in it; None if nothing is."""
+    """Returns the message with what has not expired; None if everything has."""
     context = derivation_context(row)
     lifetime = code.CODE_LIFETIME[context.channel]
     digits = None if is_expired(row, lifetime) else code.derive_code(keys.get_keyring(), context)

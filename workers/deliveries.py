@@ -1,4 +1,4 @@
-"""Which delivery carries a channel's messages, as the settings have it."""
+"""Selects the provider of a channel by the settings."""
 
 from functools import cache
 
@@ -10,9 +10,9 @@ from workers.delivery.mailbox import FileMailbox
 
 @cache
 def get_provider(channel: str) -> Provider:
-    """The delivery for "email" or "phone"; one for the whole process.
+    """Returns the provider for "email" or "phone"; one for the whole process.
 
-    The SDKs are imported when they are first needed: web processes queue messages and send none.
+    The SDKs are imported on first use: web processes enqueue messages and send none.
     """
     if settings.MESSAGE_BACKEND == "mailbox":
         return FileMailbox(settings.MAILBOX_PATH)

@@ -1,17 +1,17 @@
-"""How far a long command is, on a stream that people or logs read."""
+"""A progress bar for long commands, for terminals and logs."""
 
 import time
 from typing import TextIO
 
 _REFRESH_INTERVAL = 0.1  # seconds, on a terminal
-_LOG_INTERVAL = 5.0  # seconds, elsewhere
+_LOG_INTERVAL = 5.0  # seconds, in a log
 _BAR_WIDTH = 30  # characters
 
 
 class ProgressBar:
-    """A bar with rate and time left: redrawn on a terminal, else a line now and then.
+    """A bar with rate and remaining time: redrawn on a terminal, else a line every few seconds.
 
-    Goes in: what is counted (`people`); where it begins, as a share of the whole (0 to 1).
+    `unit`: what is counted (`people`); `initial_fraction`: where it starts, of the whole (0 to 1).
     """
 
     def __init__(self, stream: TextIO, unit: str, initial_fraction: float = 0.0) -> None:
@@ -20,7 +20,7 @@ class ProgressBar:
         self._started_at = self._updated_at = time.monotonic()
 
     def update(self, count: int, fraction: float, position: str = "") -> None:
-        """So many are done, and such a share of the whole; `place` tells a log where that is."""
+        """Shows the count and the fraction done; `position` is for the log only."""
         now = time.monotonic()
         if now - self._updated_at < (_REFRESH_INTERVAL if self._is_terminal else _LOG_INTERVAL):
             return
@@ -33,7 +33,7 @@ class ProgressBar:
         self._stream.flush()
 
     def close(self) -> None:
-        """Make room for what comes next."""
+        """Clears the line for further output."""
         if self._is_terminal:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
@@ -42,7 +42,7 @@ class ProgressBar:
         bar = "#" * int(_BAR_WIDTH * fraction)
         done = fraction - self._initial_fraction
         remaining = f"{elapsed * (1 - fraction) / done:,.0f} s left" if done > 0 else ""
-        rate = f"{count / elapsed:,.0f} a second"
+        rate = f"{count / elapsed:,.0f} per second"
         return (
             f"[{bar:-<{_BAR_WIDTH}}] {fraction:4.0%}  {count:,} {self._unit}  {rate}  {remaining}"
         )

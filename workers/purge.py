@@ -1,4 +1,4 @@
-"""Deletes what has served its time, from Postgres and from Redis."""
+"""Deletes expired rows and unverified people."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -15,11 +15,11 @@ from domain.stores.units.sign_ups import KEY_LIFETIME
 
 log = structlog.get_logger(__name__)
 
-_BATCH_SIZE = 1_000  # people that are forgotten in one run
+_BATCH_SIZE = 1_000  # people that are erased in one run
 
 
 def purge_expired() -> None:
-    """One run. It logs how much of what was deleted."""
+    """Runs once, and logs how many rows were deleted by table."""
     retention_start = Now() - settings.OUTBOX_RETENTION
     tables = {
         "people": _erase_unverified(),
@@ -41,7 +41,7 @@ def purge_expired() -> None:
 
 
 def _erase_unverified() -> int:
-    """Forget people who never confirmed anything: their addresses may be somebody else's."""
+    """Erases people who never verified an address: it may be another person's."""
     person_ids = models.Person.objects.filter(
         created_at__lt=Now() - settings.UNVERIFIED_RETENTION,
         email_verified_at=None,
@@ -51,7 +51,7 @@ def _erase_unverified() -> int:
     for person_id in person_ids[:_BATCH_SIZE]:
         result = people.erase_person(person_id, unit_of_work, only_if_unverified=True)
         if result is not None:
-            # At once if Redis is there; else the outbox row has it done.
+            # At once if Redis is available; else the outbox entry completes it.
             with suppress(ServiceUnavailable):
                 profiles.write_profile(result.person)
             count += 1

@@ -1,4 +1,4 @@
-"""The way into Huey. Only ids go in: a queue is no place for an address, a code or a token."""
+"""Enqueues Huey tasks. They carry ids only, never an address, a code or a token."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,13 +14,13 @@ from workers import tasks
 
 log = structlog.get_logger(__name__)
 
-_breaker = CircuitBreaker("queue")  # not for Huey's consumer, which can but wait
+_breaker = CircuitBreaker("queue")  # not for Huey's consumer, which waits in any case
 
 
 def enqueue(outbox_ids: Iterable[int]) -> bool:
-    """Tell Huey of outbox rows that were committed; whether it could be told.
+    """Enqueues committed outbox entries; returns whether it succeeded.
 
-    Best effort: rows that were not handed over come due when their lease ends.
+    Best effort: entries that were not enqueued become due when their lease expires.
     """
     try:
         with _circuit_breaker():
@@ -32,7 +32,7 @@ def enqueue(outbox_ids: Iterable[int]) -> bool:
 
 
 def queue_depth() -> int | None:
-    """How many tasks stand in the queue; None while its Redis is away."""
+    """Returns the number of tasks in the queue; None while its Redis is unavailable."""
     try:
         with _circuit_breaker():
             return int(HUEY.storage.queue_size())

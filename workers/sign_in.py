@@ -1,4 +1,4 @@
-"""The message with a code to sign in by."""
+"""Handler of `sign_in_code`: sends a sign-in code."""
 
 from django.conf import settings
 from django.db.models.functions import Now
@@ -14,15 +14,19 @@ from workers.delivery import Message, PermanentFailure, notices
 
 
 def send(entry: LeasedEntry) -> Outcome:
-    """Send the code to the address that its owner has confirmed; nothing to nobody's address.
+    """Sends the code to a verified address; discards the challenge of any other.
 
-    Raises `TryAgain` and `Refused` as the delivery does, `OverBudget`, and `Refused` once the
-    code is out of date.
+    Raises `TemporaryFailure` and `PermanentFailure` as the provider does, `QuotaExceeded`, and
+    `PermanentFailure` once the code has expired.
     """
     row = _load_row(entry)
-    address = _find_address(row)
-    if row is None or row.superseded_at is not None or address is None:
+    if row is None:
+        return Outcome(models.OutboxEntry.State.DISCARDED, "person_deleted")
+    if row.superseded_at is not None:
         return Outcome(models.OutboxEntry.State.DISCARDED, "superseded")
+    address = _find_address(row)
+    if address is None:
+        return Outcome(models.OutboxEntry.State.DISCARDED, "address_not_verified")
     budgets.reserve_first_attempt(row, "sign-in code", address)
     digits = code.derive_sign_in_code(keys.get_keyring(), derivation_context(row, address))
     if digits is None or is_expired(row, code.SIGN_IN_LIFETIME):
@@ -36,9 +40,9 @@ def _load_row(entry: LeasedEntry) -> models.SignInChallenge | None:
     return rows.annotate(now=Now()).first()
 
 
-def _find_address(row: models.SignInChallenge | None) -> Address | None:
-    """Where the code goes: to the very address that was typed, if it is still confirmed."""
-    if row is None or row.person_id is None:
+def _find_address(row: models.SignInChallenge) -> Address | None:
+    """Returns the address of the challenge, if it is still verified; None if not."""
+    if row.person_id is None:
         return None
     person = models.Person.objects.filter(id=row.person_id).first()
     if person is None:

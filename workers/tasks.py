@@ -1,5 +1,7 @@
-"""What Huey runs. A task raises nothing but our own errors, whose text is a code word: the
-dashboard and the log keep what a task raises.
+"""Huey's tasks, and the mapping of their errors to outcomes.
+
+A task raises only Rollcall's own errors, whose text is a code: the dashboard and the log record
+what a task raises.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,14 +23,14 @@ log = structlog.get_logger(__name__)
 
 
 class TaskFailed(RollcallError):
-    """A task met an error that nobody foresaw; the log has its kind and its lines."""
+    """A task raised an unexpected error; the log has its type and stack."""
 
     code = "task_failed"
 
 
 @db_task(name="process_outbox_entry")
 def process_outbox_entry(outbox_id: int) -> None:
-    """Do what an outbox row asks for, if it is still asked for and nobody else is at it."""
+    """Executes an outbox entry, if it is queued."""
     with _mask_unexpected_errors():
         entry = outbox.claim(outbox_id)
         if entry is not None:
@@ -37,14 +39,14 @@ def process_outbox_entry(outbox_id: int) -> None:
 
 @db_periodic_task(crontab(minute="*/10"), name="purge_expired")
 def purge_expired() -> None:
-    """Delete what has served its time."""
+    """Deletes expired data."""
     with _mask_unexpected_errors():
         purge.purge_expired()
 
 
 @contextmanager
 def _mask_unexpected_errors() -> Iterator[None]:
-    """Let our own errors through; log any other, and raise one of ours in its place."""
+    """Passes Rollcall's own errors; logs any other, and raises `TaskFailed` in its place."""
     try:
         with translate_database_errors():
             yield
@@ -56,7 +58,7 @@ def _mask_unexpected_errors() -> Iterator[None]:
 
 
 def execute(entry: LeasedEntry) -> None:
-    """Work on a claimed row, and write down how it went, last of all."""
+    """Executes a claimed entry, and records the outcome last."""
     try:
         outcome = _HANDLERS[entry.kind](entry)
     except TemporaryFailure as error:
@@ -71,7 +73,7 @@ def execute(entry: LeasedEntry) -> None:
     except RollcallError as error:
         outbox.reschedule(entry, error.code)
     except Exception:
-        # Not hidden: the row goes back with its reason, and the task fails.
+        # Not hidden: the entry is rescheduled with a reason, and the task fails.
         outbox.reschedule(entry, TaskFailed.code)
         raise
     else:

@@ -132,8 +132,8 @@ class ProfileReader:
 
 
 def encode_hmget(token: TokenClaims) -> bytes:
-    """Returns HMGET of `profile.redis_key_for_token` and `profile.hmget_fields` in RESP; `encode_command` costs
-    three times as much.
+    """Returns HMGET of `profile.redis_key_for_token` and `profile.hmget_fields` in RESP;
+    `encode_command` costs three times as much.
     """
     return _HMGET % (token.person_id_bytes.hex().encode(), token.digest)
 

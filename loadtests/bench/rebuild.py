@@ -30,7 +30,8 @@ _TAKES = 300.0  # seconds at most
 # Everybody but the readers, made by Postgres itself: nobody has a token of theirs.
 _INSERT = """
     WITH person AS (
-        INSERT INTO stores_person (id, name, surname, email, email_canonical, phone, hobbies, version)
+        INSERT INTO stores_person
+            (id, name, surname, email, email_canonical, phone, hobbies, version)
         SELECT gen_random_uuid(), 'Ada', 'Lovelace the ' || n || 'th', address, address,
             '+346' || lpad(n::text, 8, '0'), (ARRAY['engines', 'poetry', 'whist'])[1:mod(n, 4)], 1
         FROM generate_series(%s::integer, %s::integer) AS n,

@@ -1,4 +1,4 @@
-"""Deliveries behind one port: a development mailbox, SendGrid, Vonage. Plain Python, no Django."""
+"""Message providers behind one port: a development mailbox, SendGrid, Vonage. Without Django."""
 
 from workers.delivery.port import Message, PermanentFailure, Provider, SendError, TemporaryFailure
 

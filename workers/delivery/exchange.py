@@ -1,4 +1,4 @@
-"""What both providers' SDKs lack: an end to every exchange, and one reading of how it went."""
+"""Shared by the providers' SDKs: an overall deadline, and the classification of failures."""
 
 import http.client
 import logging
@@ -17,10 +17,10 @@ _MAX_ID_LENGTH = 200
 
 
 def mute_loggers(*loggers: str) -> None:
-    """Drop every record of these loggers: SDKs write whole messages and answers into them.
+    """Drops every record of these loggers: SDKs log whole messages and responses.
 
-    A filter and not a level, because the filter survives when logging is configured later. It
-    holds for the named logger only, not for those below it.
+    A filter and not a level, because filters survive when logging is configured later. It applies
+    to the named logger only, not to its children.
     """
     for name in loggers:
         logging.getLogger(name).addFilter(_drop)
@@ -30,17 +30,17 @@ def _drop(record: logging.LogRecord) -> bool:
     return False
 
 
-# The URLs of requests, told by the transport under Vonage's SDK.
+# The transport under Vonage's SDK logs the URLs of requests.
 mute_loggers("urllib3.connectionpool")
 
 
 class Deadline:
-    """A bound for a whole exchange: at its end the connection is shut, whatever it is doing.
+    """A deadline for a whole exchange: when it expires, the connection is shut down.
 
-    A time-out of a socket bounds each wait only; an answer that drips in goes on for ever. The
-    connection is watched from its TLS handshake on: looking up the name, connecting and the
-    handshake are bounded by the time-out of each step, and a connection that comes after the
-    deadline is not used, so nothing is sent by somebody who has been given up.
+    A socket timeout bounds each wait only; a response that trickles in can go on for ever. The
+    connection is registered after its TLS handshake: name lookup, connecting and the handshake are
+    bounded by the timeout of each step, and a connection that is registered after the deadline is
+    not used, so that nothing is sent after the caller has given up.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -59,11 +59,11 @@ class Deadline:
 
     @property
     def connected(self) -> bool:
-        """Whether a connection was there, so that the message may have gone out."""
+        """Whether there was a connection, so that the message may have been sent."""
         return self._socket is not None
 
     def register(self, connection: socket.socket) -> None:
-        """Shut this connection at the deadline. Raises TimeoutError if that is over."""
+        """Shuts this connection down at the deadline. Raises TimeoutError if that has expired."""
         with self._lock:
             if self.expired:
                 raise TimeoutError
@@ -73,30 +73,30 @@ class Deadline:
         with self._lock:
             self.expired = True
             if self._socket is not None:
-                # Past the TLS layer, which is not made to be ended by another thread.
+                # Below the TLS layer, whose methods are not safe to call from another thread.
                 with suppress(OSError):
                     socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 class DeadlineConnection(http.client.HTTPConnection):
-    """A connection under a deadline; to be mixed into those of urllib and urllib3."""
+    """A connection under a deadline; a mixin for those of urllib and urllib3."""
 
     def __init__(self, *args: Any, deadline: Deadline, **options: Any) -> None:
         super().__init__(*args, **options)
         self._deadline = deadline
 
     def connect(self) -> None:
-        """Connect. Raises what connecting raises, and TimeoutError past the deadline."""
+        """Connects. Raises what connecting raises, and TimeoutError past the deadline."""
         super().connect()
         self._deadline.register(self.sock)
 
 
 def run_with_deadline(send: Callable[[Deadline], str | SendError], timeout: float) -> str:
-    """Run an exchange under a deadline; returns its message id, or raises its failure.
+    """Runs `send` under a deadline; returns its message id, or raises its failure.
 
-    The failure is raised out here, because one raised inside an `except` would carry the SDK's
-    error along as its context, with the message in it. Once the deadline has passed, whatever
-    failed was cut off by us: half an answer can look like a whole one.
+    The failure is raised here, because one raised inside an `except` would have the SDK's error as
+    its context, with the message in it. Once the deadline has expired, every failure is a timeout:
+    a truncated response can look like a complete one.
     """
     with Deadline(timeout) as deadline:
         result = send(deadline)
@@ -106,11 +106,11 @@ def run_with_deadline(send: Callable[[Deadline], str | SendError], timeout: floa
 
 
 def classify_status(status: int, retry_after: str | None) -> SendError:
-    """What an HTTP status other than success means for the message.
+    """Classifies an HTTP status other than success.
 
-    401 and 403 are about our key, not about the message: the operator mends it, and nothing is
-    lost meanwhile (SendGrid also says 401 when credits are used up). Redirects are never
-    followed: they would show our key, or the message, to somebody else.
+    401 and 403 are about the API key, not the message: the operator fixes it, and the message is
+    retried (SendGrid also responds 401 when credits are used up). Redirects are never followed:
+    they would disclose the key or the message.
     """
     delay = _parse_retry_after(retry_after)
     if status in (401, 403):
@@ -127,9 +127,9 @@ def classify_status(status: int, retry_after: str | None) -> SendError:
 
 
 def classify_exception(error: Exception, deadline: Deadline) -> SendError:
-    """What an exception of an SDK's transport means: no answer, or none that can be read.
+    """Classifies an exception of an SDK's transport: no response, or an invalid one.
 
-    The SDKs wrap errors in errors, so the first cause tells, whichever SDK it came through.
+    The SDKs wrap errors in errors, so the first cause decides.
     """
     causes = list(_exception_chain(error))
     if any(isinstance(cause, TimeoutError) for cause in causes):
@@ -142,7 +142,7 @@ def classify_exception(error: Exception, deadline: Deadline) -> SendError:
 
 
 def sanitize_message_id(value: object) -> str:
-    """A provider's message id, fit to be kept: '' unless it is short, plain text."""
+    """Returns a provider's message id, '' unless it is short, printable ASCII."""
     is_plain = isinstance(value, str) and value.isascii() and value.isprintable()
     return value if isinstance(value, str) and is_plain and len(value) <= _MAX_ID_LENGTH else ""
 
@@ -154,7 +154,9 @@ def _exception_chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _parse_retry_after(retry_after: str | None) -> float | None:
-    """`Retry-After` (RFC 9110, section 10.2.3: seconds or a date) in seconds, an hour at most."""
+    """Parses `Retry-After` (RFC 9110 section 10.2.3: seconds or a date) into seconds, at most an
+    hour.
+    """
     if retry_after is None:
         return None
     try:

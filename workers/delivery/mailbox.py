@@ -1,4 +1,4 @@
-"""The development mailbox: messages that would have been sent, one JSON object a line."""
+"""The development mailbox: one JSON object a line for each message that would have been sent."""
 
 import json
 import mmap
@@ -11,22 +11,22 @@ from typing import Any
 
 from workers.delivery.port import Message, TemporaryFailure
 
-# Inside a JSON string every quote is escaped, so these bytes stand nowhere but where a record
-# begins, and where its address stands. That lets the reader find lines without parsing them.
+# In a JSON string every quote is escaped, so these bytes occur only where a record begins, and
+# before its address. That lets the reader find lines without parsing them.
 _RECORD_START = b'{"channel":'
 _TO_FIELD = b'"to":'
 
 
 class FileMailbox:
-    """An append-only file that many processes write and read at the same time."""
+    """An append-only file that several processes write and read concurrently."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
 
     def send(self, message: Message) -> str:
-        """Append the message; returns '' (a file has no message ids).
+        """Appends the message; returns '' (a file has no message ids).
 
-        Raises `TryAgain("mailbox_write_failed")` if the file cannot be written.
+        Raises `TemporaryFailure("mailbox_write_failed")` if the file cannot be written.
         """
         line = _serialize(message)
         try:
@@ -40,9 +40,9 @@ class FileMailbox:
     def list_messages(
         self, to: str | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]:
-        """The messages, newest first: to one address if `to` is given, at most `limit` of them.
+        """Lists messages, newest first: to one address if `to` is given, at most `limit` of them.
 
-        Each has exactly the keys `channel, to, subject, text, code, link, sent_at`. There are
+        Each has the keys `channel, to, subject, text, code, link, sent_at`, in this order. Returns
         none if there is no file yet. Raises OSError if the file cannot be read.
         """
         pattern = _RECORD_START if to is None else _TO_FIELD + _to_json(to)
@@ -58,7 +58,7 @@ class FileMailbox:
             return []
 
     def _append(self, line: bytes) -> int:
-        """One write of a whole line with O_APPEND: lines of several processes do not mix."""
+        """Appends a line in one write with O_APPEND: lines of several processes do not mix."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         file = os.open(self._path, flags, 0o600)
@@ -86,10 +86,10 @@ def _to_json(value: object) -> bytes:
 
 
 def _iter_reversed(lines: mmap.mmap, pattern: bytes) -> Iterator[bytes]:
-    """The records that hold `needle`, the last first.
+    """Yields the records with `pattern`, the last first.
 
-    What follows the last newline is still being written. A writer that was killed in the middle
-    of a line leaves a piece to which the next line is glued; the record begins after the piece.
+    What follows the last newline is still being written. A writer that was killed within a line
+    leaves a fragment to which the next line is appended; the record begins after the fragment.
     """
     end = lines.rfind(b"\n") + 1
     while (found := lines.rfind(pattern, 0, end)) >= 0:

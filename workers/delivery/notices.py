@@ -1,4 +1,4 @@
-"""The texts of the other messages: sign-in codes, and what the owner of an address should know."""
+"""Renders sign-in codes, and notices to the owners of addresses."""
 
 from workers.delivery.messages import (
     IGNORE_HINT,
@@ -13,7 +13,7 @@ _SECRECY_HINT = "give what is in this message to nobody"
 
 
 def sign_in_email(*, to: str, code: str, minutes: int, service: str, public_url: str) -> Message:
-    """The e-mail with a code to sign in by."""
+    """Renders the e-mail with a sign-in code."""
     service = strip_controls(service)
     blocks = [
         ("paragraph", f"Enter this code within {minutes} minutes to sign in at {service}:"),
@@ -25,7 +25,7 @@ def sign_in_email(*, to: str, code: str, minutes: int, service: str, public_url:
 
 
 def sign_in_sms(*, to: str, code: str, minutes: int, domain: str, service: str) -> Message:
-    """The text message with a code to sign in by; its last line binds it to `domain`."""
+    """Renders the text message with a sign-in code; its last line binds it to `domain`."""
     text = (
         f"{code} is your {sms_service_name(service)} sign-in code for {minutes} min. {IGNORE_HINT}."
     )
@@ -33,11 +33,12 @@ def sign_in_sms(*, to: str, code: str, minutes: int, domain: str, service: str) 
 
 
 def address_in_use_notice(*, channel: str, to: str, service: str, public_url: str) -> Message:
-    """To the owner of a confirmed address: somebody has signed up with it."""
+    """Renders the notice to the owner of a verified address that was used to sign up."""
     service = strip_controls(service)
     if channel == "phone":
         text = (
-            f"{sms_service_name(service)}: somebody signed up with this number, which is yours already. "
+            f"{sms_service_name(service)}: somebody signed up with this number, which is yours"
+            " already. "
             f"If that was you, sign in instead. {IGNORE_HINT}."
         )
         return Message("phone", to, "", text, "")
@@ -51,7 +52,7 @@ def address_in_use_notice(*, channel: str, to: str, service: str, public_url: st
 
 
 def address_change_notice(*, channel: str, to: str, service: str, public_url: str) -> Message:
-    """To a confirmed address: the account it belongs to is about to have another one."""
+    """Renders the notice to a verified address that its account is to replace it."""
     service = strip_controls(service)
     if channel == "phone":
         text = (

@@ -1,9 +1,8 @@
-"""Text messages through Vonage's own SDK, with the traps in it mended.
+"""Sends text messages through Vonage's SDK, and works around its defects.
 
-As delivered (vonage 4.9, vonage-http-client 1.5) it waits for ever, posts a message again for
-each place in its pool when the connection drops (ten times), follows redirects, and logs
-messages and answers. Its sessions are not made for threads. And Vonage says in the body of a
-200 what went wrong.
+The SDK (vonage 4.9, vonage-http-client 1.5) has no timeout, repeats a POST for each place in its
+pool when the connection drops (ten times), follows redirects, logs messages and responses, and its
+sessions are not thread-safe. Vonage reports errors in the body of a 200.
 """
 
 from contextlib import suppress
@@ -31,10 +30,10 @@ from workers.delivery.exchange import (
 from workers.delivery.gsm7 import gsm7_septets
 from workers.delivery.port import Message, PermanentFailure, SendError, TemporaryFailure
 
-mute_loggers("vonage")  # at DEBUG it logs the message, at WARNING the provider's answer to it
+mute_loggers("vonage")  # at DEBUG it logs the message, at WARNING the response
 
 # https://developer.vonage.com/en/messaging/sms/guides/troubleshooting-sms, "SMS API error codes".
-# About this number or this text, so that no later try can work:
+# About the number or the text, so that no retry can succeed:
 #   3 invalid parameters, 6 unroutable, 7 number barred, 12 too long, 22 no such network,
 #   33 number de-activated
 _PERMANENT_STATUSES = frozenset({"3", "6", "7", "12", "22", "33"})
@@ -42,14 +41,14 @@ _TEMPORARY_STATUSES = {
     "1": "rate_limited",
     "10": "rate_limited",  # too many connections
     "5": "provider_error",
-    # About our account or our settings: the operator mends them, and nothing is lost meanwhile.
+    # About the account or its settings: the operator fixes them, and the message is retried.
     "4": "authentication_failed",
     "8": "authentication_failed",  # account barred
     "11": "authentication_failed",  # account without this API
     "14": "authentication_failed",  # signature
     "32": "authentication_failed",  # signature and secret at once
     "9": "provider_quota_exceeded",
-    "29": "provider_quota_exceeded",  # demo account, to be topped up
+    "29": "provider_quota_exceeded",  # demo account without credit
     "2": "misconfigured",  # a parameter is missing
     "15": "misconfigured",  # sender not allowed (there)
     "23": "misconfigured",  # call-back URL
@@ -57,10 +56,10 @@ _TEMPORARY_STATUSES = {
 
 
 class Vonage:
-    """A delivery for text messages. Threads may share it: each message has its own client.
+    """Sends text messages. Threads may share it: each message has its own client.
 
-    So each has a new connection, too. One that was kept might have been closed by the other
-    side as idle, and a message that fails on it cannot be told from one that was sent.
+    So each has a new connection, too. The server may close a kept connection as idle, and a message
+    that fails on it cannot be told from one that was sent.
     """
 
     def __init__(
@@ -73,12 +72,13 @@ class Vonage:
         timeout: float = 4.0,
         deadline: float = 8.0,
     ) -> None:
-        """`timeout` (whole seconds, rounded up) is for each wait, `deadline` for all of it.
+        """`timeout` (whole seconds, rounded up) is for each wait, `deadline` for the whole
+        exchange.
 
-        The SDK speaks HTTPS only; `REQUESTS_CA_BUNDLE` names the authority of a stand-in.
+        The SDK uses HTTPS only; `REQUESTS_CA_BUNDLE` names the CA of a fake provider.
         """
         self._auth = Auth(api_key=api_key, api_secret=api_secret)
-        # With a pool of one the SDK's own loop tries once, on every kind of error.
+        # With a pool of one the SDK's retry loop runs once, for every kind of error.
         self._options = HttpClientOptions(
             rest_host=host, timeout=ceil(timeout), pool_maxsize=1, max_retries=0
         )
@@ -86,9 +86,9 @@ class Vonage:
         self._deadline_seconds = deadline
 
     def send(self, message: Message) -> str:
-        """Hand a text message to Vonage; returns the `message-id` of its (first) part.
+        """Sends a text message; returns the `message-id` of its (first) part.
 
-        Raises `TryAgain` or `Refused`.
+        Raises `TemporaryFailure` or `PermanentFailure`.
         """
         return run_with_deadline(partial(self._send, message), self._deadline_seconds)
 
@@ -100,8 +100,8 @@ class Vonage:
             type="text" if gsm7_septets(message.text) is not None else "unicode",
         )
         with _Client(self._auth, self._options, deadline) as client:
-            # What the SDK makes of the answer is not of use: it wants an error text with every
-            # error, stumbles over what is not JSON, and tells the codes in prose only.
+            # The SDK's own parsing is ignored: it requires a text with every error, fails on what
+            # is not JSON, and reports the codes in prose only.
             with suppress(HttpRequestError, SmsError, LookupError, TypeError, ValueError):
                 try:
                     Sms(client).send(sms)
@@ -113,7 +113,7 @@ class Vonage:
 
 
 def _parse_response(response: requests.Response) -> str | SendError:
-    """The message's id, or what went wrong, from an answer with any status and any body."""
+    """Returns the message id, or the failure, from a response with any status and body."""
     if response.status_code != 200:
         return classify_status(response.status_code, response.headers.get("Retry-After"))
     try:
@@ -131,7 +131,7 @@ def _parse_response(response: requests.Response) -> str | SendError:
 
 
 class _Client(HttpClient):
-    """The SDK's HTTP client for one message: it follows no redirect and ends at a deadline."""
+    """The SDK's HTTP client for one message, without redirects and with a deadline."""
 
     def __init__(self, auth: Auth, options: HttpClientOptions, deadline: Deadline) -> None:
         super().__init__(auth, options, version("vonage"))

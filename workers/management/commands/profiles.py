@@ -1,7 +1,7 @@
-"""`manage.py profiles`: the profiles in Redis made anew from Postgres, compared with it, mended.
+"""`manage.py profiles`: rebuilds, verifies and repairs the profiles in Redis from Postgres.
 
-Exit status: 0 if all is well, 1 if there are differences (`repair`: if any are left), 2 if it
-could not be done, or not to the end.
+Exit status: 0 if all is right, 1 if there are differences (`repair`: if any are left), 2 if it
+failed or was stopped.
 """
 
 import gc
@@ -32,47 +32,51 @@ EXIT_OK, EXIT_DIFFERENCES, EXIT_ERROR = 0, 1, 2
 
 class Command(BaseCommand):
     requires_system_checks = ()
-    help = "Rebuild, verify or repair the profiles in Redis from Postgres, beside live traffic."
+    help = "Rebuild, verify or repair the profiles in Redis from Postgres, during live traffic."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        action = actions.add_parser("rebuild", help="write every profile that is not as new")
+        action = actions.add_parser("rebuild", help="write every profile that is not up to date")
         action.add_argument(
-            "--resume-after", type=UUID, default=NIL_UUID, metavar="ID", help="go on there"
+            "--resume-after", type=UUID, default=NIL_UUID, metavar="ID", help="start after this id"
         )
         for name, text in (
             ("verify", "compare every profile with Postgres"),
-            ("repair", "compare them, and mend those that differ"),
+            ("repair", "compare them, and rewrite those that differ"),
         ):
             action = actions.add_parser(name, help=text)
             action.add_argument(
-                "--max-ids", type=int, default=10, metavar="N", help="name so many ids of each kind"
+                "--max-ids",
+                type=int,
+                default=10,
+                metavar="N",
+                help="print up to N ids of each kind",
             )
             action.add_argument(
                 "--grace-period",
                 type=float,
                 default=2.0,
                 metavar="SECONDS",
-                help="how long a write may be on its way before it is missed",
+                help="how long a write may take to reach Redis",
             )
-        actions.add_parser("memory", help="what a profile takes of Redis' memory")
+        actions.add_parser("memory", help="memory usage of a profile in Redis")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.stop_event = Event()
-        self.cursor: UUID | None = None  # where another rebuild may go on
+        self.cursor: UUID | None = None  # after which another rebuild may resume
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         gc.collect()
-        # What is here by now stays, and what a page is made of has no cycles: to look through it
-        # every 2,000 objects takes a sixth of the time.
+        # What is allocated by now stays, and the objects of a page have no cycles: collecting every
+        # 2,000 objects takes a sixth of the time.
         gc.freeze()
         gc.set_threshold(100_000)
         try:
             status = self._run_action(**options)
         except db.Error as error:
-            status = self._fail("Postgres is away, or refuses", error)
+            status = self._fail("Postgres is unavailable or rejects the command", error)
         except (RedisError, ServiceUnavailable) as error:
-            status = self._fail("The profile Redis is away, or refuses", error)
+            status = self._fail("The profile Redis is unavailable or rejects the command", error)
         sys.exit(status)
 
     def _run_action(self, action: str, **options: Any) -> int:
@@ -98,8 +102,8 @@ class Command(BaseCommand):
                     return self._fail("Stopped")
         seconds = time.monotonic() - started_at
         self.stdout.write(
-            f"{people_count:,} people: {written_count:,} profiles written, the others were as new. "
-            f"{seconds:.1f} s, {people_count / seconds:,.0f} a second."
+            f"{people_count:,} people: {written_count:,} profiles written, the others were up to"
+            f" date. {seconds:.1f} s, {people_count / seconds:,.0f} per second."
         )
         return EXIT_OK
 
@@ -121,16 +125,16 @@ class Command(BaseCommand):
                 self.stdout.write(f"{kind}: {counts[kind]:,} {' '.join(map(str, ids[kind]))}")
             remaining = sum(counts.values()) - repaired
             self.stdout.write(
-                f"{repaired:,} mended, {remaining:,} left."
+                f"{repaired:,} repaired, {remaining:,} left."
                 if repairing
-                else f"{remaining:,} in all."
+                else f"{remaining:,} in total."
             )
         if self.stop_event.is_set():
             return self._fail("Stopped")
         return EXIT_DIFFERENCES if remaining else EXIT_OK
 
     def _differences(self, grace_period: float) -> Iterator[list[Difference]]:
-        """What is different, bit by bit, until there is no more or somebody says to stop."""
+        """Yields the differences by batches, until all are compared or the command is stopped."""
         people_batches = differences.verify_people(grace_period, self.stop_event)
         for unit, batches in (("people", people_batches), ("hashes", differences.find_orphans())):
             count = 0
@@ -146,13 +150,13 @@ class Command(BaseCommand):
     def _memory(self) -> int:
         usage = memory.measure()
         self.stdout.write(
-            f"{usage.key_count:,} keys: {usage.bytes_per_key:.0f} bytes each, bodies of {usage.bytes_per_body:.0f} bytes: "
-            f"{usage.overhead_ratio:.2f} times as much."
+            f"{usage.key_count:,} keys of {usage.bytes_per_key:.0f} bytes, bodies of"
+            f" {usage.bytes_per_body:.0f} bytes: {usage.overhead_ratio:.2f} times as much."
         )
         return EXIT_OK
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        """Stop after the page that is under way; the next signal ends it at once."""
+        """Stops after the current page; the next signal terminates at once."""
         self.stop_event.set()
         signal.signal(number, signal.SIG_DFL)
 
@@ -161,7 +165,7 @@ class Command(BaseCommand):
         self.stderr.write(f"{message}{': ' if reason else ''}{reason}.")
         if self.cursor is not None:
             self.stderr.write(
-                f"Go on with: manage.py profiles rebuild --resume-after {self.cursor}"
+                f"Resume with: manage.py profiles rebuild --resume-after {self.cursor}"
             )
         return EXIT_ERROR
 
