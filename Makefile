@@ -1,6 +1,7 @@
 # Everything here runs in .venv, which is made from requirements-dev.lock when it is first needed
 # (what `make bench` compares with, in an environment of its own).
-# Nothing has to be installed before but make and a Python 3 to start from.
+# Nothing has to be installed before but make and a Python 3 to start from. PYTHON_VERSION (3.12 to
+# 3.14) chooses the interpreter of a new .venv; by default it is the newest that is here.
 
 PYTHON := .venv/bin/python
 
@@ -53,4 +54,4 @@ $(BENCH_VENV)/.installed: requirements-bench.lock local/environment.sh | .venv/.
 	@sh local/environment.sh $(BENCH_VENV) requirements-bench.lock $(or $(BENCH_PYTHON),$(PYTHON))
 
 .venv/.installed: requirements-dev.lock local/environment.sh
-	@sh local/environment.sh
+	@sh local/environment.sh .venv requirements-dev.lock "$(PYTHON_VERSION)"
