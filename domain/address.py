@@ -34,14 +34,14 @@ def parse_email(text: str) -> Address:
     Raises `InvalidField` (`invalid`, `too_long`).
     """
     if len(text.encode()) > 2 * EMAIL_MAX_BYTES:
-        raise InvalidField("too_long", f"Use at most {EMAIL_MAX_BYTES} octets.")
+        raise InvalidField("too_long", f"Use at most {EMAIL_MAX_BYTES} bytes.")
     try:
         value = validate_email(text.strip(), check_deliverability=False, strict=True).normalized
     except EmailNotValidError:
         # The library's own text repeats parts of the address, so it is not passed on.
         raise InvalidField("invalid", "This is not a valid e-mail address.") from None
     if len(value.encode()) > EMAIL_MAX_BYTES:
-        raise InvalidField("too_long", f"Use at most {EMAIL_MAX_BYTES} octets.")
+        raise InvalidField("too_long", f"Use at most {EMAIL_MAX_BYTES} bytes.")
     return Address(Channel.EMAIL, value, canonicalize(Channel.EMAIL, value))
 
 

@@ -90,7 +90,6 @@ class Relay:
                         profiles.project_many(person_ids)
                     self._stop_event.wait(_BATCH_WINDOW)
         except ServiceUnavailable as error:
-            # Waiting readers repeat the request; and the fence is checked, if another Redis comes
-            # up.
+            # Readers request the backfill again; and another Redis may come up, so check the fence.
             log.warning("backfill_failed", error_type=type(error).__name__)
             self._stop_event.wait(_RETRY_DELAY)

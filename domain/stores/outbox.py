@@ -95,8 +95,7 @@ def complete(entry: LeasedEntry, outcome: Outcome) -> None:
 
 
 def reschedule(entry: LeasedEntry, reason_code: str, retry_after: float | None = None) -> None:
-    """Reschedules an entry: after `retry_after` seconds if the provider asked for that, else
-    backoff.
+    """Reschedules an entry: after `retry_after` seconds if the provider named them, else backoff.
 
     The delay has jitter, so that entries that failed together are not retried together.
     """

@@ -15,11 +15,9 @@ from domain.person import ActiveSession, Person
 from domain.ports import CommandResult
 from domain.session import MAX_SESSIONS
 from domain.stores import models, sms, tallies
-from domain.stores.people import reload_person, verified_owner_filter
+from domain.stores.people import NIL_UUID, reload_person, verified_owner_filter
 from domain.stores.units.accounts import AccountRepository, add_outbox_entry
 from domain.stores.units.confirmations import FAILED_ATTEMPTS_LIMIT, is_expired
-
-NIL_UUID = UUID(int=0)
 
 
 class SessionRepository(AccountRepository):
