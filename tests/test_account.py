@@ -215,7 +215,7 @@ def test_leaving_deletes_everything_and_every_token_is_dead_at_once(django_here,
     assert not Person.objects.filter(id=someone.id).exists()
     assert Tombstone.objects.get(id=someone.id).version > 1
     assert set(OutboxEntry.objects.filter(person_id=someone.id).values_list("kind", flat=True)) == {
-        "profile"
+        "project_profile"
     }
     assert set(get_client().hgetall(redis_key(UUID(someone.id)))) == {b"b", b"e", b"v", b"t"}
 

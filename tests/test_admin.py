@@ -140,7 +140,7 @@ def test_nothing_that_is_kept_as_octets_has_a_page(django_here):
     from django.db.models import BinaryField
 
     ours = {model for model in admin.site._registry if model._meta.app_label == "stores"}
-    assert {model.__name__ for model in ours} == {"Person", "Gone", "Outbox"}
+    assert {model.__name__ for model in ours} == {"Person", "Tombstone", "OutboxEntry"}
     fields = [field for model in ours for field in model._meta.get_fields()]
     assert [field for field in fields if isinstance(field, BinaryField)] == []
 
