@@ -1,8 +1,7 @@
-"""Django's admin for staff: people and the outbox to look at, and what may be done for a person.
+"""Django's admin: people, tombstones, the outbox and staff actions, read-only.
 
-Addresses are masked: staff find somebody by the address that they are told, and need not see any.
-Codes, salts, digests and the ids of keys are not shown. Nothing is edited here: changes go through
-commands, see `api.staff`.
+Addresses are masked: staff search by an address that they were given, and need not see others.
+Codes, salts, digests and key ids are not shown. Changes are commands: see `api.staff`.
 """
 
 from functools import partial
@@ -17,18 +16,18 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path, reverse
 
-from api.staff.actions import ACTIONS, Action, allowed
-from api.staff.history import tables_of
-from api.staff.search import ids_of
+from api.staff.actions import ACTIONS, Action, has_permission
+from api.staff.history import build_tables
+from api.staff.search import find_person_ids
 from domain.address import Channel, masked
 from domain.stores.models import Gone, Outbox, Person
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # is not generic when it runs
-    """Rows to look at."""
+class ReadOnlyModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # is not generic when it runs
+    """A model that staff view and do not edit."""
 
     list_per_page = 50
-    show_full_result_count = False  # counting a million people takes longer than showing fifty
+    show_full_result_count = False  # counting a million rows takes longer than showing fifty
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -41,12 +40,12 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # is not generic wh
 
 
 @admin.register(Person)
-class PersonAdmin(ReadOnly):
+class PersonAdmin(ReadOnlyModelAdmin):
     fields = ("id", "name", "surname", "masked_email", "email_verified_at", "masked_phone",
               "phone_verified_at", "hobbies", "version", "created_at")  # fmt: skip  # one glance
     list_display = ("id", "name", "surname", "masked_email", "email_verified_at", "masked_phone",
                     "phone_verified_at", "created_at")  # fmt: skip  # one glance
-    search_fields = ("id",)  # so that there is a box; what it means is in `get_search_results`
+    search_fields = ("id",)  # shows the search box; `get_search_results` does the search
     search_help_text = "A whole e-mail address, a whole phone number, or an id."
     ordering = ("-created_at",)
 
@@ -61,14 +60,14 @@ class PersonAdmin(ReadOnly):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Person], search_term: str
     ) -> tuple[QuerySet[Person], bool]:
-        found = ids_of(search_term) if search_term.strip() else None
-        return (queryset if found is None else queryset.filter(id__in=found)), False
+        person_ids = find_person_ids(search_term) if search_term.strip() else None
+        return (queryset if person_ids is None else queryset.filter(id__in=person_ids)), False
 
     def get_urls(self) -> list[URLPattern]:
         return [
             path(
                 f"<uuid:person_id>/{action.name}/",
-                self.admin_site.admin_view(partial(self.act, action=action)),
+                self.admin_site.admin_view(partial(self.action_view, action=action)),
                 name=f"person_{action.name}",
             )
             for action in ACTIONS
@@ -84,32 +83,32 @@ class PersonAdmin(ReadOnly):
         person = self.get_object(request, object_id)
         if person is not None and self.has_view_permission(request, person):
             extra_context = (extra_context or {}) | {
-                "tables": tables_of(person),
-                "actions": [action for action in ACTIONS if allowed(action, request.user)],
+                "tables": build_tables(person),
+                "actions": [action for action in ACTIONS if has_permission(action, request.user)],
             }
         return super().change_view(request, object_id, form_url, extra_context)
 
-    def act(self, request: HttpRequest, person_id: UUID, action: Action) -> HttpResponse:
-        """Ask whether it is meant, and do it when that was said (POST, with a CSRF token)."""
-        if not allowed(action, request.user):
+    def action_view(self, request: HttpRequest, person_id: UUID, action: Action) -> HttpResponse:
+        """Shows a confirmation page, and runs the action on POST (with a CSRF token)."""
+        if not has_permission(action, request.user):
             raise PermissionDenied
         person = get_object_or_404(Person, id=person_id)
         if request.method != "POST":
             context = {**self.admin_site.each_context(request), "opts": self.opts}
             context |= {"title": action.title, "person": person, "action": action}
             return render(request, "admin/stores/person/act.html", context)
-        outcomes = action.carry_out(person_id, request.user)
-        if outcomes is None:
+        action_messages = action.handler(person_id, request.user)
+        if action_messages is None:
             raise Http404
-        for outcome in outcomes:
-            messages.add_message(request, outcome.level, outcome.words)
-        where = "changelist" if action.is_the_end else "change"
-        args = () if action.is_the_end else (person_id,)
-        return HttpResponseRedirect(reverse(f"admin:stores_person_{where}", args=args))
+        for action_message in action_messages:
+            messages.add_message(request, action_message.level, action_message.text)
+        view = "changelist" if action.deletes_person else "change"
+        args = () if action.deletes_person else (person_id,)
+        return HttpResponseRedirect(reverse(f"admin:stores_person_{view}", args=args))
 
 
 @admin.register(Gone)
-class GoneAdmin(ReadOnly):
+class TombstoneAdmin(ReadOnlyModelAdmin):
     fields = ("id", "version", "gone_at")
     list_display = ("id", "gone_at")
     search_fields = ("=id",)
@@ -118,18 +117,18 @@ class GoneAdmin(ReadOnly):
 
 
 @admin.register(Outbox)
-class OutboxAdmin(ReadOnly):
+class OutboxAdmin(ReadOnlyModelAdmin):
     fields = ("kind", "person_id", "state", "reason", "attempts", "due_at", "provider_id",
               "receipt", "receipt_at", "created_at", "finished_at")  # fmt: skip  # one glance
-    readonly_fields = ("person_id",)  # as an id: its row may be gone
+    readonly_fields = ("person_id",)  # an id: its row may be deleted
     list_display = ("id", "kind", "state", "reason", "receipt", "attempts", "due_at", "created_at")
     list_filter = ("state", "kind", "reason", "receipt")
     ordering = ("-id",)
 
 
 @admin.register(LogEntry)
-class RecordAdmin(ReadOnly):
-    """Who of the staff did what, also to people who are gone."""
+class LogEntryAdmin(ReadOnlyModelAdmin):
+    """What staff did, also for people who were deleted."""
 
     fields = ("action_time", "user", "content_type", "object_id", "change_message")
     list_display = ("action_time", "user", "object_id", "change_message")

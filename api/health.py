@@ -1,4 +1,4 @@
-"""Probes: is this process alive, and what can it do at the moment?"""
+"""Liveness and readiness of the write process."""
 
 from collections.abc import Callable
 from threading import Lock
@@ -11,7 +11,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from redis import RedisError
 
-from api.problems import only, problem
+from api.problems import problem_response, require_methods
 from domain import vouched
 from domain.errors import Unavailable
 from domain.stores.postgres.errors import translate_database_errors
@@ -20,13 +20,13 @@ from domain.stores.profiles import redis
 log = structlog.get_logger(__name__)
 
 _TTL = 1.0  # seconds that the result of a check is used for
-_MAX_WAIT = 1.0  # seconds; what has not responded by then is unavailable
+_MAX_WAIT = 1.0  # seconds for a dependency to respond
 
 
 class CachedCheck:
-    """Runs a check at most once a second, in one thread at a time: probes may be many.
+    """Runs a check at most once a second, in one thread at a time.
 
-    `check` returns "ok", or a word for what is wrong.
+    `check` returns "ok", or the name of what is wrong.
     """
 
     def __init__(self, check: Callable[[], str]) -> None:
@@ -52,43 +52,43 @@ class CachedCheck:
         return self._state
 
 
-@only("GET", "HEAD")
+@require_methods("GET", "HEAD")
 def livez(request: HttpRequest) -> HttpResponse:
-    """200 as long as this process answers at all; it asks nobody else."""
+    """Returns 200: this process responds. It checks no dependency."""
     return _json({"status": "ok"}, 200)
 
 
-@only("GET", "HEAD")
+@require_methods("GET", "HEAD")
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 if all that was asked for can be done, else 503; the body tells each capability.
+    """Returns 200 if all capabilities are available, else 503; the body has the state of each.
 
-    `?capability=read` (or `write`) asks for that alone: a balancer that takes an instance out
-    because Postgres is away would also stop the reads, which do not need it.
+    `?capability=read` (or `write`) checks that one alone: a load balancer that removes an instance
+    because Postgres is unavailable would also stop its reads, which do not need Postgres.
     """
-    wanted = request.GET.getlist("capability") or list(_CHECKS)
-    if set(wanted) - set(_CHECKS):
-        return problem(request, "not_found")
-    states = {name: _CHECKS[name].state() for name in wanted}
+    capabilities = request.GET.getlist("capability") or list(_CHECKS)
+    if set(capabilities) - set(_CHECKS):
+        return problem_response(request, "not_found")
+    states = {name: _CHECKS[name].state() for name in capabilities}
     ready = all(state == "ok" for state in states.values())
     return _json({"status": "ok" if ready else "unavailable", **states}, 200 if ready else 503)
 
 
-def _read() -> str:
+def _check_redis() -> str:
     try:
         policy = redis().info("memory").get("maxmemory_policy")
-        run = str(redis().info("server").get("run_id", ""))
-        vouched_for = cast(bytes | None, redis().hget(vouched.KEY, vouched.RUN))
+        run_id = str(redis().info("server").get("run_id", ""))
+        trusted_run_id = cast(bytes | None, redis().hget(vouched.KEY, vouched.RUN))
     except RedisError as error:
-        log.warning("profile_redis_unavailable", error=type(error).__name__)
+        log.warning("redis_error", error_type=type(error).__name__)
         return "unavailable"
-    # Any other policy throws profiles away when memory is short, sessions and all.
+    # Any other policy evicts profiles when memory is short, sessions included.
     if policy != "noeviction":
         return "misconfigured"
-    # Readers wait until a relay has looked what an older state lacks.
-    return "ok" if vouched.may_be_believed(run.encode(), vouched_for) else "unchecked"
+    # Readers wait until a relay has marked what older data lack.
+    return "ok" if vouched.may_be_believed(run_id.encode(), trusted_run_id) else "stale"
 
 
-def _write() -> str:
+def _check_postgres() -> str:
     try:
         with translate_database_errors(), connection.cursor() as cursor:
             cursor.execute("SHOW transaction_read_only")
@@ -101,7 +101,7 @@ def _write() -> str:
     return "ok"
 
 
-_CHECKS = {"read": CachedCheck(_read), "write": CachedCheck(_write)}
+_CHECKS = {"read": CachedCheck(_check_redis), "write": CachedCheck(_check_postgres)}
 
 
 def _json(document: dict[str, str], status: int) -> HttpResponse:

@@ -1,6 +1,6 @@
-"""How often one client may ask: request rates by network and kind of route, counted in Redis.
+"""Rate limits by client network and route, counted in Redis.
 
-Reads of profiles are not limited: they never get to Django, and stay at one round trip.
+Profile reads are not limited: Django does not serve them, and they stay at one round trip.
 """
 
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from redis import RedisError
 
 from api.client_ip import client_network
 from api.observability.registry import RATE_LIMITED_REQUESTS, RATE_LIMITER_ERRORS
-from api.problems import problem
+from api.problems import problem_response
 from domain.stores.profiles import script
 
 log = structlog.get_logger(__name__)
 
-# The first that fits counts; no method means any. What no line names is not limited.
-_KINDS: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
+# Methods (none: any), path prefix, name of the limit (None: not limited); the first match counts.
+_ROUTES: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
     (("GET", "HEAD"), "/api/v1/profile", None),
     (("POST",), "/api/v1/signup", "sign-up"),
     (("POST",), "/api/v1/sessions", "sign-in"),
@@ -32,100 +32,108 @@ _KINDS: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
     (("POST",), "/admin/login", "admin-login"),
 )
 
-# A sliding window counter, on Redis' own clock, in one round trip: the requests of this window and,
-# less and less as it passes, those of the window before. A window begins with a request. The
-# strategy of that name in `limits` counts alike, but reads what is left in a second round trip.
-# Takes the limit and the window's length; returns whether the request passes, how many more may,
-# and for how long it does not. Times are in milliseconds.
-_COUNT = """
+# A sliding window counter on Redis' clock, in one round trip: the requests of this window, and
+# those of the window before, weighted by how much of it the sliding window still covers. A window
+# starts with a request. `SlidingWindowCounterRateLimiter` of `limits` counts alike, in two round
+# trips. Takes the limit and the window's length; returns whether the request is allowed, how many
+# more are, and the time until the next one is. Times are in milliseconds.
+_HIT_SCRIPT = """
 local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local kept = redis.call('HMGET', KEYS[1], 'begin', 'count', 'before')
-local begin = tonumber(kept[1]) or now
-local count, before = tonumber(kept[2]) or 0, tonumber(kept[3]) or 0
-if now < begin or now >= begin + 2 * window then
-  begin, count, before = now, 0, 0
-elseif now >= begin + window then
-  begin, count, before = begin + window, 0, count
+local stored = redis.call('HMGET', KEYS[1], 'started_at', 'count', 'previous')
+local started_at = tonumber(stored[1]) or now
+local count, previous = tonumber(stored[2]) or 0, tonumber(stored[3]) or 0
+if now < started_at or now >= started_at + 2 * window then
+  started_at, count, previous = now, 0, 0
+elseif now >= started_at + window then
+  started_at, count, previous = started_at + window, 0, count
 end
-local rest = begin + window - now
-local used = math.floor(before * rest / window) + count
+local remaining = started_at + window - now
+local used = math.floor(previous * remaining / window) + count
 if used < limit then
-  redis.call('HSET', KEYS[1], 'begin', begin, 'count', count + 1, 'before', before)
-  redis.call('PEXPIRE', KEYS[1], window + rest)
+  redis.call('HSET', KEYS[1], 'started_at', started_at, 'count', count + 1, 'previous', previous)
+  redis.call('PEXPIRE', KEYS[1], window + remaining)
   return {1, limit - used - 1, 0}
 end
-if before > 0 then
-  local until_one_less = rest % (window / before)
-  if count > 0 then rest = math.min(rest, until_one_less) else rest = until_one_less end
+if previous > 0 then
+  local until_one_less = remaining % (window / previous)
+  if count > 0 then
+    remaining = math.min(remaining, until_one_less)
+  else
+    remaining = until_one_less
+  end
 end
-return {0, 0, rest}
+return {0, 0, remaining}
 """
 
 
-class Verdict(NamedTuple):
-    """May this request pass, how many more may at the moment, and for how many seconds is that?"""
+class RateLimitResult(NamedTuple):
+    """Whether the request is allowed, how many more are, and for how many seconds that holds."""
 
-    passes: bool
+    allowed: bool
     remaining: int
-    seconds: int
+    reset_after: int
 
 
-class RateLimits:
-    """Middleware: 429 for whoever asks too often, and on every limited route how much is left."""
+class RateLimitMiddleware:
+    """Middleware: 429 above a limit, and `RateLimit` headers on every limited route."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        name = limit_of(request.method or "", request.path_info)
-        verdict = name and count(name, client_network(request.META["REMOTE_ADDR"]))
-        if not name or not verdict:
+        name = match_limit(request.method or "", request.path_info)
+        result = name and hit(name, client_network(request.META["REMOTE_ADDR"]))
+        if not name or not result:
             return self.get_response(request)
-        if verdict.passes:
+        if result.allowed:
             response = self.get_response(request)
         else:
             RATE_LIMITED_REQUESTS.labels(name).inc()
-            response = problem(request, "rate_limited", {"retry-after": str(verdict.seconds)})
+            response = problem_response(
+                request, "rate_limited", {"retry-after": str(result.reset_after)}
+            )
         # draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4.
         limit = settings.RATE_LIMITS[name]
         response["RateLimit-Policy"] = f'"{name}";q={limit.amount};w={limit.get_expiry()}'
-        response["RateLimit"] = f'"{name}";r={verdict.remaining};t={verdict.seconds}'
+        response["RateLimit"] = f'"{name}";r={result.remaining};t={result.reset_after}'
         return response
 
 
-def limit_of(method: str, path: str) -> str | None:
-    """The name of the limit that a request counts for, if there is one."""
-    for methods, prefix, name in _KINDS:
+def match_limit(method: str, path: str) -> str | None:
+    """Returns the name of the limit that applies to a request, if there is one."""
+    for methods, prefix, name in _ROUTES:
         if path.startswith(prefix) and (not methods or method in methods):
             return name
     return None
 
 
-def count(name: str, network: str) -> Verdict | None:
-    """Count a request; None if Redis is away: then it passes, because a service that can sign
-    people up must not refuse to, only because it cannot count them.
-    """
+def hit(name: str, network: str) -> RateLimitResult | None:
+    """Counts a request. Fails open: returns None when Redis is unavailable."""
     limit = settings.RATE_LIMITS[name]
     window = limit.get_expiry()
     try:
-        passes, remaining, wait = _count(key_of(name, network), limit.amount, window)
+        allowed, remaining, retry_after_ms = _run_script(
+            redis_key(name, network), limit.amount, window
+        )
     except RedisError as error:
         RATE_LIMITER_ERRORS.inc()
-        log.warning("rate_limits_unavailable", error=type(error).__name__)
+        log.warning("rate_limiter_unavailable", error_type=type(error).__name__)
         return None
-    # The window slides: nothing is given back at once, so what is left is for all of its length.
-    return Verdict(True, remaining, window) if passes else Verdict(False, 0, wait // 1000 + 1)
+    # The window slides: no quota is restored at one moment, so `reset_after` is its whole length.
+    if allowed:
+        return RateLimitResult(True, remaining, window)
+    return RateLimitResult(False, 0, retry_after_ms // 1000 + 1)
 
 
-def key_of(name: str, network: str) -> str:
-    """The Redis key under which the requests of a network are counted for a limit."""
+def redis_key(name: str, network: str) -> str:
+    """Returns the Redis key that counts the requests of a network against a limit."""
     limit = settings.RATE_LIMITS[name]
-    return f"limit:{name}/{network}/{limit.amount}/{limit.get_expiry()}"
+    return f"ratelimit:{name}/{network}/{limit.amount}/{limit.get_expiry()}"
 
 
-def _count(key: str, most: int, window: int) -> tuple[int, int, int]:
-    """What `_COUNT` says of a request; `window` is in seconds. Raises `RedisError`."""
-    passes, remaining, wait = script(_COUNT)([key], [most, window * 1000])
-    return passes, remaining, wait
+def _run_script(key: str, limit: int, window: int) -> tuple[int, int, int]:
+    """Returns the result of `_HIT_SCRIPT`; `window` is in seconds. Raises `RedisError`."""
+    allowed, remaining, retry_after_ms = script(_HIT_SCRIPT)([key], [limit, window * 1000])
+    return allowed, remaining, retry_after_ms

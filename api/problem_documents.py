@@ -1,7 +1,4 @@
-"""Problem documents (RFC 9457) as plain values, for every door of the service: no framework here.
-
-Also the request id that stands in each of them.
-"""
+"""Builds RFC 9457 problem details and request ids, as plain values; shared by both processes."""
 
 import itertools
 import re
@@ -15,53 +12,53 @@ import orjson
 
 from domain.errors import RollcallError
 
-# The one table from code words to statuses; `detail` is for people.
-STATUS: dict[str, tuple[int, str]] = {
+# Status and `detail` by code.
+PROBLEMS: dict[str, tuple[int, str]] = {
     "malformed_json": (400, "The body is not valid JSON."),
     "validation_failed": (400, "Some fields are missing or wrong; see errors."),
     "bad_request": (400, "The request cannot be understood."),
-    "code_invalid": (400, "This code confirms nothing."),
-    "code_expired": (400, "This code is out of date."),
+    "code_invalid": (400, "The code is not valid."),
+    "code_expired": (400, "The code has expired."),
     "invalid_token": (401, "Send a valid session token as: Authorization: Bearer <token>."),
-    "invalid_signature": (401, "This is no fresh delivery receipt, signed for us."),
-    "forbidden": (403, "This is not allowed."),
-    "not_found": (404, "There is nothing here."),
-    "method_not_allowed": (405, "This resource does not answer to that method."),
+    "invalid_signature": (401, "The signature is missing, invalid or expired."),
+    "forbidden": (403, "Permission denied."),
+    "not_found": (404, "Not found."),
+    "method_not_allowed": (405, "The method is not allowed for this resource; see Allow."),
     "request_timeout": (408, "The request was not complete in time."),
-    "idempotency_in_progress": (409, "A request with this Idempotency-Key is being worked on."),
-    "idempotency_closed": (409, "This Idempotency-Key cannot be answered again; sign in instead."),
-    "precondition_failed": (412, "The profile is not the one that If-Match names."),
-    "body_too_large": (413, "The body has more than 65536 octets."),
+    "idempotency_in_progress": (409, "A request with this Idempotency-Key is in progress."),
+    "idempotency_closed": (409, "This Idempotency-Key can no longer be replayed; sign in instead."),
+    "precondition_failed": (412, "No ETag in If-Match is the current one."),
+    "body_too_large": (413, "The body is too large."),
     "unsupported_media_type": (415, "Send the body as application/json."),
     "idempotency_mismatch": (422, "This Idempotency-Key was used with another body."),
-    "rate_limited": (429, "This happens too often; wait."),
-    "too_many_attempts": (429, "Too many tries; wait, or ask for a new code."),
-    "internal_error": (500, "Something is wrong on our side; it has been logged."),
-    "unavailable": (503, "A part of the service is away for the moment; try again soon."),
+    "rate_limited": (429, "Too many requests; see Retry-After."),
+    "too_many_attempts": (429, "Too many attempts; request a new code."),
+    "internal_error": (500, "Internal server error."),
+    "unavailable": (503, "A dependency is unavailable; retry later."),
 }
-_numbers = itertools.count()
-_CLEAN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_counter = itertools.count()
+_VALID_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
-class Problem(NamedTuple):
-    """A problem document, ready to be sent: names of headers are in lower case."""
+class ProblemDetails(NamedTuple):
+    """A response with a problem document; header names are in lower case."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
 
-def problem(
+def build_problem(
     code: str,
     request_id: str,
     headers: Mapping[str, str] | None = None,
     errors: list[dict[str, str]] | None = None,
-) -> Problem:
-    """The document for a code word of `STATUS`; `errors` lists every wrong field.
+) -> ProblemDetails:
+    """Returns the document for a code of `PROBLEMS`; `errors` lists every wrong field.
 
-    A 401 says how to do better (RFC 9110 section 11.6.1). Raises KeyError for an unknown word.
+    A 401 has `WWW-Authenticate` (RFC 9110 section 11.6.1). Raises `KeyError` for an unknown code.
     """
-    status, detail = STATUS[code]
+    status, detail = PROBLEMS[code]
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -72,27 +69,29 @@ def problem(
     }
     if errors is not None:
         document["errors"] = errors
-    always = {"content-type": "application/problem+json", "cache-control": "no-store"}
+    common_headers = {"content-type": "application/problem+json", "cache-control": "no-store"}
     if status == HTTPStatus.UNAUTHORIZED:
-        always["www-authenticate"] = "Bearer"
-    return Problem(status, {**always, **(headers or {})}, orjson.dumps(document))
+        common_headers["www-authenticate"] = "Bearer"
+    return ProblemDetails(status, {**common_headers, **(headers or {})}, orjson.dumps(document))
 
 
-def problem_of(error: RollcallError, request_id: str) -> Problem:
-    """The document for one of our own errors."""
+def problem_from_error(error: RollcallError, request_id: str) -> ProblemDetails:
+    """Returns the document for one of our own errors."""
     retry_after = getattr(error, "retry_after", None)
     headers = {} if retry_after is None else {"retry-after": str(retry_after)}
-    return problem(error.code if error.code in STATUS else "internal_error", request_id, headers)
+    return build_problem(
+        error.code if error.code in PROBLEMS else "internal_error", request_id, headers
+    )
 
 
-def request_id_of(given: str) -> str:
-    """The caller's own `X-Request-ID` if it is clean enough for a log, else a new one."""
-    if given and _CLEAN_ID.fullmatch(given):
-        return given
-    return f"{_process()}{next(_numbers):010x}"
+def resolve_request_id(client_id: str) -> str:
+    """Returns the client's `X-Request-ID` if it is safe to log, else a new one."""
+    if client_id and _VALID_ID.fullmatch(client_id):
+        return client_id
+    return f"{_process_prefix()}{next(_counter):010x}"
 
 
 @cache
-def _process() -> str:
-    """What the ids of this process have in common; drawn when it first needs one."""
+def _process_prefix() -> str:
+    """Returns the prefix of all ids of this process, drawn at the first call."""
     return secrets.token_hex(11)

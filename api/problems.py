@@ -10,23 +10,23 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 
 from api import problem_documents as documents
-from api.problem_documents import STATUS
+from api.problem_documents import PROBLEMS
 from domain.errors import RollcallError
 
 type View = Callable[[HttpRequest], HttpResponse]
 
 
-def problem(
+def problem_response(
     request: HttpRequest,
     code: str,
     headers: Mapping[str, str] | None = None,
     errors: list[dict[str, str]] | None = None,
 ) -> HttpResponse:
-    """A problem document for a code word of `STATUS`; `errors` lists every wrong field."""
-    return _response(documents.problem(code, _request_id(request), headers, errors))
+    """Returns the problem document for a code of `PROBLEMS`; `errors` lists every wrong field."""
+    return _to_response(documents.build_problem(code, _request_id(request), headers, errors))
 
 
-def _response(problem: documents.Problem) -> HttpResponse:
+def _to_response(problem: documents.ProblemDetails) -> HttpResponse:
     return HttpResponse(problem.body, status=problem.status, headers=problem.headers)
 
 
@@ -34,55 +34,61 @@ def _request_id(request: HttpRequest) -> str:
     return getattr(request, "request_id", "")
 
 
-def only(*methods: str) -> Callable[[View], View]:
-    """Decorate a view that needs no CSRF token: other methods get a 405 that names these."""
+def require_methods(*methods: str) -> Callable[[View], View]:
+    """Decorates a view that needs no CSRF token: any other method is a 405 with `Allow`."""
 
     def decorate(view: View) -> View:
         @csrf_exempt
         @wraps(view)
-        def guarded(request: HttpRequest) -> HttpResponse:
+        def wrapper(request: HttpRequest) -> HttpResponse:
             if request.method not in methods:
-                return problem(request, "method_not_allowed", {"allow": ", ".join(methods)})
+                return problem_response(
+                    request, "method_not_allowed", {"allow": ", ".join(methods)}
+                )
             return view(request)
 
-        return guarded
+        return wrapper
 
     return decorate
 
 
-def problem_of(request: HttpRequest, error: RollcallError) -> HttpResponse:
-    """The problem document for one of our own errors."""
-    return _response(documents.problem_of(error, _request_id(request)))
+def error_response(request: HttpRequest, error: RollcallError) -> HttpResponse:
+    """Returns the problem document for one of our own errors."""
+    return _to_response(documents.problem_from_error(error, _request_id(request)))
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
-    """DRF's hook: everything a view raises, as a problem document; None lets Django's 500 do it."""
+    """DRF's hook: turns a view's exception into a problem document; None: Django's handler500."""
     request: HttpRequest = context["request"]
     match error:
         case RollcallError():
-            return problem_of(request, error)
+            return error_response(request, error)
         case exceptions.ValidationError():
-            return problem(request, "validation_failed", errors=list(_flat(error.detail)))
+            return problem_response(
+                request, "validation_failed", errors=list(_flatten_errors(error.detail))
+            )
         case exceptions.MethodNotAllowed():
             allowed = ", ".join(context["view"].allowed_methods)
-            return problem(request, "method_not_allowed", {"allow": allowed})
+            return problem_response(request, "method_not_allowed", {"allow": allowed})
         case exceptions.UnsupportedMediaType():
-            return problem(request, "unsupported_media_type", {"accept": "application/json"})
-        case exceptions.APIException() if error.get_codes() in STATUS:
-            return problem(request, str(error.get_codes()))
+            return problem_response(
+                request, "unsupported_media_type", {"accept": "application/json"}
+            )
+        case exceptions.APIException() if error.get_codes() in PROBLEMS:
+            return problem_response(request, str(error.get_codes()))
         case Http404():
-            return problem(request, "not_found")
+            return problem_response(request, "not_found")
     return None
 
 
-def _flat(detail: Any, field: str = "") -> Any:
-    """DRF's nested error detail as rows of field, code, message."""
+def _flatten_errors(detail: Any, field: str = "") -> Any:
+    """Yields DRF's nested error detail as field, code and message."""
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
-            yield from _flat(inner, f"{field}.{name}" if field else str(name))
+            yield from _flatten_errors(inner, f"{field}.{name}" if field else str(name))
     elif isinstance(detail, list):
         for inner in detail:
-            yield from _flat(inner, field)
+            yield from _flatten_errors(inner, field)
     else:
         yield {"field": field, "code": detail.code, "message": str(detail)}
 
@@ -90,25 +96,25 @@ def _flat(detail: Any, field: str = "") -> Any:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400."""
     if isinstance(exception, RequestDataTooBig):
-        return problem(request, "body_too_large")
-    return problem(request, "bad_request")
+        return problem_response(request, "body_too_large")
+    return problem_response(request, "bad_request")
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler403."""
-    return problem(request, "forbidden")
+    return problem_response(request, "forbidden")
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Django's answer to a form without its CSRF token."""
-    return problem(request, "forbidden")
+    """Django's view for a form without its CSRF token."""
+    return problem_response(request, "forbidden")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
-    return problem(request, "not_found")
+    return problem_response(request, "not_found")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500."""
-    return problem(request, "internal_error")
+    return problem_response(request, "internal_error")

@@ -1,43 +1,47 @@
-"""The parts of the OpenAPI document that no serializer tells: the read, the pages, the probes."""
+"""The paths of the OpenAPI document that no DRF view describes: reads, pages, webhooks, probes."""
 
 from typing import Any
 
 from rest_framework.request import Request
 
-from api.limits import limit_of
-from api.problem_documents import STATUS
+from api.limits import match_limit
+from api.problem_documents import PROBLEMS
 
 _TEXT = {"type": "string"}
 
 
-def one_spelling(endpoints: list[Any]) -> list[Any]:
-    """Leave out the routes without their last slash: they are the same routes."""
+def drop_slashless_routes(endpoints: list[Any]) -> list[Any]:
+    """Leaves out the routes without a trailing slash: they are aliases."""
     return [endpoint for endpoint in endpoints if endpoint[0].endswith("/")]
 
 
-def complete(result: dict[str, Any], generator: Any, request: Request, public: bool) -> Any:
-    """Add what drf-spectacular cannot see, and sort the paths."""
+def add_extra_paths(result: dict[str, Any], generator: Any, request: Request, public: bool) -> Any:
+    """Adds what drf-spectacular cannot see, and sorts the paths."""
     components = result.setdefault("components", {})
     components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "The session's token."},
-        "operator": {"type": "http", "scheme": "bearer", "description": "METRICS_TOKEN."},
-        "vonage": {"type": "http", "scheme": "bearer", "description": "A JWT signed by Vonage."},
+        "sessionToken": {"type": "http", "scheme": "bearer", "description": "A session token."},
+        "metricsToken": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The value of METRICS_TOKEN.",
+        },
+        "vonageJwt": {"type": "http", "scheme": "bearer", "description": "A JWT signed by Vonage."},
     }
     paths = result["paths"]
-    for path, operations in _paths().items():
+    for path, operations in _extra_paths().items():
         paths[path] = paths.get(path, {}) | operations
     result["paths"] = dict(sorted(paths.items()))
     for path, operations in paths.items():
         for method, operation in operations.items():
-            if limit_of(method.upper(), path):
-                _tell_limit(operation["responses"])
+            if match_limit(method.upper(), path):
+                _document_rate_limit(operation["responses"])
     return result
 
 
-def _tell_limit(responses: dict[str, Any]) -> None:
-    """Every answer of a limited route tells the limit, and one of them is the refusal."""
-    words = ", ".join(f"`{word}`" for word, (status, _) in STATUS.items() if status == 429)
-    responses.setdefault("429", _problem(words, Retry_After="Seconds to wait."))
+def _document_rate_limit(responses: dict[str, Any]) -> None:
+    """Adds the 429 and the `RateLimit` headers of a limited route."""
+    codes = ", ".join(f"`{code}`" for code, (status, _) in PROBLEMS.items() if status == 429)
+    responses.setdefault("429", _problem(codes, Retry_After="Seconds to wait."))
     for response in responses.values():
         response["headers"] = response.get("headers", {}) | _LIMIT
 
@@ -46,10 +50,10 @@ def _header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": _TEXT}
 
 
-_COMMON = {"X-Request-ID": _header("Names this request in our logs.")}
+_COMMON = {"X-Request-ID": _header("Identifies this request in the logs.")}
 _LIMIT = {
     "RateLimit-Policy": _header('The limit: `"sign-up";q=10;w=60` is 10 requests in 60 seconds.'),
-    "RateLimit": _header('What is left of it: `"sign-up";r=4;t=60` is 4 in the next 60 seconds.'),
+    "RateLimit": _header('The remaining quota: `"sign-up";r=4;t=60` is 4 in the next 60 seconds.'),
 }
 _NO_STORE = {"Cache-Control": _header("`no-store`.")}
 
@@ -61,18 +65,24 @@ def _problem(description: str, **headers: str) -> dict[str, Any]:
         | _NO_STORE
         | {name.replace("_", "-"): _header(text) for name, text in headers.items()},
         "content": {
-            "application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
         },
     }
 
 
-def _page(summary: str, media_type: str = "text/html", schema: Any = None) -> dict[str, Any]:
+def _page_operation(
+    operation_id: str,
+    summary: str,
+    tag: str = "pages",
+    media_type: str = "text/html",
+    schema: Any = None,
+) -> dict[str, Any]:
     content = {media_type: {"schema": schema or _TEXT}}
     return {
         "get": {
-            "operationId": summary.title().replace(" ", ""),
+            "operationId": operation_id,
             "summary": summary,
-            "tags": ["pages and probes"],
+            "tags": [tag],
             "security": [],
             "responses": {
                 "200": {"description": summary, "headers": _COMMON | _NO_STORE, "content": content},
@@ -82,26 +92,26 @@ def _page(summary: str, media_type: str = "text/html", schema: Any = None) -> di
     }
 
 
-def _read(operation_id: str, summary: str, body: bool) -> dict[str, Any]:
+def _read_operation(operation_id: str, summary: str, body: bool) -> dict[str, Any]:
     validators = _COMMON | {
         "ETag": _header("A strong validator of the body."),
         "Cache-Control": _header("`private, no-cache`."),
         "Vary": _header("`Authorization`."),
     }
-    schema = {"$ref": "#/components/schemas/ProfileDocument"}
+    schema = {"$ref": "#/components/schemas/Profile"}
     content = {"application/json": {"schema": schema}} if body else {}
     vary = {"Vary": "`Authorization`."}
     return {
         "operationId": operation_id,
         "summary": summary,
         "tags": ["people"],
-        "security": [{"bearer": []}],
+        "security": [{"sessionToken": []}],
         "parameters": [
             {
                 "name": "If-None-Match",
                 "in": "header",
                 "schema": _TEXT,
-                "description": "The ETag that the client has; 304 if it is still the current one.",
+                "description": "ETags that the client has; 304 if one is the current one.",
             }
         ],
         "responses": {
@@ -116,31 +126,33 @@ def _read(operation_id: str, summary: str, body: bool) -> dict[str, Any]:
     }
 
 
-def _webhook(provider: str, shape: dict[str, Any], *media: str, **more: Any) -> dict[str, Any]:
-    """Where a provider sends its receipts, in a body of that shape."""
+def _webhook_operation(
+    provider: str, schema: dict[str, Any], *media: str, **options: Any
+) -> dict[str, Any]:
+    """Describes the webhook of a provider, whose bodies have this schema."""
     return {
         "post": {
-            "operationId": f"take{provider}Receipts",
-            "summary": f"Take delivery receipts from {provider}",
+            "operationId": f"receive{provider}Receipts",
+            "summary": f"Receive delivery receipts from {provider}",
             "tags": ["webhooks"],
-            "requestBody": {"required": True, "content": {m: {"schema": shape} for m in media}},
+            "requestBody": {"required": True, "content": {m: {"schema": schema} for m in media}},
             "responses": {
                 "204": {
-                    "description": "Rightly signed, and noted.",
+                    "description": "The signature is valid; the receipts are recorded.",
                     "headers": _COMMON | _NO_STORE,
                 },
-                "401": _problem("`invalid_signature`: anything else", WWW_Authenticate="`Bearer`."),
+                "401": _problem("`invalid_signature`", WWW_Authenticate="`Bearer`."),
                 "405": _problem("`method_not_allowed`", Allow="`POST`."),
                 "500": _problem("`internal_error`"),
                 "503": _problem("`unavailable`", Retry_After="Seconds to wait."),
             },
-            **more,
+            **options,
         }
     }
 
 
-def _webhooks() -> dict[str, Any]:
-    signed = [
+def _webhook_paths() -> dict[str, Any]:
+    signature_headers = [
         {"name": f"X-Twilio-Email-Event-Webhook-{name}", "in": "header", "schema": _TEXT}
         for name in ("Signature", "Timestamp")
     ]
@@ -149,51 +161,65 @@ def _webhooks() -> dict[str, Any]:
     json, form = "application/json", "application/x-www-form-urlencoded"
     events = {"type": "array", "items": event}
     return {
-        "/webhooks/sendgrid/": _webhook("SendGrid", events, json, security=[], parameters=signed),
-        "/webhooks/vonage/": _webhook("Vonage", receipt, json, form, security=[{"vonage": []}]),
+        "/webhooks/sendgrid/": _webhook_operation(
+            "SendGrid", events, json, security=[], parameters=signature_headers
+        ),
+        "/webhooks/vonage/": _webhook_operation(
+            "Vonage", receipt, json, form, security=[{"vonageJwt": []}]
+        ),
     }
 
 
-def _probe(summary: str, **states: Any) -> dict[str, Any]:
+def _probe_operation(operation_id: str, summary: str, **states: Any) -> dict[str, Any]:
     document = {
         "type": "object",
         "properties": {"status": _TEXT} | dict.fromkeys(states, _TEXT),
         "required": ["status"],
     }
-    return _page(summary, "application/json", document)
+    return _page_operation(operation_id, summary, "operations", "application/json", document)
 
 
-def _paths() -> dict[str, Any]:
-    ready = _probe("Readiness", read=True, write=True)
+def _extra_paths() -> dict[str, Any]:
+    ready = _probe_operation("getReadiness", "Get the readiness", read=True, write=True)
     ready["get"]["parameters"] = [
         {
             "name": "capability",
             "in": "query",
-            "description": "Ask for this alone; may be repeated.",
+            "description": "Check this capability alone; may be repeated.",
             "schema": {"type": "array", "items": {"enum": ["read", "write"]}},
         }
     ]
     ready["get"]["responses"]["503"] = ready["get"]["responses"]["200"] | {
-        "description": "Something that was asked for cannot be done now.",
+        "description": "A requested capability is unavailable.",
         "headers": _COMMON | _NO_STORE | {"Retry-After": _header("Seconds to wait.")},
     }
-    ready["get"]["responses"]["404"] = _problem("`not_found`: no such capability")
-    metrics = _page("Metrics for Prometheus", "text/plain")
-    metrics["get"]["security"] = [{"operator": []}, {}]
+    ready["get"]["responses"]["404"] = _problem("`not_found`: unknown capability")
+    metrics = _page_operation(
+        "getMetrics", "Get the metrics for Prometheus", "operations", "text/plain"
+    )
+    metrics["get"]["security"] = [{"metricsToken": []}, {}]
     metrics["get"]["responses"] |= {
         "401": _problem("`invalid_token`", WWW_Authenticate="`Bearer`."),
-        "404": _problem("`not_found`: they are switched off"),
+        "404": _problem("`not_found`: disabled"),
     }
     return {
         "/api/v1/profile/": {
-            "get": _read("readProfile", "Read one's own profile", body=True),
-            "head": _read("checkProfile", "As GET, without the body", body=False),
+            "get": _read_operation("getProfile", "Get the caller's profile", body=True),
+            "head": _read_operation("headProfile", "Get the profile's headers", body=False),
         },
-        "/confirm/email/": _page("The page behind the link in the e-mail"),
-        "/api/v1/schema/": _page("This document", "application/json", {"type": "object"}),
-        "/api/v1/docs/": _page("A page to try the API on"),
+        "/confirm/email/": _page_operation(
+            "getConfirmationPage", "Get the page that a confirmation link opens"
+        ),
+        "/api/v1/schema/": _page_operation(
+            "getOpenApiSchema",
+            "Get this OpenAPI document",
+            "operations",
+            "application/json",
+            {"type": "object"},
+        ),
+        "/api/v1/docs/": _page_operation("getApiDocumentation", "Get the API documentation"),
         "/metrics": metrics,
-        "/livez": _probe("Liveness"),
+        "/livez": _probe_operation("getLiveness", "Get the liveness"),
         "/readyz": ready,
-        **_webhooks(),
+        **_webhook_paths(),
     }

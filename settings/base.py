@@ -64,7 +64,7 @@ MIDDLEWARE = [
     "api.writes.middleware.CommonMiddleware",
     "api.writes.middleware.ClientIPMiddleware",
     "api.writes.middleware.ProblemDetailsMiddleware",
-    "api.limits.RateLimits",
+    "api.limits.RateLimitMiddleware",
     "api.writes.middleware.RequestBodyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "api.writes.middleware.AdminSessionMiddleware",
@@ -189,7 +189,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.writes.json.AlwaysJSON",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.writes.json.JSONOnlyNegotiation",
     "DEFAULT_METADATA_CLASS": None,
     "UNAUTHENTICATED_USER": None,
     "EXCEPTION_HANDLER": "api.problems.exception_handler",
@@ -204,8 +204,8 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "PREPROCESSING_HOOKS": ["api.schema.one_spelling"],
-    "POSTPROCESSING_HOOKS": ["api.schema.complete"],
+    "PREPROCESSING_HOOKS": ["api.schema.drop_slashless_routes"],
+    "POSTPROCESSING_HOOKS": ["api.schema.add_extra_paths"],
 }
 
 # --- People and messages -----------------------------------------------------------------------

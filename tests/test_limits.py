@@ -102,10 +102,10 @@ def test_whoever_waits_as_long_as_retry_after_says_passes(stranger):
 
 
 def test_of_the_window_before_as_much_counts_as_this_one_has_left(django_here):
-    from api.limits import count, key_of
+    from api.limits import count, redis_key
     from domain.stores.profiles import redis
 
-    key, a_quarter_ago = key_of("confirmation", "203.0.113.60"), time.time() - 75
+    key, a_quarter_ago = redis_key("confirmation", "203.0.113.60"), time.time() - 75
     redis().hset(key, mapping={"begin": int(a_quarter_ago * 1000), "count": 800_000, "before": 0})
     verdict = count("confirmation", "203.0.113.60")
     assert verdict is not None

@@ -94,12 +94,12 @@ def test_answers_are_as_described(document, rollcall: Rollcall):
 
 
 def test_every_answer_of_a_limited_route_tells_its_limit_and_one_refuses(document):
-    from api.limits import limit_of
+    from api.limits import match_limit
 
     limited = set()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            if name := limit_of(method.upper(), path):
+            if name := match_limit(method.upper(), path):
                 limited.add(name)
                 assert "Retry-After" in operation["responses"]["429"]["headers"]
                 for response in operation["responses"].values():
@@ -108,12 +108,12 @@ def test_every_answer_of_a_limited_route_tells_its_limit_and_one_refuses(documen
 
 
 def test_every_code_word_that_exists_is_described(django_here, document):
-    from api.problem_documents import STATUS
+    from api.problem_documents import PROBLEMS
 
     words = document["components"]["schemas"]["ProblemDocument"]["properties"]["code"]
     if "$ref" in words:
         words = document["components"]["schemas"][words["$ref"].rpartition("/")[2]]
-    assert set(words["enum"]) == set(STATUS)
+    assert set(words["enum"]) == set(PROBLEMS)
 
 
 def test_the_page_to_try_it_on_loads_nothing_from_elsewhere(rollcall: Rollcall):

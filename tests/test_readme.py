@@ -37,7 +37,7 @@ def test_the_readme_names_every_setting_that_production_insists_on():
 
 
 def test_the_readme_names_every_code_word(django_here):
-    from api.problem_documents import STATUS
+    from api.problem_documents import PROBLEMS
 
     text = README.read_text()
-    assert [word for word in STATUS if f"`{word}`" not in text] == []
+    assert [word for word in PROBLEMS if f"`{word}`" not in text] == []

@@ -11,14 +11,14 @@ from prometheus_client.registry import Collector
 
 from api.bearer import bearer_token
 from api.observability.exposition import CONTENT_TYPE, get_collector
-from api.problems import only, problem
+from api.problems import problem_response, require_methods
 from domain.errors import InvalidToken, Unavailable
 from domain.stores.figures import RECENT, Figures, figures
 from domain.stores.postgres.errors import translate_database_errors
 from workers import queue
 
 
-@only("GET", "HEAD")
+@require_methods("GET", "HEAD")
 def metrics(request: HttpRequest) -> HttpResponse:
     """The metrics, for clients that send METRICS_TOKEN.
 
@@ -29,7 +29,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         if not hmac.compare_digest(given.encode(), token.encode()):
             raise InvalidToken
     elif not settings.METRICS_OPEN:
-        return problem(request, "not_found")
+        return problem_response(request, "not_found")
     response = HttpResponse(generate_latest(MetricsCollector()), content_type=CONTENT_TYPE)
     response["Cache-Control"] = "no-store"
     return response

@@ -16,7 +16,7 @@ from api.bearer import bearer_token
 from api.http_server.request import Request
 from api.observability.loop_metrics import loop_metrics
 from api.observability.registry import HTTP_REQUEST_DURATION
-from api.problem_documents import request_id_of
+from api.problem_documents import resolve_request_id
 from api.reads.cache_miss import MissCoalescer
 from api.reads.redis.client import RedisClient, error_code
 from api.reads.redis.connection import RedisUnavailable
@@ -60,7 +60,7 @@ class ProfileReader:
         try:
             response = self._try_cache_or_send(request, common_headers)
         except Exception as error:  # noqa: BLE001  # each gets a response; ours alone are not logged
-            response = self._failure(request.headers, error)
+            response = self._to_error_response(request.headers, error)
         if response is not None:
             _respond(request, common_headers, response)
 
@@ -92,7 +92,7 @@ class ProfileReader:
             task.add_done_callback(self._tasks.discard)
             return
         except Exception as error:  # noqa: BLE001  # as in `handle`
-            response = self._failure(request.headers, error)
+            response = self._to_error_response(request.headers, error)
         _respond(request, common_headers, response)
 
     async def _retry_after_backfill(
@@ -105,10 +105,10 @@ class ProfileReader:
             reply = await self._redis.execute_command("HMGET", key, *fields)
             response = profile_response(request.headers, token, parse_reply(reply), time())
         except Exception as error:  # noqa: BLE001  # as in `handle`
-            response = self._failure(request.headers, error)
+            response = self._to_error_response(request.headers, error)
         _respond(request, common_headers, response)
 
-    def _failure(self, headers: Headers, error: Exception) -> Response:
+    def _to_error_response(self, headers: Headers, error: Exception) -> Response:
         match error:
             case InvalidToken() | Unavailable():
                 return error_response(headers, error)
@@ -118,7 +118,7 @@ class ProfileReader:
                 self._redis.on_command_error(error)
                 self._log_once(error_code(error))
                 return error_response(headers, Unavailable())
-        request_id = request_id_of(headers.get("x-request-id", ""))
+        request_id = resolve_request_id(headers.get("x-request-id", ""))
         log.error("profile_read_failed", request_id=request_id, exc_info=error)
         return problem_response({"x-request-id": request_id}, "internal_error")
 

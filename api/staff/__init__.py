@@ -1,1 +1,1 @@
-"""What staff see of a person, and may do for them; `api.admin` has the pages."""
+"""A person's history and the actions for staff; `api.admin` has the pages."""

@@ -1,5 +1,5 @@
-"""What staff may do for a person: send again, end sessions, forget. Each is a command, and is
-recorded in its transaction: who, when, what, and the id of whom; never an address.
+"""Staff actions: resend confirmations, revoke sessions, erase. Each is a command, logged in its
+transaction with user, time, action and the person's id; never with an address.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from django.contrib import messages
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.db import transaction
 
-from api.writes.base import after_revocation
+from api.writes.base import project_revocation
 from domain.address import Channel
 from domain.commands import confirmations, people, sessions
 from domain.errors import RateLimited, Unavailable
@@ -24,112 +24,116 @@ from workers import queue
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What is said to staff: a level of `django.contrib.messages`, and a sentence."""
+class ActionMessage:
+    """A message to staff: a level of `django.contrib.messages`, and a sentence."""
 
     level: int
-    words: str
+    text: str
 
 
-type Outcomes = list[Outcome] | None  # None: there is no such person
+type ActionMessages = list[ActionMessage] | None  # None: no such person
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that may be done for a person, by staff who have the permission."""
+    """An action on a person, for staff with the permission."""
 
     name: str  # in the URL
     title: str
     warning: str
     permission: str
-    carry_out: Callable[[UUID, Any], Outcomes]
-    is_the_end: bool = False  # of the person
+    handler: Callable[[UUID, Any], ActionMessages]
+    deletes_person: bool = False
 
 
-def allowed(action: Action, user: Any) -> bool:
-    """Whether this user may do that."""
+def has_permission(action: Action, user: Any) -> bool:
+    """Returns whether this user may run the action."""
     return bool(user.is_staff and user.has_perm(action.permission))
 
 
-def _resend(person_id: UUID, user: Any) -> Outcomes:
-    outcomes = []
+def _resend(person_id: UUID, user: Any) -> ActionMessages:
+    action_messages = []
     for channel in Channel:
-        outcome = _resend_to(person_id, channel, user)
-        if outcome is None:
+        action_message = _resend_to_channel(person_id, channel, user)
+        if action_message is None:
             return None
-        outcomes.append(outcome)
-    return outcomes
+        action_messages.append(action_message)
+    return action_messages
 
 
-def _resend_to(person_id: UUID, channel: Channel, user: Any) -> Outcome | None:
-    now, where = datetime.now(UTC), channel.capitalize()
+def _resend_to_channel(person_id: UUID, channel: Channel, user: Any) -> ActionMessage | None:
+    now, label = datetime.now(UTC), channel.capitalize()
     try:
         with transaction.atomic():
-            resent = confirmations.resend_for(person_id, channel, unit_of_work, keys.ring(), now)
-            if resent and resent.outbox_ids:
-                _record(user, person_id, CHANGE, f"sent again: {channel}")
+            result = confirmations.resend_for(person_id, channel, unit_of_work, keys.ring(), now)
+            if result and result.outbox_ids:
+                _log_action(user, person_id, CHANGE, f"resent: {channel}")
     except RateLimited as error:
-        return Outcome(messages.WARNING, f"{where}: not before {error.retry_after} s from now.")
-    if resent is None:
+        return ActionMessage(
+            messages.WARNING, f"{label}: not before {error.retry_after} s from now."
+        )
+    if result is None:
         return None
-    if not resent.outbox_ids:
-        return Outcome(messages.INFO, f"{where}: nothing waits to be confirmed.")
-    queue.wake(resent.outbox_ids)
-    return Outcome(messages.SUCCESS, f"{where}: another message is on its way.")
+    if not result.outbox_ids:
+        return ActionMessage(messages.INFO, f"{label}: no confirmation is pending.")
+    queue.wake(result.outbox_ids)
+    return ActionMessage(messages.SUCCESS, f"{label}: another message is being sent.")
 
 
-def _end_sessions(person_id: UUID, user: Any) -> Outcomes:
+def _revoke_sessions(person_id: UUID, user: Any) -> ActionMessages:
     with transaction.atomic():
         committed = sessions.end_sessions(person_id, unit_of_work)
         if committed is not None:
-            _record(user, person_id, CHANGE, "ended all sessions")
-    return None if committed is None else [_reached(committed, "All sessions have ended.")]
+            _log_action(user, person_id, CHANGE, "revoked all sessions")
+    return (
+        None if committed is None else [_apply_revocation(committed, "All sessions are revoked.")]
+    )
 
 
-def _forget(person_id: UUID, user: Any) -> Outcomes:
+def _erase(person_id: UUID, user: Any) -> ActionMessages:
     with transaction.atomic():
         committed = people.forget(person_id, unit_of_work)
         if committed is not None:
-            _record(user, person_id, DELETION, "forgotten")
-    return None if committed is None else [_reached(committed, f"Forgotten: {person_id}.")]
+            _log_action(user, person_id, DELETION, "erased")
+    return None if committed is None else [_apply_revocation(committed, f"Erased: {person_id}.")]
 
 
-def _reached(committed: Committed[Person] | Committed[Gone], words: str) -> Outcome:
+def _apply_revocation(committed: Committed[Person] | Committed[Gone], text: str) -> ActionMessage:
     try:
-        after_revocation(committed)
+        project_revocation(committed)
     except Unavailable:
-        later = "Redis is away: the workers complete this as soon as it is back."
-        return Outcome(messages.WARNING, f"{words} {later}")
-    return Outcome(messages.SUCCESS, words)
+        note = "Redis is unavailable: the workers complete this once it has recovered."
+        return ActionMessage(messages.WARNING, f"{text} {note}")
+    return ActionMessage(messages.SUCCESS, text)
 
 
-def _record(user: Any, person_id: UUID, flag: int, words: str) -> None:
-    # The text of a person is its id.
-    LogEntry.objects.log_actions(user.pk, [models.Person(id=person_id)], flag, words)
+def _log_action(user: Any, person_id: UUID, flag: int, text: str) -> None:
+    # str(Person) is its id.
+    LogEntry.objects.log_actions(user.pk, [models.Person(id=person_id)], flag, text)
 
 
 ACTIONS = (
     Action(
         "resend",
-        "Send again",
-        "Each address that waits to be confirmed gets another message, within the same limits as"
-        " if its owner asked. It ends the code and the link before.",
+        "Resend confirmations",
+        "Sends another message to each unconfirmed address, within the usual limits. It supersedes"
+        " the previous code and link.",
         "stores.change_person",
         _resend,
     ),
     Action(
-        "end-sessions",
-        "End all sessions",
-        "Whoever uses this account has to sign in again, on every device.",
+        "revoke-sessions",
+        "Revoke all sessions",
+        "The person has to sign in again on every device.",
         "stores.change_person",
-        _end_sessions,
+        _revoke_sessions,
     ),
     Action(
-        "forget",
-        "Forget",
-        "All that is known of this person is deleted, and cannot be brought back.",
+        "erase",
+        "Erase",
+        "Deletes all data of this person. This cannot be undone.",
         "stores.delete_person",
-        _forget,
-        is_the_end=True,
+        _erase,
+        deletes_person=True,
     ),
 )

@@ -1,4 +1,4 @@
-"""What happened to a person, as tables for staff: no address in full, no code, salt or digest."""
+"""A person's history as tables for staff, with masked addresses; no code, salt or digest."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,83 +11,91 @@ from django.db.models.functions import Now
 from domain.address import Channel, masked
 from domain.stores import models, overview
 
-_MOST = 50
+_MAX_ROWS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A caption, the heads of columns, and rows of cells. Times are in UTC."""
+    """A caption, column headings, and rows of cells. Times are in UTC."""
 
     caption: str
-    heads: tuple[str, ...]
+    columns: tuple[str, ...]
     rows: list[list[str]]
 
 
-def tables_of(row: models.Person) -> list[Table]:
-    """All there is to tell of a person, the newest first; at most 50 rows of each kind."""
-    return [_channels(row), _confirmations(row), _messages(row), _sessions(row), _records(row)]
+def build_tables(row: models.Person) -> list[Table]:
+    """Returns the tables of a person, newest rows first, at most 50 rows each."""
+    return [
+        _channels(row),
+        _confirmations(row),
+        _messages(row),
+        _sessions(row),
+        _staff_actions(row),
+    ]
 
 
-def _table(caption: str, heads: tuple[str, ...], rows: Iterable[Iterable[Any]]) -> Table:
-    return Table(caption, heads, [[_shown(cell) for cell in cells] for cells in rows])
+def _make_table(caption: str, columns: tuple[str, ...], rows: Iterable[Iterable[Any]]) -> Table:
+    return Table(caption, columns, [[_format_cell(cell) for cell in cells] for cells in rows])
 
 
-def _shown(cell: Any) -> str:
+def _format_cell(cell: Any) -> str:
     if isinstance(cell, datetime):
         return f"{cell:%Y-%m-%d %H:%M:%S}"
     return "" if cell is None else str(cell)
 
 
 def _channels(row: models.Person) -> Table:
-    heads = ("channel", "status", "tries left", "next resend", "is to become")
-    states = overview.of(row.id) or {}  # gone since
+    columns = ("channel", "status", "attempts left", "next resend", "pending")
+    states = overview.of(row.id) or {}  # deleted meanwhile
     rows = [
         (c, state.status, state.attempts_left, state.resend_available_at, state.pending)
         for c, state in states.items()
     ]
-    return _table("Addresses now", heads, rows)
+    return _make_table("Addresses", columns, rows)
 
 
 def _confirmations(row: models.Person) -> Table:
-    heads = ("id", "channel", "address", "asked", "first sent", "tries", "end", "when")
-    found = row.confirmations.order_by("-id")[:_MOST]
+    columns = ("id", "channel", "address", "created", "first attempted", "attempts", "outcome",
+               "outcome at")  # fmt: skip  # one glance
+    rows = row.confirmations.order_by("-id")[:_MAX_ROWS]
     rows = [
         (c.pk, c.channel, masked(Channel(c.channel), c.address), c.created_at, c.first_sent_at,
-         c.tries, *_end(c))
-        for c in found
-    ]  # fmt: skip  # in the order of the heads
-    return _table("Confirmations", heads, rows)
+         c.tries, *_get_outcome(c))
+        for c in rows
+    ]  # fmt: skip  # in the order of the columns
+    return _make_table("Confirmations", columns, rows)
 
 
-def _end(row: models.Confirmation) -> tuple[str, Any]:
+def _get_outcome(row: models.Confirmation) -> tuple[str, Any]:
     if row.confirmed_at is not None:
         return "confirmed", row.confirmed_at
     if row.ended_at is not None:
-        return "replaced", row.ended_at
-    return ("somebody else confirmed it" if row.void else "", None)
+        return "superseded", row.ended_at
+    return ("confirmed by another person" if row.void else "", None)
 
 
 def _messages(row: models.Person) -> Table:
-    heads = ("id", "what", "about", "state", "reason", "attempts", "receipt", "asked", "finished")
-    found = row.outbox.order_by("-id")[:_MOST]
+    columns = ("id", "kind", "confirmation", "state", "reason", "attempts", "receipt", "created",
+               "finished")  # fmt: skip  # one glance
+    rows = row.outbox.order_by("-id")[:_MAX_ROWS]
     rows = [
         (o.pk, o.kind, o.confirmation_id, o.state, o.reason, o.attempts, o.receipt,
          o.created_at, o.finished_at)
-        for o in found
-    ]  # fmt: skip  # in the order of the heads
-    return _table("Messages and other work (outbox)", heads, rows)
+        for o in rows
+    ]  # fmt: skip  # in the order of the columns
+    return _make_table("Outbox entries", columns, rows)
 
 
 def _sessions(row: models.Person) -> Table:
-    found = row.sessions.filter(expires_at__gt=Now()).order_by("-id")
-    rows = [(s.pk, s.created_at, s.expires_at) for s in found]
-    return _table(f"Live sessions: {len(rows)}", ("id", "opened", "ends"), rows)
+    rows = row.sessions.filter(expires_at__gt=Now()).order_by("-id")
+    rows = [(s.pk, s.created_at, s.expires_at) for s in rows]
+    return _make_table(f"Active sessions: {len(rows)}", ("id", "created", "expires"), rows)
 
 
-def _records(row: models.Person) -> Table:
-    found = LogEntry.objects.filter(object_id=str(row.pk)).select_related("user")
+def _staff_actions(row: models.Person) -> Table:
+    rows = LogEntry.objects.filter(object_id=str(row.pk)).select_related("user")
     rows = [
         (r.action_time, r.user.get_username(), r.change_message)
-        for r in found.order_by("-action_time")[:_MOST]
+        for r in rows.order_by("-action_time")[:_MAX_ROWS]
     ]
-    return _table("What staff did", ("when", "who", "what"), rows)
+    return _make_table("Staff actions", ("time", "user", "action"), rows)

@@ -1,4 +1,4 @@
-"""Whom staff mean by what they type."""
+"""Search for people by id or address."""
 
 from uuid import UUID
 
@@ -9,16 +9,16 @@ from domain.errors import InvalidField
 from domain.stores import people
 
 
-def ids_of(text: str) -> list[UUID]:
-    """The people with that id, or that address in whatever spelling; owners and claimants alike.
+def find_person_ids(text: str) -> list[UUID]:
+    """Returns the people with that id or address, verified or not.
 
-    Addresses are read as at sign-up, so whatever finds somebody there does here.
+    Addresses are parsed as at sign-up, so every spelling is found.
     """
     text = text.strip()
     try:
         return [UUID(text)]
     except ValueError:
-        pass  # then it is an address
+        pass  # an address
     try:
         if "@" in text:
             return people.with_address(parse_email(text))

@@ -1,4 +1,4 @@
-"""What both providers' signatures have in common."""
+"""Errors and the timestamp check that both providers' signatures share."""
 
 import time
 from datetime import UTC, datetime
@@ -7,14 +7,13 @@ from django.conf import settings
 
 from domain.errors import RollcallError
 
-# How far a provider's clock may be ahead of ours, in seconds.
-AHEAD = 60
+CLOCK_SKEW = 60  # seconds that a provider's clock may be ahead of ours
 
 
-class NotAReceipt(RollcallError):
-    """Not what a provider has signed for us; `reason` is a word for the log.
+class InvalidSignature(RollcallError):
+    """A receipt without a valid signature; `reason` is for the log.
 
-    The answer is the same whatever is wrong: who cannot sign learns nothing of how we look.
+    All failures give the same response, so a forger gets no hint.
     """
 
     code = "invalid_signature"
@@ -24,9 +23,9 @@ class NotAReceipt(RollcallError):
         self.reason = reason
 
 
-def fresh(signed_at: int) -> datetime:
-    """When it was signed, given in seconds since 1970. Raises `NotAReceipt` if not just now."""
+def check_timestamp(signed_at: int) -> datetime:
+    """Returns the Unix time as a datetime. Raises `InvalidSignature` if it is out of range."""
     age = int(time.time()) - signed_at
-    if not -AHEAD <= age <= settings.WEBHOOK_MAX_AGE:
-        raise NotAReceipt("not_fresh")
+    if not -CLOCK_SKEW <= age <= settings.WEBHOOK_MAX_AGE:
+        raise InvalidSignature("timestamp_out_of_range")
     return datetime.fromtimestamp(signed_at, UTC)

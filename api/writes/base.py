@@ -1,4 +1,4 @@
-"""What the views of the command side share: who calls, and what follows a commit."""
+"""Base of the write views: token helpers, and the projection after a commit."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,8 +18,8 @@ from domain.stores import keys, profiles
 from workers import queue
 
 
-class WriteView(APIView):
-    """A view whose answers are for one person, once."""
+class NoStoreAPIView(APIView):
+    """A view whose responses must not be stored."""
 
     http_method_names = ["get", "head", "post", "patch", "delete"]
 
@@ -29,27 +29,26 @@ class WriteView(APIView):
         return response
 
 
-def bearer_of(request: Request) -> str:
-    """The request's bearer token. Raises `InvalidToken` if it has none."""
+def get_bearer_token(request: Request) -> str:
+    """Returns the request's bearer token. Raises `InvalidToken` if it has none."""
     return bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
 
 
-def caller_of(request: Request) -> Token:
-    """What the request's token says; whether its session lives is up to the command.
+def get_token_claims(request: Request) -> Token:
+    """Returns the claims of the request's token; the command checks that its session is active.
 
     Raises `InvalidToken`.
     """
-    return session.check(keys.ring(), bearer_of(request))
+    return session.check(keys.ring(), get_bearer_token(request))
 
 
-def after_commit(committed: Committed[Person], *, is_new: bool = False) -> None:
-    """Write the profile, so that the client reads its own write, and wake the workers.
+def project_and_enqueue(committed: Committed[Person], *, is_new: bool = False) -> None:
+    """Writes the profile to Redis, so that the client reads its own write, and enqueues the outbox
+    entries. Both are best effort: the entries stay unfinished until a worker has completed them.
 
-    Returns when no near copy of the state before is in use; of a new person there is none.
-
-    Both are best effort: the outbox rows stay open until a worker has seen to them.
+    Sleeps for the client caches' maximum staleness, unless the person is new: none is cached.
     """
-    # What fails here was logged where it happened, and the outbox row makes good for it.
+    # Logged where it failed; the outbox entry repeats the write.
     with suppress(Unavailable):
         profiles.publish(committed.person)
     queue.wake(committed.outbox_ids)
@@ -57,31 +56,31 @@ def after_commit(committed: Committed[Person], *, is_new: bool = False) -> None:
         profiles.settle()
 
 
-def revoke(
+def run_revocation(
     request: Request, command: Callable[[Token], Committed[Person] | Committed[Gone]]
 ) -> None:
-    """Carry out a command that ends sessions; returns once no reader takes them any more.
+    """Executes a command that revokes sessions; returns once no reader accepts them.
 
-    Raises `InvalidToken`, and `Unavailable` while Redis is away: the outbox row completes it, and
-    the same request again tells when it is done, with a 401.
+    Raises `InvalidToken`, and `Unavailable` while Redis is unavailable: the outbox entry completes
+    it, and repeating the request shows completion with a 401.
     """
-    token = caller_of(request)
+    token = get_token_claims(request)
     try:
         committed = command(token)
     except InvalidToken:
         profiles.refresh(token.person_id)
         profiles.settle()
         raise
-    after_revocation(committed)
+    project_revocation(committed)
 
 
-def after_revocation(committed: Committed[Person] | Committed[Gone]) -> None:
-    """Write what ends sessions; returns once no reader takes them any more.
+def project_revocation(committed: Committed[Person] | Committed[Gone]) -> None:
+    """Writes a revocation to Redis; returns once no reader accepts the sessions.
 
-    Raises `Unavailable` while Redis is away: the outbox row completes it.
+    Raises `Unavailable` while Redis is unavailable: the outbox entry completes it.
     """
     try:
-        # A hash that Redis has no room for is one that nobody can read by.
+        # Without memory for the hash there is none, so no session can be read.
         with suppress(profiles.NoRoom):
             profiles.publish(committed.person)
     finally:
@@ -89,14 +88,14 @@ def after_revocation(committed: Committed[Person] | Committed[Gone]) -> None:
     profiles.settle()
 
 
-def session_document(token: str, expires_at: datetime) -> dict[str, str]:
-    """A new session as clients get it."""
-    return {"token": token, "token_type": "Bearer", "expires_at": rfc3339(expires_at)}
+def serialize_session(token: str, expires_at: datetime) -> dict[str, str]:
+    """Returns a new session as in responses."""
+    return {"token": token, "token_type": "Bearer", "expires_at": format_rfc3339(expires_at)}
 
 
-def rfc3339(moment: datetime) -> str:
-    """A moment in UTC, in whole seconds, rounded up: never earlier than it is."""
-    whole = moment.replace(microsecond=0, tzinfo=None)
-    if moment.microsecond:
-        whole += timedelta(seconds=1)
-    return f"{whole.isoformat()}Z"
+def format_rfc3339(time: datetime) -> str:
+    """Formats a time in UTC, in whole seconds, rounded up."""
+    rounded = time.replace(microsecond=0, tzinfo=None)
+    if time.microsecond:
+        rounded += timedelta(seconds=1)
+    return f"{rounded.isoformat()}Z"

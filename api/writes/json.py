@@ -1,7 +1,7 @@
-"""JSON in and out, on orjson. Every body that a client sends is read here.
+"""JSON parsing and rendering with orjson.
 
-DRF's own parser lets deep nesting become a 500, and lone surrogates through. How long a body may
-be is up to `api.writes.middleware.RequestBodyMiddleware`.
+DRF's own parser lets deep nesting become a 500, and lone surrogates through. The size of a
+body is limited by `api.writes.middleware.RequestBodyMiddleware`.
 """
 
 from collections.abc import Mapping
@@ -47,21 +47,21 @@ class JSONParser(BaseParser):
 def json_response(
     data: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    """A view's answer as JSON. DRF's own `Response` is a template's, with what those need."""
+    """Returns a JSON response; DRF's `Response` costs more, because it supports templates."""
     return HttpResponse(
         orjson.dumps(data), status=status, headers=headers, content_type="application/json"
     )
 
 
 def no_content() -> HttpResponse:
-    """204, for what leaves nothing to say."""
+    """Returns a 204."""
     response = HttpResponse(status=204)
     del response["Content-Type"]
     return response
 
 
-class AlwaysJSON(BaseContentNegotiation):
-    """JSON is all that is spoken, whatever `Accept` says (RFC 9110 section 12.4.1 allows it)."""
+class JSONOnlyNegotiation(BaseContentNegotiation):
+    """Selects JSON whatever `Accept` says (RFC 9110 section 12.4.1 allows it)."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         base = (request.content_type or "").split(";")[0].strip().lower()

@@ -1,4 +1,4 @@
-"""Sign-up, and what people do to their own profile. It is read elsewhere: see `api.reads`."""
+"""Sign-up, update and deletion of a profile. Reads are in `api.reads`."""
 
 import re
 from datetime import UTC, datetime
@@ -11,10 +11,16 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 
-from api.writes.base import WriteView, after_commit, caller_of, revoke, session_document
+from api.writes.base import (
+    NoStoreAPIView,
+    get_token_claims,
+    project_and_enqueue,
+    run_revocation,
+    serialize_session,
+)
 from api.writes.json import json_response, no_content
-from api.writes.openapi import people as told
-from api.writes.serializers import SignUpBody, UpdateBody
+from api.writes.openapi import people as openapi
+from api.writes.serializers import SignUpSerializer, UpdateProfileSerializer
 from domain import profile
 from domain.commands import people
 from domain.commands.people import SignedUp, SignUp, Update
@@ -24,52 +30,52 @@ from domain.stores.unit_of_work import one_statement, unit_of_work
 
 log = structlog.get_logger(__name__)
 
-_KEY = re.compile(r"[\x21-\x7e]{16,255}")
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{16,255}")
 _STRONG_ETAG = re.compile(r'(?<!W/)"[^"]*"')
 
 
-class SignUpView(WriteView):
-    """Sign-up."""
+class SignUpView(NoStoreAPIView):
+    """Creates a person and their first session."""
 
-    @told.sign_up
+    @openapi.sign_up
     def post(self, request: Request) -> HttpResponse:
-        body = SignUpBody.read(request.data)
-        signed_up = _sign_up(SignUp(**body), _idempotency_key(request))
-        after_commit(signed_up.committed, is_new=not signed_up.replayed)
-        person = signed_up.committed.person
-        answer = {
+        body = SignUpSerializer.parse(request.data)
+        result = _sign_up(SignUp(**body), _parse_idempotency_key(request))
+        project_and_enqueue(result.committed, is_new=not result.replayed)
+        person = result.committed.person
+        response = {
             "id": str(person.id),
             "profile": profile.fields_for_clients(person),
-            "session": session_document(signed_up.token, signed_up.expires_at),
+            "session": serialize_session(result.token, result.expires_at),
         }
         headers = {"Location": "/api/v1/profile/"}
-        if signed_up.replayed:
+        if result.replayed:
             headers["Idempotency-Replayed"] = "true"
-        return json_response(answer, status=201, headers=headers)
+        return json_response(response, status=201, headers=headers)
 
 
 @cache
 def _log_misrouted_read() -> None:
-    """Logs once a process: whoever misroutes one read misroutes them all."""
+    """Logs once a process: a load balancer that misroutes one read misroutes all."""
     log.error("profile_read_misrouted")
 
 
 def _sign_up(command: SignUp, key: str | None) -> SignedUp:
-    now, life = datetime.now(UTC), settings.SESSION_LIFETIME
+    now, lifetime = datetime.now(UTC), settings.SESSION_LIFETIME
     if key is None:
-        return people.sign_up(command, one_statement, keys.ring(), now, life)
-    return people.sign_up_once(command, key, unit_of_work, keys.ring(), now, life)
+        return people.sign_up(command, one_statement, keys.ring(), now, lifetime)
+    return people.sign_up_once(command, key, unit_of_work, keys.ring(), now, lifetime)
 
 
-def _idempotency_key(request: Request) -> str | None:
+def _parse_idempotency_key(request: Request) -> str | None:
     key = request.META.get("HTTP_IDEMPOTENCY_KEY")
-    if key is not None and not _KEY.fullmatch(key):
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         detail = ErrorDetail("Use 16 to 255 visible ASCII characters.", code="invalid")
         raise ValidationError({"Idempotency-Key": [detail]})
     return key
 
 
-class ProfileView(WriteView):
+class ProfileView(NoStoreAPIView):
     """The caller's profile: changing and deleting it."""
 
     @extend_schema(exclude=True)  # described where it is implemented, see api.schema
@@ -83,24 +89,24 @@ class ProfileView(WriteView):
         _log_misrouted_read()
         raise Unavailable
 
-    @told.update
+    @openapi.update_profile
     def patch(self, request: Request) -> HttpResponse:
-        body = UpdateBody.read(request.data)
-        command = Update(caller_of(request), _if_match(request), **body)
+        body = UpdateProfileSerializer.parse(request.data)
+        command = Update(get_token_claims(request), _parse_if_match(request), **body)
         committed = people.update(command, unit_of_work, keys.ring(), datetime.now(UTC))
-        after_commit(committed)
+        project_and_enqueue(committed)
         person = committed.person
         etag = profile.etag_of(profile.body_of(person)).decode()
         return json_response(profile.fields_for_clients(person), headers={"ETag": etag})
 
-    @told.leave
+    @openapi.delete_profile
     def delete(self, request: Request) -> HttpResponse:
-        revoke(request, lambda token: people.leave(token, unit_of_work, datetime.now(UTC)))
+        run_revocation(request, lambda token: people.leave(token, unit_of_work, datetime.now(UTC)))
         return no_content()
 
 
-def _if_match(request: Request) -> frozenset[bytes] | None:
-    """The strong ETags of `If-Match` (RFC 9110 section 13.1.1); None for none, and for `*`."""
+def _parse_if_match(request: Request) -> frozenset[bytes] | None:
+    """Returns the strong ETags of `If-Match` (RFC 9110 section 13.1.1); None if absent or `*`."""
     value = request.META.get("HTTP_IF_MATCH")
     if value is None or value.strip() == "*":
         return None

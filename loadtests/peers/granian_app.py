@@ -12,7 +12,7 @@ from time import time
 from typing import Any
 
 from api.bearer import bearer_token
-from api.problem_documents import request_id_of
+from api.problem_documents import resolve_request_id
 from api.reads.redis.client import RedisClient
 from api.reads.redis.url import parse_url
 from domain import profile, session
@@ -48,7 +48,7 @@ class Application:
             protocol.response_bytes(status, [*lines.items(), *_SECURITY], content)
             return
         etag = tag.decode()
-        own = [("etag", etag), ("x-request-id", request_id_of(request_id))]
+        own = [("etag", etag), ("x-request-id", resolve_request_id(request_id))]
         tags = headers.get("if-none-match")
         if tags and responses.matches(tags, etag):
             protocol.response_empty(304, _KNOWN + own)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from api.problem_documents import problem_of, request_id_of
+from api.problem_documents import problem_from_error, resolve_request_id
 from domain.errors import InvalidToken, Unavailable
 
 # Those that Django's middleware adds to every response of Rollcall's.
@@ -28,14 +28,14 @@ def profile_headers(etag: str, request_id: str) -> dict[str, str]:
         "etag": etag,
         "cache-control": "private, no-cache",
         "vary": "Authorization",
-        "x-request-id": request_id_of(request_id),
+        "x-request-id": resolve_request_id(request_id),
     }
 
 
 def error_response(error: InvalidToken | Unavailable, request_id: str) -> ErrorResponse:
     """Returns the 401 or 503 for an error; `request_id` is the client's own, or empty."""
-    own_id = request_id_of(request_id)
-    document = problem_of(error, own_id)
+    own_id = resolve_request_id(request_id)
+    document = problem_from_error(error, own_id)
     extra = {"vary": "Authorization", "x-request-id": own_id}
     return ErrorResponse(document.status, {**document.headers, **extra}, document.body)
 

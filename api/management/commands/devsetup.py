@@ -1,4 +1,4 @@
-"""`manage.py devsetup`: what a development machine needs before the service starts."""
+"""`manage.py devsetup`: prepares a development machine: migrations and a staff user."""
 
 import os
 import secrets
@@ -14,7 +14,7 @@ USERNAME = "staff"
 
 class Command(BaseCommand):
     help = (
-        "Migrate, and make a staff user with a random password, kept in DATA_DIR/staff-password"
+        "Migrates, and creates a staff user with a random password, kept in DATA_DIR/staff-password"
         " (mode 600). One command for both, because starting Django takes longer than either."
     )
     requires_system_checks = ()  # make check has run them

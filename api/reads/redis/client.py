@@ -42,7 +42,7 @@ class RedisClient:
     `cache_bytes` at most; `check_interval`, seconds between two checks of role and fence.
 
     `cache` is the client-side cache, while there is a connection that Redis sends invalidations
-    on. `status` is what `/readyz` reports: ok, unavailable, unchecked or misconfigured.
+    on. `status` is what `/readyz` reports: ok, unavailable, stale or misconfigured.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class RedisClient:
             self.cache = await self._enable_client_cache(connection)
             await self._check_regularly(connection, closed)
         except (OSError, RedisUnavailable, StaleData, NotPrimary, hiredis.ReplyError) as error:
-            self.status = "unchecked" if isinstance(error, StaleData) else "unavailable"
+            self.status = "stale" if isinstance(error, StaleData) else "unavailable"
             if not established_at:
                 return self._on_connect_error(error, failures)
         finally:

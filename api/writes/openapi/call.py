@@ -1,4 +1,4 @@
-"""How one call is described: its body, its answers, its problems and its headers."""
+"""Describes an operation: its body, responses, problems and headers."""
 
 from typing import Any
 
@@ -10,19 +10,19 @@ from drf_spectacular.utils import (
 )
 from rest_framework import serializers
 
-from api.problem_documents import STATUS
+from api.problem_documents import PROBLEMS
 
-BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
+SESSION_TOKEN: list[dict[str, list[str]]] = [{"sessionToken": []}]
 
-# Made by a call, because a serializer has a property of its own that is named `errors`.
-ProblemDocument = inline_serializer(
-    "ProblemDocument",
+# Not a class: `errors` would override a property of serializers.
+ProblemDetails = inline_serializer(
+    "ProblemDetails",
     {
         "type": serializers.CharField(),
         "title": serializers.CharField(),
         "status": serializers.IntegerField(),
         "detail": serializers.CharField(),
-        "code": serializers.ChoiceField(choices=sorted(STATUS)),
+        "code": serializers.ChoiceField(choices=sorted(PROBLEMS)),
         "request_id": serializers.CharField(),
         "errors": serializers.ListField(
             required=False,
@@ -35,43 +35,43 @@ ProblemDocument = inline_serializer(
 )
 
 
-def header(name: str, description: str, *statuses: int) -> OpenApiParameter:
-    """A response header, on the answers with these statuses."""
+def response_header(name: str, description: str, *statuses: int) -> OpenApiParameter:
+    """Describes a header of the responses with these statuses."""
     return OpenApiParameter(
         name, str, OpenApiParameter.HEADER, description=description, response=list(statuses)
     )
 
 
-def described(
-    operation_id: str, body: Any, success: dict[int, Any], *problems: int, **more: Any
+def operation(
+    operation_id: str, body: Any, success: dict[int, Any], *problems: int, **options: Any
 ) -> Any:
-    """`extend_schema` for one call: its body (None: it has none), its success, and its problems by
-    status.
+    """Returns `extend_schema` for one operation: its body (None for none), its success responses,
+    and the statuses of its problems.
     """
-    of_body = () if body is None else (400, 413, 415)
-    problems = tuple(sorted({500, 503, *of_body, *problems}))
-    always = tuple(success) + problems
-    retry = tuple({429, 503} & set(problems))
+    body_problems = () if body is None else (400, 413, 415)
+    problems = tuple(sorted({500, 503, *body_problems, *problems}))
+    statuses = tuple(success) + problems
+    retry_statuses = tuple({429, 503} & set(problems))
     parameters = [
-        header("X-Request-ID", "Names this request in our logs.", *always),
-        header("Cache-Control", "`no-store`.", *always),
-        header("Retry-After", "Seconds to wait.", *retry),
-        *more.pop("parameters", []),
+        response_header("X-Request-ID", "Identifies this request in the logs.", *statuses),
+        response_header("Cache-Control", "`no-store`.", *statuses),
+        response_header("Retry-After", "Seconds to wait.", *retry_statuses),
+        *options.pop("parameters", []),
     ]
     if 415 in problems:
-        parameters.append(header("Accept", "What is understood.", 415))
+        parameters.append(response_header("Accept", "The supported media type.", 415))
     if 401 in problems:
-        parameters.append(header("WWW-Authenticate", "`Bearer`.", 401))
+        parameters.append(response_header("WWW-Authenticate", "`Bearer`.", 401))
     responses: dict[Any, Any] = dict(success)
     for status in problems:
-        words = ", ".join(f"`{word}`" for word, (its, _) in STATUS.items() if its == status)
+        codes = [f"`{code}`" for code, (its_status, _) in PROBLEMS.items() if its_status == status]
         responses[(status, "application/problem+json")] = OpenApiResponse(
-            ProblemDocument, description=words
+            ProblemDetails, description=", ".join(codes)
         )
     return extend_schema(
         operation_id=operation_id,
         request=body,
         responses=responses,
         parameters=parameters,
-        **more,
+        **options,
     )

@@ -1,16 +1,16 @@
-"""Sign-up, and one's own profile."""
+"""Operations on accounts and profiles."""
 
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
-from api.writes.openapi.call import BEARER, described, header
-from api.writes.openapi.sessions import SessionDocument
-from api.writes.serializers import SignUpBody, UpdateBody
+from api.writes.openapi.call import SESSION_TOKEN, operation, response_header
+from api.writes.openapi.sessions import SessionSerializer
+from api.writes.serializers import SignUpSerializer, UpdateProfileSerializer
 
 
-class ProfileDocument(serializers.Serializer[Any]):
+class ProfileSerializer(serializers.Serializer[Any]):
     """A profile."""
 
     name = serializers.CharField()
@@ -22,18 +22,18 @@ class ProfileDocument(serializers.Serializer[Any]):
     phone_verified = serializers.BooleanField()
 
 
-class SignedUpDocument(serializers.Serializer[Any]):
+class SignUpResponseSerializer(serializers.Serializer[Any]):
     """A new person and their first session."""
 
     id = serializers.UUIDField()
-    profile = ProfileDocument()
-    session = SessionDocument()
+    profile = ProfileSerializer()
+    session = SessionSerializer()
 
 
-sign_up = described(
+sign_up = operation(
     "signUp",
-    SignUpBody,
-    {201: SignedUpDocument},
+    SignUpSerializer,
+    {201: SignUpResponseSerializer},
     409,
     422,
     429,
@@ -41,43 +41,45 @@ sign_up = described(
     auth=[],
     summary="Sign up",
     parameters=[
-        header("Location", "Where the new profile is read.", 201),
-        header("Idempotency-Replayed", "`true` if this person had signed up before.", 201),
+        response_header("Location", "The URL of the new profile.", 201),
+        response_header(
+            "Idempotency-Replayed", "`true` if this is the response to a repeated request.", 201
+        ),
         OpenApiParameter(
             "Idempotency-Key",
             {"type": "string", "pattern": "^[!-~]{16,255}$"},
             OpenApiParameter.HEADER,
-            description="The same key and body again, within 10 minutes, give the same person.",
+            description="Repeating the key and body within 10 minutes returns the same person.",
         ),
     ],
 )
-update = described(
+update_profile = operation(
     "updateProfile",
-    UpdateBody,
-    {200: ProfileDocument},
+    UpdateProfileSerializer,
+    {200: ProfileSerializer},
     401,
     412,
     429,
     tags=["people"],
-    auth=BEARER,
-    summary="Change one's own profile",
+    auth=SESSION_TOKEN,
+    summary="Update the caller's profile",
     parameters=[
-        header("ETag", "A strong validator of the new body.", 200),
+        response_header("ETag", "A strong validator of the new body.", 200),
         OpenApiParameter(
             "If-Match",
             str,
             OpenApiParameter.HEADER,
-            description="The ETag that the client has; 412 if it is not the current one.",
+            description="ETags that the client has; 412 if none is the current one.",
         ),
     ],
 )
-leave = described(
-    "leave",
+delete_profile = operation(
+    "deleteProfile",
     None,
     {204: None},
     401,
     429,
     tags=["people"],
-    auth=BEARER,
-    summary="Have everything deleted that is known of oneself",
+    auth=SESSION_TOKEN,
+    summary="Delete the caller's account",
 )
