@@ -13,16 +13,13 @@ WRITE_SOCKET = "write.sock"  # in DATA_DIR
 
 @dataclass(frozen=True)
 class Commands:
-    """Commands by name: what is run once, in order, before the service; and the service itself.
+    """Commands by name: `setup` run in order, to completion; then `services`, until SIGTERM."""
 
-    The latter run until they are stopped, by SIGTERM.
-    """
-
-    once: dict[str, list[str]]
-    service: dict[str, list[str]]
+    setup: dict[str, list[str]]
+    services: dict[str, list[str]]
 
 
-def product(port: int, workers: int = 2) -> Commands:
+def rollcall_commands(port: int, workers: int = 2) -> Commands:
     """Returns the commands that make up Rollcall: `workers` read processes on `port`, and as many
     write processes on the unix socket that WRITE_UPSTREAM names (unix:/path).
 
@@ -31,8 +28,8 @@ def product(port: int, workers: int = 2) -> Commands:
     """
     nice = int(os.environ.get("WRITE_NICE") or 19)
     return Commands(
-        once={"setup": _manage("devsetup")},
-        service={
+        setup={"setup": _manage("devsetup")},
+        services={
             # First, so that its socket is there when the read process is ready.
             "write": low_priority(
                 nice, _gunicorn("local.write_config", "api.wsgi:application", workers)

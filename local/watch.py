@@ -1,55 +1,55 @@
-"""Watching over processes: one that ends is started again, loudly and not without end."""
+"""Supervision: a process that exits is restarted, with a message and a limit."""
 
 import sys
 import time
 from collections.abc import Mapping
 from typing import NoReturn
 
-from local.processes import LocalError, Process, await_end
+from local.processes import Process, StackError, wait_any
 
-_TIMES = 5  # at most so many restarts of one part
-_WITHIN = 60.0  # in so many seconds
-_BACKOFF = 0.1  # the wait before the first of them; each next one is twice as long
+_MAX_RESTARTS = 5  # of one process
+_RESTART_WINDOW = 60.0  # seconds
+_BACKOFF = 0.1  # seconds before the first restart; doubles with each one
 
 
-def watch(parts: Mapping[str, Process]) -> NoReturn:
-    """Start again whichever part ends, and say so on stderr.
+def supervise(services: Mapping[str, Process]) -> NoReturn:
+    """Restarts each process that exits, and reports that on stderr.
 
-    Raises LocalError when a part ended a sixth time within 60 seconds.
+    Raises `StackError` when a process has exited a sixth time within 60 seconds.
     """
-    deaths: dict[str, list[float]] = {name: [] for name in parts}
-    due: dict[str, float] = {}  # the parts that wait for their next start, and when that is
+    exits: dict[str, list[float]] = {name: [] for name in services}
+    due: dict[str, float] = {}  # when to restart, by name
     while True:
         for name in [name for name, at in due.items() if at <= time.monotonic()]:
             del due[name]
-            _start(parts[name])
-        for name, part in parts.items():
-            if name not in due and part.ended():
-                due[name] = time.monotonic() + _count(part, deaths[name])
-        running = [part for part in parts.values() if part.running]
-        await_end(running, min(due.values()) - time.monotonic() if due else None)
+            _start(services[name])
+        for name, process in services.items():
+            if name not in due and process.wait():
+                due[name] = time.monotonic() + _record_exit(process, exits[name])
+        running = [process for process in services.values() if process.is_running]
+        wait_any(running, min(due.values()) - time.monotonic() if due else None)
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(f"rollcall: {text}", file=sys.stderr, flush=True)
 
 
-def _start(part: Process) -> None:
+def _start(process: Process) -> None:
     try:
-        part.start()
-    except LocalError as error:  # a server that did not come up: one more death, counted as such
-        _say(str(error))
+        process.start()
+    except StackError as error:  # a server that did not start: counts as an exit
+        _print(str(error))
 
 
-def _count(part: Process, deaths: list[float]) -> float:
-    """Note and announce a death; how many seconds to wait before the next start."""
+def _record_exit(process: Process, exits: list[float]) -> float:
+    """Records and reports an exit; returns the seconds before the restart."""
     now = time.monotonic()
-    deaths[:] = [at for at in deaths if at > now - _WITHIN] + [now]
-    if len(deaths) > _TIMES:
-        raise LocalError(
-            f"{part.name} ended again (status {part.status}) after {_TIMES} restarts within "
-            f"{_WITHIN:g} s; giving up. Its log says:\n{part.tail()}"
+    exits[:] = [at for at in exits if at > now - _RESTART_WINDOW] + [now]
+    if len(exits) > _MAX_RESTARTS:
+        raise StackError(
+            f"{process.name} exited again (status {process.status}) after {_MAX_RESTARTS} restarts"
+            f" within {_RESTART_WINDOW:g} s; giving up. Its log:\n{process.log_tail()}"
         )
-    again = f"starting it again ({len(deaths)} of at most {_TIMES} times in {_WITHIN:g} s)"
-    _say(f"{part.name} ended, status {part.status}; {again}")
-    return _BACKOFF * 2.0 ** (len(deaths) - 1)
+    restart_note = f"restart {len(exits)} of at most {_MAX_RESTARTS} in {_RESTART_WINDOW:g} s"
+    _print(f"{process.name} exited, status {process.status}; {restart_note}")
+    return _BACKOFF * 2.0 ** (len(exits) - 1)

@@ -40,7 +40,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     env |= signing.ENV
     if not LONG:
         env["OUTBOX_LEASE"] = "2"  # seconds that a killed worker's messages wait; 20 for users
-    with Stack(folder, env=env, fast=True) as running:
+    with Stack(folder, env=env, durable=False) as running:
         yield running
         assert leaks(running) == [], "after all tests nobody's data stands in a log or the queue"
 

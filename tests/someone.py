@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx
 
-from local.machine import HOST, free_port
+from local.machine import HOST, find_free_port
 from local.processes import Process
-from local.product import product
+from local.product import rollcall_commands
 from local.stack import Stack
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -54,10 +54,13 @@ def read_process(
     free one). It passes writes on to the write process of the stack, unless WRITE_UPSTREAM says
     otherwise.
     """
-    port = int(env.get("PORT") or free_port())
+    port = int(env.get("PORT") or find_free_port())
     log = stack.data_dir / "logs" / f"read-{port}.log"
     own = {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")}
-    argv = [part.replace("local.read_config", config) for part in product(port, 1).service["read"]]
+    argv = [
+        part.replace("local.read_config", config)
+        for part in rollcall_commands(port, 1).services["read"]
+    ]
     with Process("read", argv, log, env=stack.environment() | own | env) as read:
         url = f"http://{HOST}:{port}"
         eventually(lambda: log.read_text().count("worker_started") >= 1, within=30)
@@ -85,7 +88,7 @@ def write_process(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
 
     It also listens on the unix socket `socket_of(url)`. `WEB_CONCURRENCY` is how many there are.
     """
-    port = free_port()
+    port = find_free_port()
     url = f"http://{HOST}:{port}"
     log = stack.data_dir / "logs" / f"write-{port}.log"
     argv = [str(Path(sys.executable).parent / "gunicorn")]

@@ -247,11 +247,11 @@ def test_the_address_of_somebody_who_left_can_be_confirmed_by_another(rollcall: 
 
 
 def test_leaving_without_redis_says_503_and_is_completed(stack, someone):
-    stack.parts["profiles"].stop()
+    stack.services["profiles"].stop()
     try:
         assert code_of(someone.call("DELETE", "profile/")) == "unavailable"
     finally:
-        stack.parts["profiles"].start()
+        stack.services["profiles"].start()
         reading_again(stack)
     eventually(lambda: someone.call("DELETE", "profile/").status_code == 401)
     eventually(lambda: someone.profile().status_code == 401)

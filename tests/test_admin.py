@@ -79,11 +79,11 @@ def test_a_number_without_its_country_is_found_where_a_region_is_set(
 ):
     from django.conf import settings
 
-    from api.staff.search import ids_of
+    from api.staff.search import find_person_ids
 
-    assert ids_of(someone.body["phone"][3:]) == []
+    assert find_person_ids(someone.body["phone"][3:]) == []
     monkeypatch.setattr(settings, "DEFAULT_PHONE_REGION", "ES")
-    assert [str(found) for found in ids_of(someone.body["phone"][3:])] == [someone.id]
+    assert [str(found) for found in find_person_ids(someone.body["phone"][3:])] == [someone.id]
 
 
 def test_whoever_claims_an_address_is_found_with_its_owner(staff, rollcall: Rollcall, someone):
@@ -185,7 +185,7 @@ def test_sending_again_keeps_the_budgets_and_is_not_recorded_then(
 
     user = get_user_model().objects.get(username="staff")
     monkeypatch.setattr(settings, "MESSAGES_A_DAY", 1)
-    outcomes = ACTIONS[0].carry_out(UUID(someone.id), user)
+    outcomes = ACTIONS[0].handler(UUID(someone.id), user)
     assert outcomes is not None
     assert all(re.search(r"not before 8\d{4} s from now", o.words) for o in outcomes)
     assert records(someone) == []
@@ -213,11 +213,11 @@ def test_somebody_whom_staff_forget_is_gone_and_the_record_stays(staff, django_h
 def test_without_redis_staff_are_told_that_the_workers_complete_it(
     stack, staff, django_here, someone
 ):
-    stack.parts["profiles"].stop()
+    stack.services["profiles"].stop()
     try:
         page = act(staff, someone, "end-sessions").text
     finally:
-        stack.parts["profiles"].start()
+        stack.services["profiles"].start()
         reading_again(stack)
     assert "Redis is away" in page
     assert records(someone) == [record(someone, "ended all sessions")]

@@ -14,12 +14,12 @@ def without(stack):
     gone = []
 
     def stop(name: str) -> None:
-        stack.parts[name].stop()
+        stack.services[name].stop()
         gone.append(name)
 
     yield stop
     for name in gone:
-        stack.parts[name].start()
+        stack.services[name].start()
     eventually(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200)
 
 
@@ -44,9 +44,9 @@ def test_without_postgres_profiles_are_read_and_writes_say_503_with_retry_after(
 
 def test_postgres_back_means_sign_ups_again_and_their_messages(stack, rollcall: Rollcall):
     waiting = rollcall.sign_up()
-    stack.parts["postgres"].stop()
+    stack.services["postgres"].stop()
     assert rollcall.post("/api/v1/signup/", new_body()).status_code == 503
-    stack.parts["postgres"].start()
+    stack.services["postgres"].start()
     someone = rollcall.sign_up()
     assert someone.confirm("phone").status_code == 200
     assert waiting.message("email")
@@ -69,7 +69,7 @@ def test_connections_that_postgres_has_ended_fail_no_sign_up(rollcall: Rollcall,
 
 def test_without_the_profile_redis_sign_up_goes_on_and_reads_say_503(stack, rollcall: Rollcall):
     known = rollcall.sign_up()
-    stack.parts["profiles"].stop()
+    stack.services["profiles"].stop()
     try:
         someone = rollcall.sign_up()
         assert someone.confirm("phone").status_code == 200
@@ -78,7 +78,7 @@ def test_without_the_profile_redis_sign_up_goes_on_and_reads_say_503(stack, roll
             assert code_of(answer) == "unavailable"
             assert answer.headers["retry-after"] == "1"
     finally:
-        stack.parts["profiles"].start()
+        stack.services["profiles"].start()
     assert eventually(lambda: known.profile().status_code == 200, within=1)
     assert eventually(lambda: someone.profile().status_code == 200, within=5)
     assert someone.profile().json()["phone_verified"]
@@ -102,13 +102,13 @@ def test_the_profile_redis_back_empty_fills_again_by_itself(django_here, rollcal
 
 
 def test_without_the_queue_everything_goes_on_and_messages_go_out_later(stack, rollcall: Rollcall):
-    stack.parts["queue"].stop()
+    stack.services["queue"].stop()
     try:
         someone = rollcall.sign_up()
         assert someone.profile().status_code == 200
         assert someone.messages("email") == []
     finally:
-        stack.parts["queue"].start()
+        stack.services["queue"].start()
     for channel in ("email", "phone"):
         assert eventually(partial(someone.messages, channel), within=60)
 

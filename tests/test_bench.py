@@ -14,17 +14,17 @@ import pytest
 
 from loadtests.bench import chart, debian, load, peers, python_build, reads, same, tools, usage
 from loadtests.bench.comparison import Comparison
-from loadtests.bench.field import crowd_of
-from loadtests.bench.pairing import Ratio, Target, interleaved, ratio
-from loadtests.bench.people import Crowd
+from loadtests.bench.field import new_dataset
+from loadtests.bench.pairing import Ratio, Target, ratio, run_interleaved
+from loadtests.bench.people import Dataset
 from loadtests.bench.report import table
-from loadtests.bench.scale import Scale
+from loadtests.bench.scale import Config
 from loadtests.bench.servers import Server
-from local.machine import HOST, free_port
-from local.processes import LocalError, Process
+from local.machine import HOST, find_free_port
+from local.processes import Process, StackError
 from tests.someone import eventually
 
-TINY = Scale(people=300, hot=10, rounds=2, seconds=0.2, warm_up=1)
+TINY = Config(people=300, hot=10, rounds=2, seconds=0.2, warm_up=1)
 # Refuses everybody, as no right server does.
 REFUSES = """
 import asyncio, sys
@@ -40,15 +40,15 @@ HANGS_UP = REFUSES.replace("writer.write(", "return writer.close()  # ")
 
 
 @pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
-    with crowd_of(100, tmp_path_factory.mktemp("crowd")) as people:
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    with new_dataset(100, tmp_path_factory.mktemp("crowd")) as people:
         yield people
 
 
 @pytest.fixture
 def hanging_up(tmp_path: Path) -> Iterator[int]:
     """The port of a server that hangs up."""
-    port = free_port()
+    port = find_free_port()
     argv = [sys.executable, "-c", HANGS_UP, str(port)]
     with Process("hanging up", argv, tmp_path / "log"):
         eventually(lambda: answers(port))
@@ -62,10 +62,10 @@ def answers(port: int) -> bool:
 
 
 @pytest.fixture
-def refusing(crowd: Crowd, tmp_path: Path) -> Iterator[Server]:
-    port = free_port()
+def refusing(dataset: Dataset, tmp_path: Path) -> Iterator[Server]:
+    port = find_free_port()
     process = Process("refusing", [sys.executable, "-c", REFUSES, str(port)], tmp_path / "log")
-    server = Server("refusing", "Refusing", process, port, crowd)
+    server = Server("refusing", "Refusing", process, port, dataset)
     server.start()
     yield server
     process.stop()
@@ -76,7 +76,7 @@ def test_rollcall_is_measured_by_itself(tmp_path: Path, monkeypatch: pytest.Monk
     sections = reads.run(TINY, tmp_path, with_peers=False)
     uniform, hot, memory = sections
     for section in (uniform, hot):
-        results = section.figures["rollcall"]
+        results = section.results["rollcall"]
         assert results["ratio_both"] == {"median": 1, "least": 1, "most": 1}
         assert len(results["rounds"]) == 2
         for one in results["rounds"]:
@@ -91,8 +91,8 @@ def test_rollcall_is_measured_by_itself(tmp_path: Path, monkeypatch: pytest.Monk
     assert set(reads.chart_groups(sections)) == {reads.UNIFORM_KEYS, reads.HOT_KEYS}
 
 
-def test_server_with_another_response_is_named_with_the_request(refusing: Server, crowd: Crowd):
-    with pytest.raises(LocalError, match="Refusing answers "):
+def test_server_with_another_response_is_named_with_the_request(refusing: Server, dataset: Dataset):
+    with pytest.raises(StackError, match="Refusing answers "):
         same.check([refusing])
 
 
@@ -100,12 +100,14 @@ def test_reads_that_fail_are_no_measurement(
     refusing: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(load, "has_wrk", lambda: False)
-    with pytest.raises(LocalError, match="reads of Refusing failed"):
+    with pytest.raises(StackError, match="reads of Refusing failed"):
         load.measure(refusing, 0.1, tmp_path)
 
 
 def test_the_generator_keeps_its_rate_and_ends_when_it_is_asked_to(refusing: Server):
-    argv = load.ours("reads", refusing.port, refusing.crowd.tokens, rate=1000, seconds=60)
+    argv = load.generator_argv(
+        "reads", refusing.port, refusing.dataset.tokens, rate=1000, seconds=60
+    )
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as generator:
         pid = generator.pid
         begun = usage.cpu_seconds([pid])
@@ -120,8 +122,8 @@ def test_the_generator_keeps_its_rate_and_ends_when_it_is_asked_to(refusing: Ser
 
 def test_a_request_whose_connection_breaks_fails_once(hanging_up: int, tmp_path: Path):
     (tmp_path / "tokens").write_text("token")
-    argv = load.ours("reads", hanging_up, tmp_path / "tokens", connections=4, seconds=0.1)
-    told = load.generate(argv, 0.1, tmp_path)
+    argv = load.generator_argv("reads", hanging_up, tmp_path / "tokens", connections=4, seconds=0.1)
+    told = load.run_generator(argv, 0.1, tmp_path)
     assert (told["requests"], told["failed"]) == (4, 4)
 
 
@@ -129,7 +131,7 @@ def test_cpu_time_is_that_of_a_process_and_of_all_below_it():
     burn = "import time\nwhile time.process_time() < 0.2: pass\n"
     below = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn + 'input()'!r}])"
     with subprocess.Popen([sys.executable, "-c", below], stdin=subprocess.PIPE) as parent:
-        pids = eventually(lambda: len(found := usage.tree(parent.pid)) == 2 and found)
+        pids = eventually(lambda: len(found := usage.process_tree(parent.pid)) == 2 and found)
         assert pids
         eventually(lambda: usage.cpu_seconds(pids) >= 0.2)
         assert usage.cpu_seconds(pids) > usage.cpu_seconds([parent.pid]) + 0.1
@@ -153,7 +155,7 @@ def test_each_round_begins_with_another():
         turns.append(one)
         return len(turns)
 
-    found = interleaved(["a", "b", "c"], 3, turn)
+    found = run_interleaved(["a", "b", "c"], 3, turn)
     assert "".join(turns) == "abcbcacab"
     assert found == [[1, 6, 8], [2, 4, 9], [3, 5, 7]]
 
@@ -191,7 +193,7 @@ def test_peer_without_its_packages_is_left_out_and_named(
     monkeypatch.setenv("PATH", str(tmp_path))
     for name in ("GOCODE", "LUA_MODULE", "SBIN"):
         monkeypatch.setattr(debian, name, tmp_path / "none")
-    starts, notes = peers.available()
+    starts, notes = peers.get_available()
     assert peers.go_fasthttp not in starts
     assert peers.nginx_constant not in starts
     assert peers.fastify in starts
@@ -203,8 +205,8 @@ def test_only_our_own_interpreter_is_replaced_in_a_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(tools, "VENV", tmp_path)
-    ours = Path(sys.executable).parent
-    argv = ["sh", "-c", 'exec "$@"', sys.executable, str(ours / "gunicorn"), "--bind", "x/y:z"]
+    own_bin = Path(sys.executable).parent
+    argv = ["sh", "-c", 'exec "$@"', sys.executable, str(own_bin / "gunicorn"), "--bind", "x/y:z"]
     found = tools.with_server_python(argv)
     program = str(tmp_path / "bin" / Path(sys.executable).name)
     assert found == [*argv[:3], program, str(tmp_path / "bin" / "gunicorn"), *argv[5:]]

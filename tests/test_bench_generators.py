@@ -10,7 +10,7 @@ import pytest
 
 from loadtests.bench import load
 from loadtests.bench.mixed_load import MixedLoad, Writers
-from local.machine import free_port
+from local.machine import find_free_port
 from local.processes import Process
 from local.stack import Stack
 from tests.someone import Rollcall, eventually
@@ -48,7 +48,7 @@ def respond(tmp_path: Path) -> Iterator[Respond]:
     servers = []
 
     def start(*responses: tuple[float, int, str, bool]) -> int:
-        port = free_port()
+        port = find_free_port()
         argv = [sys.executable, "-c", SERVER, str(port), repr(responses)]
         servers.append(Process("server", argv, tmp_path / "server.log"))
         servers[-1].start()
@@ -73,7 +73,7 @@ def sign_ups(port: int, folder: Path, *options: str) -> dict[str, float]:
     (folder / "bodies").write_text("{}\n[]")
     argv = [sys.executable, "-m", "loadtests.bench.writers", f"--port={port}", "--clients=4"]
     argv += [f"--bodies={folder / 'bodies'}", "--seconds=1", *options]
-    return load.generate(argv, 1, folder)
+    return load.run_generator(argv, 1, folder)
 
 
 def test_read_that_stalls_makes_those_due_behind_it_late(respond: Respond, tmp_path: Path):
@@ -100,7 +100,7 @@ def test_client_waits_after_a_503_as_retry_after_says(respond: Respond, tmp_path
 
 
 def test_impatient_client_sends_again_at_once_after_a_503(respond: Respond, tmp_path: Path):
-    results = sign_ups(respond(UNAVAILABLE), tmp_path, "--impatient")
+    results = sign_ups(respond(UNAVAILABLE), tmp_path, "--ignore-retry-after")
     assert results["unavailable"] > 4 * 3
     assert results["created"] == 0
 
@@ -116,7 +116,9 @@ def test_reads_are_measured_beside_clients_that_sign_up(
 ):
     token = rollcall.sign_up().token
     (tmp_path / "tokens").write_text(token)
-    both = MixedLoad(stack, tmp_path, rate=50, seconds=1).read_beside(Writers("two clients", 2))
+    both = MixedLoad(stack, tmp_path, rate=50, seconds=1).read_during_sign_ups(
+        Writers("two clients", 2)
+    )
     assert len(both.reads["latencies_ms"]) == 50
     assert both.reads["failed"] == 0
     assert both.per_second("created") > 0

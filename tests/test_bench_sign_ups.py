@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from loadtests.bench.sign_ups import await_response, new_plain
-from local.machine import HOST, free_port
+from local.machine import HOST, find_free_port
 from local.stack import Stack
 from tests.someone import Rollcall, new_body
 
@@ -18,7 +18,7 @@ VARYING |= {"state", "attempts", "lease", "provider_id"}  # by the worker
 
 @pytest.fixture(scope="module")
 def plain(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    port, folder = free_port(), tmp_path_factory.mktemp("plain")
+    port, folder = find_free_port(), tmp_path_factory.mktemp("plain")
     with new_plain(stack.environment(), port, folder) as process:
         await_response(process, port)
         with httpx.Client(base_url=f"http://{HOST}:{port}", timeout=20) as client:
@@ -56,8 +56,8 @@ def test_it_inserts_the_rows_of_rollcalls_sign_up(plain, rollcall: Rollcall, bod
     (theirs,) = Person.objects.filter(email=body["email"])
     found = rows(theirs)
     assert [len(table) for table in found] == [1, 1, 2, 3]
-    ours = rollcall.sign_up(**body)
-    assert found == rows(Person.objects.get(id=ours.answer.json()["id"]))
+    own = rollcall.sign_up(**body)
+    assert found == rows(Person.objects.get(id=own.answer.json()["id"]))
 
 
 def test_it_puts_a_task_for_each_entry_of_the_outbox_into_its_own_queue(plain, stack: Stack, body):

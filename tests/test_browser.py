@@ -143,12 +143,12 @@ def test_offline_the_page_says_so_and_tries_again_when_told(browser: Chrome, som
 
 def test_while_postgres_is_away_the_page_says_so(browser: Chrome, stack: Stack, someone):
     link = link_of(someone)
-    stack.parts["postgres"].stop()
+    stack.services["postgres"].stop()
     try:
         opened(browser, link)
         shows(browser, "away", "Not at the moment")
     finally:
-        stack.parts["postgres"].start()
+        stack.services["postgres"].start()
     press(browser)
     shows(browser, "open", "Confirm your e-mail address")
 
@@ -157,13 +157,13 @@ def test_whoever_tries_too_often_is_told_how_long_to_wait(browser: Chrome, djang
     from django.conf import settings
 
     from api.client_ip import client_network
-    from api.limits import key_of
+    from api.limits import redis_key
     from domain.stores.profiles import redis
 
     opened(browser, link_of(someone))
     shows(browser, "open", "Confirm your e-mail address")
     limit = settings.RATE_LIMITS["confirmation"].amount
-    everybody_here = key_of("confirmation", client_network("127.0.0.1"))
+    everybody_here = redis_key("confirmation", client_network("127.0.0.1"))
     now = int(time.time() * 1000)
     redis().hset(everybody_here, mapping={"begin": now, "count": limit, "before": 0})
     try:

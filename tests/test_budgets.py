@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from local.product import product
+from local.product import rollcall_commands
 from local.stack import Stack
 from tests.someone import Rollcall, Someone, code_of, eventually, new_body, wrong_fields
 
@@ -30,8 +30,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Stack(
         tmp_path_factory.mktemp("tight"),
         env=env,
-        fast=True,
-        commands=partial(product, workers=1),
+        durable=False,
+        commands=partial(rollcall_commands, workers=1),
     ) as running:
         yield running
 

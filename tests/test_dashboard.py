@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from local.product import product
+from local.product import rollcall_commands
 from local.stack import Stack
 from tests.someone import Rollcall, Someone, eventually, new_body
 from tests.staff import LOGIN, Cells, logged_in
@@ -53,8 +53,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Stack(
         tmp_path_factory.mktemp("dashboard"),
         env=env,
-        fast=True,
-        commands=partial(product, workers=1),
+        durable=False,
+        commands=partial(rollcall_commands, workers=1),
     ) as running:
         yield running
 

@@ -43,11 +43,11 @@ def sign_ups(stack: Stack) -> Iterator[Callable[[int], list[Timed]]]:
 @contextmanager
 def paused(stack: Stack, part: str) -> Iterator[None]:
     """Freezes a part; afterwards the service is ready again."""
-    stack.parts[part].pause()
+    stack.services[part].suspend()
     try:
         yield
     finally:
-        stack.parts[part].resume()
+        stack.services[part].resume()
         writing_again(stack)
 
 
@@ -181,21 +181,21 @@ def test_read_only_postgres_makes_sign_up_503_at_once_and_readyz_red(
 def test_read_only_postgres_makes_messages_wait_and_ends_no_process(
     stack: Stack, rollcall: Rollcall
 ):
-    stack.parts["worker"].pause()
+    stack.services["worker"].suspend()
     try:
         someone = rollcall.sign_up()
         in_worker = logged(stack, "worker", "ReadOnlySqlTransaction")
         in_relay = logged(stack, "relay", "ReadOnlySqlTransaction")
         with read_only(stack):
-            stack.parts["worker"].resume()
+            stack.services["worker"].resume()
             assert eventually(in_worker)
             assert eventually(in_relay)
             assert someone.messages("email") == []
     finally:
-        stack.parts["worker"].resume()
+        stack.services["worker"].resume()
     assert eventually(lambda: someone.messages("email"), within=120)
-    assert stack.parts["worker"].running
-    assert stack.parts["relay"].running
+    assert stack.services["worker"].is_running
+    assert stack.services["relay"].is_running
 
 
 # --- Redis does not respond ----------------------------------------------------------------------

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import yaml
 
-from local.machine import HOST, free_port
+from local.machine import HOST, find_free_port
 from local.processes import Process
 from local.stack import Stack
 from tests.conftest import LONG
@@ -27,7 +27,7 @@ BALANCERS = {
 @contextmanager
 def balancer(name: str, folder: Path, read_url: str, write_url: str) -> Iterator[str]:
     """Runs a load balancer with the shipped configuration, its addresses replaced: its URL."""
-    port = free_port()
+    port = find_free_port()
     config = folder / f"{name}.conf"
     source = DEPLOY / ("haproxy.cfg" if name == "haproxy" else "nginx.conf")
     text = source.read_text()
@@ -48,8 +48,8 @@ def balancer(name: str, folder: Path, read_url: str, write_url: str) -> Iterator
     argv = [part.format(config=config, folder=folder) for part in BALANCERS[name]]
     with Process(name, argv, folder / f"{name}.log", stop_signal=signal.SIGTERM) as process:
         url = f"http://{HOST}:{port}"
-        eventually(lambda: _status(url) == 200 or process.ended(), within=30)
-        assert process.running, process.tail()
+        eventually(lambda: _status(url) == 200 or process.wait(), within=30)
+        assert process.is_running, process.log_tail()
         yield url
 
 

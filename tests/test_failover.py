@@ -24,9 +24,9 @@ from tests.test_deadlines import is_read_only
 def test_of_several_hosts_the_one_that_can_write_is_connected_to(
     stack: Stack, start: Starter, tmp_path: Path
 ):
-    primary = stack.parts["postgres"]
+    primary = stack.services["postgres"]
     assert isinstance(primary, Postgres)
-    standby = Postgres(tmp_path, fast=True)
+    standby = Postgres(tmp_path, durable=False)
     standby.folder.mkdir(parents=True)
     (standby.folder / "password").write_text((primary.folder / "password").read_text())
     with standby:
@@ -87,7 +87,7 @@ def replicated(
         env = {"DJANGO_SETTINGS_MODULE": "settings.test", "OUTBOX_LEASE": "2"}
         env |= {"REDIS_URL": profiles.url, "QUEUE_URL": queue.url}
         with (
-            Stack(folder / "stack", env=env, fast=True) as stack,
+            Stack(folder / "stack", env=env, durable=False) as stack,
             httpx.Client(base_url=stack.url, timeout=20) as client,
         ):
             yield Rollcall(client), profiles, queue

@@ -102,16 +102,16 @@ def test_whoever_waits_as_long_as_retry_after_says_passes(stranger):
 
 
 def test_of_the_window_before_as_much_counts_as_this_one_has_left(django_here):
-    from api.limits import count, redis_key
+    from api.limits import hit, redis_key
     from domain.stores.profiles import redis
 
     key, a_quarter_ago = redis_key("confirmation", "203.0.113.60"), time.time() - 75
     redis().hset(key, mapping={"begin": int(a_quarter_ago * 1000), "count": 800_000, "before": 0})
-    verdict = count("confirmation", "203.0.113.60")
+    result = hit("confirmation", "203.0.113.60")
     assert verdict is not None
     # At most 1,000,000 a minute, and at first three quarters of 800,000 count; a few seconds later
     # it is less.
-    assert 399_999 <= verdict.remaining < 900_000
+    assert 399_999 <= result.remaining < 900_000
 
 
 def test_another_address_and_another_kind_of_route_have_limits_of_their_own(stranger):
@@ -160,13 +160,13 @@ def test_reads_probes_and_pages_are_not_limited(rollcall: Rollcall):
 def test_while_redis_is_away_everybody_passes(stack: Stack, stranger):
     while stranger(CONFIRMATION).status_code != 429:
         pass
-    stack.parts["profiles"].stop()
+    stack.services["profiles"].stop()
     try:
         answer = stranger(CONFIRMATION)
         assert (answer.status_code, code_of(answer)) == (400, "validation_failed")
         assert "ratelimit" not in answer.headers
     finally:
-        stack.parts["profiles"].start()
+        stack.services["profiles"].start()
         reading_again(stack)
     assert eventually(lambda: stranger(CONFIRMATION).status_code == 429)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.report import Limits, Report, Request, percentile
-from local.machine import children
+from loadtests.report import Report, Request, Thresholds, percentile
+from local.machine import child_pids
 from tests.someone import Rollcall, eventually, reading_again
 
 # Limits that no machine misses: what is tested here is the load, not the machine.
-PATIENT = ("--reads-p99", "9000", "--sign-ups-p99", "9000", "--rate-within", "25")
-SHORT = ("--seconds", "2", "--warm-up", "0.5", "--people", "20")
+PATIENT = ("--reads-p99", "9000", "--sign-ups-p99", "9000", "--rate-tolerance", "25")
+SHORT = ("--seconds", "2", "--warm-up", "0.5", "--seed-people", "20")
 SHORTER = ("--seconds", "1", "--warm-up", "0")
 
 
@@ -50,23 +50,23 @@ def test_a_load_keeps_its_rate_shows_its_figures_and_passes(stack, rollcall: Rol
 
 
 def test_a_load_fails_when_reads_do_and_when_a_limit_is_missed(stack):
-    stack.parts["profiles"].stop()
+    stack.services["profiles"].stop()
     try:
         with load(stack.url, *PATIENT, *SHORTER, "--sign-ups-p99", "0.001") as run:
             output, errors = run.communicate(timeout=60)
     finally:
-        stack.parts["profiles"].start()
+        stack.services["profiles"].start()
         reading_again(stack)
     assert (run.returncode, errors) == (1, "")
-    _, _, reasons = output.partition("\nFAIL\n")
-    assert "  read: status 503: " in reasons
-    assert "sign-up:" not in reasons
-    assert "ms, not under 0.001 ms" in reasons
+    _, _, violations = output.partition("\nFAIL\n")
+    assert "  read: status 503: " in violations
+    assert "sign-up:" not in violations
+    assert "ms, not under 0.001 ms" in violations
 
 
 def test_a_load_that_is_interrupted_ends_at_once_with_all_its_processes(stack, tmp_path: Path):
     with load(stack.url, "--seconds", "60") as run:
-        locust = eventually(lambda: children(run.pid))
+        locust = eventually(lambda: child_pids(run.pid))
         began = time.monotonic()
         run.send_signal(signal.SIGINT)
         _, errors = run.communicate(timeout=30)
@@ -84,37 +84,42 @@ def test_a_service_that_is_not_there_is_told_in_one_line():
 
 def test_percentiles_are_those_of_the_raw_times():
     times = [float(n) for n in range(1000, 0, -1)]
-    shares = (0.5, 0.95, 0.99, 0.999, 1.0)
-    assert [percentile(times, share) for share in shares] == [500, 950, 990, 999, 1000]
+    quantiles = (0.5, 0.95, 0.99, 0.999, 1.0)
+    assert [percentile(times, quantile) for quantile in quantiles] == [500, 950, 990, 999, 1000]
     assert percentile([0.125], 0.5) == percentile([0.125], 1.0) == 0.125
 
 
-LIMITS = Limits(rate=60, rate_within=2, p99={"read": 10, "sign-up": 100})
+THRESHOLDS = Thresholds(rate=60, rate_tolerance=2, p99={"read": 10, "sign-up": 100})
 RIGHT = [Request("read", 9.99, "")] * 54 + [Request("sign-up", 99.9, "")] * 6
 
 
-def report(requests: list[Request], wrong: Sequence[str] = (), missing: int = 0) -> Report:
-    return Report(60, requests, [0.1], list(wrong), messages=12, missing=missing)
+def make_report(
+    requests: list[Request], errors: Sequence[str] = (), undelivered: int = 0
+) -> Report:
+    return Report(60, requests, [0.1], list(errors), messages=12, undelivered=undelivered)
 
 
 @pytest.mark.parametrize(
-    ("shown", "reason"),
+    ("report", "violation"),
     [
-        (report([*RIGHT[1:], Request("read", 10, "")]), "p99 of reads is 10.00 ms, not under 10"),
-        (report([*RIGHT[:-1], Request("sign-up", 100, "")]), "p99 of sign-ups is 100.00 ms"),
-        (report(RIGHT[:58]), "58 requests a minute, -3.3 % off"),
-        (report([*RIGHT, *RIGHT[:2]]), "62 requests a minute, +3.3 % off"),
-        (report(RIGHT[:54] + RIGHT[:6]), "there was no sign-up"),
-        (report(RIGHT, ["read: status 500"] * 2), "read: status 500: 2 times"),
-        (report(RIGHT, missing=1), "1 of 12 messages were not delivered"),
+        (
+            make_report([*RIGHT[1:], Request("read", 10, "")]),
+            "p99 of reads is 10.00 ms, not under 10",
+        ),
+        (make_report([*RIGHT[:-1], Request("sign-up", 100, "")]), "p99 of sign-ups is 100.00 ms"),
+        (make_report(RIGHT[:58]), "58 requests a minute, -3.3 % off"),
+        (make_report([*RIGHT, *RIGHT[:2]]), "62 requests a minute, +3.3 % off"),
+        (make_report(RIGHT[:54] + RIGHT[:6]), "there was no sign-up"),
+        (make_report(RIGHT, ["read: status 500"] * 2), "read: status 500: 2 times"),
+        (make_report(RIGHT, undelivered=1), "1 of 12 messages were not delivered"),
     ],
 )
-def test_each_thing_that_is_not_good_enough_is_a_reason_of_its_own(shown: Report, reason: str):
-    (told,) = shown.reasons(LIMITS)
-    assert reason in told
-    assert shown.verdict(LIMITS) == f"FAIL\n  {told}"
+def test_each_thing_that_is_not_good_enough_is_a_reason_of_its_own(report: Report, violation: str):
+    (text,) = report.violations(THRESHOLDS)
+    assert violation in text
+    assert report.verdict(THRESHOLDS) == f"FAIL\n  {text}"
 
 
 def test_a_load_within_all_limits_passes():
-    assert report(RIGHT).verdict(LIMITS) == "PASS"
-    assert report(RIGHT[:59]).verdict(LIMITS) == "PASS"
+    assert make_report(RIGHT).verdict(THRESHOLDS) == "PASS"
+    assert make_report(RIGHT[:59]).verdict(THRESHOLDS) == "PASS"

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 import redis
 
-from local.machine import children, free_port
-from local.processes import LocalError, Process, await_end
+from local.machine import child_pids, find_free_port
+from local.processes import Process, StackError, wait_any
 from local.product import Commands
 from local.servers import Postgres, Valkey
 from local.stack import Stack
@@ -39,8 +39,8 @@ def stand_ins(**scripts: str) -> Callable[[int], Commands]:
     """Small commands in the product's place, so that a test is about `local` alone."""
     service = {"read": WEB, "worker": IDLE, "relay": IDLE, **scripts}
     commands = Commands(
-        once={"migrate": [sys.executable, "-c", "print('migrated')"]},
-        service={name: [sys.executable, "-c", script] for name, script in service.items()},
+        setup={"migrate": [sys.executable, "-c", "print('migrated')"]},
+        services={name: [sys.executable, "-c", script] for name, script in service.items()},
     )
     return lambda _port: commands
 
@@ -57,7 +57,7 @@ class Run:
     def __init__(
         self, tmp_path: Path, *arguments: str, port: int | None = None, servers: bool = False
     ) -> None:
-        self.port = port or free_port()
+        self.port = port or find_free_port()
         env = {**os.environ, "DATA_DIR": str(tmp_path / "data"), "PORT": str(self.port)}
         # Most of these tests do without servers, which take a while to start.
         for variable in ("DATABASE_URL", "REDIS_URL", "QUEUE_URL"):
@@ -106,7 +106,7 @@ class Run:
 
 
 def descendants(pid: int) -> list[int]:
-    below = children(pid)
+    below = child_pids(pid)
     return below + [deeper for child in below for deeper in descendants(child)]
 
 
@@ -117,7 +117,7 @@ def watched(pids: Iterable[int]) -> dict[int, int]:
 def assert_all_end(tree: dict[int, int], within: float) -> None:
     deadline = time.monotonic() + within
     for pid, pidfd in tree.items():
-        assert await_end([pidfd], deadline - time.monotonic()), command_line(pid)
+        assert wait_any([pidfd], deadline - time.monotonic()), command_line(pid)
         os.close(pidfd)
 
 
@@ -126,7 +126,7 @@ def await_true(condition: Callable[[], object], within: float = 15) -> None:
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline
-        await_end([], timeout=0.02)
+        wait_any([], timeout=0.02)
 
 
 def command_line(pid: int) -> str:
@@ -138,7 +138,7 @@ def command_line(pid: int) -> str:
 
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with Postgres(tmp_path_factory.mktemp("postgres"), fast=True) as server:
+    with Postgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
         yield server
 
 
@@ -192,7 +192,7 @@ def test_kill_ends_postgres_in_the_middle_of_a_query_backends_included(postgres:
     with closing(psycopg.connect(postgres.url)) as connection:
         # An idle backend would leave by itself; one that computes does not look up.
         connection.pgconn.send_query(b"DO 'BEGIN LOOP END LOOP; END'")
-        backends = watched(children(postgres.pid))
+        backends = watched(child_pids(postgres.pid))
         assert connection.info.backend_pid in backends
         postgres.kill()
         assert_all_end(backends, within=0)
@@ -216,8 +216,8 @@ def test_a_paused_server_keeps_its_connections_and_answers_nothing_until_resumed
     client = redis.Redis.from_url(valkey.url, socket_timeout=0.2, retry=None)
     client.ping()
     with closing(psycopg.connect(postgres.url, autocommit=True)) as connection:
-        valkey.pause()
-        postgres.pause()
+        valkey.suspend()
+        postgres.suspend()
         with pytest.raises(redis.TimeoutError):
             client.ping()
         connection.pgconn.send_query(b"SELECT 1")
@@ -230,9 +230,9 @@ def test_a_paused_server_keeps_its_connections_and_answers_nothing_until_resumed
 
 def test_a_server_that_cannot_start_says_so_with_the_tail_of_its_log(tmp_path: Path) -> None:
     server = Valkey(tmp_path, "profiles", {"maxmemory-policy": "nonsense"})
-    with pytest.raises(LocalError, match=r"profiles ended with status 1[^$]*maxmemory-policy"):
+    with pytest.raises(StackError, match=r"profiles ended with status 1[^$]*maxmemory-policy"):
         server.start()
-    assert not server.running
+    assert not server.is_running
 
 
 # --- Processes -----------------------------------------------------------------------------------
@@ -247,8 +247,8 @@ def test_a_process_that_will_not_end_is_killed_with_all_of_its_group(tmp_path: P
         signal.pause()"""
     process = Process("stubborn", [sys.executable, "-c", stubborn], tmp_path / "log")
     process.start()
-    await_true(lambda: "up" in process.tail())
-    child = watched(children(process.pid))
+    await_true(lambda: "up" in process.log_tail())
+    child = watched(child_pids(process.pid))
     assert len(child) == 1
     process.stop(timeout=0.2)
     assert process.status == -signal.SIGKILL
@@ -259,7 +259,7 @@ def test_kill_9_of_whoever_started_servers_leaves_nothing_behind(tmp_path: Path)
     script = f"""if True:
         import pathlib, signal
         from local.servers import Postgres, Valkey
-        Postgres(pathlib.Path({str(tmp_path)!r}), fast=True).start()
+        Postgres(pathlib.Path({str(tmp_path)!r}), durable=False).start()
         Valkey(pathlib.Path({str(tmp_path)!r}), "queue").start()
         print("up", flush=True)
         signal.pause()"""
@@ -270,7 +270,7 @@ def test_kill_9_of_whoever_started_servers_leaves_nothing_behind(tmp_path: Path)
         tree = watched(descendants(parent.pid))
         assert len(tree) > 5
         parent.kill()
-    with Postgres(tmp_path, fast=True):  # waits for the one that is just ending
+    with Postgres(tmp_path, durable=False):  # waits for the one that is just ending
         assert_all_end(tree, within=5)
 
 
@@ -278,33 +278,33 @@ def test_kill_9_of_whoever_started_servers_leaves_nothing_behind(tmp_path: Path)
 
 
 def test_a_stack_starts_on_free_ports_and_its_parts_die_and_restart_by_name(tmp_path: Path) -> None:
-    with Stack(tmp_path, fast=True, commands=stand_ins()) as stack:
-        assert [*stack.parts] == ["postgres", "profiles", "queue", "read", "worker", "relay"]
-        old = stack.parts["worker"].pid
+    with Stack(tmp_path, durable=False, commands=stand_ins()) as stack:
+        assert [*stack.services] == ["postgres", "profiles", "queue", "read", "worker", "relay"]
+        old = stack.services["worker"].pid
         stack.kill("worker")
-        assert not stack.parts["worker"].running
+        assert not stack.services["worker"].is_running
         stack.restart("worker")
-        assert stack.parts["worker"].pid != old
+        assert stack.services["worker"].pid != old
         stack.kill("read")
         stack.restart("read")
         stack.wait_until_ready()
-    assert not any(part.running for part in stack.parts.values())
+    assert not any(part.is_running for part in stack.services.values())
 
 
 def test_real_servers_named_in_the_environment_stand_in_for_embedded_ones(tmp_path: Path) -> None:
     env = {"DATABASE_URL": "postgresql://elsewhere/x", "REDIS_URL": "redis://elsewhere"}
     stack = Stack(tmp_path, env={**env, "QUEUE_URL": ""}, commands=stand_ins())
-    assert [*stack.parts] == ["queue"]
+    assert [*stack.services] == ["queue"]
     assert stack.environment().items() >= env.items()
 
 
 def test_a_part_that_ends_during_the_start_is_an_error_with_its_last_words(tmp_path: Path) -> None:
     relay = "import sys; sys.exit('no relay today')"
     commands = stand_ins(read=WEB.replace("200", "503"), relay=relay)
-    stack = Stack(tmp_path, fast=True, commands=commands)
-    with pytest.raises(LocalError, match="relay ended, status 1\nno relay today"):
+    stack = Stack(tmp_path, durable=False, commands=commands)
+    with pytest.raises(StackError, match="relay ended, status 1\nno relay today"):
         stack.start()
-    assert not any(part.running for part in stack.parts.values())
+    assert not any(part.is_running for part in stack.services.values())
 
 
 def test_sigterm_ends_everything_that_was_started_and_nothing_else(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_sigterm_ends_everything_that_was_started_and_nothing_else(tmp_path: Pat
         assert len(tree) > 10
         assert run.end(signal.SIGTERM) == 0
         assert_all_end(tree, within=0.2)
-        assert not bystander.ended()
+        assert not bystander.wait()
         assert run.errors == ""
 
 
@@ -346,7 +346,7 @@ def test_a_second_ctrl_c_hurries(tmp_path: Path) -> None:
 
 
 def test_when_make_is_killed_with_9_the_supervisor_ends_by_itself(tmp_path: Path) -> None:
-    command = [sys.executable, *supervisor(), "--parent"]
+    command = [sys.executable, *supervisor(), "--parent-pid"]
     make = f"import os, subprocess; subprocess.run([*{command!r}, str(os.getpid())])"
     with Run(tmp_path, "-c", make) as run:
         run.await_ready()
@@ -371,7 +371,7 @@ def test_a_part_that_dies_is_started_again_loudly_a_server_on_its_port(
 
         os.kill(victim, signal.SIGKILL)
         await_true(is_back)
-        said = f"rollcall: {name} ended, status -9; starting it again (1 of at most 5 times"
+        said = f"rollcall: {name} exited, status -9; restart 1 of at most 5"
         assert said in run.errors
         assert run.popen.poll() is None
 
@@ -386,13 +386,13 @@ def test_a_part_that_keeps_dying_stops_everything_with_its_last_words(tmp_path: 
         os.kill(next(pid for pid in tree if "poison" in command_line(pid)), signal.SIGKILL)
         assert run.popen.wait(30) == 1
         assert_all_end(tree, within=0.2)
-        assert "rollcall: relay ended, status 1; starting it again (5 of at most 5" in run.errors
-        assert "relay ended again (status 1) after 5 restarts within 60 s; giving up" in run.errors
+        assert "rollcall: relay exited, status 1; restart 5 of at most 5" in run.errors
+        assert "relay exited again (status 1) after 5 restarts within 60 s; giving up" in run.errors
         assert run.errors.endswith("so sorry\n")
 
 
 def test_a_second_run_on_the_same_data_is_refused_in_one_line(tmp_path: Path) -> None:
-    with Stack(tmp_path / "data", fast=True, commands=stand_ins()) as stack:
+    with Stack(tmp_path / "data", durable=False, commands=stand_ins()) as stack:
         with Run(tmp_path) as second:
             assert second.popen.wait(15) == 1
             assert second.errors == (
@@ -403,7 +403,7 @@ def test_a_second_run_on_the_same_data_is_refused_in_one_line(tmp_path: Path) ->
 
 
 def test_a_taken_port_is_refused_in_one_line(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", free_port())) as taken:
+    with socket.create_server(("127.0.0.1", find_free_port())) as taken:
         port = taken.getsockname()[1]
         with Run(tmp_path, port=port) as run:
             assert run.popen.wait(15) == 1
@@ -424,7 +424,7 @@ def test_python_m_local_serves_keeps_its_data_and_leaves_nothing_behind(tmp_path
             ending = {pid: tree.pop(pid) for pid in workers} | watched([main])
             os.kill(main, signal.SIGKILL)
             assert_all_end(ending, within=5)
-            await_true(partial(run.has_error, f"{part} ended"))
+            await_true(partial(run.has_error, f"{part} exited"))
         assert run.end(signal.SIGTERM) == 0
         assert_all_end(tree, within=0.2)
     before = time.monotonic()

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from local.machine import children
+from local.machine import child_pids
 from local.processes import Process
 from local.stack import Stack
 from tests.someone import (
@@ -121,11 +121,11 @@ def test_refused_and_uncounted_requests_are_counted(
 ):
     while client.get("/api/v1/docs/").status_code != 429:
         pass
-    stack.parts["profiles"].stop()
+    stack.services["profiles"].stop()
     try:
         assert client.get("/api/v1/docs/").status_code == 200
     finally:
-        stack.parts["profiles"].start()
+        stack.services["profiles"].start()
     name = "rate_limited_requests_total docs"
     assert grown(name, "rate_limiter_errors_total") == {name: 1, "rate_limiter_errors_total": 1}
 
@@ -135,10 +135,10 @@ def test_no_counter_decreases_when_processes_are_killed_and_replaced(
 ):
     process, url = write
     before = numbers(client)
-    killed = set(children(process.pid))
+    killed = set(child_pids(process.pid))
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: len(set(children(process.pid)) - killed) == 2)
+    assert eventually(lambda: len(set(child_pids(process.pid)) - killed) == 2)
     process.stop()
     process.start()
     eventually(lambda: answers(client))
@@ -189,12 +189,12 @@ def test_cache_misses_and_lost_redis_connections_are_counted(
     assert eventually(lambda: someone.profile().status_code == 200)
     names = ("profile_cache_misses_total", "profile_backfill_requests_total")
     assert eventually(lambda: min(grown(*names).values()) >= 1)
-    stack.parts["profiles"].stop()
+    stack.services["profiles"].stop()
     try:
         lost = "redis_disconnects_total profiles"
         assert eventually(lambda: grown(lost) == {lost: 2})
     finally:
-        stack.parts["profiles"].start()
+        stack.services["profiles"].start()
     connected = "redis_connects_total profiles"
     assert eventually(lambda: grown(connected) == {connected: 2})
     assert numbers(rollcall.http)["redis_connect_errors_total profiles"] > 0
@@ -202,7 +202,7 @@ def test_cache_misses_and_lost_redis_connections_are_counted(
 
 def test_outbox_and_queue_are_gauges(stack: Stack, django_here, rollcall: Rollcall):
     for name in ("worker", "relay"):
-        stack.parts[name].pause()
+        stack.services[name].suspend()
     try:
         # The first few tasks go to the worker's threads, which wait for them although they sleep.
         someone = [rollcall.sign_up() for _ in range(5)][-1]
@@ -211,14 +211,14 @@ def test_outbox_and_queue_are_gauges(stack: Stack, django_here, rollcall: Rollca
         assert values["outbox_entries confirmation queued"] >= 10
         assert values["queue_depth"] > 0
         assert eventually(lambda: numbers(rollcall.http)["outbox_oldest_due_age_seconds"] > 0)
-        stack.parts["queue"].stop()
+        stack.services["queue"].stop()
         values = numbers(rollcall.http)
         assert (values["queue_up"], "queue_depth" in values) == (0, False)
     finally:
-        if not stack.parts["queue"].running:
-            stack.parts["queue"].start()
+        if not stack.services["queue"].is_running:
+            stack.services["queue"].start()
         for name in ("worker", "relay"):
-            stack.parts[name].resume()
+            stack.services[name].resume()
     someone.settled()
     values = numbers(rollcall.http)
     assert values["messages_finished email done"] >= 1
@@ -228,9 +228,9 @@ def test_outbox_and_queue_are_gauges(stack: Stack, django_here, rollcall: Rollca
 @contextmanager
 def hanging(stack: Stack) -> Iterator[None]:
     """Postgres responds to nothing, and its connections stay open."""
-    postmaster = stack.parts["postgres"].pid
+    postmaster = stack.services["postgres"].pid
     with ExitStack() as undo:
-        for pid in (postmaster, *children(postmaster)):
+        for pid in (postmaster, *child_pids(postmaster)):
             os.kill(pid, signal.SIGSTOP)
             undo.callback(os.kill, pid, signal.SIGCONT)
         yield

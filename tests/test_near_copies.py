@@ -253,7 +253,7 @@ async def test_a_copy_is_used_no_longer_than_redis_says_something(
 ):
     async with reader(profiles.url, AGE) as reads:
         await kept(reads)
-        valkey.pause()
+        valkey.suspend()
         try:
             began = last = time.monotonic()
             while (await read(reads))[0] == 200:

@@ -13,7 +13,7 @@ from tests.someone import Rollcall, Someone, eventually
 def statements(stack: Stack, rollcall: Rollcall):
     """What Postgres was told while a function ran; relay and worker rest meanwhile."""
     for name in ("relay", "worker"):
-        stack.parts[name].stop()
+        stack.services[name].stop()
     log = stack.data_dir / "logs" / "postgres.log"
     with psycopg.connect(stack.environment()["DATABASE_URL"], autocommit=True) as database:
 
@@ -33,7 +33,7 @@ def statements(stack: Stack, rollcall: Rollcall):
         yield told
         configure("ALTER SYSTEM RESET log_statement")
     for name in ("relay", "worker"):
-        stack.parts[name].start()
+        stack.services[name].start()
 
 
 def _between(lines: list[str]) -> Iterator[str]:

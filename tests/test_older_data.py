@@ -18,7 +18,7 @@ class Restored:
     """The profile Redis of a stack, and a copy of its data as they were at one time."""
 
     def __init__(self, stack, folder: Path) -> None:
-        self._part = stack.parts["profiles"]
+        self._part = stack.services["profiles"]
         self._copy = folder / "copy"
         shutil.copytree(self._part.folder, self._copy)
 
@@ -83,7 +83,7 @@ def test_until_a_relay_has_looked_older_data_are_not_read(
     someone = rollcall.sign_up()
     someone.settled()
     restored = Restored(stack, tmp_path)
-    stack.parts["relay"].stop()
+    stack.services["relay"].stop()
     restored.kill_and_restore()
     restored.start()
     try:
@@ -91,7 +91,7 @@ def test_until_a_relay_has_looked_older_data_are_not_read(
             assert someone.profile().status_code == 503
         eventually(lambda: rollcall.http.get(READ).json()["read"] == "unchecked")
     finally:
-        stack.parts["relay"].start()
+        stack.services["relay"].start()
     assert eventually(lambda: someone.profile().status_code == 200, within=10)
     reading_again(stack)
 

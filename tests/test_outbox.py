@@ -16,8 +16,8 @@ def resting(stack, django_is_set_up):
     """No worker and no relay run, and the queue is empty, while the test plays their part."""
     from huey.contrib.djhuey import HUEY
 
-    stack.parts["worker"].stop()
-    stack.parts["relay"].stop()
+    stack.services["worker"].stop()
+    stack.services["relay"].stop()
     HUEY.storage.flush_queue()
     yield stack
     stack.restart("worker")

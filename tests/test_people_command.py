@@ -104,11 +104,11 @@ def test_an_id_that_nobody_has_is_told_in_a_sentence(django_here, person_id):
 
 def test_without_redis_the_outbox_completes_it(stack, django_here, rollcall: Rollcall):
     someone = rollcall.sign_up()
-    stack.parts["profiles"].stop()
+    stack.services["profiles"].stop()
     try:
         code, printed = forget(someone.id)
     finally:
-        stack.parts["profiles"].start()
+        stack.services["profiles"].start()
         reading_again(stack)
     assert code == 2
     assert "outbox" in printed

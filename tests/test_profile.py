@@ -177,12 +177,12 @@ def test_a_profile_that_does_not_come_back_in_time_is_a_503(stack, django_here, 
 
     someone = rollcall.sign_up()
     someone.settled()
-    stack.parts["relay"].pause()
+    stack.services["relay"].suspend()
     try:
         redis().delete(f"p:{someone.answer.json()['id'].replace('-', '')}")
         answer = someone.profile()
     finally:
-        stack.parts["relay"].resume()
+        stack.services["relay"].resume()
     assert answer.status_code == 503
     assert code_of(answer) == "unavailable"
     assert answer.headers["retry-after"] == "1"

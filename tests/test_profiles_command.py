@@ -351,7 +351,7 @@ def test_a_revoked_session_does_not_come_back_by_a_rebuild(
 @pytest.mark.parametrize("part", ["postgres", "profiles"])
 def test_what_is_away_is_said_in_a_sentence(stack, part: str):
     manage = Path(__file__).parent.parent / "manage.py"
-    stack.parts[part].stop()
+    stack.services[part].stop()
     try:
         ends = [
             subprocess.run(
@@ -365,7 +365,7 @@ def test_what_is_away_is_said_in_a_sentence(stack, part: str):
             for action in ("rebuild", "verify")
         ]
     finally:
-        stack.parts[part].start()
+        stack.services[part].start()
         stack.wait_until_ready()
     who = "Postgres is away" if part == "postgres" else "The profile Redis is away"
     for end in ends:

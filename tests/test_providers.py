@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
-from local.product import product
+from local.product import rollcall_commands
 from local.stack import Stack
 from tests import signing, standin
 from tests.someone import Rollcall, Someone, eventually
@@ -38,8 +38,8 @@ def providers(tmp_path_factory):
             Stack(
                 folder,
                 env=env,
-                fast=True,
-                commands=partial(product, workers=1),
+                durable=False,
+                commands=partial(rollcall_commands, workers=1),
             ) as stack,
             httpx.Client(base_url=stack.url) as http,
         ):

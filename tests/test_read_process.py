@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from local.machine import children
+from local.machine import child_pids
 from local.stack import Stack
 from tests.someone import Rollcall, read_process
 
@@ -51,7 +51,7 @@ def test_read_process_takes_at_most_45_megabytes(stack: Stack, rollcall: Rollcal
     with read_process(stack) as (read, url), httpx.Client(base_url=url) as client:
         for _ in range(500):
             assert client.get("/api/v1/profile/", headers=person.bearer).status_code == 200
-        (worker,) = children(read.pid)
+        (worker,) = child_pids(read.pid)
         assert resident_megabytes(worker) <= 45
 
 
@@ -68,10 +68,10 @@ def autogroup_nice_of(pid: int) -> int | None:
 
 
 def test_reads_have_cpu_priority_over_all_else(stack: Stack):
-    reads = stack.parts["read"].pid
+    reads = stack.services["read"].pid
     for name in ("write", "worker", "relay"):
-        pid = stack.parts[name].pid
-        for process in (pid, *children(pid)):
+        pid = stack.services[name].pid
+        for process in (pid, *child_pids(pid)):
             assert nice_of(process) > nice_of(reads)
         if (group := autogroup_nice_of(pid)) is not None:
             assert group > (autogroup_nice_of(reads) or 0)

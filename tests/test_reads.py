@@ -19,8 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
-from local.machine import HOST, children
-from local.processes import Process, await_end
+from local.machine import HOST, child_pids
+from local.processes import Process, wait_any
 from local.stack import Stack
 from tests.someone import Rollcall, Someone, eventually, read_process, reading_again
 
@@ -118,14 +118,14 @@ def test_a_redis_that_hangs_is_a_503_in_time_and_is_used_again_within_a_second(
     stack: Stack, rollcall: Rollcall
 ):
     someone = rollcall.sign_up()
-    stack.parts["profiles"].pause()
+    stack.services["profiles"].suspend()
     try:
         with ThreadPoolExecutor(16) as pool:
             for status, took in pool.map(lambda _: timed(someone), range(64)):
                 assert status == 503
                 assert took < 2  # a deadline of one second, on a machine that is busy
     finally:
-        stack.parts["profiles"].resume()
+        stack.services["profiles"].resume()
     assert eventually(lambda: someone.profile().status_code == 200, within=1)
     reading_again(stack)
 
@@ -159,7 +159,7 @@ def test_a_missing_profile_is_asked_for_once_however_many_wait(
     someone = rollcall.sign_up()
     someone.settled()
     person = someone.answer.json()["id"].replace("-", "")
-    stack.parts["relay"].pause()
+    stack.services["relay"].suspend()
     try:
         eventually(lambda: not redis().exists("wanted"))
         redis().delete(f"p:{person}")
@@ -167,7 +167,7 @@ def test_a_missing_profile_is_asked_for_once_however_many_wait(
             answers = list(pool.map(lambda _: someone.profile().status_code, range(20)))
         asked = redis().zscore("wanted", person)
     finally:
-        stack.parts["relay"].resume()
+        stack.services["relay"].resume()
     assert set(answers) == {503}
     assert asked is None or asked <= 2 * len(web_workers(stack)) * 2
 
@@ -330,7 +330,7 @@ def test_everybody_gets_their_own_profile_while_connections_are_cut_at_random(
 
 
 def web_workers(stack: Stack) -> list[int]:
-    return children(stack.parts["read"].pid)
+    return child_pids(stack.services["read"].pid)
 
 
 @pytest.fixture
@@ -353,19 +353,19 @@ def test_sigterm_under_load_answers_every_request_under_way(
     for connection in connections:
         connection.sendall(request_of(someone))
         assert someone.body["email"].encode() in read_answer(connection.makefile("rb"))
-    stack.parts["profiles"].pause()
+    stack.services["profiles"].suspend()
     try:
         for connection in connections:
             connection.sendall(request_of(someone))
-        await_end([], timeout=0.3)
+        wait_any([], timeout=0.3)
         web.send(signal.SIGTERM)
-        await_end([], timeout=0.3)
+        wait_any([], timeout=0.3)
     finally:
-        stack.parts["profiles"].resume()
+        stack.services["profiles"].resume()
     for connection in connections:
         assert someone.body["email"].encode() in read_answer(connection.makefile("rb"))
         connection.close()
-    assert web.ended(15)
+    assert web.wait(15)
     assert web.status == 0
 
 
@@ -377,17 +377,17 @@ def test_sigterm_waits_for_a_write_that_is_under_way(
     web, url = another_web
     with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=url, timeout=20) as client:
         assert client.get("/livez").status_code == 200  # the process has the connection now
-        stack.parts["postgres"].pause()
+        stack.services["postgres"].suspend()
         try:
             write = pool.submit(client.post, "/api/v1/signup/", json=new_body())
-            await_end([], timeout=0.5)
+            wait_any([], timeout=0.5)
             assert not write.done()
             web.send(signal.SIGTERM)
-            await_end([], timeout=0.5)
+            wait_any([], timeout=0.5)
         finally:
-            stack.parts["postgres"].resume()
+            stack.services["postgres"].resume()
         assert write.result().status_code == 201
-    assert web.ended(15)
+    assert web.wait(15)
 
 
 def test_reads_and_probes_go_on_while_all_of_django_waits_for_a_hung_postgres(
@@ -396,7 +396,7 @@ def test_reads_and_probes_go_on_while_all_of_django_waits_for_a_hung_postgres(
     from tests.someone import new_body
 
     someone = rollcall.sign_up()
-    stack.parts["postgres"].pause()
+    stack.services["postgres"].suspend()
     with ThreadPoolExecutor(40) as pool:
         try:
             writes = [
@@ -411,7 +411,7 @@ def test_reads_and_probes_go_on_while_all_of_django_waits_for_a_hung_postgres(
             assert rollcall.http.get("/livez").status_code == 200
             assert time.monotonic() - began < 3
         finally:
-            stack.parts["postgres"].resume()
+            stack.services["postgres"].resume()
         assert {write.result().status_code for write in writes} <= {201, 503}
 
 

@@ -16,7 +16,7 @@ from api.reads.redis import url as address
 from api.reads.redis.client import RedisClient as Redis
 from api.reads.redis.connection import RedisUnavailable as Unavailable
 from api.reads.redis.connection import encode_command
-from local.machine import free_port
+from local.machine import find_free_port
 from local.servers import Valkey
 from tests.fake_redis import Command, FakeRedis, HangUp, echo, saying, silence
 
@@ -309,7 +309,7 @@ async def test_tls_is_spoken_and_the_servers_name_is_looked_at(tmp_path):
 
 @in_a_loop
 async def test_nobody_at_the_address_fails_at_once():
-    async with connected(f"redis://127.0.0.1:{free_port()}/0") as redis:
+    async with connected(f"redis://127.0.0.1:{find_free_port()}/0") as redis:
         began = time.monotonic()
         assert await outcome(redis, "GET", "a") is Unavailable
         assert time.monotonic() - began < 0.5

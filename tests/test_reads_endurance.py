@@ -14,8 +14,8 @@ import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local.machine import HOST, children
-from local.processes import await_end
+from local.machine import HOST, child_pids
+from local.processes import wait_any
 from local.stack import Stack
 from tests.conftest import LONG
 from tests.someone import Rollcall, Someone, eventually, read_process
@@ -61,7 +61,7 @@ def request_of(someone: Someone, more: str = "") -> bytes:
 def test_memory_is_steady_however_many_reads_there_are(stack: Stack, rollcall: Rollcall, many):
     """A million with LONG=1, fifty thousand else; the first part of them may still fill pools."""
     requests = [request_of(rollcall.sign_up()) for _ in range(50)]
-    web = children(stack.parts["read"].pid)
+    web = child_pids(stack.services["read"].pid)
     times = 50_000 if LONG else 2_500
 
     def some() -> int:
@@ -141,7 +141,7 @@ class Clients:
 
     def __enter__(self) -> Self:
         more = ["Connection: close\r\n", ""] * 4
-        self.running = [self.threads.submit(self.come, each) for each in more]
+        self.futures = [self.threads.submit(self.come, each) for each in more]
         self.go_on()
         return self
 
@@ -152,7 +152,7 @@ class Clients:
 
     def __exit__(self, *_: object) -> None:
         self.over.set()
-        for each in self.running:
+        for each in self.futures:
             each.result()
         self.threads.shutdown()
 
@@ -163,7 +163,7 @@ def test_a_web_process_that_is_told_to_end_fails_nobody_while_another_lives(
     log = stack.data_dir / "logs" / "read.log"
     with Clients(stack.port, rollcall.sign_up()) as clients:
         ready = log.read_text().count("worker_started")
-        os.kill(children(stack.parts["read"].pid)[0], SIGTERM)
+        os.kill(child_pids(stack.services["read"].pid)[0], SIGTERM)
         clients.go_on()
         eventually(lambda: log.read_text().count("worker_started") > ready, within=30)
     assert set(clients.seen) == {"200"}
@@ -178,6 +178,6 @@ def test_a_redeploy_fails_nobody(stack: Stack, rollcall: Rollcall):
             eventually(lambda: log.read_text().count("worker_started") == 2, within=30)
             clients.go_on()
             web.send(SIGTERM)
-            assert await_end([web], timeout=20)
+            assert wait_any([web], timeout=20)
             clients.go_on()
         assert set(clients.seen) == {"200"}

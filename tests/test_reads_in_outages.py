@@ -72,11 +72,11 @@ def service(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @contextmanager
 def hung_postgres(service: Service) -> Iterator[None]:
-    service.stack.parts["postgres"].pause()
+    service.stack.services["postgres"].suspend()
     try:
         yield
     finally:
-        service.stack.parts["postgres"].resume()
+        service.stack.services["postgres"].resume()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from domain.stores.redis_command import Script, execute
 from domain.stores.redis_pool import Pool
-from local.machine import HOST, free_port
+from local.machine import HOST, find_free_port
 from local.stack import Stack
 
 
@@ -45,7 +45,7 @@ def test_a_connection_with_a_reply_that_was_not_read_is_replaced(pool: Pool):
 
 
 def test_where_nothing_listens_a_command_fails_and_its_connection_is_given_back():
-    with Pool.from_url(f"redis://{HOST}:{free_port()}", max_connections=1) as pool:
+    with Pool.from_url(f"redis://{HOST}:{find_free_port()}", max_connections=1) as pool:
         for _ in range(2):
             with pytest.raises(RedisConnectionError, match="connecting"):
                 execute(pool, "PING")

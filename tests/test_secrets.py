@@ -32,11 +32,11 @@ def test_nothing_that_people_typed_or_were_sent_stands_in_a_log_or_in_the_queue(
 ):
     from huey.contrib.djhuey import HUEY
 
-    stack.parts["worker"].stop()
+    stack.services["worker"].stop()
     someone = rollcall.sign_up()
     queued = b"".join(HUEY.storage.enqueued_items())
     assert queued, "there is something to look at"
-    stack.parts["worker"].start()
+    stack.services["worker"].start()
     someone.settled()
     email, sms = someone.message("email"), someone.message("phone")
     secrets = [*someone.body.values(), someone.token, email["code"], sms["code"], email["link"]]
@@ -44,9 +44,9 @@ def test_nothing_that_people_typed_or_were_sent_stands_in_a_log_or_in_the_queue(
     someone.confirm("phone", sms["code"])
     for wrong in PROVOKING:
         rollcall.post("/api/v1/signup/", new_body(email=someone.body["email"]) | wrong)
-    stack.parts["postgres"].stop()
+    stack.services["postgres"].stop()
     rollcall.post("/api/v1/signup/", new_body(email=someone.body["email"]))
-    stack.parts["postgres"].start()
+    stack.services["postgres"].start()
     secrets = [s for s in secrets if isinstance(s, str) and s not in ("Ada", "Lovelace")]
     logs = {path.name: path.read_text() for path in (stack.data_dir / "logs").glob("*.log")}
     assert "postgres_unavailable" in logs["write.log"]

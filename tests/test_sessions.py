@@ -168,14 +168,14 @@ def test_signing_out_everywhere_ends_all_sessions(someone):
 
 
 def test_a_sign_out_without_redis_says_503_is_completed_and_then_says_401(stack, someone):
-    stack.parts["profiles"].stop()
+    stack.services["profiles"].stop()
     try:
         answer = someone.call("DELETE", "sessions/current/")
         assert (answer.status_code, code_of(answer)) == (503, "unavailable")
         again = someone.call("DELETE", "sessions/current/")
         assert (again.status_code, code_of(again)) == (503, "unavailable")
     finally:
-        stack.parts["profiles"].start()
+        stack.services["profiles"].start()
         reading_again(stack)
     eventually(lambda: someone.call("DELETE", "sessions/current/").status_code == 401)
     eventually(lambda: someone.profile().status_code == 401)

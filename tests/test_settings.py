@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from local.machine import free_port
+from local.machine import find_free_port
 from tests import signing
 from tests.starting import RIGHT, Starter
 
@@ -72,7 +72,13 @@ def test_a_web_server_that_is_set_up_wrongly_ends_and_says_why(name: str, value:
         "--config",
         "python:api.http_server.gunicorn_config",
     ]
-    argv += ["--bind", f"127.0.0.1:{free_port()}", "--workers", "2", "api.reads.app:Application"]
+    argv += [
+        "--bind",
+        f"127.0.0.1:{find_free_port()}",
+        "--workers",
+        "2",
+        "api.reads.app:Application",
+    ]
     env = {"PATH": os.environ["PATH"]} | RIGHT | {name: value}
     result = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
     assert result.returncode > 0

@@ -54,8 +54,8 @@ def test_a_profile_can_be_read_at_once_every_single_time(rollcall: Rollcall, man
 
 
 def test_a_profile_can_be_read_at_once_with_no_worker_and_no_relay(stack, rollcall: Rollcall):
-    stack.parts["worker"].stop()
-    stack.parts["relay"].stop()
+    stack.services["worker"].stop()
+    stack.services["relay"].stop()
     try:
         people = [rollcall.sign_up() for _ in range(20)]
         assert [someone.profile().status_code for someone in people] == [200] * 20

@@ -32,11 +32,11 @@ def test_a_worker_killed_with_9_while_messages_are_under_way_loses_none(
         signing_up = [clients.submit(rollcall.sign_up) for _ in range(20 * many)]
         for _ in range(3):
             eventually(lambda: any(s.done() for s in signing_up))
-            stack.parts["worker"].kill()
-            stack.parts["worker"].start()
+            stack.services["worker"].kill()
+            stack.services["worker"].start()
         people = [s.result() for s in signing_up]
-    stack.parts["worker"].kill()
-    stack.parts["worker"].start()
+    stack.services["worker"].kill()
+    stack.services["worker"].start()
     for someone, channel in itertools.product(people, ("email", "phone")):
         codes = {m["code"] for m in eventually(lambda: someone.messages(channel), within=60)}  # noqa: B023  # asked at once
         assert len(codes) == 1, "a message that comes twice has the same code"
@@ -46,12 +46,12 @@ def test_a_worker_killed_with_9_while_messages_are_under_way_loses_none(
 def test_a_queue_that_is_wiped_loses_nothing(stack, django_here, rollcall: Rollcall):
     from huey.contrib.djhuey import HUEY
 
-    stack.parts["worker"].stop()
+    stack.services["worker"].stop()
     try:
         people = [rollcall.sign_up() for _ in range(5)]
         HUEY.storage.flush_queue()
     finally:
-        stack.parts["worker"].start()
+        stack.services["worker"].start()
     eventually(lambda: all(ends_of(someone) == DONE for someone in people), within=60)
 
 
@@ -60,12 +60,12 @@ def test_the_relay_killed_with_9_is_not_missed_once_it_is_back(
 ):
     from huey.contrib.djhuey import HUEY
 
-    stack.parts["worker"].stop()
-    stack.parts["relay"].kill()
+    stack.services["worker"].stop()
+    stack.services["relay"].kill()
     someone = rollcall.sign_up()
     HUEY.storage.flush_queue()
-    stack.parts["worker"].start()
-    stack.parts["relay"].start()
+    stack.services["worker"].start()
+    stack.services["relay"].start()
     assert eventually(lambda: ends_of(someone) == DONE, within=60)
 
 
@@ -106,7 +106,7 @@ def test_missing_profiles_come_back_without_a_worker(stack, django_here, rollcal
     changed, left, *_ = people
     assert changed.patch({"name": "Grace"}).status_code == 200
     assert left.call("DELETE", "profile/").status_code == 204
-    stack.parts["worker"].stop()
+    stack.services["worker"].stop()
     try:
         redis().flushdb()
         for someone in people:
@@ -121,7 +121,7 @@ def test_missing_profiles_come_back_without_a_worker(stack, django_here, rollcal
         ]
         assert changed.profile().json()["name"] == "Grace"
     finally:
-        stack.parts["worker"].start()
+        stack.services["worker"].start()
 
 
 def test_a_session_that_ends_while_its_lost_profile_is_written_is_never_readable(

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from local.machine import children
+from local.machine import child_pids
 from local.processes import Process
 from local.stack import Stack
 from tests.someone import (
@@ -39,7 +39,7 @@ def write(stack: Stack) -> Iterator[tuple[Process, str]]:
 @contextmanager
 def suspended(process: Process) -> Iterator[None]:
     """Stops a process and its children (SIGSTOP) until the end of the block."""
-    pids = [process.pid, *children(process.pid)]
+    pids = [process.pid, *child_pids(process.pid)]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -145,9 +145,9 @@ def test_replaced_write_process_fails_no_request(
             process.send(signal.SIGHUP if how == "reload" else signal.SIGUSR2)
             eventually(lambda: log.read_text().count("Booting worker") > started)
             if how == "redeploy":
-                eventually(lambda: len(children(process.pid)) == 2)
-                new_main = max(children(process.pid))
-                eventually(lambda: children(new_main))
+                eventually(lambda: len(child_pids(process.pid)) == 2)
+                new_main = max(child_pids(process.pid))
+                eventually(lambda: child_pids(new_main))
                 before = seen[201]
                 eventually(lambda: seen[201] > before + 20)
                 process.send(signal.SIGTERM)

@@ -57,11 +57,11 @@ def _channels(row: models.Person) -> Table:
 def _confirmations(row: models.Person) -> Table:
     columns = ("id", "channel", "address", "created", "first attempted", "attempts", "outcome",
                "outcome at")  # fmt: skip  # one glance
-    rows = row.confirmations.order_by("-id")[:_MAX_ROWS]
+    entries = row.confirmations.order_by("-id")[:_MAX_ROWS]
     rows = [
         (c.pk, c.channel, masked(Channel(c.channel), c.address), c.created_at, c.first_sent_at,
          c.tries, *_get_outcome(c))
-        for c in rows
+        for c in entries
     ]  # fmt: skip  # in the order of the columns
     return _make_table("Confirmations", columns, rows)
 
@@ -77,25 +77,25 @@ def _get_outcome(row: models.Confirmation) -> tuple[str, Any]:
 def _messages(row: models.Person) -> Table:
     columns = ("id", "kind", "confirmation", "state", "reason", "attempts", "receipt", "created",
                "finished")  # fmt: skip  # one glance
-    rows = row.outbox.order_by("-id")[:_MAX_ROWS]
+    entries = row.outbox.order_by("-id")[:_MAX_ROWS]
     rows = [
         (o.pk, o.kind, o.confirmation_id, o.state, o.reason, o.attempts, o.receipt,
          o.created_at, o.finished_at)
-        for o in rows
+        for o in entries
     ]  # fmt: skip  # in the order of the columns
     return _make_table("Outbox entries", columns, rows)
 
 
 def _sessions(row: models.Person) -> Table:
-    rows = row.sessions.filter(expires_at__gt=Now()).order_by("-id")
-    rows = [(s.pk, s.created_at, s.expires_at) for s in rows]
+    entries = row.sessions.filter(expires_at__gt=Now()).order_by("-id")
+    rows = [(s.pk, s.created_at, s.expires_at) for s in entries]
     return _make_table(f"Active sessions: {len(rows)}", ("id", "created", "expires"), rows)
 
 
 def _staff_actions(row: models.Person) -> Table:
-    rows = LogEntry.objects.filter(object_id=str(row.pk)).select_related("user")
+    entries = LogEntry.objects.filter(object_id=str(row.pk)).select_related("user")
     rows = [
         (r.action_time, r.user.get_username(), r.change_message)
-        for r in rows.order_by("-action_time")[:_MAX_ROWS]
+        for r in entries.order_by("-action_time")[:_MAX_ROWS]
     ]
     return _make_table("Staff actions", ("time", "user", "action"), rows)

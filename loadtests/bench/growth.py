@@ -1,45 +1,47 @@
-"""Whether a read costs the same however many people there are."""
+"""How the cost of a read scales with the number of people."""
 
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from loadtests.bench.field import crowd_of, start, warm_up
+from loadtests.bench.field import new_dataset, start_server, warm_up
 from loadtests.bench.load import measure
-from loadtests.bench.pairing import Target, interleaved, ratio
+from loadtests.bench.pairing import Target, ratio, run_interleaved
 from loadtests.bench.report import Section, table
-from loadtests.bench.scale import Scale
+from loadtests.bench.scale import Config
 from loadtests.bench.servers import rollcall
 
 _LIMIT = 1.1
 
 
-def run(scale: Scale, folder: Path) -> list[Section]:
-    """The same front door beside as many Redis as there are sizes, each in turn."""
-    with ExitStack() as ends:
-        crowds = [ends.enter_context(crowd_of(size, folder)) for size in scale.growth]
-        doors = [rollcall(crowd, folder) for crowd in crowds]
-        for door in doors:
-            start(door, ends)
-            warm_up(door, scale.warm_up, folder)
-        samples = interleaved(
-            doors, scale.rounds, lambda door: measure(door, scale.seconds, folder)
+def run(config: Config, folder: Path) -> list[Section]:
+    """Measures one server per dataset size, in interleaved rounds."""
+    with ExitStack() as stack:
+        datasets = [stack.enter_context(new_dataset(size, folder)) for size in config.growth]
+        servers = [rollcall(dataset, folder) for dataset in datasets]
+        for server in servers:
+            start_server(server, stack)
+            warm_up(server, config.warm_up, folder)
+        rounds = run_interleaved(
+            servers, config.rounds, lambda server: measure(server, config.seconds, folder)
         )
-    cpu = [[sample.server_us for sample in of_one] for of_one in samples]
-    redis = [[sample.redis_us for sample in of_one] for of_one in samples]
-    ratios = [ratio(of_one, cpu[0]) for of_one in cpu]
-    memory = [crowd.redis_octets / crowd.body_octets for crowd in crowds]
+    cpu = [[sample.server_us for sample in measurements] for measurements in rounds]
+    redis = [[sample.redis_us for sample in measurements] for measurements in rounds]
+    ratios = [ratio(measurements, cpu[0]) for measurements in cpu]
+    memory_ratios = [dataset.redis_bytes / dataset.body_bytes for dataset in datasets]
     rows = [
-        [f"{size:,} people", f"{median(c):.1f}", f"{median(r):.1f}", str(times), f"{octets:.2f}"]
-        for size, c, r, times, octets in zip(scale.growth, cpu, redis, ratios, memory, strict=True)
+        [f"{size:,} people", f"{median(c):.1f}", f"{median(r):.1f}", str(times), f"{memory:.2f}"]
+        for size, c, r, times, memory in zip(
+            config.growth, cpu, redis, ratios, memory_ratios, strict=True
+        )
     ]
-    least, most = scale.growth[0], scale.growth[-1]
-    what = f"growth: CPU a read, {most:,} people to {least:,}"
+    smallest, largest = config.growth[0], config.growth[-1]
+    name = f"growth: CPU a read, {largest:,} people to {smallest:,}"
     return [
         Section(
             "Growth",
             table(["", "CPU µs", "Redis µs", "CPU, to the first", "memory to bodies"], rows),
-            [Target(what, ratios[-1].median, _LIMIT)],
-            {str(size): {"cpu": c} for size, c in zip(scale.growth, cpu, strict=True)},
+            [Target(name, ratios[-1].median, _LIMIT)],
+            {str(size): {"cpu": c} for size, c in zip(config.growth, cpu, strict=True)},
         )
     ]

@@ -16,14 +16,14 @@ import django
 import psycopg
 
 from domain.keys import KeyRing
-from loadtests.bench.people import somebody
+from loadtests.bench.people import make_person
 
 _BATCH = 1_000  # rows put together at a time, while the clock stands still
 
 
-def _rows(keys: KeyRing, number: int) -> dict[str, Any]:
+def _make_row(keys: KeyRing, number: int) -> dict[str, Any]:
     """What stands for one sign-up, by the names in the statement."""
-    person, _ = somebody(keys, number)
+    person, _ = make_person(keys, number)
     (session,) = person.sessions
     email = f"{secrets.token_hex(4)}-{person.email}"
     return {
@@ -54,16 +54,16 @@ def main() -> None:
     seconds = float(sys.argv[1])
     keys = KeyRing([secrets.token_hex(32)])
     numbers = itertools.count()
-    count, spent = 0, 0.0
+    count, elapsed = 0, 0.0
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
-        while spent < seconds:
-            batch = [_rows(keys, next(numbers)) for _ in range(_BATCH)]
-            begin = time.monotonic()
+        while elapsed < seconds:
+            batch = [_make_row(keys, next(numbers)) for _ in range(_BATCH)]
+            started_at = time.monotonic()
             for row in batch:
                 connection.execute(SIGN_UP, row).fetchall()
-            spent += time.monotonic() - begin
+            elapsed += time.monotonic() - started_at
             count += _BATCH
-    print(json.dumps({"requests": count, "seconds": spent, "failed": 0}))
+    print(json.dumps({"requests": count, "seconds": elapsed, "failed": 0}))
 
 
 if __name__ == "__main__":

@@ -10,34 +10,39 @@ class Ratio:
     """A ratio, taken in each of some rounds: its median, least and most."""
 
     median: float
-    least: float
-    most: float
+    minimum: float
+    maximum: float
 
     def __str__(self) -> str:
-        return " ".join([_digits(self.median), f"({_digits(self.least)} to {_digits(self.most)})"])
+        return " ".join(
+            [
+                _format_number(self.median),
+                f"({_format_number(self.minimum)} to {_format_number(self.maximum)})",
+            ]
+        )
 
 
 def ratio(these: Sequence[float], those: Sequence[float]) -> Ratio:
     """These to those, round by round. Raises ValueError if there are not as many of each."""
-    each = [this / that for this, that in zip(these, those, strict=True)]
-    return Ratio(median(each), min(each), max(each))
+    ratios = [this / that for this, that in zip(these, those, strict=True)]
+    return Ratio(median(ratios), min(ratios), max(ratios))
 
 
-def rotated[T](everybody: Sequence[T], number: int) -> list[T]:
+def rotate[T](items: Sequence[T], number: int) -> list[T]:
     """Everybody in the order of round `number` (from 0): each round begins with another."""
-    begin = number % len(everybody)
-    return [*everybody[begin:], *everybody[:begin]]
+    start = number % len(items)
+    return [*items[start:], *items[:start]]
 
 
-def interleaved[T, S](
-    everybody: Sequence[T], rounds: int, measure: Callable[[T], S]
+def run_interleaved[T, S](
+    items: Sequence[T], rounds: int, measure: Callable[[T], S]
 ) -> list[list[S]]:
     """What `measure` gave for each of everybody, round by round."""
-    found: list[list[S]] = [[] for _ in everybody]
+    results: list[list[S]] = [[] for _ in items]
     for number in range(rounds):
-        for index in rotated(range(len(everybody)), number):
-            found[index].append(measure(everybody[index]))
-    return found
+        for index in rotate(range(len(items)), number):
+            results[index].append(measure(items[index]))
+    return results
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Target:
     `at_least` says on which side of the limit is right; `unit` follows the figures.
     """
 
-    what: str
+    name: str
     measured: float
     limit: float
     unit: str = ""
@@ -61,14 +66,14 @@ class Target:
     def __str__(self) -> str:
         side = "at least" if self.at_least else "at most"
         verdict = "reached" if self.reached else f"missed by {self._missed_by():.0f} %"
-        measured, limit = (f"{_digits(x)}{self.unit}" for x in (self.measured, self.limit))
+        measured, limit = (f"{_format_number(x)}{self.unit}" for x in (self.measured, self.limit))
         note = f"   {self.note}" if self.note else ""
-        return f"{self.what:58} {measured:>10}   {side} {limit:10} {verdict}{note}"
+        return f"{self.name:58} {measured:>10}   {side} {limit:10} {verdict}{note}"
 
     def _missed_by(self) -> float:
         return abs(self.measured / self.limit - 1) * 100
 
 
-def _digits(number: float) -> str:
+def _format_number(number: float) -> str:
     """Three digits that count."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"

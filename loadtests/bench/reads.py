@@ -7,12 +7,12 @@ from statistics import median
 
 from loadtests.bench import peers, same, usage
 from loadtests.bench.comparison import Comparison, noise_note
-from loadtests.bench.field import crowd_of, start, warm_up
+from loadtests.bench.field import new_dataset, start_server, warm_up
 from loadtests.bench.load import CONNECTIONS, measure
-from loadtests.bench.pairing import Target, interleaved
-from loadtests.bench.people import Crowd
+from loadtests.bench.pairing import Target, run_interleaved
+from loadtests.bench.people import Dataset
 from loadtests.bench.report import Section, table
-from loadtests.bench.scale import Scale
+from loadtests.bench.scale import Config
 from loadtests.bench.servers import Server, rollcall
 from loadtests.bench.tools import install_fastify
 
@@ -26,32 +26,35 @@ _CONSTANT_LIMIT = 2.0  # the server alone, to nginx that answers a constant
 _REDIS_LIMIT, _PROCESS_LIMIT = 2.0, 45.0  # to the bodies' bytes; MB
 
 
-def run(scale: Scale, folder: Path, *, with_peers: bool = True) -> list[Section]:
+def run(config: Config, folder: Path, *, with_peers: bool = True) -> list[Section]:
     """Starts all servers, and loads each in turn."""
-    starts, notes = peers.available() if with_peers else ([], [])
+    starts, notes = peers.get_available() if with_peers else ([], [])
     if with_peers:
         install_fastify(folder)
-    with ExitStack() as ends:
-        crowd = ends.enter_context(crowd_of(scale.people, folder))
-        servers = [rollcall(crowd, folder), *(start_peer(crowd, folder) for start_peer in starts)]
+    with ExitStack() as stack:
+        dataset = stack.enter_context(new_dataset(config.people, folder))
+        servers = [
+            rollcall(dataset, folder),
+            *(start_peer(dataset, folder) for start_peer in starts),
+        ]
         for server in servers:
-            start(server, ends)
+            start_server(server, stack)
         same.check([server for server in servers if server.reads])
         for server in servers:
-            warm_up(server, scale.warm_up, folder)
-        uniform = _compare(servers, scale, folder, None)
-        hot = _compare(servers, scale, folder, scale.hot)
+            warm_up(server, config.warm_up, folder)
+        uniform = _compare(servers, config, folder, None)
+        hot = _compare(servers, config, folder, config.hot)
         return [
-            _section(UNIFORM_KEYS, uniform, scale, notes),
-            _section(HOT_KEYS, hot, scale, notes),
-            memory(crowd, servers[0]),
+            _section(UNIFORM_KEYS, uniform, config, notes),
+            _section(HOT_KEYS, hot, config, notes),
+            memory(dataset, servers[0]),
         ]
 
 
-def memory(crowd: Crowd, server: Server) -> Section:
+def memory(dataset: Dataset, server: Server) -> Section:
     """What the profiles take in Redis, and a read process after all those reads."""
-    ratio = crowd.redis_octets / crowd.body_octets
-    per_person, body = crowd.redis_octets / crowd.people, crowd.body_octets / crowd.people
+    ratio = dataset.redis_bytes / dataset.body_bytes
+    per_person, body = dataset.redis_bytes / dataset.people, dataset.body_bytes / dataset.people
     process = usage.memory(server.pids[-1])
     return Section(
         "Memory",
@@ -79,7 +82,7 @@ def chart_groups(sections: list[Section]) -> dict[str, dict[str, tuple[float, fl
                 median(sample["server_us"] for sample in one["rounds"]),
                 median(sample["redis_us"] for sample in one["rounds"]),
             )
-            for one in section.figures.values()
+            for one in section.results.values()
         }
         for section in sections
         for kind in _TARGETS
@@ -88,22 +91,22 @@ def chart_groups(sections: list[Section]) -> dict[str, dict[str, tuple[float, fl
 
 
 def _compare(
-    servers: list[Server], scale: Scale, folder: Path, hot_set_size: int | None
+    servers: list[Server], config: Config, folder: Path, hot_set_size: int | None
 ) -> list[Comparison]:
-    rounds = interleaved(
-        servers, scale.rounds, lambda server: measure(server, scale.seconds, folder, hot_set_size)
+    rounds = run_interleaved(
+        servers, config.rounds, lambda server: measure(server, config.seconds, folder, hot_set_size)
     )
     return [Comparison(server, own, rounds[0]) for server, own in zip(servers, rounds, strict=True)]
 
 
-def _section(kind: str, comparisons: list[Comparison], scale: Scale, notes: list[str]) -> Section:
+def _section(kind: str, comparisons: list[Comparison], config: Config, notes: list[str]) -> Section:
     rows = table(Comparison.HEADINGS, [one.row() for one in comparisons])
     return Section(
-        f"Profile reads, {kind}: {scale.people:,} people, {CONNECTIONS} connections, one process"
-        f" each, {scale.rounds} rounds of {scale.seconds:g} s; CPU in µs a read",
+        f"Profile reads, {kind}: {config.people:,} people, {CONNECTIONS} connections, one process"
+        f" each, {config.rounds} rounds of {config.seconds:g} s; CPU in µs a read",
         [*rows, "", noise_note(comparisons), *notes],
         _targets(kind, comparisons),
-        {one.server.name: one.figures() for one in comparisons},
+        {one.server.name: one.results() for one in comparisons},
     )
 
 

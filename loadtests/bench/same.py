@@ -7,50 +7,50 @@ from redis import Redis
 
 from domain import profile, session
 from domain.keys import KeyRing
-from loadtests.bench.people import Crowd, somebody, write
+from loadtests.bench.people import Dataset, make_person, write
 from loadtests.bench.servers import PATH, Server
 from local.machine import HOST
-from local.processes import LocalError
+from local.processes import StackError
 
 # Those that are about the server itself and the connection.
-_OWN = {"server", "date", "connection", "keep-alive", "allow"}
+_IGNORED_HEADERS = {"server", "date", "connection", "keep-alive", "allow"}
 _REQUEST_ID = "the-same-for-all"
 
 
 def check(servers: list[Server]) -> None:
     """Returns if each server responds to each request as the first one does.
 
-    All must have the same people. Raises LocalError that names server and request.
+    All must have the same people. Raises `StackError` that names server and request.
     """
-    for what, (status, headers) in _requests(servers[0].crowd).items():
+    for case, (status, headers) in _requests(servers[0].dataset).items():
         expected = _response(servers[0], headers)
         if expected["status"] != status:
-            raise LocalError(f"{what}: {servers[0].title} answers {expected}, not {status}")
+            raise StackError(f"{case}: {servers[0].title} answers {expected}, not {status}")
         for server in servers[1:]:
             if (response := _response(server, headers)) != expected:
-                raise LocalError(
-                    f"{what}: {server.title} answers {response},\nand {servers[0].title} {expected}"
+                raise StackError(
+                    f"{case}: {server.title} answers {response},\nand {servers[0].title} {expected}"
                 )
 
 
-def _requests(crowd: Crowd) -> dict[str, tuple[int, dict[str, str]]]:
+def _requests(dataset: Dataset) -> dict[str, tuple[int, dict[str, str]]]:
     """The expected status and the headers of each request, by what it is about.
 
     Writes a few more people into the crowd's Redis.
     """
-    keys = KeyRing([crowd.secret])
-    person, token = somebody(keys, 1)
-    expired, expired_token = somebody(keys, 2)
-    deleted, deleted_token = somebody(keys, 3)
+    keys = KeyRing([dataset.secret])
+    person, token = make_person(keys, 1)
+    expired, expired_token = make_person(keys, 2)
+    deleted, deleted_token = make_person(keys, 3)
     fields = profile.hash_of(person)
     tombstone = {profile.BODY: b"", profile.ETAG: b"", profile.VERSION: b"2"}
-    session_over = {expired.sessions[0].digest: b"1"}
+    expired_session = {expired.sessions[0].digest: b"1"}
     hashes = [
         (profile.key_of(person.id), fields),
-        (profile.key_of(expired.id), profile.hash_of(expired) | session_over),
+        (profile.key_of(expired.id), profile.hash_of(expired) | expired_session),
         (profile.key_of(deleted.id), tombstone),
     ]
-    with Redis.from_url(crowd.redis.url, socket_timeout=10) as redis:
+    with Redis.from_url(dataset.redis.url, socket_timeout=10) as redis:
         write(redis, hashes)
     etag, bearer = fields[profile.ETAG].decode(), _bearer(token)
     return {
@@ -68,7 +68,7 @@ def _requests(crowd: Crowd) -> dict[str, tuple[int, dict[str, str]]]:
         "a revoked session": (401, _bearer(session.issue(keys, person.id, 1)[0])),
         "an expired session": (401, _bearer(expired_token)),
         "a deleted person": (401, _bearer(deleted_token)),
-        "a profile that Redis lacks": (503, _bearer(somebody(keys, 4)[1])),
+        "a profile that Redis lacks": (503, _bearer(make_person(keys, 4)[1])),
         "a profile older than the token": (503, _bearer(session.issue(keys, person.id, 2)[0])),
     }
 
@@ -84,8 +84,8 @@ def _response(server: Server, headers: dict[str, str]) -> dict[str, Any]:
         timeout=10,
     )
     not_modified = response.status_code == httpx.codes.NOT_MODIFIED
-    own = _OWN | ({"content-length"} if not_modified else set())
-    compared = {name: value for name, value in response.headers.items() if name not in own}
+    ignored = _IGNORED_HEADERS | ({"content-length"} if not_modified else set())
+    compared = {name: value for name, value in response.headers.items() if name not in ignored}
     # JSON is UTF-8, said or not (RFC 8259 section 11); Fastify says it.
     if kind := compared.get("content-type"):
         compared["content-type"] = kind.removesuffix("; charset=utf-8")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Scale:
+class Config:
     """Numbers of people, rounds, and seconds of each single load."""
 
     people: int = 100_000
@@ -15,13 +15,13 @@ class Scale:
     growth: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     knee_seconds: float = 3
     sign_up_seconds: float = 5
-    beside_seconds: float = 10  # of reads at 200 a second, beside clients that sign up
-    beside_rounds: int = 3
+    mixed_load_seconds: float = 10  # of reads at 200 a second, beside clients that sign up
+    mixed_load_rounds: int = 3
     rebuild: int = 1_000_000
 
 
-WHOLE = Scale()
-QUICK = Scale(
+FULL = Config()
+QUICK = Config(
     people=20_000,
     rounds=2,
     seconds=1,
@@ -29,7 +29,7 @@ QUICK = Scale(
     growth=(5_000, 50_000),
     knee_seconds=1,
     sign_up_seconds=2,
-    beside_seconds=2,
-    beside_rounds=1,
+    mixed_load_seconds=2,
+    mixed_load_rounds=1,
     rebuild=20_000,
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.machine import children
+from local.machine import child_pids
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -24,9 +24,9 @@ class Memory:
     uss: float
 
 
-def tree(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
     """A process and all that descend from it."""
-    return [pid, *(below for child in children(pid) for below in tree(child))]
+    return [pid, *(below for child in child_pids(pid) for below in process_tree(child))]
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

@@ -29,10 +29,10 @@ class Profile(APIView):
 
     def get(self, request: Request) -> HttpResponse:
         """Returns a 200, 304, 401 or 503."""
-        given = request.headers.get
-        request_id = given("X-Request-ID", "")
+        get_header = request.headers.get
+        request_id = get_header("X-Request-ID", "")
         try:
-            token = session.check(keys, bearer_token(given("Authorization", "")))
+            token = session.check(keys, bearer_token(get_header("Authorization", "")))
             redis = get_redis_connection("default")
             reply = redis.hmget(profile.key_of(token.person_id), profile.fields_of(token))
             body, tag = profile.answer(token, reply, time.time())
@@ -42,7 +42,7 @@ class Profile(APIView):
             return HttpResponse(body, status=status, headers=headers)
         etag = tag.decode()
         headers = responses.profile_headers(etag, request_id)
-        if responses.matches(given("If-None-Match", ""), etag):
+        if responses.matches(get_header("If-None-Match", ""), etag):
             return HttpResponseNotModified(headers=headers)
         return Response(orjson.loads(body), headers=headers)
 

@@ -31,10 +31,10 @@ app = FastAPI(lifespan=_lifespan)
 @app.get("/api/v1/profile/")
 async def read(request: Request) -> Response:
     """Returns the bearer's own profile."""
-    given = request.headers.get
-    request_id = given("x-request-id", "")
+    get_header = request.headers.get
+    request_id = get_header("x-request-id", "")
     try:
-        token = session.check(keys, bearer_token(given("authorization", "")))
+        token = session.check(keys, bearer_token(get_header("authorization", "")))
         reply = await redis.hmget(profile.key_of(token.person_id), profile.fields_of(token))
         body, tag = profile.answer(token, reply, time.time())
     except (InvalidToken, profile.Missing) as error:
@@ -43,6 +43,6 @@ async def read(request: Request) -> Response:
         return Response(content, status, headers | responses.SECURITY_HEADERS)
     etag = tag.decode()
     headers = responses.profile_headers(etag, request_id) | responses.SECURITY_HEADERS
-    if responses.matches(given("if-none-match", ""), etag):
+    if responses.matches(get_header("if-none-match", ""), etag):
         return Response(None, 304, headers)
     return Response(body, 200, headers, "application/json")

@@ -22,8 +22,8 @@ from domain.session import Token
 from loadtests.peers import responses
 
 _SECURITY = list(responses.SECURITY_HEADERS.items())
-_KNOWN = [("cache-control", "private, no-cache"), ("vary", "Authorization"), *_SECURITY]
-_FOUND = [*_KNOWN, ("content-type", "application/json")]
+_HEADERS_304 = [("cache-control", "private, no-cache"), ("vary", "Authorization"), *_SECURITY]
+_HEADERS_200 = [*_HEADERS_304, ("content-type", "application/json")]
 _HMGET = b"*6\r\n$5\r\nHMGET\r\n$34\r\np:%b\r\n$1\r\nb\r\n$1\r\ne\r\n$1\r\nv\r\n$32\r\n%b\r\n"
 
 
@@ -51,9 +51,9 @@ class Application:
         own = [("etag", etag), ("x-request-id", resolve_request_id(request_id))]
         tags = headers.get("if-none-match")
         if tags and responses.matches(tags, etag):
-            protocol.response_empty(304, _KNOWN + own)
+            protocol.response_empty(304, _HEADERS_304 + own)
         else:
-            protocol.response_bytes(200, _FOUND + own, body)
+            protocol.response_bytes(200, _HEADERS_200 + own, body)
 
     async def _read(self, authorization: str) -> tuple[Token, Sequence[bytes | None]]:
         """Returns the token and the reply to HMGET, from the client-side cache or Redis."""

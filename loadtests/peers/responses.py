@@ -34,9 +34,9 @@ def profile_headers(etag: str, request_id: str) -> dict[str, str]:
 
 def error_response(error: InvalidToken | Unavailable, request_id: str) -> ErrorResponse:
     """Returns the 401 or 503 for an error; `request_id` is the client's own, or empty."""
-    own_id = resolve_request_id(request_id)
-    document = problem_from_error(error, own_id)
-    extra = {"vary": "Authorization", "x-request-id": own_id}
+    resolved_id = resolve_request_id(request_id)
+    document = problem_from_error(error, resolved_id)
+    extra = {"vary": "Authorization", "x-request-id": resolved_id}
     return ErrorResponse(document.status, {**document.headers, **extra}, document.body)
 
 

@@ -11,7 +11,7 @@ from typing import Self
 
 import httpx
 
-from local.machine import HOST, children
+from local.machine import HOST, child_pids
 from local.stack import Stack
 from tests.someone import Rollcall, eventually, read_process
 from tests.support.hostile_client import TIMEOUT
@@ -120,7 +120,7 @@ class ReadServer:
     def pid(self) -> int:
         """The process that serves; another one once gunicorn has replaced it."""
         if not Path(f"/proc/{self._worker}/fd").exists():
-            self._worker = eventually(lambda: children(self._main))[0]
+            self._worker = eventually(lambda: child_pids(self._main))[0]
         return self._worker
 
     def sockets(self) -> set[str]:
@@ -181,8 +181,8 @@ class ReadServer:
     @contextmanager
     def redis_stalled(self) -> Iterator[None]:
         """Has the profile Redis reply only at the end of the block."""
-        redis = self._stack.parts["profiles"]
-        redis.pause()
+        redis = self._stack.services["profiles"]
+        redis.suspend()
         try:
             yield
         finally:

@@ -68,7 +68,8 @@ class Command(BaseCommand):
         )
         others = len(fields.keys() - _TOMBSTONE_FIELDS)
         self.stdout.write(
-            f"In Redis, {profile.key_of(tombstone.id)} is {'' if is_correct else 'NOT '}a tombstone.\n"
+            f"In Redis, {profile.key_of(tombstone.id)} is {'' if is_correct else 'NOT '}"
+            "a tombstone.\n"
             f"  fields: {names}{f' and {others} others' if others else ''}\n"
             f"  body:   {len(fields.get(profile.BODY, b''))} bytes\n"
             f"  version {fields.get(profile.VERSION, b'none').decode()}"

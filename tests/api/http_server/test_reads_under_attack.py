@@ -66,7 +66,7 @@ class Arena:
         control, before = self._read(seconds), self._server.memory()
         with ExitStack() as stack:
             attackers = [stack.enter_context(self._attacker(*each)) for each in attack.items()]
-            eventually(lambda: all("attacking" in attacker.tail() for attacker in attackers))
+            eventually(lambda: all("attacking" in attacker.log_tail() for attacker in attackers))
             eventually(lambda: len(self._server.connections()) >= expected)
             attacked, memory = self._read(seconds), self._server.memory() - before
             for attacker in attackers:
