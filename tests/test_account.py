@@ -34,7 +34,7 @@ def someone(rollcall: Rollcall) -> Someone:
 # --- PATCH ---------------------------------------------------------------------------------------
 
 
-def test_names_and_hobbies_change_at_once_and_nothing_else_does(someone):
+def test_update_changes_only_the_sent_fields_at_once(someone):
     before = someone.profile()
     answer = someone.patch({"name": "Grace", "hobbies": []})
     assert answer.status_code == 200
@@ -43,7 +43,7 @@ def test_names_and_hobbies_change_at_once_and_nothing_else_does(someone):
     assert answer.headers["etag"] == someone.profile().headers["etag"] != before.headers["etag"]
 
 
-def test_if_match_keeps_two_devices_from_covering_each_others_change(someone):
+def test_if_match_prevents_lost_updates(someone):
     etag = someone.profile().headers["etag"]
     assert someone.patch({"name": "Grace"}, **{"If-Match": etag}).status_code == 200
     answer = someone.patch({"name": "Eve"}, **{"If-Match": etag})
@@ -59,7 +59,7 @@ def test_if_match_keeps_two_devices_from_covering_each_others_change(someone):
         assert someone.patch({}, **{"If-Match": value}).status_code == status
 
 
-def test_every_wrong_field_of_a_change_is_named_and_nothing_is_written(someone):
+def test_invalid_update_reports_every_field_and_writes_nothing(someone):
     before = someone.profile().content
     answer = someone.patch({"name": "", "email": "x", "phone": None, "version": 1, "surname": "B"})
     assert wrong_fields(answer) == {
@@ -72,7 +72,7 @@ def test_every_wrong_field_of_a_change_is_named_and_nothing_is_written(someone):
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_a_confirmed_address_stays_until_the_new_one_is_confirmed_and_is_told(someone, channel):
+def test_verified_address_is_kept_until_the_new_one_is_confirmed(someone, channel):
     old, new = someone.body[channel], new_body()[channel]
     before = len(someone.messages(channel))
     assert someone.patch({channel: new}).json()[channel] == old
@@ -90,7 +90,7 @@ def test_a_confirmed_address_stays_until_the_new_one_is_confirmed_and_is_told(so
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_an_unconfirmed_address_is_replaced_at_once_and_its_code_is_void(
+def test_unverified_address_is_replaced_at_once_with_its_code(
     rollcall: Rollcall, channel
 ):
     """A code that was sent to my address never confirms another one."""
@@ -103,7 +103,7 @@ def test_an_unconfirmed_address_is_replaced_at_once_and_its_code_is_void(
     assert someone.confirm(channel, code).status_code == 200
 
 
-def test_changing_the_address_voids_the_open_link_too(rollcall: Rollcall):
+def test_address_change_invalidates_the_pending_link(rollcall: Rollcall):
     someone = rollcall.sign_up()
     token = someone.message("email")["link"].partition("#")[2]
     someone.patch({"email": new_body()["email"]})
@@ -111,7 +111,7 @@ def test_changing_the_address_voids_the_open_link_too(rollcall: Rollcall):
     assert code_of(answer) == "code_invalid"
 
 
-def test_setting_the_address_back_takes_the_change_back(rollcall: Rollcall, someone):
+def test_restoring_the_address_cancels_the_change(rollcall: Rollcall, someone):
     new = new_body()["email"]
     someone.patch({"email": new})
     code = eventually(lambda: rollcall.mailbox(new))[0]["code"]
@@ -121,7 +121,7 @@ def test_setting_the_address_back_takes_the_change_back(rollcall: Rollcall, some
     assert someone.profile().json()["email"] == someone.body["email"]
 
 
-def test_the_old_address_is_free_once_the_new_one_is_confirmed(rollcall: Rollcall, someone):
+def test_old_address_is_released_once_the_new_one_is_confirmed(rollcall: Rollcall, someone):
     new = new_body()["phone"]
     someone.patch({"phone": new})
     code = eventually(lambda: rollcall.mailbox(new))[0]["code"]
@@ -135,7 +135,7 @@ def test_the_old_address_is_free_once_the_new_one_is_confirmed(rollcall: Rollcal
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_a_resend_sends_a_new_code_and_ends_the_old_one(rollcall: Rollcall, channel):
+def test_resend_sends_a_new_code_and_supersedes_the_old_one(rollcall: Rollcall, channel):
     someone = rollcall.sign_up()
     old = someone.message(channel)["code"]
     answer = someone.call("POST", f"confirmations/{channel}/resend/")
@@ -146,14 +146,14 @@ def test_a_resend_sends_a_new_code_and_ends_the_old_one(rollcall: Rollcall, chan
     assert someone.confirm(channel).status_code == 200
 
 
-def test_a_resend_of_what_is_confirmed_sends_nothing(someone):
+def test_resend_for_a_confirmed_address_sends_nothing(someone):
     answer = someone.call("POST", "confirmations/email/resend/", json={})
     assert answer.status_code == 202
     assert answer.json() == {"resend_available_at": None}
     assert len(someone.messages("email")) == 1
 
 
-def test_fifteen_failures_a_day_are_all_however_many_codes_are_asked_for(rollcall: Rollcall):
+def test_failed_attempts_per_day_are_limited_across_resends(rollcall: Rollcall):
     someone = rollcall.sign_up()
     words = []
     for _ in range(4):
@@ -164,7 +164,7 @@ def test_fifteen_failures_a_day_are_all_however_many_codes_are_asked_for(rollcal
     assert confirmations(someone)["email"]["attempts_left"] == 5
 
 
-def test_how_the_confirmations_stand_from_sign_up_to_confirmed(django_here, rollcall: Rollcall):
+def test_confirmation_status_from_sign_up_to_confirmed(django_here, rollcall: Rollcall):
     someone = rollcall.sign_up()
     someone.settled()
     states = confirmations(someone)
@@ -181,7 +181,7 @@ def test_how_the_confirmations_stand_from_sign_up_to_confirmed(django_here, roll
     }
 
 
-def test_without_a_token_nothing_of_this_is_possible(rollcall: Rollcall):
+def test_account_operations_require_a_token(rollcall: Rollcall):
     for method, path in (
         ("GET", "confirmations/"),
         ("POST", "confirmations/email/resend/"),
@@ -200,7 +200,7 @@ def test_without_a_token_nothing_of_this_is_possible(rollcall: Rollcall):
 # --- leaving -------------------------------------------------------------------------------------
 
 
-def test_leaving_deletes_everything_and_every_token_is_dead_at_once(django_here, someone):
+def test_delete_erases_all_data_and_revokes_all_tokens(django_here, someone):
     from uuid import UUID
 
     from domain.profile import key_of
@@ -220,7 +220,7 @@ def test_leaving_deletes_everything_and_every_token_is_dead_at_once(django_here,
     assert set(redis().hgetall(key_of(UUID(someone.id)))) == {b"b", b"e", b"v", b"t"}
 
 
-def test_nothing_late_brings_somebody_back_who_has_left(django_here, someone):
+def test_late_writes_do_not_restore_a_deleted_person(django_here, someone):
     """Not a late worker, not an empty Redis, not a write of the state before."""
     from uuid import UUID
 
@@ -238,7 +238,7 @@ def test_nothing_late_brings_somebody_back_who_has_left(django_here, someone):
     assert eventually(lambda: code_of(someone.profile()) == "invalid_token")
 
 
-def test_the_address_of_somebody_who_left_can_be_confirmed_by_another(rollcall: Rollcall, someone):
+def test_address_of_a_deleted_person_can_be_confirmed_again(rollcall: Rollcall, someone):
     assert someone.call("DELETE", "profile/").status_code == 204
     heir = rollcall.sign_up(email=someone.body["email"])
     eventually(lambda: len(heir.messages("email")) == 2)
@@ -246,7 +246,7 @@ def test_the_address_of_somebody_who_left_can_be_confirmed_by_another(rollcall: 
     assert heir.profile().json()["email_verified"]
 
 
-def test_leaving_without_redis_says_503_and_is_completed(stack, someone):
+def test_delete_without_redis_is_a_503_and_completed_later(stack, someone):
     stack.services["profiles"].stop()
     try:
         assert code_of(someone.call("DELETE", "profile/")) == "unavailable"
@@ -257,7 +257,7 @@ def test_leaving_without_redis_says_503_and_is_completed(stack, someone):
     eventually(lambda: someone.profile().status_code == 401)
 
 
-def test_sessions_end_also_while_redis_is_full(django_here, rollcall: Rollcall, someone):
+def test_sessions_are_revoked_while_redis_is_full(django_here, rollcall: Rollcall, someone):
     from domain.stores.profiles import redis
 
     other = rollcall.sign_up()
@@ -280,7 +280,7 @@ def sign_up(rollcall: Rollcall, body: dict[str, object], key: str) -> httpx.Resp
     return rollcall.post("/api/v1/signup/", body, **{"Idempotency-Key": key})
 
 
-def test_the_same_key_and_body_give_the_same_person_and_a_fresh_session(rollcall: Rollcall):
+def test_idempotent_sign_up_returns_the_person_and_a_new_session(rollcall: Rollcall):
     body, key = new_body(), "key-of-these-tests-" + new_body()["phone"]
     first, second = sign_up(rollcall, body, key), sign_up(rollcall, body, key)
     assert (first.status_code, second.status_code) == (201, 201)
@@ -296,13 +296,13 @@ def test_the_same_key_and_body_give_the_same_person_and_a_fresh_session(rollcall
     assert code_of(sign_up(rollcall, body, key)) == "idempotency_closed"
 
 
-def test_the_same_key_with_another_body_is_refused(rollcall: Rollcall):
+def test_idempotency_key_with_another_body_is_rejected(rollcall: Rollcall):
     key = "key-of-these-tests-" + new_body()["phone"]
     assert sign_up(rollcall, new_body(), key).status_code == 201
     answer = sign_up(rollcall, new_body(), key)
     assert (answer.status_code, code_of(answer)) == (422, "idempotency_mismatch")
 
 
-def test_a_key_is_16_to_255_visible_characters(rollcall: Rollcall):
+def test_idempotency_key_has_16_to_255_visible_characters(rollcall: Rollcall):
     for key in ("short", "x" * 256, "with a space in it all"):
         assert wrong_fields(sign_up(rollcall, new_body(), key)) == {"Idempotency-Key": "invalid"}

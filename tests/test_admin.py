@@ -66,7 +66,7 @@ def record(someone: Someone, what: str) -> dict[str, Any]:
 # --- finding -------------------------------------------------------------------------------------
 
 
-def test_staff_find_somebody_by_an_address_in_any_spelling_and_by_id(staff, someone):
+def test_search_finds_by_address_in_any_spelling_and_by_id(staff, someone):
     email, phone = someone.body["email"], someone.body["phone"]
     spaced = f" {phone[:3]} {phone[3:6]} {phone[6:9]}-{phone[9:]} "
     for text in (email, f" {email.upper()} ", phone, spaced, someone.id, someone.id.upper()):
@@ -74,7 +74,7 @@ def test_staff_find_somebody_by_an_address_in_any_spelling_and_by_id(staff, some
     assert found(staff, email[1:]) == found(staff, "nonsense") == set()
 
 
-def test_a_number_without_its_country_is_found_where_a_region_is_set(
+def test_search_finds_national_number_with_default_region(
     django_here, someone, monkeypatch
 ):
     from django.conf import settings
@@ -86,7 +86,7 @@ def test_a_number_without_its_country_is_found_where_a_region_is_set(
     assert [str(found) for found in find_person_ids(someone.body["phone"][3:])] == [someone.id]
 
 
-def test_whoever_claims_an_address_is_found_with_its_owner(staff, rollcall: Rollcall, someone):
+def test_search_finds_owner_and_unverified_claimants(staff, rollcall: Rollcall, someone):
     code = someone.message("email")["code"]
     rival = rollcall.sign_up(email=someone.body["email"])
     assert someone.confirm("email", code).status_code == 200
@@ -99,7 +99,7 @@ def test_whoever_claims_an_address_is_found_with_its_owner(staff, rollcall: Roll
 # --- seeing --------------------------------------------------------------------------------------
 
 
-def test_the_page_of_a_person_tells_their_history_and_no_secret(django_here, staff, someone):
+def test_person_page_shows_history_and_no_secret(django_here, staff, someone):
     from domain.stores.models import Confirmation, Session
 
     someone.settled()
@@ -135,7 +135,7 @@ def kept_row_of(page: str) -> str:
     return next(row[0] for row in Cells(page).rows if len(row) == 9)
 
 
-def test_nothing_that_is_kept_as_octets_has_a_page(django_here):
+def test_no_admin_model_has_a_binary_field(django_here):
     from django.contrib import admin
     from django.db.models import BinaryField
 
@@ -148,7 +148,7 @@ def test_nothing_that_is_kept_as_octets_has_a_page(django_here):
 # --- doing ---------------------------------------------------------------------------------------
 
 
-def test_an_action_is_asked_about_first_and_needs_a_csrf_token(staff, django_here, someone):
+def test_action_requires_confirmation_and_a_csrf_token(staff, django_here, someone):
     someone.settled()
     for action in ACTIONS:
         assert staff.get(f"{PEOPLE}{someone.id}/{action}/").status_code == 200
@@ -158,7 +158,7 @@ def test_an_action_is_asked_about_first_and_needs_a_csrf_token(staff, django_her
     assert records(someone) == []
 
 
-def test_sending_again_sends_to_each_address_that_waits_and_to_no_other(
+def test_resend_action_sends_to_pending_addresses_only(
     staff, django_here, someone
 ):
     assert someone.confirm("phone").status_code == 200
@@ -173,7 +173,7 @@ def test_sending_again_sends_to_each_address_that_waits_and_to_no_other(
     assert "sent again: email" in page_of(staff, someone)
 
 
-def test_sending_again_keeps_the_budgets_and_is_not_recorded_then(
+def test_resend_action_above_the_quota_sends_and_logs_nothing(
     django_here, someone, monkeypatch
 ):
     from uuid import UUID
@@ -191,13 +191,13 @@ def test_sending_again_keeps_the_budgets_and_is_not_recorded_then(
     assert records(someone) == []
 
 
-def test_sessions_that_staff_end_are_dead_on_the_next_read(staff, django_here, someone):
+def test_sessions_revoked_by_staff_are_rejected_on_the_next_read(staff, django_here, someone):
     assert "All sessions have ended." in act(staff, someone, "end-sessions").text
     assert code_of(someone.profile()) == "invalid_token"
     assert records(someone) == [record(someone, "ended all sessions")]
 
 
-def test_somebody_whom_staff_forget_is_gone_and_the_record_stays(staff, django_here, someone):
+def test_erase_action_deletes_the_person_and_keeps_the_log_entry(staff, django_here, someone):
     from domain.stores.models import Gone, Person
 
     assert f"Forgotten: {someone.id}." in act(staff, someone, "forget").text
@@ -210,7 +210,7 @@ def test_somebody_whom_staff_forget_is_gone_and_the_record_stays(staff, django_h
     assert someone.id in staff.get("/admin/stores/gone/", params={"q": someone.id}).text
 
 
-def test_without_redis_staff_are_told_that_the_workers_complete_it(
+def test_action_without_redis_reports_that_workers_complete_it(
     stack, staff, django_here, someone
 ):
     stack.services["profiles"].stop()
@@ -235,7 +235,7 @@ def test_without_redis_staff_are_told_that_the_workers_complete_it(
         (["view_person", "delete_person"], ["forget"]),
     ],
 )
-def test_staff_may_do_what_they_have_the_permission_for(
+def test_actions_require_their_permission(
     stack, django_here, someone, permissions, allowed
 ):
     with browser_of(stack, permissions) as browser:
@@ -249,7 +249,7 @@ def test_staff_may_do_what_they_have_the_permission_for(
             assert answer.status_code == (302 if action in allowed else 403)
 
 
-def test_whoever_is_not_staff_sees_and_does_nothing(stack, django_here, someone):
+def test_admin_requires_staff(stack, django_here, someone):
     with browser_of(stack, ["view_person", "delete_person"], is_staff=False) as browser:
         for path in (PEOPLE, *(f"{PEOPLE}{someone.id}/{name}/" for name in ("change", *ACTIONS))):
             for answer in (browser.get(path), httpx.get(stack.url + path)):

@@ -35,7 +35,7 @@ def behaviour(rollcall: Rollcall, someone: Someone) -> list[Any]:
     return seen
 
 
-def test_signing_up_does_not_tell_whose_addresses_are_registered(django_here, rollcall: Rollcall):
+def test_sign_up_does_not_reveal_registered_addresses(django_here, rollcall: Rollcall):
     """Not by answers, states, tries or messages of one's own; both addresses are another's."""
     victim = confirmed(rollcall)
     taken = {channel: victim.body[channel] for channel in CHANNELS}
@@ -46,7 +46,7 @@ def test_signing_up_does_not_tell_whose_addresses_are_registered(django_here, ro
     assert first == second
 
 
-def test_a_claim_that_lost_looks_like_one_that_nobody_has_answered(django_here, rollcall: Rollcall):
+def test_invalidated_claim_looks_like_a_pending_one(django_here, rollcall: Rollcall):
     body = new_body()
     loser, winner = rollcall.sign_up(**body), rollcall.sign_up(**body)
     for someone in (loser, winner):
@@ -60,7 +60,7 @@ def test_a_claim_that_lost_looks_like_one_that_nobody_has_answered(django_here, 
     assert loser.profile().json()["email"] == body["email"]
 
 
-def test_the_owners_codes_do_not_confirm_a_strangers_claim(rollcall: Rollcall):
+def test_code_of_the_owner_does_not_confirm_another_claim(rollcall: Rollcall):
     victim = confirmed(rollcall)
     stranger = rollcall.sign_up(email=victim.body["email"])
     eventually(lambda: len(victim.messages("email")) == 2)
@@ -71,7 +71,7 @@ def test_the_owners_codes_do_not_confirm_a_strangers_claim(rollcall: Rollcall):
     assert victim.profile().json()["email_verified"]
 
 
-def test_somebody_elses_idempotency_key_gives_no_session_and_tells_no_name(rollcall: Rollcall):
+def test_idempotency_key_of_another_person_reveals_nothing(rollcall: Rollcall):
     key = {"Idempotency-Key": f"somebody-elses-{new_body()['phone']}"}
     assert rollcall.post("/api/v1/signup/", new_body(), **key).status_code == 201
     answer = rollcall.post("/api/v1/signup/", new_body(name="Eve"), **key)
@@ -82,7 +82,7 @@ def test_somebody_elses_idempotency_key_gives_no_session_and_tells_no_name(rollc
 
 @pytest.mark.parametrize("leaving", [False, True], ids=["signed out", "left"])
 @pytest.mark.usefixtures("django_here")
-def test_what_was_revoked_stays_so_after_a_flush_a_refresh_and_a_late_worker(
+def test_revocation_survives_a_flush_and_a_late_worker(
     rollcall: Rollcall, leaving
 ):
     from domain.profile import key_of
@@ -124,7 +124,7 @@ def likeness(first: list[float], second: list[float]) -> float:
     return float((u - n * m / 2) / (n * m * (n + m + 1) / 12) ** 0.5)
 
 
-def test_time_does_not_tell_known_from_unknown_addresses(stack, rollcall: Rollcall, many):
+def test_timing_does_not_reveal_known_addresses(stack, rollcall: Rollcall, many):
     """2,000 tries with LONG=1. A difference would have to be well below the noise."""
     known, unknown = confirmed(rollcall).body["email"], new_body()["email"]
 
@@ -140,7 +140,7 @@ def test_time_does_not_tell_known_from_unknown_addresses(stack, rollcall: Rollca
         assert 0.8 < median(found["known"]) / median(found["unknown"]) < 1.25
 
 
-def test_the_timing_test_sees_what_it_looks_for():
+def test_rank_sum_detects_a_timing_difference():
     slow = [0.010 + random.random() / 500 for _ in range(200)]
     fast = [0.009 + random.random() / 500 for _ in range(200)]
     assert abs(likeness(slow, fast)) > 4

@@ -23,7 +23,7 @@ def without(stack):
     eventually(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200)
 
 
-def test_without_postgres_profiles_are_read_and_writes_say_503_with_retry_after(
+def test_stopped_postgres_makes_writes_503_and_reads_continue(
     without, rollcall: Rollcall
 ):
     someone = rollcall.sign_up()
@@ -42,7 +42,7 @@ def test_without_postgres_profiles_are_read_and_writes_say_503_with_retry_after(
     assert rollcall.http.get("/readyz?capability=read").status_code == 200
 
 
-def test_postgres_back_means_sign_ups_again_and_their_messages(stack, rollcall: Rollcall):
+def test_sign_ups_and_messages_resume_when_postgres_returns(stack, rollcall: Rollcall):
     waiting = rollcall.sign_up()
     stack.services["postgres"].stop()
     assert rollcall.post("/api/v1/signup/", new_body()).status_code == 503
@@ -52,7 +52,7 @@ def test_postgres_back_means_sign_ups_again_and_their_messages(stack, rollcall: 
     assert waiting.message("email")
 
 
-def test_connections_that_postgres_has_ended_fail_no_sign_up(rollcall: Rollcall, django_here):
+def test_connections_closed_by_postgres_fail_no_sign_up(rollcall: Rollcall, django_here):
     from django.db import connection
 
     for _ in range(5):
@@ -67,7 +67,7 @@ def test_connections_that_postgres_has_ended_fail_no_sign_up(rollcall: Rollcall,
         rollcall.sign_up()
 
 
-def test_without_the_profile_redis_sign_up_goes_on_and_reads_say_503(stack, rollcall: Rollcall):
+def test_stopped_profile_redis_makes_reads_503_and_writes_continue(stack, rollcall: Rollcall):
     known = rollcall.sign_up()
     stack.services["profiles"].stop()
     try:
@@ -85,7 +85,7 @@ def test_without_the_profile_redis_sign_up_goes_on_and_reads_say_503(stack, roll
     reading_again(stack)
 
 
-def test_the_profile_redis_back_empty_fills_again_by_itself(django_here, rollcall: Rollcall):
+def test_empty_profile_redis_is_backfilled(django_here, rollcall: Rollcall):
     from domain.stores.profiles import redis
 
     people = [rollcall.sign_up() for _ in range(10)]
@@ -101,7 +101,7 @@ def test_the_profile_redis_back_empty_fills_again_by_itself(django_here, rollcal
     assert seen <= {200, 503}
 
 
-def test_without_the_queue_everything_goes_on_and_messages_go_out_later(stack, rollcall: Rollcall):
+def test_stopped_queue_only_delays_messages(stack, rollcall: Rollcall):
     stack.services["queue"].stop()
     try:
         someone = rollcall.sign_up()
@@ -113,7 +113,7 @@ def test_without_the_queue_everything_goes_on_and_messages_go_out_later(stack, r
         assert eventually(partial(someone.messages, channel), within=60)
 
 
-def test_a_missing_profile_comes_back_also_while_the_queue_is_away(
+def test_missing_profile_is_backfilled_while_the_queue_is_stopped(
     without, django_here, rollcall: Rollcall
 ):
     from domain.stores.profiles import redis
@@ -125,7 +125,7 @@ def test_a_missing_profile_comes_back_also_while_the_queue_is_away(
     assert eventually(lambda: someone.profile().status_code == 200, within=10)
 
 
-def test_a_profile_redis_that_may_forget_is_not_ready(django_here, rollcall: Rollcall):
+def test_profile_redis_that_may_evict_is_not_ready(django_here, rollcall: Rollcall):
     from domain.stores.profiles import redis
 
     redis().config_set("maxmemory-policy", "allkeys-lru")

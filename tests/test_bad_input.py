@@ -43,7 +43,7 @@ def nothing_is_written(django_here, request):
         (b"", "validation_failed"),
     ],
 )
-def test_a_body_that_is_no_json_object_is_refused(rollcall: Rollcall, content, word):
+def test_body_that_is_no_json_object_is_rejected(rollcall: Rollcall, content, word):
     answer = rollcall.http.post(
         SIGN_UP, content=content, headers={"Content-Type": "application/json"}
     )
@@ -52,7 +52,7 @@ def test_a_body_that_is_no_json_object_is_refused(rollcall: Rollcall, content, w
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "x", ""])
-def test_another_content_type_is_refused(rollcall: Rollcall, media_type):
+def test_other_content_type_is_a_415(rollcall: Rollcall, media_type):
     answer = rollcall.http.post(
         SIGN_UP, content=json.dumps(new_body()), headers={"Content-Type": media_type}
     )
@@ -65,7 +65,7 @@ def padded(length: int) -> bytes:
     return body + b" " * (length - len(body))
 
 
-def test_64_kib_are_read_and_one_octet_more_is_not(rollcall: Rollcall):
+def test_body_of_64_kib_is_accepted_and_one_byte_more_is_a_413(rollcall: Rollcall):
     headers = {"Content-Type": "application/json"}
     answer = rollcall.http.post(SIGN_UP, content=padded(65_536), headers=headers)
     assert wrong_fields(answer) == {"name": "blank"}
@@ -74,7 +74,7 @@ def test_64_kib_are_read_and_one_octet_more_is_not(rollcall: Rollcall):
     assert code_of(answer) == "body_too_large"
 
 
-def test_octets_are_counted_also_when_no_length_was_announced(rollcall: Rollcall):
+def test_chunked_body_above_the_limit_is_a_413(rollcall: Rollcall):
     headers = {"Content-Type": "application/json"}
     answer = rollcall.http.post(SIGN_UP, content=iter([padded(65_537)]), headers=headers)
     assert answer.status_code == 413
@@ -82,7 +82,7 @@ def test_octets_are_counted_also_when_no_length_was_announced(rollcall: Rollcall
     assert wrong_fields(answer) == {"name": "blank"}
 
 
-def test_every_wrong_field_is_named_not_only_the_first(rollcall: Rollcall):
+def test_every_invalid_field_is_reported(rollcall: Rollcall):
     body: dict[str, object] = {"name": 1, "surname": None, "email": {}, "hobbies": [1]}
     body |= {"nickname": "x", "id": 7}
     assert wrong_fields(rollcall.post(SIGN_UP, body)) == {
@@ -114,12 +114,12 @@ def test_every_wrong_field_is_named_not_only_the_first(rollcall: Rollcall):
         (["Ada"], "not_a_string"),
     ],
 )
-def test_a_wrong_name_is_refused(rollcall: Rollcall, field, value, word):
+def test_invalid_name_is_rejected(rollcall: Rollcall, field, value, word):
     assert wrong_fields(rollcall.post(SIGN_UP, new_body(**{field: value}))) == {field: word}
 
 
 @pytest.mark.parametrize("name", ["a", "a" * 100, FACE * 100, "e\u0301" * 100, "O'Neil-\u6bdb"])
-def test_a_right_name_is_taken(rollcall: Rollcall, name):
+def test_valid_name_is_accepted(rollcall: Rollcall, name):
     assert rollcall.sign_up(name=name).profile().status_code == 200
 
 
@@ -134,12 +134,12 @@ def test_a_right_name_is_taken(rollcall: Rollcall, name):
         "a" * 60_000,
     ],
 )  # fmt: skip  # a list to be read at a glance
-def test_a_wrong_email_is_refused(rollcall: Rollcall, email):
+def test_invalid_email_is_rejected(rollcall: Rollcall, email):
     assert wrong_fields(rollcall.post(SIGN_UP, new_body(email=email))).keys() == {"email"}
 
 
 @pytest.mark.parametrize("email", ["Ada.Lovelace+x@Example.COM", "\u00e4da@ex\u00e4mple.com"])
-def test_a_right_email_is_taken(rollcall: Rollcall, email):
+def test_valid_email_is_accepted(rollcall: Rollcall, email):
     assert rollcall.sign_up(email=email).body["email"].casefold() == email.casefold()
 
 
@@ -159,11 +159,11 @@ def test_a_right_email_is_taken(rollcall: Rollcall, email):
         ("+" * 60_000, "invalid"),
     ],
 )
-def test_a_wrong_phone_is_refused(rollcall: Rollcall, phone, word):
+def test_invalid_phone_is_rejected(rollcall: Rollcall, phone, word):
     assert wrong_fields(rollcall.post(SIGN_UP, new_body(phone=phone))) == {"phone": word}
 
 
-def test_a_right_phone_is_kept_as_e164(rollcall: Rollcall):
+def test_valid_phone_is_stored_as_e164(rollcall: Rollcall):
     assert rollcall.sign_up(phone="+34 666 666 003").body["phone"] == "+34666666003"
 
 
@@ -181,7 +181,7 @@ def test_a_right_phone_is_kept_as_e164(rollcall: Rollcall):
         (["x" * 60_000], "too_long"),
     ],
 )
-def test_wrong_hobbies_are_refused(rollcall: Rollcall, hobbies, word):
+def test_invalid_hobbies_are_rejected(rollcall: Rollcall, hobbies, word):
     assert wrong_fields(rollcall.post(SIGN_UP, new_body(hobbies=hobbies))) == {"hobbies": word}
 
 
@@ -194,11 +194,11 @@ def test_wrong_hobbies_are_refused(rollcall: Rollcall, hobbies, word):
         ([], []),
     ],
 )
-def test_right_hobbies_are_kept_in_order(rollcall: Rollcall, hobbies, kept):
+def test_valid_hobbies_keep_their_order(rollcall: Rollcall, hobbies, kept):
     assert rollcall.sign_up(hobbies=hobbies).body["hobbies"] == kept
 
 
-def test_right_sign_ups_need_no_hobbies(rollcall: Rollcall):
+def test_hobbies_are_optional(rollcall: Rollcall):
     body = {name: value for name, value in new_body().items() if name != "hobbies"}
     assert rollcall.post(SIGN_UP, body).json()["profile"]["hobbies"] == []
 
@@ -215,7 +215,7 @@ def test_right_sign_ups_need_no_hobbies(rollcall: Rollcall):
         ("DELETE", "/livez", 405, "method_not_allowed"),
     ],
 )
-def test_errors_of_the_framework_are_problem_documents_too(
+def test_framework_errors_are_problem_documents(
     rollcall: Rollcall, method, path, status, word
 ):
     answer = rollcall.http.request(method, path)
@@ -224,19 +224,19 @@ def test_errors_of_the_framework_are_problem_documents_too(
     assert ("allow" in answer.headers) == (status == 405)
 
 
-def test_an_unknown_host_is_a_problem_document(rollcall: Rollcall):
+def test_unknown_host_is_a_problem_document(rollcall: Rollcall):
     answer = rollcall.http.get("/confirm/email/", headers={"Host": "evil.example"})
     assert answer.status_code == 400
     assert code_of(answer) == "bad_request"
 
 
-def test_a_forged_form_for_the_admin_is_a_problem_document(rollcall: Rollcall):
+def test_admin_form_without_csrf_token_is_a_problem_document(rollcall: Rollcall):
     answer = rollcall.http.post("/admin/login/", data={"username": "staff"})
     assert answer.status_code == 403
     assert code_of(answer) == "forbidden"
 
 
-def test_a_length_that_lies_does_not_hang_a_worker_for_others(stack, rollcall: Rollcall):
+def test_too_large_content_length_does_not_block_other_requests(stack, rollcall: Rollcall):
     with socket.create_connection(("127.0.0.1", stack.port)) as liar:
         head = f"POST {SIGN_UP} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         liar.sendall(head.encode() + b"Content-Length: 1000\r\n\r\n{")

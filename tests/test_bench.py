@@ -71,7 +71,7 @@ def refusing(dataset: Dataset, tmp_path: Path) -> Iterator[Server]:
     process.stop()
 
 
-def test_rollcall_is_measured_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_rollcall_is_measured_without_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(load, "has_wrk", lambda: False)
     sections = reads.run(TINY, tmp_path, with_peers=False)
     uniform, hot, memory = sections
@@ -91,12 +91,12 @@ def test_rollcall_is_measured_by_itself(tmp_path: Path, monkeypatch: pytest.Monk
     assert set(reads.chart_groups(sections)) == {reads.UNIFORM_KEYS, reads.HOT_KEYS}
 
 
-def test_server_with_another_response_is_named_with_the_request(refusing: Server, dataset: Dataset):
+def test_different_response_is_reported_with_server_and_request(refusing: Server, dataset: Dataset):
     with pytest.raises(StackError, match="Refusing answers "):
         same.check([refusing])
 
 
-def test_reads_that_fail_are_no_measurement(
+def test_failed_reads_are_an_error(
     refusing: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(load, "has_wrk", lambda: False)
@@ -104,7 +104,7 @@ def test_reads_that_fail_are_no_measurement(
         load.measure(refusing, 0.1, tmp_path)
 
 
-def test_the_generator_keeps_its_rate_and_ends_when_it_is_asked_to(refusing: Server):
+def test_generator_keeps_its_rate_and_stops_on_sigterm(refusing: Server):
     argv = load.generator_argv(
         "reads", refusing.port, refusing.dataset.tokens, rate=1000, seconds=60
     )
@@ -120,14 +120,14 @@ def test_the_generator_keeps_its_rate_and_ends_when_it_is_asked_to(refusing: Ser
     assert told["seconds"] < 60
 
 
-def test_a_request_whose_connection_breaks_fails_once(hanging_up: int, tmp_path: Path):
+def test_request_on_a_broken_connection_fails_once(hanging_up: int, tmp_path: Path):
     (tmp_path / "tokens").write_text("token")
     argv = load.generator_argv("reads", hanging_up, tmp_path / "tokens", connections=4, seconds=0.1)
     told = load.run_generator(argv, 0.1, tmp_path)
     assert (told["requests"], told["failed"]) == (4, 4)
 
 
-def test_cpu_time_is_that_of_a_process_and_of_all_below_it():
+def test_cpu_time_includes_all_descendants():
     burn = "import time\nwhile time.process_time() < 0.2: pass\n"
     below = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn + 'input()'!r}])"
     with subprocess.Popen([sys.executable, "-c", below], stdin=subprocess.PIPE) as parent:
@@ -141,14 +141,14 @@ def test_cpu_time_is_that_of_a_process_and_of_all_below_it():
         parent.communicate(b"\n")
 
 
-def test_ratios_are_taken_within_each_round():
+def test_ratios_are_computed_per_round():
     # Of medians it would be 20 / 100: the rounds in which the machine was slow would count double.
     assert ratio([10, 20, 90], [100, 40, 100]) == Ratio(0.5, 0.1, 0.9)
     with pytest.raises(ValueError, match="shorter"):
         ratio([1, 2], [1])
 
 
-def test_each_round_begins_with_another():
+def test_each_round_starts_with_another_item():
     turns: list[str] = []
 
     def turn(one: str) -> int:
@@ -169,12 +169,12 @@ def test_each_round_begins_with_another():
         (Target("x", 7_500, 10_000, at_least=True), "missed by 25 %"),
     ],
 )
-def test_a_target_is_reached_or_missed_by_so_much(target: Target, verdict: str):
+def test_target_reports_whether_it_is_reached(target: Target, verdict: str):
     assert str(target).endswith(f" {verdict}")
     assert target.reached == (verdict == "reached")
 
 
-def test_ratio_counts_redis_on_both_sides(refusing: Server):
+def test_ratio_includes_redis_on_both_sides(refusing: Server):
     rollcall = [measured(server_us=20, redis_us=10), measured(server_us=20, redis_us=4)]
     other = [measured(server_us=40, redis_us=20), measured(server_us=40, redis_us=20)]
     comparison = Comparison(refusing, other, rollcall)
@@ -187,7 +187,7 @@ def measured(server_us: float, redis_us: float) -> load.Measurement:
     return load.Measurement(1, 0, 1, 1, server_us, redis_us, 1, 1, 0)
 
 
-def test_peer_without_its_packages_is_left_out_and_named(
+def test_peer_without_its_packages_is_skipped_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -201,7 +201,7 @@ def test_peer_without_its_packages_is_left_out_and_named(
     assert notes[1].endswith("apt-get install nginx-light libnginx-mod-http-lua")
 
 
-def test_only_our_own_interpreter_is_replaced_in_a_command(
+def test_only_the_current_interpreter_is_replaced_in_a_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(tools, "VENV", tmp_path)
@@ -220,7 +220,7 @@ def test_only_our_own_interpreter_is_replaced_in_a_command(
         ("'--enable-shared'", True, "have PGO and LTO"),
     ],
 )
-def test_description_of_python_tells_how_it_was_built(options: str, debian_build: bool, text: str):
+def test_python_description_includes_its_build_options(options: str, debian_build: bool, text: str):
     build = {"version": "3.13.5", "OPT": "-O3", "CONFIG_ARGS": options, "debian": debian_build}
     assert text in python_build.describe(build)
     assert python_build.describe_python().startswith(f"Python {platform.python_version()}")
@@ -241,7 +241,7 @@ def test_chart_stacks_redis_on_the_server_to_one_scale():
     assert "random <keys>" in texts
 
 
-def test_a_table_is_aligned():
+def test_table_is_aligned():
     assert table(["", "µs"], [["a", "1.0"], ["bcd", "10.0"]]) == [
         "       µs",
         "a     1.0",

@@ -76,7 +76,7 @@ def sign_ups(port: int, folder: Path, *options: str) -> dict[str, float]:
     return load.run_generator(argv, 1, folder)
 
 
-def test_read_that_stalls_makes_those_due_behind_it_late(respond: Respond, tmp_path: Path):
+def test_slow_read_adds_to_the_latency_of_the_reads_behind_it(respond: Respond, tmp_path: Path):
     results = paced_reads(respond(OK, OK, (0.5, 200, "", False), OK), tmp_path)
     late = [ms for ms in results["latencies_ms"] if ms >= 100]
     assert len(results["latencies_ms"]) == 100
@@ -86,32 +86,32 @@ def test_read_that_stalls_makes_those_due_behind_it_late(respond: Respond, tmp_p
     assert len(results["schedule_lag_ms"]) <= 60, "no lag where a response was awaited"
 
 
-def test_failed_read_is_counted_and_the_connection_made_again(respond: Respond, tmp_path: Path):
+def test_failed_read_is_counted_and_the_connection_reopened(respond: Respond, tmp_path: Path):
     closing = (0, 503, "", True)
     results = paced_reads(respond(OK, closing, OK), tmp_path)
     assert results["failed"] == 2, "the 503, and the read on the connection that was closed"
     assert len(results["latencies_ms"]) == 100
 
 
-def test_client_waits_after_a_503_as_retry_after_says(respond: Respond, tmp_path: Path):
+def test_client_waits_for_retry_after_on_503(respond: Respond, tmp_path: Path):
     results = sign_ups(respond(UNAVAILABLE), tmp_path)
     assert 0 <= results["unavailable"] <= 4 * 3, "at least half a second between two"
     assert results["failed"] == 0
 
 
-def test_impatient_client_sends_again_at_once_after_a_503(respond: Respond, tmp_path: Path):
+def test_client_that_ignores_retry_after_retries_at_once(respond: Respond, tmp_path: Path):
     results = sign_ups(respond(UNAVAILABLE), tmp_path, "--ignore-retry-after")
     assert results["unavailable"] > 4 * 3
     assert results["created"] == 0
 
 
-def test_client_whose_connection_is_closed_connects_again(respond: Respond, tmp_path: Path):
+def test_client_reconnects_when_its_connection_is_closed(respond: Respond, tmp_path: Path):
     results = sign_ups(respond((0, 201, "", True)), tmp_path)
     assert results["created"] > 4
     assert results["p50_ms"] > 0
 
 
-def test_reads_are_measured_beside_clients_that_sign_up(
+def test_reads_are_measured_during_sign_ups(
     stack: Stack, rollcall: Rollcall, tmp_path: Path
 ):
     token = rollcall.sign_up().token

@@ -49,7 +49,7 @@ def _constant(row: Any) -> dict[str, Any]:
     return {k: v for k, v in values.items() if k not in VARYING and not k.endswith("_at")}
 
 
-def test_it_inserts_the_rows_of_rollcalls_sign_up(plain, rollcall: Rollcall, body):
+def test_peer_inserts_the_same_rows_as_rollcall(plain, rollcall: Rollcall, body):
     from domain.stores.models import Person
 
     assert plain.post(URL, json=body).status_code == 201
@@ -60,7 +60,7 @@ def test_it_inserts_the_rows_of_rollcalls_sign_up(plain, rollcall: Rollcall, bod
     assert found == rows(Person.objects.get(id=own.answer.json()["id"]))
 
 
-def test_it_puts_a_task_for_each_entry_of_the_outbox_into_its_own_queue(plain, stack: Stack, body):
+def test_peer_enqueues_a_task_per_outbox_entry(plain, stack: Stack, body):
     from redis import Redis
 
     with Redis.from_url(stack.environment()["QUEUE_URL"]) as queue:
@@ -70,7 +70,7 @@ def test_it_puts_a_task_for_each_entry_of_the_outbox_into_its_own_queue(plain, s
         queue.delete("huey.redis.peer")
 
 
-def test_it_refuses_a_wrong_body(plain):
+def test_peer_rejects_an_invalid_body(plain):
     wrong = plain.post(URL, json={"email": "nobody", "phone": "1"})
     assert wrong.status_code == 400
     assert wrong.json().keys() == {"name", "surname", "email", "phone"}

@@ -84,7 +84,7 @@ def press(browser: Chrome) -> None:
     ActionChains(browser).send_keys(Keys.ENTER).perform()
 
 
-def test_the_link_confirms_when_the_button_is_pressed_and_not_before(browser: Chrome, someone):
+def test_link_confirms_only_when_the_button_is_pressed(browser: Chrome, someone):
     opened(browser, link_of(someone))
     words = shows(browser, "open", "Confirm your e-mail address")
     assert "\nAda\n" in words
@@ -100,7 +100,7 @@ def test_the_link_confirms_when_the_button_is_pressed_and_not_before(browser: Ch
     assert not browser.find_element(By.TAG_NAME, "button").is_displayed()
 
 
-def test_a_wrong_or_incomplete_link_is_told_as_such(browser: Chrome, someone):
+def test_invalid_or_incomplete_link_is_reported(browser: Chrome, someone):
     link = link_of(someone)
     wrong = link[:-1] + ("A" if link[-1] != "A" else "B")
     for bad in (wrong, link.partition("#")[0], f"{link}{'x' * 999}"):
@@ -109,7 +109,7 @@ def test_a_wrong_or_incomplete_link_is_told_as_such(browser: Chrome, someone):
         assert not browser.find_element(By.TAG_NAME, "button").is_displayed()
 
 
-def test_another_link_in_the_same_tab_is_looked_at_too(browser: Chrome, someone):
+def test_second_link_in_the_same_tab_is_inspected(browser: Chrome, someone):
     link = link_of(someone)
     opened(browser, link.partition("#")[0])
     shows(browser, "wrong", "This link confirms nothing")
@@ -117,7 +117,7 @@ def test_another_link_in_the_same_tab_is_looked_at_too(browser: Chrome, someone)
     shows(browser, "open", "Confirm your e-mail address")
 
 
-def test_a_link_that_is_too_old_is_told_as_such(browser: Chrome, someone):
+def test_expired_link_is_reported(browser: Chrome, someone):
     link = link_of(someone)
     opened(browser, link)
     shows(browser, "open", "Confirm your e-mail address")
@@ -126,7 +126,7 @@ def test_a_link_that_is_too_old_is_told_as_such(browser: Chrome, someone):
     assert "24 hours" in shows(browser, "expired", "This link is too old")
 
 
-def test_offline_the_page_says_so_and_tries_again_when_told(browser: Chrome, someone):
+def test_offline_page_offers_a_retry(browser: Chrome, someone):
     opened(browser, link_of(someone))
     shows(browser, "open", "Confirm your e-mail address")
     browser.set_network_conditions(offline=True, latency=0, throughput=-1)
@@ -141,7 +141,7 @@ def test_offline_the_page_says_so_and_tries_again_when_told(browser: Chrome, som
     shows(browser, "done", "Your e-mail address is confirmed")
 
 
-def test_while_postgres_is_away_the_page_says_so(browser: Chrome, stack: Stack, someone):
+def test_page_reports_an_unavailable_postgres(browser: Chrome, stack: Stack, someone):
     link = link_of(someone)
     stack.services["postgres"].stop()
     try:
@@ -153,7 +153,7 @@ def test_while_postgres_is_away_the_page_says_so(browser: Chrome, stack: Stack, 
     shows(browser, "open", "Confirm your e-mail address")
 
 
-def test_whoever_tries_too_often_is_told_how_long_to_wait(browser: Chrome, django_here, someone):
+def test_rate_limited_page_shows_how_long_to_wait(browser: Chrome, django_here, someone):
     from django.conf import settings
 
     from api.client_ip import client_network
@@ -178,7 +178,7 @@ def test_whoever_tries_too_often_is_told_how_long_to_wait(browser: Chrome, djang
 @pytest.mark.parametrize(
     ("width", "height", "scheme"), [(320, 640, "light"), (390, 844, "dark"), (1280, 800, "light")]
 )
-def test_the_page_fits_is_readable_and_nothing_jumps(
+def test_page_fits_is_readable_and_does_not_shift(
     browser: Chrome, someone, width, height, scheme
 ):
     feature = {"name": "prefers-color-scheme", "value": scheme}
@@ -194,7 +194,7 @@ def test_the_page_fits_is_readable_and_nothing_jumps(
     assert console(browser) == []  # nothing that the content security policy refuses
 
 
-def test_a_screen_reader_finds_its_way(browser: Chrome, someone):
+def test_page_is_accessible_to_screen_readers(browser: Chrome, someone):
     opened(browser, link_of(someone))
     shows(browser, "open", "Confirm your e-mail address")
     nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]

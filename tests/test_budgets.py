@@ -93,7 +93,7 @@ def ends(db: Any, someone: Someone, channel: str) -> list[tuple[str, str]]:
     return found
 
 
-def test_between_two_messages_there_is_a_pause_that_doubles(rollcall: Rollcall, let_pass):
+def test_cooldown_between_messages_doubles(rollcall: Rollcall, let_pass):
     someone = rollcall.sign_up(phone=number("+34601"))
     assert someone.message("phone")
     early = resend(someone, "phone")
@@ -106,7 +106,7 @@ def test_between_two_messages_there_is_a_pause_that_doubles(rollcall: Rollcall, 
     assert 60 < int(early.headers["retry-after"]) <= 120
 
 
-def test_a_day_has_so_many_messages_and_the_next_day_has_again(rollcall: Rollcall, let_pass):
+def test_message_quota_per_day_is_renewed(rollcall: Rollcall, let_pass):
     someone = rollcall.sign_up(phone=number("+34602"))
     for minutes in (1, 2):
         let_pass(minutes * MINUTE)
@@ -121,7 +121,7 @@ def test_a_day_has_so_many_messages_and_the_next_day_has_again(rollcall: Rollcal
     assert resend(someone, "email").status_code == 202
 
 
-def test_strangers_cannot_fill_somebodys_mailbox(rollcall: Rollcall, db, let_pass):
+def test_messages_to_one_address_are_limited_across_sign_ups(rollcall: Rollcall, db, let_pass):
     """A second sign-up's message waits for the pause; the fourth a day fails, and says so."""
     body = new_body(phone=number("+34603"))
     people = [rollcall.sign_up(**body)]
@@ -141,7 +141,7 @@ def test_strangers_cannot_fill_somebodys_mailbox(rollcall: Rollcall, db, let_pas
     assert status(people[-1], "email") == "failed"
 
 
-def test_a_second_wish_to_sign_in_within_the_pause_sends_nothing_and_tells_nothing(
+def test_sign_in_request_in_cooldown_sends_and_reveals_nothing(
     rollcall: Rollcall, let_pass
 ):
     someone = rollcall.sign_up(phone=number("+34605"))
@@ -155,7 +155,7 @@ def test_a_second_wish_to_sign_in_within_the_pause_sends_nothing_and_tells_nothi
     eventually(lambda: len(someone.messages("phone")) == 3)
 
 
-def test_numbers_that_begin_alike_get_so_many_a_day_however_many_ask_at_once(
+def test_sms_quota_per_prefix_holds_under_concurrency(
     rollcall: Rollcall, db
 ):
     people = [rollcall.sign_up(phone=number("+34606")) for _ in range(10)]
@@ -166,7 +166,7 @@ def test_numbers_that_begin_alike_get_so_many_a_day_however_many_ask_at_once(
     assert all(ends(db, someone, "email")[0][0] == "done" for someone in people)
 
 
-def test_the_whole_service_sends_so_many_text_messages_a_day(rollcall: Rollcall, db, let_pass):
+def test_total_sms_quota_per_day(rollcall: Rollcall, db, let_pass):
     db.execute("INSERT INTO stores_textmessages (prefix, hour, sent, confirmed)"
                " VALUES ('+35100', date_trunc('hour', now()), 1000, 1000)")  # fmt: skip
     someone = rollcall.sign_up(phone=number("+34607"))
@@ -177,7 +177,7 @@ def test_the_whole_service_sends_so_many_text_messages_a_day(rollcall: Rollcall,
 
 
 @pytest.mark.parametrize(("confirmed", "end"), [(0, ("failed", "sms_breaker")), (1, ("done", ""))])
-def test_no_more_text_messages_where_too_few_are_ever_confirmed(
+def test_low_conversion_stops_sms_to_a_prefix(
     rollcall: Rollcall, db, confirmed, end
 ):
     prefix = f"+3461{confirmed}"
@@ -191,7 +191,7 @@ def test_no_more_text_messages_where_too_few_are_ever_confirmed(
     assert ends(db, someone, "phone") == [end]
 
 
-def test_what_was_confirmed_counts_for_the_hour_in_which_it_was_sent(rollcall: Rollcall, db):
+def test_conversion_counts_for_the_hour_of_sending(rollcall: Rollcall, db):
     for channel in ("phone", "email"):
         someone = rollcall.sign_up(phone=number("+34609"))
         assert someone.confirm(channel).status_code == 200
@@ -200,7 +200,7 @@ def test_what_was_confirmed_counts_for_the_hour_in_which_it_was_sent(rollcall: R
     assert counts.fetchall() == [(2, 1)]
 
 
-def test_a_country_that_is_not_served_is_told_when_the_number_is_typed(rollcall: Rollcall):
+def test_unsupported_country_is_a_field_error(rollcall: Rollcall):
     answer = rollcall.post("/api/v1/signup/", new_body(phone="+33612345678"))
     assert wrong_fields(answer) == {"phone": "country_not_served"}
     assert rollcall.post("/api/v1/signup/", new_body(phone="+351912345678")).status_code == 201

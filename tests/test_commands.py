@@ -48,14 +48,14 @@ def by_code(who: people.SignedUp, channel: Channel, digits: str) -> confirmation
     return confirmations.ConfirmByCode(who.committed.person.id, channel, digits)
 
 
-def test_a_sign_up_leaves_a_profile_to_write_and_two_messages_to_send(units):
+def test_sign_up_creates_a_projection_and_two_message_entries(units):
     who = signed_up(units)
     assert len(set(who.committed.outbox_ids)) == 3
     assert who.committed.person.version == 1
     assert who.expires_at - NOW <= timedelta(days=30)
 
 
-def test_the_session_of_a_sign_up_opens_the_door_until_it_ends(units):
+def test_session_of_a_sign_up_authenticates_until_it_expires(units):
     who = signed_up(units)
     assert sessions.authenticate(who.token, units, KEYS, NOW) == who.committed.person.id
     with pytest.raises(InvalidToken):
@@ -66,7 +66,7 @@ def test_the_session_of_a_sign_up_opens_the_door_until_it_ends(units):
 
 
 @pytest.mark.parametrize("channel", Channel)
-def test_the_right_code_confirms_once_and_raises_the_version(units, channel):
+def test_valid_code_confirms_once_and_bumps_the_version(units, channel):
     who = signed_up(units)
     digits = code_of(units, who, channel)
     done = confirmations.confirm_by_code(by_code(who, channel, digits), units, KEYS)
@@ -80,7 +80,7 @@ def test_the_right_code_confirms_once_and_raises_the_version(units, channel):
     assert confirmations.confirm_by_code(by_code(who, channel, digits), units, KEYS) is None
 
 
-def test_looking_at_a_link_tells_the_name_and_how_it_stands(units):
+def test_inspect_link_returns_name_and_state(units):
     who = signed_up(units)
     with units() as unit:
         counted = unit.count_try(who.committed.person.id, Channel.EMAIL)
@@ -94,7 +94,7 @@ def test_looking_at_a_link_tells_the_name_and_how_it_stands(units):
         confirmations.look_at_link(token[::-1], units, KEYS)
 
 
-def test_five_tries_a_code_are_looked_at_and_a_success_clears_them(units):
+def test_code_has_five_attempts_and_success_resets_them(units):
     who = signed_up(units)
     digits = code_of(units, who, Channel.PHONE)  # the first try
     wrong = f"{(int(digits) + 1) % 1_000_000:06}"
@@ -109,7 +109,7 @@ def test_five_tries_a_code_are_looked_at_and_a_success_clears_them(units):
         confirmations.confirm_by_code(by_code(who, Channel.PHONE, digits), units, KEYS)
 
 
-def test_whoever_confirms_an_address_first_has_it_and_the_rivals_codes_are_wrong(units):
+def test_first_confirmation_invalidates_competing_codes(units):
     body = new_body()
     first, second = signed_up(units, body), signed_up(units, body)
     theirs = code_of(units, first, Channel.EMAIL)
@@ -125,7 +125,7 @@ def test_whoever_confirms_an_address_first_has_it_and_the_rivals_codes_are_wrong
         )
 
 
-def test_codes_of_a_key_that_left_the_ring_confirm_nothing_and_of_one_that_stays_do(units):
+def test_codes_are_valid_while_their_key_is_in_the_keyring(units):
     who = signed_up(units)
     digits = code_of(units, who, Channel.PHONE)
     command = by_code(who, Channel.PHONE, digits)

@@ -27,7 +27,7 @@ def link_token(someone: Someone) -> str:
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_the_right_code_confirms_and_the_profile_shows_it_at_once(rollcall: Rollcall, channel):
+def test_valid_code_confirms_and_updates_the_profile_at_once(rollcall: Rollcall, channel):
     someone = rollcall.sign_up()
     answer = someone.confirm(channel)
     assert answer.status_code == 200
@@ -37,12 +37,12 @@ def test_the_right_code_confirms_and_the_profile_shows_it_at_once(rollcall: Roll
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_doing_it_again_is_a_success_too_any_number_of_times(rollcall: Rollcall, channel):
+def test_repeated_confirmation_succeeds(rollcall: Rollcall, channel):
     someone = rollcall.sign_up()
     assert [someone.confirm(channel).status_code for _ in range(8)] == [200] * 8
 
 
-def test_the_link_confirms_without_a_session_and_again(rollcall: Rollcall):
+def test_link_confirms_repeatedly_without_a_session(rollcall: Rollcall):
     someone = rollcall.sign_up()
     for _ in range(2):
         answer = by_link(rollcall, link_token(someone))
@@ -51,14 +51,14 @@ def test_the_link_confirms_without_a_session_and_again(rollcall: Rollcall):
     assert someone.profile().json()["email_verified"]
 
 
-def test_a_code_may_have_spaces(rollcall: Rollcall):
+def test_spaces_in_code_are_ignored(rollcall: Rollcall):
     someone = rollcall.sign_up()
     code = someone.message("phone")["code"]
     assert someone.confirm("phone", f" {code[:3]} {code[3:]} ").status_code == 200
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_a_wrong_code_confirms_nothing(rollcall: Rollcall, channel):
+def test_invalid_code_confirms_nothing(rollcall: Rollcall, channel):
     someone = rollcall.sign_up()
     answer = someone.confirm(channel, wrong(someone.message(channel)["code"]))
     assert answer.status_code == 400
@@ -66,7 +66,7 @@ def test_a_wrong_code_confirms_nothing(rollcall: Rollcall, channel):
     assert not someone.profile().json()[f"{channel}_verified"]
 
 
-def test_after_five_wrong_codes_the_right_one_is_refused_too(rollcall: Rollcall):
+def test_valid_code_is_rejected_after_five_failed_attempts(rollcall: Rollcall):
     someone = rollcall.sign_up()
     code = someone.message("phone")["code"]
     for _ in range(5):
@@ -78,7 +78,7 @@ def test_after_five_wrong_codes_the_right_one_is_refused_too(rollcall: Rollcall)
     assert not someone.profile().json()["phone_verified"]
 
 
-def test_the_other_channels_code_and_another_persons_code_confirm_nothing(rollcall: Rollcall):
+def test_code_of_another_channel_or_person_confirms_nothing(rollcall: Rollcall):
     someone, other = rollcall.sign_up(), rollcall.sign_up()
     codes = {someone.message("email")["code"], other.message("phone")["code"]}
     for code in codes - {someone.message("phone")["code"]}:
@@ -86,7 +86,7 @@ def test_the_other_channels_code_and_another_persons_code_confirm_nothing(rollca
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_an_old_code_is_out_of_date_and_was_not_while_it_waited_to_be_sent(
+def test_code_expires_after_sending_and_not_while_queued(
     django_here, rollcall: Rollcall, channel
 ):
     from django.db.models import F
@@ -106,7 +106,7 @@ def test_an_old_code_is_out_of_date_and_was_not_while_it_waited_to_be_sent(
     assert someone.confirm(channel, code).status_code == 200
 
 
-def test_the_link_lives_24_hours(django_here, rollcall: Rollcall):
+def test_link_is_valid_for_24_hours(django_here, rollcall: Rollcall):
     from django.db.models import F
 
     from domain.stores.models import Confirmation
@@ -120,7 +120,7 @@ def test_the_link_lives_24_hours(django_here, rollcall: Rollcall):
     assert by_link(rollcall, token).status_code == 200
 
 
-def test_a_link_token_that_was_cut_or_turned_confirms_nothing(rollcall: Rollcall):
+def test_truncated_or_altered_link_token_confirms_nothing(rollcall: Rollcall):
     someone = rollcall.sign_up()
     token = link_token(someone)
     turned = [
@@ -134,7 +134,7 @@ def test_a_link_token_that_was_cut_or_turned_confirms_nothing(rollcall: Rollcall
 @pytest.mark.parametrize(
     "code", ["", "12345", "1234567", "abcdef", "\u0661\u0662\u0663\u0664\u0665\u0666", "12 34"]
 )
-def test_a_code_of_another_shape_is_a_wrong_field_and_costs_no_try(rollcall: Rollcall, code):
+def test_malformed_code_is_a_field_error_and_no_attempt(rollcall: Rollcall, code):
     someone = rollcall.sign_up()
     right = someone.message("phone")["code"]
     for _ in range(6):
@@ -156,19 +156,19 @@ def test_a_code_of_another_shape_is_a_wrong_field_and_costs_no_try(rollcall: Rol
         ({"pin": "123456"}, {"pin": "unknown_field"}),
     ],
 )
-def test_a_wrong_email_confirmation_names_its_fields(rollcall: Rollcall, body, fields):
+def test_invalid_email_confirmation_reports_its_fields(rollcall: Rollcall, body, fields):
     answer = rollcall.post("/api/v1/confirmations/email/", body, **rollcall.sign_up().bearer)
     assert wrong_fields(answer) == fields
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_a_code_without_a_session_is_refused(rollcall: Rollcall, channel):
+def test_code_without_a_session_is_rejected(rollcall: Rollcall, channel):
     answer = rollcall.post(f"/api/v1/confirmations/{channel}/", {"code": "123456"})
     assert answer.status_code == 401
     assert code_of(answer) == "invalid_token"
 
 
-def test_of_50_parallel_right_codes_exactly_one_does_the_work(
+def test_concurrent_valid_codes_confirm_once(
     stack, django_here, rollcall: Rollcall
 ):
     from domain.stores.models import Outbox, Person
@@ -188,7 +188,7 @@ def test_of_50_parallel_right_codes_exactly_one_does_the_work(
     assert someone.confirm("phone", code).status_code == 200
 
 
-def test_of_50_parallel_wrong_codes_five_are_looked_at(stack, django_here, rollcall: Rollcall):
+def test_concurrent_invalid_codes_are_limited_to_five_attempts(stack, django_here, rollcall: Rollcall):
     from domain.stores.models import Confirmation
 
     someone = rollcall.sign_up()
@@ -200,7 +200,7 @@ def test_of_50_parallel_wrong_codes_five_are_looked_at(stack, django_here, rollc
     assert row.tries == 5
 
 
-def test_an_address_belongs_to_whoever_confirms_it_first(rollcall: Rollcall):
+def test_address_belongs_to_the_first_who_confirms_it(rollcall: Rollcall):
     owner = rollcall.sign_up()
     rival = rollcall.sign_up(email=owner.body["email"].upper())
     codes = {m["code"] for m in rollcall.mailbox(rival.body["email"])}
@@ -212,7 +212,7 @@ def test_an_address_belongs_to_whoever_confirms_it_first(rollcall: Rollcall):
     assert rival.confirm("phone").status_code == 200
 
 
-def test_of_20_people_who_confirm_one_address_at_once_one_wins(
+def test_one_of_20_concurrent_confirmations_of_an_address_succeeds(
     stack, django_here, rollcall: Rollcall
 ):
     first = rollcall.sign_up()
@@ -247,7 +247,7 @@ def confirm_alone(url: str, someone: Someone, code: str) -> int:
     return answer.status_code
 
 
-def test_an_overview_knows_what_is_confirmed_while_it_is_made(stack: Stack, rollcall: Rollcall):
+def test_status_is_consistent_during_a_concurrent_confirmation(stack: Stack, rollcall: Rollcall):
     """It is asked for first, and then the confirmation's transaction ends."""
     someone = rollcall.sign_up()
     url = stack.environment()["DATABASE_URL"]

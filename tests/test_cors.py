@@ -54,7 +54,7 @@ def cors_headers(response: httpx.Response) -> dict[str, str]:
 
 @pytest.mark.parametrize("origin", [*ORIGINS, FOREIGN, "null", None])
 @pytest.mark.parametrize(("method", "path", "rest", "status"), REQUESTS)
-def test_every_response_has_the_headers_for_its_origin(
+def test_every_response_has_cors_headers(
     client: httpx.Client, method, path, rest, status, origin
 ):
     headers = rest.get("headers", {}) | ({"Origin": origin} if origin else {})
@@ -67,7 +67,7 @@ def test_every_response_has_the_headers_for_its_origin(
 
 @pytest.mark.parametrize("origin", [ALLOWED, f"{ALLOWED}:8443", FOREIGN, "null", "http://[", None])
 @pytest.mark.parametrize("path", [PROFILE, SIGN_UP, "/api/v1/none/"])
-def test_a_preflight_is_a_200_that_says_what_the_origin_may(client: httpx.Client, path, origin):
+def test_preflight_is_a_200_with_allowed_methods_and_headers(client: httpx.Client, path, origin):
     headers = {
         "Access-Control-Request-Method": "PATCH",
         "Access-Control-Request-Headers": "if-match",
@@ -83,12 +83,12 @@ def test_a_preflight_is_a_200_that_says_what_the_origin_may(client: httpx.Client
         assert "if-match" in response.headers["access-control-allow-headers"]
 
 
-def test_options_without_a_requested_method_is_no_preflight(client: httpx.Client):
+def test_options_without_requested_method_is_no_preflight(client: httpx.Client):
     for path in (PROFILE, SIGN_UP):
         assert client.options(path, headers={"Origin": ALLOWED}).status_code == 405
 
 
-def test_a_429_can_be_read_by_an_allowed_origin(client: httpx.Client):
+def test_429_has_cors_headers(client: httpx.Client):
     for _ in range(2):
         response = client.get("/api/v1/docs/", headers={"Origin": ALLOWED})
     assert response.status_code == 429
@@ -97,7 +97,7 @@ def test_a_429_can_be_read_by_an_allowed_origin(client: httpx.Client):
     assert {"retry-after", "ratelimit", "x-request-id"} < set(exposed.split(", "))
 
 
-def test_a_web_client_reads_and_changes_a_profile(client: httpx.Client, rollcall: Rollcall):
+def test_web_client_reads_and_updates_a_profile(client: httpx.Client, rollcall: Rollcall):
     client.headers["Origin"] = ALLOWED
     response = client.post(SIGN_UP, json=new_body())
     token = response.json()["session"]["token"]
@@ -110,7 +110,7 @@ def test_a_web_client_reads_and_changes_a_profile(client: httpx.Client, rollcall
         assert cors_headers(each) == dict(cors.response_headers(ALLOWED, ORIGINS))
 
 
-def test_without_configured_origins_no_response_changes(rollcall: Rollcall):
+def test_responses_have_no_cors_headers_without_origins(rollcall: Rollcall):
     assert cors.response_headers(ALLOWED, ()) == cors.preflight_headers(ALLOWED, ()) == []
     headers = {"Origin": ALLOWED, "Access-Control-Request-Method": "GET"}
     for method, path in (("GET", PROFILE), ("OPTIONS", PROFILE), ("GET", SIGN_UP)):
@@ -134,7 +134,7 @@ def test_without_configured_origins_no_response_changes(rollcall: Rollcall):
         f"{ALLOWED}, https://*.example",
     ],
 )
-def test_an_entry_that_is_no_origin_stops_the_start(start: Starter, value):
+def test_invalid_origin_prevents_start(start: Starter, value):
     result = start(CORS_ALLOWED_ORIGINS=value)
     assert result.returncode != 0
     assert "CORS_ALLOWED_ORIGINS" in result.stderr.splitlines()[-1]

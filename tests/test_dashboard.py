@@ -95,7 +95,7 @@ def tiles(page: str) -> dict[str, str]:
     return {row[1]: row[0] for row in Cells(page).rows if len(row) == 2}
 
 
-def test_the_dashboard_shows_the_tasks_that_ran_their_counts_and_no_errors(
+def test_dashboard_shows_tasks_and_counts_without_errors(
     people: list[Someone], staff: httpx.Client
 ):
     def settled() -> str:
@@ -115,14 +115,14 @@ def test_the_dashboard_shows_the_tasks_that_ran_their_counts_and_no_errors(
     assert {"executing", "complete"} <= {row[2] for row in events}
 
 
-def test_the_dashboard_is_for_staff_only(people: list[Someone], watched: Stack):
+def test_dashboard_requires_staff(people: list[Someone], watched: Stack):
     for path in (DASHBOARD, f"{DASHBOARD}fragment/", f"{DASHBOARD}events/"):
         answer = httpx.get(watched.url + path)
         assert answer.status_code == 302
         assert answer.headers["location"].startswith(LOGIN)
 
 
-def test_no_address_code_or_token_stands_on_the_dashboard_or_in_its_tables(
+def test_dashboard_contains_no_address_code_or_token(
     people: list[Someone], staff: httpx.Client, database: psycopg.Connection
 ):
     def settled() -> bool:
@@ -154,7 +154,7 @@ def secrets_of(people: list[Someone]) -> list[str]:
     return found
 
 
-def test_the_migration_makes_the_tables_that_the_dashboard_would_make(
+def test_migration_creates_the_tables_that_huey_stats_declares(
     watched: Stack, database: psycopg.Connection, tmp_path: Path
 ):
     database.execute("CREATE DATABASE declared")
@@ -168,7 +168,7 @@ def test_the_migration_makes_the_tables_that_the_dashboard_would_make(
             assert database.execute(query).fetchall() == expected
 
 
-def test_events_are_recorded_again_after_all_connections_were_lost(
+def test_events_are_recorded_after_all_connections_were_lost(
     watched: Stack, database: psycopg.Connection
 ):
     def recorded(since: float) -> bool:

@@ -122,14 +122,14 @@ def test_hung_postgres_occupies_no_thread_once_a_sign_up_has_timed_out(stack: St
         assert time.monotonic() - started_at < 15
 
 
-def test_all_threads_sign_up_again_after_postgres_has_hung(stack: Stack, sign_ups):
+def test_all_threads_recover_after_a_hung_postgres(stack: Stack, sign_ups):
     with paused(stack, "postgres"):
         assert all(map(unavailable, sign_ups(20)))
     eventually(lambda: sign_ups(1)[0].response.status_code == 201, within=10)
     eventually(lambda: all(each.response.status_code == 201 for each in sign_ups(20)), within=20)
 
 
-def test_reads_go_on_while_postgres_hangs(stack: Stack, rollcall: Rollcall, sign_ups):
+def test_reads_continue_while_postgres_hangs(stack: Stack, rollcall: Rollcall, sign_ups):
     someone = rollcall.sign_up()
     with paused(stack, "postgres"), ThreadPoolExecutor(1) as other:
         writes = other.submit(sign_ups, 20)
@@ -148,7 +148,7 @@ def test_worker_and_relay_survive_a_hung_postgres(stack: Stack, rollcall: Rollca
     assert eventually(lambda: someone.messages("email"), within=120)
 
 
-def test_readyz_write_is_red_while_postgres_hangs_and_livez_green(stack: Stack, rollcall: Rollcall):
+def test_hung_postgres_fails_readyz_write_and_not_livez(stack: Stack, rollcall: Rollcall):
     with paused(stack, "postgres"):
         probe = write_probe(stack)
         assert eventually(lambda: probe().status_code == 503)
@@ -159,7 +159,7 @@ def test_readyz_write_is_red_while_postgres_hangs_and_livez_green(stack: Stack, 
 # --- Postgres is read-only -----------------------------------------------------------------------
 
 
-def test_read_only_postgres_makes_sign_up_503_at_once_and_readyz_red(
+def test_read_only_postgres_is_a_503_at_once_and_fails_readyz(
     stack: Stack, rollcall: Rollcall, sign_ups
 ):
     someone = rollcall.sign_up()
@@ -178,7 +178,7 @@ def test_read_only_postgres_makes_sign_up_503_at_once_and_readyz_red(
     assert sign_ups(1)[0].response.status_code == 201
 
 
-def test_read_only_postgres_makes_messages_wait_and_ends_no_process(
+def test_read_only_postgres_delays_messages_and_ends_no_process(
     stack: Stack, rollcall: Rollcall
 ):
     stack.services["worker"].suspend()
@@ -202,7 +202,7 @@ def test_read_only_postgres_makes_messages_wait_and_ends_no_process(
 
 
 @pytest.mark.parametrize("part", ["profiles", "queue"])
-def test_frozen_redis_costs_40_sign_ups_in_a_row_few_timeouts(
+def test_frozen_redis_costs_40_sign_ups_few_timeouts(
     stack: Stack, rollcall: Rollcall, sign_ups, part: str
 ):
     with paused(stack, part):
@@ -216,7 +216,7 @@ def test_frozen_redis_costs_40_sign_ups_in_a_row_few_timeouts(
     assert eventually(lambda: someone.profile().status_code == 200)
 
 
-def test_circuit_breaker_is_open_until_its_one_probe_succeeds():
+def test_circuit_breaker_is_open_until_a_probe_succeeds():
     breaker = CircuitBreaker("server")
     responds = threading.Event()
     probed: list[int] = []

@@ -120,7 +120,7 @@ def provider(request: pytest.FixtureRequest) -> Provider:
 # --- What both do -------------------------------------------------------------------------------
 
 
-def test_a_message_is_posted_once_and_its_id_comes_back(provider: Provider) -> None:
+def test_message_is_posted_once_and_its_id_returned(provider: Provider) -> None:
     sent = provider.delivery().send(provider.message)
     assert sent in {"mail-1", "sms-1"}
     assert [request.method for request in provider.server.requests] == ["POST"]
@@ -144,7 +144,7 @@ def test_a_message_is_posted_once_and_its_id_comes_back(provider: Provider) -> N
         (304, TryAgain, "bad_answer"),
     ],
 )
-def test_a_status_says_whether_to_try_again(
+def test_status_is_classified_as_temporary_or_permanent(
     provider: Provider, status: int, kind: type[DeliveryFailed], code: str
 ) -> None:
     body = b"" if status in (204, 304) else b"{}"
@@ -157,7 +157,7 @@ def test_a_status_says_whether_to_try_again(
     ("header", "seconds"),
     [("7", 7.0), ("0", 0.0), ("-5", 0.0), ("999999", 3600.0), ("soon", None), ("1.5", None)],
 )
-def test_retry_after_in_seconds_is_handed_on_within_bounds(
+def test_retry_after_in_seconds_is_clamped(
     provider: Provider, header: str, seconds: float | None
 ) -> None:
     failure = provider.failure(standin.status(429, {"Retry-After": header}))
@@ -165,7 +165,7 @@ def test_retry_after_in_seconds_is_handed_on_within_bounds(
     assert failure.retry_after == seconds
 
 
-def test_retry_after_as_a_date_becomes_seconds(provider: Provider) -> None:
+def test_retry_after_date_is_converted_to_seconds(provider: Provider) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
     failure = provider.failure(standin.status(503, {"Retry-After": date}))
     assert isinstance(failure, TryAgain)
@@ -173,7 +173,7 @@ def test_retry_after_as_a_date_becomes_seconds(provider: Provider) -> None:
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_a_redirect_takes_nothing_elsewhere(provider: Provider, code: int) -> None:
+def test_redirect_to_another_host_is_not_followed(provider: Provider, code: int) -> None:
     with StandIn(tls=provider.message.channel == "phone") as elsewhere:
         failure = provider.failure(standin.redirect(f"{elsewhere.url}/v3/mail/send", code))
         assert (type(failure), failure.code) == (TryAgain, "bad_answer")
@@ -181,7 +181,7 @@ def test_a_redirect_takes_nothing_elsewhere(provider: Provider, code: int) -> No
     assert len(provider.server.requests) == 1
 
 
-def test_a_redirect_to_itself_is_not_followed_either(provider: Provider) -> None:
+def test_redirect_to_the_same_url_is_not_followed(provider: Provider) -> None:
     provider.failure(standin.redirect("/again"))
     assert len(provider.server.requests) == 1
 
@@ -199,7 +199,7 @@ def test_a_redirect_to_itself_is_not_followed_either(provider: Provider) -> None
     ],
     ids=["drop", "midway-202", "midway-200", "garbage", "status-line", "html", "gzip"],
 )
-def test_a_broken_answer_is_tried_again_later_but_never_in_here(
+def test_broken_response_is_temporary_and_not_retried_in_place(
     provider: Provider, answer: standin.Answer, code: str
 ) -> None:
     failure = provider.failure(answer)
@@ -207,7 +207,7 @@ def test_a_broken_answer_is_tried_again_later_but_never_in_here(
     assert len(provider.server.requests) == 1
 
 
-def test_a_server_that_says_nothing_is_given_up_at_the_time_out(provider: Provider) -> None:
+def test_silent_server_fails_at_the_timeout(provider: Provider) -> None:
     began = time.monotonic()
     failure = provider.failure(standin.hang(), timeout=0.9, deadline=10)
     assert (type(failure), failure.code) == (TryAgain, "timeout")
@@ -220,7 +220,7 @@ def test_a_server_that_says_nothing_is_given_up_at_the_time_out(provider: Provid
     [standin.drip(202), standin.drip(in_headers=True), standin.hang()],
     ids=["body", "headers", "silence"],
 )
-def test_an_answer_that_only_drips_in_is_given_up_at_the_deadline(
+def test_slow_response_fails_at_the_deadline(
     provider: Provider, answer: standin.Answer
 ) -> None:
     began = time.monotonic()
@@ -230,14 +230,14 @@ def test_an_answer_that_only_drips_in_is_given_up_at_the_deadline(
     assert len(provider.server.requests) == 1
 
 
-def test_nobody_at_home_is_told_apart_from_a_lost_answer(provider: Provider) -> None:
+def test_refused_connection_differs_from_a_lost_response(provider: Provider) -> None:
     with StandIn() as gone:
         pass
     failure = provider.failure(host=gone.host)
     assert (type(failure), failure.code) == (TryAgain, "unreachable")
 
 
-def test_no_thread_is_left_behind(provider: Provider) -> None:
+def test_no_thread_is_left_after_sending(provider: Provider) -> None:
     before = set(threading.enumerate())
     provider.delivery(deadline=60).send(provider.message)
     mine = [t for t in threading.enumerate() if t not in before and isinstance(t, threading.Timer)]
@@ -262,7 +262,7 @@ def test_no_thread_is_left_behind(provider: Provider) -> None:
     ],
     ids=["ok", "400", "401", "500", "200", "302", "sms-7", "drop", "midway", "raw"],
 )
-def test_no_failure_and_no_log_says_what_was_sent_or_answered(
+def test_errors_and_logs_contain_no_message_content(
     provider: Provider, answer: standin.Answer, caplog: pytest.LogCaptureFixture
 ) -> None:
     for logger in ("", "vonage", "python_http_client", "python_http_client.client", "urllib3"):
@@ -279,7 +279,7 @@ def test_no_failure_and_no_log_says_what_was_sent_or_answered(
     assert [secret for secret in SECRETS if secret in told] == []
 
 
-def test_a_filter_on_the_logs_survives_their_configuration(
+def test_log_filter_survives_logging_configuration(
     provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
     logging.config.dictConfig(
@@ -298,7 +298,7 @@ def test_a_filter_on_the_logs_survives_their_configuration(
     assert caplog.text == ""
 
 
-def test_twenty_threads_each_deliver_their_own_message_once(provider: Provider) -> None:
+def test_concurrent_threads_send_each_message_once(provider: Provider) -> None:
     delivery = provider.delivery(timeout=10, deadline=20)
     together = threading.Barrier(20)
     messages = [
@@ -325,7 +325,7 @@ def _to_and_text(request: standin.Request) -> tuple[str, str]:
     return sent["personalizations"][0]["to"][0]["email"], sent["content"][0]["value"]
 
 
-def test_a_connection_that_comes_after_the_deadline_is_not_used() -> None:
+def test_connection_made_after_the_deadline_is_not_used() -> None:
     class Late:
         def shutdown(self, how: int) -> None:
             raise AssertionError
@@ -338,7 +338,7 @@ def test_a_connection_that_comes_after_the_deadline_is_not_used() -> None:
 
 
 @pytest.mark.parametrize("message", [EMAIL, SMS], ids=["sendgrid", "vonage"])
-def test_a_certificate_of_strangers_gets_no_message(message: Message) -> None:
+def test_untrusted_certificate_is_rejected(message: Message) -> None:
     with StandIn(tls=True) as stranger:
         assert Provider(stranger, message).failure().code == "unreachable"
         assert stranger.requests == []
@@ -347,7 +347,7 @@ def test_a_certificate_of_strangers_gets_no_message(message: Message) -> None:
 # --- SendGrid -----------------------------------------------------------------------------------
 
 
-def test_sendgrid_gets_exactly_this(sendgrid: Provider) -> None:
+def test_request_to_sendgrid_has_the_expected_content(sendgrid: Provider) -> None:
     sendgrid.delivery().send(EMAIL)
     [request] = sendgrid.server.requests
     assert request.path == "/v3/mail/send"
@@ -372,12 +372,12 @@ def test_sendgrid_gets_exactly_this(sendgrid: Provider) -> None:
 
 
 @pytest.mark.parametrize("to", [r'"\a b"@example.org', "a@[127.0.0.1]", "ü@exämple.org"])
-def test_sendgrid_gets_the_address_as_it_is(sendgrid: Provider, to: str) -> None:
+def test_address_is_sent_to_sendgrid_unchanged(sendgrid: Provider, to: str) -> None:
     sendgrid.delivery().send(replace(EMAIL, to=to))
     assert sendgrid.server.requests[0].json["personalizations"][0]["to"] == [{"email": to}]
 
 
-def test_a_200_of_sendgrid_is_no_success_for_it_means_not_queued(sendgrid: Provider) -> None:
+def test_sendgrid_200_is_a_failure(sendgrid: Provider) -> None:
     assert sendgrid.failure(standin.status(200)).code == "bad_answer"
 
 
@@ -390,7 +390,7 @@ def test_a_200_of_sendgrid_is_no_success_for_it_means_not_queued(sendgrid: Provi
     ],
     ids=["drip", "drop", "redirect"],
 )
-def test_sendgrid_behaves_the_same_over_tls(
+def test_sendgrid_is_reached_over_tls(
     monkeypatch: pytest.MonkeyPatch, answer: standin.Answer, code: str
 ) -> None:
     with StandIn(tls=True) as server:
@@ -402,13 +402,13 @@ def test_sendgrid_behaves_the_same_over_tls(
 
 
 @pytest.mark.parametrize("odd", ["", "x" * 201])
-def test_an_odd_message_id_is_not_kept(sendgrid: Provider, odd: str) -> None:
+def test_invalid_message_id_is_discarded(sendgrid: Provider, odd: str) -> None:
     sendgrid.server.answer_with(standin.status(202, {"X-Message-Id": odd}, b""))
     assert sendgrid.delivery().send(EMAIL) == ""
 
 
 @pytest.mark.parametrize("key", ["SG.api-key\n", "SG.äpi-key"])
-def test_a_sendgrid_key_that_no_header_holds_is_refused_without_being_shown(key: str) -> None:
+def test_invalid_sendgrid_key_is_rejected_and_not_printed(key: str) -> None:
     with pytest.raises(ValueError, match="SendGrid API key") as caught:
         SendGrid(api_key=key, from_address="no-reply@rollcall.test")
     assert "pi-key" not in str(caught.value)
@@ -417,7 +417,7 @@ def test_a_sendgrid_key_that_no_header_holds_is_refused_without_being_shown(key:
 # --- Vonage -------------------------------------------------------------------------------------
 
 
-def test_vonage_gets_exactly_this(vonage: Provider) -> None:
+def test_request_to_vonage_has_the_expected_content(vonage: Provider) -> None:
     vonage.delivery().send(SMS)
     [request] = vonage.server.requests
     assert request.path == "/sms/json"
@@ -433,7 +433,7 @@ def test_vonage_gets_exactly_this(vonage: Provider) -> None:
     }
 
 
-def test_a_text_outside_the_gsm_alphabet_goes_out_as_unicode(vonage: Provider) -> None:
+def test_text_outside_the_gsm_alphabet_is_sent_as_unicode(vonage: Provider) -> None:
     vonage.delivery().send(replace(SMS, text="код 731964"))
     form = vonage.server.requests[0].form
     assert (form["type"], form["text"]) == ("unicode", "код 731964")
@@ -450,7 +450,7 @@ def test_a_text_outside_the_gsm_alphabet_goes_out_as_unicode(vonage: Provider) -
         *[(status, TryAgain, "provider_error") for status in ("5", "99", "new")],
     ],
 )
-def test_a_status_in_the_body_of_a_200_says_how_it_went(
+def test_status_in_the_body_of_a_vonage_200_is_classified(
     vonage: Provider, status: str, kind: type[DeliveryFailed], code: str
 ) -> None:
     failure = vonage.failure(standin.sms({"status": status, "error-text": "no"}))
@@ -458,7 +458,7 @@ def test_a_status_in_the_body_of_a_200_says_how_it_went(
     assert len(vonage.server.requests) == 1
 
 
-def test_one_failed_part_fails_the_message(vonage: Provider) -> None:
+def test_failed_part_fails_the_message(vonage: Provider) -> None:
     parts = [{"status": "0", "message-id": "a"}, {"status": "1", "error-text": "slower"}]
     assert vonage.failure(standin.sms(*parts)).code == "rate_limited"
 
@@ -480,7 +480,7 @@ def test_one_failed_part_fails_the_message(vonage: Provider) -> None:
         b"\xff\xfe\xfd",
     ],
 )
-def test_a_200_without_a_status_is_a_bad_answer(vonage: Provider, body: bytes) -> None:
+def test_vonage_200_without_a_status_is_invalid(vonage: Provider, body: bytes) -> None:
     failure = vonage.failure(standin.status(200, body=body))
     assert (type(failure), failure.code) == (TryAgain, "bad_answer")
 
@@ -493,7 +493,7 @@ def test_a_200_without_a_status_is_a_bad_answer(vonage: Provider, body: bytes) -
         b'{"message-count": "1", "messages": [{"status": 0, "message-id": "m-1"}]}',
     ],
 )
-def test_a_taken_message_is_taken_however_the_sdk_likes_the_answer(
+def test_accepted_message_succeeds_if_the_sdk_rejects_the_response(
     vonage: Provider, body: bytes
 ) -> None:
     vonage.server.answer_with(standin.status(200, body=body))
@@ -508,7 +508,7 @@ def mailbox(tmp_path: Path) -> Mailbox:
     return Mailbox(tmp_path / "data" / "mailbox.jsonl")
 
 
-def test_the_mailbox_shows_what_would_have_been_sent_newest_first(mailbox: Mailbox) -> None:
+def test_mailbox_lists_messages_newest_first(mailbox: Mailbox) -> None:
     assert mailbox.send(EMAIL) == ""
     mailbox.send(SMS)
     newest, oldest = mailbox.messages()
@@ -527,19 +527,19 @@ def test_the_mailbox_shows_what_would_have_been_sent_newest_first(mailbox: Mailb
     }
 
 
-def test_the_mailbox_is_empty_before_the_first_message(mailbox: Mailbox, tmp_path: Path) -> None:
+def test_mailbox_is_empty_before_the_first_message(mailbox: Mailbox, tmp_path: Path) -> None:
     assert mailbox.messages() == []
     (tmp_path / "empty").touch()
     assert Mailbox(tmp_path / "empty").messages(to="x") == []
 
 
-def test_the_mailbox_finds_an_address_and_not_the_mention_of_it(mailbox: Mailbox) -> None:
+def test_mailbox_filters_by_recipient_and_not_by_text(mailbox: Mailbox) -> None:
     mailbox.send(replace(EMAIL, to='"a b"@exämple.org', text="mine"))
     mailbox.send(replace(EMAIL, to="other@example.org", text='"to":"\\"a b\\"@exämple.org"'))
     assert [found["text"] for found in mailbox.messages(to='"a b"@exämple.org')] == ["mine"]
 
 
-def test_the_mailbox_does_not_parse_what_is_not_asked_for(mailbox: Mailbox) -> None:
+def test_mailbox_does_not_parse_other_messages(mailbox: Mailbox) -> None:
     mailbox.send(EMAIL)
     with mailbox._path.open("ab") as file:
         file.write(b'{"channel":"email","to":"x@example.org",not json}\n' * 3)
@@ -548,14 +548,14 @@ def test_the_mailbox_does_not_parse_what_is_not_asked_for(mailbox: Mailbox) -> N
     assert len(mailbox.messages(limit=1)) == 1
 
 
-def test_the_mailbox_shows_no_more_than_asked_for(mailbox: Mailbox) -> None:
+def test_mailbox_returns_at_most_the_limit(mailbox: Mailbox) -> None:
     for number in range(5):
         mailbox.send(replace(SMS, code=str(number)))
     assert [found["code"] for found in mailbox.messages(limit=2)] == ["4", "3"]
     assert [found["code"] for found in mailbox.messages(to=SMS.to, limit=1)] == ["4"]
 
 
-def test_a_line_that_is_being_written_is_not_shown_yet(mailbox: Mailbox) -> None:
+def test_incomplete_mailbox_line_is_not_returned(mailbox: Mailbox) -> None:
     mailbox.send(replace(EMAIL, code="first"))
     mailbox.send(replace(EMAIL, code="second"))
     whole = mailbox._path.read_bytes()
@@ -565,7 +565,7 @@ def test_a_line_that_is_being_written_is_not_shown_yet(mailbox: Mailbox) -> None
 
 
 @pytest.mark.parametrize("to", [None, EMAIL.to])
-def test_a_writer_killed_in_the_middle_costs_only_its_own_line(
+def test_killed_writer_loses_only_its_own_line(
     mailbox: Mailbox, to: str | None
 ) -> None:
     mailbox.send(replace(EMAIL, code="killed"))
@@ -575,7 +575,7 @@ def test_a_writer_killed_in_the_middle_costs_only_its_own_line(
     assert [found["code"] for found in mailbox.messages(to=to)] == ["last", "next"]
 
 
-def test_a_piece_of_a_line_does_not_lend_its_address_to_the_next(mailbox: Mailbox) -> None:
+def test_partial_line_does_not_affect_the_recipient_of_the_next(mailbox: Mailbox) -> None:
     mailbox.send(replace(EMAIL, code="killed"))
     mailbox._path.write_bytes(mailbox._path.read_bytes()[:-30])
     mailbox.send(SMS)
@@ -583,12 +583,12 @@ def test_a_piece_of_a_line_does_not_lend_its_address_to_the_next(mailbox: Mailbo
     assert len(mailbox.messages(to=SMS.to)) == 1
 
 
-def test_the_mailbox_is_for_its_owner_only(mailbox: Mailbox) -> None:
+def test_mailbox_file_is_private(mailbox: Mailbox) -> None:
     mailbox.send(EMAIL)
     assert stat.S_IMODE(mailbox._path.stat().st_mode) == 0o600
 
 
-def test_an_unwritable_mailbox_is_a_delivery_to_try_again(tmp_path: Path) -> None:
+def test_unwritable_mailbox_is_a_temporary_failure(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TryAgain) as caught:
         Mailbox(tmp_path / "file" / "mailbox.jsonl").send(EMAIL)
@@ -605,7 +605,7 @@ for number in range(200):
 """
 
 
-def test_many_processes_write_whole_lines(mailbox: Mailbox) -> None:
+def test_concurrent_processes_write_complete_lines(mailbox: Mailbox) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, "-c", _WRITER, str(mailbox._path)]
     writers = [subprocess.Popen([*command, name], env=environment) for name in "abcd"]

@@ -21,7 +21,7 @@ from tests.starting import Starter
 from tests.test_deadlines import is_read_only
 
 
-def test_of_several_hosts_the_one_that_can_write_is_connected_to(
+def test_connection_uses_the_writable_host(
     stack: Stack, start: Starter, tmp_path: Path
 ):
     primary = stack.services["postgres"]
@@ -93,7 +93,7 @@ def replicated(
             yield Rollcall(client), profiles, queue
 
 
-def test_writes_reach_the_new_profile_redis_after_the_old_was_demoted(replicated):
+def test_writes_reach_the_new_profile_redis_after_failover(replicated):
     rollcall, profiles, _ = replicated
     people = [rollcall.sign_up() for _ in range(20)]  # connections are open
     profiles.fail_over()
@@ -109,7 +109,7 @@ def is_named_grace(someone: Someone, redis: Replicated) -> bool:
     return isinstance(body, bytes) and b"Grace" in body
 
 
-def test_messages_go_through_the_new_queue_redis_after_the_old_was_demoted(replicated):
+def test_messages_use_the_new_queue_redis_after_failover(replicated):
     rollcall, _, queue = replicated
     someone = rollcall.sign_up()
     assert eventually(lambda: someone.messages("email"), within=120)  # connections are open

@@ -58,7 +58,7 @@ def left(answer: httpx.Response) -> int:
     return int(told[1])
 
 
-def test_of_a_hundred_requests_at_once_exactly_as_many_pass_as_the_limit_says(stranger):
+def test_concurrent_requests_are_limited_exactly(stranger):
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda _: stranger(CONFIRMATION), range(100)))
     # On a machine that stalls, Redis may not answer in time: such a request passes uncounted.
@@ -67,7 +67,7 @@ def test_of_a_hundred_requests_at_once_exactly_as_many_pass_as_the_limit_says(st
     assert counted == [400] * 10 + [429] * (len(counted) - 10)
 
 
-def test_a_refusal_is_a_problem_that_says_how_long_to_wait_and_every_answer_tells_the_limit(
+def test_limited_responses_have_rate_limit_and_retry_after(
     stranger,
 ):
     for remaining in range(9, -1, -1):
@@ -82,7 +82,7 @@ def test_a_refusal_is_a_problem_that_says_how_long_to_wait_and_every_answer_tell
     assert refused.headers["ratelimit"] == f'"confirmation";r=0;t={wait}'
 
 
-def test_whoever_waits_as_long_as_retry_after_says_passes(stranger):
+def test_request_after_retry_after_is_allowed(stranger):
     for _ in range(3):
         assert stranger(OTHER).status_code == 404
     refused = stranger(OTHER)
@@ -101,7 +101,7 @@ def test_whoever_waits_as_long_as_retry_after_says_passes(stranger):
     assert max(too_early) < allowed_at  # and a refused request counts for nothing
 
 
-def test_of_the_window_before_as_much_counts_as_this_one_has_left(django_here):
+def test_previous_window_is_weighted_by_its_overlap(django_here):
     from api.limits import hit, redis_key
     from domain.stores.profiles import redis
 
@@ -114,20 +114,20 @@ def test_of_the_window_before_as_much_counts_as_this_one_has_left(django_here):
     assert 399_999 <= result.remaining < 900_000
 
 
-def test_another_address_and_another_kind_of_route_have_limits_of_their_own(stranger):
+def test_each_address_and_route_has_its_own_limit(stranger):
     while stranger(CONFIRMATION).status_code != 429:
         pass
     assert stranger(CONFIRMATION, forwarded="203.0.113.1").status_code == 400
     assert stranger(SIGN_UP, new_body()).status_code == 201
 
 
-def test_what_stands_left_of_the_trusted_proxys_word_is_not_believed(stranger):
+def test_forwarded_addresses_before_the_trusted_proxy_are_ignored(stranger):
     whoever, client = "203.0.113.{}, 1.1.1.1", "203.0.113.99"
     first = left(stranger(CONFIRMATION, forwarded=f"{whoever.format(1)}, {client}"))
     assert left(stranger(CONFIRMATION, forwarded=f"{whoever.format(2)}, {client}")) == first - 1
 
 
-def test_without_trusted_proxies_nobody_is_believed(rollcall: Rollcall):
+def test_x_forwarded_for_is_ignored_without_trusted_proxies(rollcall: Rollcall):
     def is_counted_as_one() -> bool:
         first = left(rollcall.post(CONFIRMATION, None, **{"X-Forwarded-For": "203.0.113.7"}))
         second = left(rollcall.post(CONFIRMATION, None, **{"X-Forwarded-For": "203.0.113.8"}))
@@ -137,13 +137,13 @@ def test_without_trusted_proxies_nobody_is_believed(rollcall: Rollcall):
     assert eventually(is_counted_as_one)
 
 
-def test_a_network_of_ipv6_is_one_client(stranger):
+def test_ipv6_network_is_one_client(stranger):
     first = left(stranger(CONFIRMATION, forwarded="2001:db8:0:1::1"))
     assert left(stranger(CONFIRMATION, forwarded="[2001:db8:0:1:ffff::2]:4711")) == first - 1
     assert left(stranger(CONFIRMATION, forwarded="2001:db8:0:2::1")) == first
 
 
-def test_a_kind_of_route_without_a_view_of_its_own_is_limited_too(stranger, tight):
+def test_unknown_routes_are_limited(stranger, tight):
     assert stranger("/webhooks/none/").headers["ratelimit-policy"] == '"webhook";q=1000000;w=60'
     answer = tight.post("/admin/login/", headers={"X-Forwarded-For": "203.0.113.3"})
     assert answer.headers["ratelimit-policy"] == '"admin-login";q=1000000;w=60'
@@ -157,7 +157,7 @@ def test_reads_probes_and_pages_are_not_limited(rollcall: Rollcall):
     assert [answer for answer in answers if "ratelimit" in answer.headers] == []
 
 
-def test_while_redis_is_away_everybody_passes(stack: Stack, stranger):
+def test_requests_are_allowed_while_redis_is_unavailable(stack: Stack, stranger):
     while stranger(CONFIRMATION).status_code != 429:
         pass
     stack.services["profiles"].stop()
@@ -171,7 +171,7 @@ def test_while_redis_is_away_everybody_passes(stack: Stack, stranger):
     assert eventually(lambda: stranger(CONFIRMATION).status_code == 429)
 
 
-def test_what_is_kept_in_redis_names_a_network_and_a_limit_and_ends_by_itself(
+def test_redis_key_names_network_and_limit_and_expires(
     django_here, stranger
 ):
     from domain.stores.profiles import redis
@@ -202,13 +202,13 @@ def test_what_is_kept_in_redis_names_a_network_and_a_limit_and_ends_by_itself(
         ("", "", 0, ""),
     ],
 )
-def test_the_client_is_the_address_that_the_outermost_trusted_proxy_saw(
+def test_client_ip_is_the_one_seen_by_the_outermost_trusted_proxy(
     peer, forwarded, trusted_proxies, client
 ):
     assert get_client_ip(peer, forwarded, trusted_proxies) == client
 
 
-def test_behind_a_unix_socket_the_last_forwarded_address_is_the_client(stack: Stack):
+def test_client_ip_behind_a_unix_socket_is_the_last_forwarded_one(stack: Stack):
     with write_process(stack, LIMIT_CONFIRMATION="10/minute") as (_, url):
         transport = httpx.HTTPTransport(uds=socket_of(url))
         with httpx.Client(transport=transport, base_url=url, timeout=20) as client:
@@ -225,7 +225,7 @@ def test_clients_without_an_address_are_counted_together():
     assert client_network("") == client_network("/run/write.sock") == "unknown"
 
 
-def test_production_is_tight_and_development_wide_and_each_limit_can_be_set(start: Starter):
+def test_limits_depend_on_the_environment_and_can_be_set(start: Starter):
     code = "from django.conf import settings as s; print(*s.RATE_LIMITS.values(), sep=', ')"
     in_production = start(code, LIMIT_SIGN_IN="7/2hours").stdout
     assert in_production.startswith("10 per 1 minute, 7 per 2 hour, 30 per 1 minute, ")
@@ -237,7 +237,7 @@ def test_production_is_tight_and_development_wide_and_each_limit_can_be_set(star
     ("name", "value"),
     [("LIMIT_SIGN_UP", "often"), ("LIMIT_DOCS", "1/minute;2/hour"), ("TRUSTED_PROXIES", "-1")],
 )
-def test_a_malformed_limit_is_named(start: Starter, name, value):
+def test_malformed_limit_is_reported_by_name(start: Starter, name, value):
     result = start(**{name: value})
     assert result.returncode != 0
     assert name in result.stderr.splitlines()[-1]

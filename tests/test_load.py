@@ -30,7 +30,7 @@ def row(output: str, kind: str) -> Sequence[float]:
     return [float(word) for word in line.removeprefix(kind).split()]
 
 
-def test_a_load_keeps_its_rate_shows_its_figures_and_passes(stack, rollcall: Rollcall):
+def test_load_test_keeps_its_rate_and_passes(stack, rollcall: Rollcall):
     before = len(rollcall.http.get("/dev/mailbox.json").json())
     with load(stack.url, *PATIENT) as run:
         output, errors = run.communicate(timeout=60)
@@ -49,7 +49,7 @@ def test_a_load_keeps_its_rate_shows_its_figures_and_passes(stack, rollcall: Rol
     assert 2 * sign_ups[0] <= delivered <= after - before - 2 * 20
 
 
-def test_a_load_fails_when_reads_do_and_when_a_limit_is_missed(stack):
+def test_load_test_fails_on_errors_and_missed_thresholds(stack):
     stack.services["profiles"].stop()
     try:
         with load(stack.url, *PATIENT, *SHORTER, "--sign-ups-p99", "0.001") as run:
@@ -64,7 +64,7 @@ def test_a_load_fails_when_reads_do_and_when_a_limit_is_missed(stack):
     assert "ms, not under 0.001 ms" in violations
 
 
-def test_a_load_that_is_interrupted_ends_at_once_with_all_its_processes(stack, tmp_path: Path):
+def test_interrupted_load_test_ends_all_its_processes(stack, tmp_path: Path):
     with load(stack.url, "--seconds", "60") as run:
         locust = eventually(lambda: child_pids(run.pid))
         began = time.monotonic()
@@ -75,14 +75,14 @@ def test_a_load_that_is_interrupted_ends_at_once_with_all_its_processes(stack, t
     assert [pid for pid in locust if Path(f"/proc/{pid}").exists()] == []
 
 
-def test_a_service_that_is_not_there_is_told_in_one_line():
+def test_unreachable_service_is_a_one_line_error():
     with load("http://127.0.0.1:1") as run:
         output, errors = run.communicate(timeout=30)
     assert (run.returncode, errors) == (1, "")
     assert "FAIL\n  http://127.0.0.1:1 cannot be used: ConnectError" in output
 
 
-def test_percentiles_are_those_of_the_raw_times():
+def test_percentiles_are_exact():
     times = [float(n) for n in range(1000, 0, -1)]
     quantiles = (0.5, 0.95, 0.99, 0.999, 1.0)
     assert [percentile(times, quantile) for quantile in quantiles] == [500, 950, 990, 999, 1000]
@@ -114,12 +114,12 @@ def make_report(
         (make_report(RIGHT, undelivered=1), "1 of 12 messages were not delivered"),
     ],
 )
-def test_each_thing_that_is_not_good_enough_is_a_reason_of_its_own(report: Report, violation: str):
+def test_each_violation_is_reported(report: Report, violation: str):
     (text,) = report.violations(THRESHOLDS)
     assert violation in text
     assert report.verdict(THRESHOLDS) == f"FAIL\n  {text}"
 
 
-def test_a_load_within_all_limits_passes():
+def test_report_within_all_thresholds_passes():
     assert make_report(RIGHT).verdict(THRESHOLDS) == "PASS"
     assert make_report(RIGHT[:59]).verdict(THRESHOLDS) == "PASS"

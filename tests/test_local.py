@@ -152,7 +152,7 @@ def valkey(tmp_path: Path) -> Iterator[Valkey]:
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_postgres_keeps_its_data_and_its_port_when_it_is_stopped_or_killed(
+def test_postgres_keeps_data_and_port_after_stop_and_kill(
     postgres: Postgres, end: str
 ) -> None:
     url = postgres.url
@@ -167,7 +167,7 @@ def test_postgres_keeps_its_data_and_its_port_when_it_is_stopped_or_killed(
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_valkey_keeps_its_data_and_its_port_when_it_is_stopped_or_killed(
+def test_valkey_keeps_data_and_port_after_stop_and_kill(
     valkey: Valkey, end: str
 ) -> None:
     redis.Redis.from_url(valkey.url).set("answer", 42)
@@ -180,7 +180,7 @@ def test_valkey_keeps_its_data_and_its_port_when_it_is_stopped_or_killed(
     assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
 
 
-def test_postgres_speaks_utf_8_and_lets_nobody_in_without_the_password(postgres: Postgres) -> None:
+def test_postgres_uses_utf_8_and_requires_the_password(postgres: Postgres) -> None:
     with psycopg.connect(postgres.url) as connection:
         assert connection.execute("SELECT upper('žluťoučký')").fetchone() == ("ŽLUŤOUČKÝ",)
     with pytest.raises(psycopg.OperationalError, match="no password supplied"):
@@ -188,7 +188,7 @@ def test_postgres_speaks_utf_8_and_lets_nobody_in_without_the_password(postgres:
     assert (postgres.folder / "password").stat().st_mode & 0o777 == 0o600
 
 
-def test_kill_ends_postgres_in_the_middle_of_a_query_backends_included(postgres: Postgres) -> None:
+def test_kill_ends_postgres_and_its_backends_during_a_query(postgres: Postgres) -> None:
     with closing(psycopg.connect(postgres.url)) as connection:
         # An idle backend would leave by itself; one that computes does not look up.
         connection.pgconn.send_query(b"DO 'BEGIN LOOP END LOOP; END'")
@@ -199,7 +199,7 @@ def test_kill_ends_postgres_in_the_middle_of_a_query_backends_included(postgres:
     postgres.start()
 
 
-def test_a_stale_pid_file_that_names_somebody_elses_process_does_not_matter(
+def test_stale_pid_file_of_another_process_is_ignored(
     postgres: Postgres,
 ) -> None:
     postgres.kill()
@@ -210,7 +210,7 @@ def test_a_stale_pid_file_that_names_somebody_elses_process_does_not_matter(
         postgres.start()
 
 
-def test_a_paused_server_keeps_its_connections_and_answers_nothing_until_resumed(
+def test_suspended_server_keeps_connections_until_resumed(
     postgres: Postgres, valkey: Valkey
 ) -> None:
     client = redis.Redis.from_url(valkey.url, socket_timeout=0.2, retry=None)
@@ -228,7 +228,7 @@ def test_a_paused_server_keeps_its_connections_and_answers_nothing_until_resumed
     assert client.ping()
 
 
-def test_a_server_that_cannot_start_says_so_with_the_tail_of_its_log(tmp_path: Path) -> None:
+def test_failed_start_reports_the_tail_of_the_log(tmp_path: Path) -> None:
     server = Valkey(tmp_path, "profiles", {"maxmemory-policy": "nonsense"})
     with pytest.raises(StackError, match=r"profiles ended with status 1[^$]*maxmemory-policy"):
         server.start()
@@ -238,7 +238,7 @@ def test_a_server_that_cannot_start_says_so_with_the_tail_of_its_log(tmp_path: P
 # --- Processes -----------------------------------------------------------------------------------
 
 
-def test_a_process_that_will_not_end_is_killed_with_all_of_its_group(tmp_path: Path) -> None:
+def test_process_that_ignores_sigterm_is_killed_with_its_group(tmp_path: Path) -> None:
     stubborn = f"""if True:
         import signal, subprocess, sys
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -255,7 +255,7 @@ def test_a_process_that_will_not_end_is_killed_with_all_of_its_group(tmp_path: P
     assert_all_end(child, within=5)
 
 
-def test_kill_9_of_whoever_started_servers_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_sigkill_of_the_parent_ends_all_servers(tmp_path: Path) -> None:
     script = f"""if True:
         import pathlib, signal
         from local.servers import Postgres, Valkey
@@ -277,7 +277,7 @@ def test_kill_9_of_whoever_started_servers_leaves_nothing_behind(tmp_path: Path)
 # --- The stack, with stand-ins for the product ---------------------------------------------------
 
 
-def test_a_stack_starts_on_free_ports_and_its_parts_die_and_restart_by_name(tmp_path: Path) -> None:
+def test_stack_starts_on_free_ports_and_restarts_services(tmp_path: Path) -> None:
     with Stack(tmp_path, durable=False, commands=stand_ins()) as stack:
         assert [*stack.services] == ["postgres", "profiles", "queue", "read", "worker", "relay"]
         old = stack.services["worker"].pid
@@ -291,14 +291,14 @@ def test_a_stack_starts_on_free_ports_and_its_parts_die_and_restart_by_name(tmp_
     assert not any(part.is_running for part in stack.services.values())
 
 
-def test_real_servers_named_in_the_environment_stand_in_for_embedded_ones(tmp_path: Path) -> None:
+def test_servers_named_in_the_environment_replace_embedded_ones(tmp_path: Path) -> None:
     env = {"DATABASE_URL": "postgresql://elsewhere/x", "REDIS_URL": "redis://elsewhere"}
     stack = Stack(tmp_path, env={**env, "QUEUE_URL": ""}, commands=stand_ins())
     assert [*stack.services] == ["queue"]
     assert stack.environment().items() >= env.items()
 
 
-def test_a_part_that_ends_during_the_start_is_an_error_with_its_last_words(tmp_path: Path) -> None:
+def test_service_that_exits_during_start_reports_its_log(tmp_path: Path) -> None:
     relay = "import sys; sys.exit('no relay today')"
     commands = stand_ins(read=WEB.replace("200", "503"), relay=relay)
     stack = Stack(tmp_path, durable=False, commands=commands)
@@ -307,7 +307,7 @@ def test_a_part_that_ends_during_the_start_is_an_error_with_its_last_words(tmp_p
     assert not any(part.is_running for part in stack.services.values())
 
 
-def test_sigterm_ends_everything_that_was_started_and_nothing_else(tmp_path: Path) -> None:
+def test_sigterm_ends_all_started_processes_and_no_other(tmp_path: Path) -> None:
     with (
         Run(tmp_path, servers=True) as run,
         Process("bystander", [sys.executable, "-c", IDLE]) as bystander,
@@ -322,7 +322,7 @@ def test_sigterm_ends_everything_that_was_started_and_nothing_else(tmp_path: Pat
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
-def test_ctrl_c_or_a_closed_terminal_during_the_start_ends_everything_too(
+def test_sigint_or_sighup_during_start_ends_everything(
     tmp_path: Path, signum: signal.Signals
 ) -> None:
     with Run(tmp_path, *supervisor(read=IDLE)) as run:  # it never becomes ready
@@ -332,7 +332,7 @@ def test_ctrl_c_or_a_closed_terminal_during_the_start_ends_everything_too(
         assert_all_end(tree, within=0.2)
 
 
-def test_a_second_ctrl_c_hurries(tmp_path: Path) -> None:
+def test_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     stubborn = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); {IDLE}"
     with Run(tmp_path, *supervisor(worker=stubborn)) as run:
         run.await_ready()
@@ -345,7 +345,7 @@ def test_a_second_ctrl_c_hurries(tmp_path: Path) -> None:
         assert_all_end(tree, within=1)
 
 
-def test_when_make_is_killed_with_9_the_supervisor_ends_by_itself(tmp_path: Path) -> None:
+def test_supervisor_exits_when_make_is_killed(tmp_path: Path) -> None:
     command = [sys.executable, *supervisor(), "--parent-pid"]
     make = f"import os, subprocess; subprocess.run([*{command!r}, str(os.getpid())])"
     with Run(tmp_path, "-c", make) as run:
@@ -356,7 +356,7 @@ def test_when_make_is_killed_with_9_the_supervisor_ends_by_itself(tmp_path: Path
 
 
 @pytest.mark.parametrize(("name", "title"), [("worker", f"-c {IDLE}"), ("postgres", "postgres -D")])
-def test_a_part_that_dies_is_started_again_loudly_a_server_on_its_port(
+def test_service_that_exits_is_restarted_on_its_port(
     tmp_path: Path, name: str, title: str
 ) -> None:
     with Run(tmp_path, servers=name == "postgres") as run:
@@ -376,7 +376,7 @@ def test_a_part_that_dies_is_started_again_loudly_a_server_on_its_port(
         assert run.popen.poll() is None
 
 
-def test_a_part_that_keeps_dying_stops_everything_with_its_last_words(tmp_path: Path) -> None:
+def test_service_that_keeps_exiting_stops_everything(tmp_path: Path) -> None:
     poison = tmp_path / "poison"
     relay = f"import pathlib\nif pathlib.Path({str(poison)!r}).exists(): exit('so sorry')\n{IDLE}"
     with Run(tmp_path, *supervisor(relay=relay)) as run:
@@ -391,7 +391,7 @@ def test_a_part_that_keeps_dying_stops_everything_with_its_last_words(tmp_path: 
         assert run.errors.endswith("so sorry\n")
 
 
-def test_a_second_run_on_the_same_data_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_second_run_on_the_same_data_is_a_one_line_error(tmp_path: Path) -> None:
     with Stack(tmp_path / "data", durable=False, commands=stand_ins()) as stack:
         with Run(tmp_path) as second:
             assert second.popen.wait(15) == 1
@@ -402,7 +402,7 @@ def test_a_second_run_on_the_same_data_is_refused_in_one_line(tmp_path: Path) ->
         stack.wait_until_ready()
 
 
-def test_a_taken_port_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_taken_port_is_a_one_line_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", find_free_port())) as taken:
         port = taken.getsockname()[1]
         with Run(tmp_path, port=port) as run:
@@ -414,7 +414,7 @@ def test_a_taken_port_is_refused_in_one_line(tmp_path: Path) -> None:
 # --- The product itself --------------------------------------------------------------------------
 
 
-def test_python_m_local_serves_keeps_its_data_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_python_m_local_serves_keeps_data_and_leaves_no_process(tmp_path: Path) -> None:
     with Run(tmp_path, "-m", "local", servers=True) as run:
         run.await_ready()
         tree = run.tree()

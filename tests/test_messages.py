@@ -66,7 +66,7 @@ class Page(HTMLParser):
 # --- E-mail -------------------------------------------------------------------------------------
 
 
-def test_the_email_says_who_writes_and_why_with_the_name_the_code_and_the_link() -> None:
+def test_email_has_sender_reason_name_code_and_link() -> None:
     message = email()
     for words in (message.text, Page(message.html).words):
         for needed in ("Rollcall", "https://rollcall.test", "signed up", "Ada Lovelace"):
@@ -81,11 +81,11 @@ def test_the_email_says_who_writes_and_why_with_the_name_the_code_and_the_link()
     assert (message.code, message.link) == ("731964", LINK)
 
 
-def test_the_code_is_not_in_the_subject_where_a_locked_screen_would_show_it() -> None:
+def test_subject_does_not_contain_the_code() -> None:
     assert "731964" not in email().subject
 
 
-def test_an_email_after_the_code_has_expired_has_the_link_alone() -> None:
+def test_email_after_code_expiry_has_only_the_link() -> None:
     message = email(code=None)
     for words in (message.text, Page(message.html).words):
         assert LINK in words
@@ -95,13 +95,13 @@ def test_an_email_after_the_code_has_expired_has_the_link_alone() -> None:
     assert message.code is None
 
 
-def test_one_of_something_is_singular() -> None:
+def test_lifetime_of_one_unit_is_singular() -> None:
     text = email(code_minutes=1, link_hours=1).text
     assert "within 1 minute:" in text
     assert "within 1 hour:" in text
 
 
-def test_the_email_fetches_nothing_and_its_only_link_is_the_confirmation() -> None:
+def test_email_loads_nothing_and_has_only_the_confirmation_link() -> None:
     message = email()
     page = Page(message.html)
     assert page.elements[0] == ("html", {"lang": "en"})
@@ -111,7 +111,7 @@ def test_the_email_fetches_nothing_and_its_only_link_is_the_confirmation() -> No
     assert not re.search(r"src=|url\(|@import|background=", message.html)
 
 
-def test_everything_is_escaped_in_html() -> None:
+def test_html_is_escaped() -> None:
     usual, hostile = (
         email(),
         email(
@@ -126,46 +126,46 @@ def test_everything_is_escaped_in_html() -> None:
     assert "<script>alert(1)</script>" in Page(hostile.html).words
 
 
-def test_no_line_breaks_or_control_characters_reach_the_subject() -> None:
+def test_subject_has_no_line_breaks_or_control_characters() -> None:
     assert email(service="R\r\nBcc: x\x00\x1b\u2028y").subject.endswith(" for R Bcc: x y")
 
 
-def test_a_name_stays_on_its_line() -> None:
+def test_name_stays_on_one_line() -> None:
     text = email(name="Ada\r\n\r\nYou won!\u2028Call\x00\x07 us").text
     assert "\n    Ada You won! Call us\n" in text
 
 
 @pytest.mark.parametrize("name", ["evil.example", "https://evil.example/x", "a@evil.example"])
-def test_a_name_is_not_made_a_link_by_mail_programs(name: str) -> None:
+def test_name_is_not_linkified_by_mail_clients(name: str) -> None:
     for words in (email(name=name).text, email(name=name).html):
         assert "evil. example" in words
         assert "https://evil" not in words
 
 
 @pytest.mark.parametrize("name", ["J.R.R. Tolkien", "Sinéad O'Connor", "山田 太郎", "Łukasz Żak"])
-def test_an_honest_name_is_shown_as_it_is(name: str) -> None:
+def test_ordinary_name_is_unchanged(name: str) -> None:
     message = email(name=name)
     assert f"    {name}\n" in message.text
     assert name in Page(message.html).words
 
 
-def test_a_name_cannot_turn_the_text_around() -> None:
+def test_name_cannot_change_the_text_direction() -> None:
     message = email(name="Ada\u202e\u2066 live\u202c\u2069")
     assert "Ada live" in message.text
     assert "<bdi>Ada live</bdi>" in message.html
 
 
-def test_a_name_that_goes_on_for_ever_is_cut() -> None:
+def test_very_long_name_is_truncated() -> None:
     assert f"    {'x' * 99}…\n" in email(name="x" * 500).text
 
 
-def test_the_text_never_begins_like_an_api_key_which_the_sdk_would_refuse() -> None:
+def test_text_never_starts_like_an_api_key() -> None:
     assert email(name="SG.abc.def").text.startswith("Somebody signed up")
 
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(NAMES)
-def test_no_name_changes_the_structure_of_the_email(name: str) -> None:
+def test_name_does_not_change_the_email_structure(name: str) -> None:
     message = email(name=name)
     assert Page(message.html).tags() == Page(email().html).tags()
     assert message.text.count("\n") == email().text.count("\n")
@@ -174,7 +174,7 @@ def test_no_name_changes_the_structure_of_the_email(name: str) -> None:
 # --- Text messages ------------------------------------------------------------------------------
 
 
-def test_the_text_message_says_what_it_is_for_and_shows_the_name() -> None:
+def test_text_message_has_purpose_and_name() -> None:
     message = sms()
     assert message.text == (
         "731964 is your Rollcall code for 10 min. 'Ada Lovelace' signed up."
@@ -188,7 +188,7 @@ def test_the_text_message_says_what_it_is_for_and_shows_the_name() -> None:
 @example("€" * 100, "rollcall.test")
 @example("@evil.test #000000", "rollcall.test")
 @example("x\n\n@evil.test #000000", "rollcall.test")
-def test_every_name_fits_one_segment_with_the_bound_code_last(name: str, domain: str) -> None:
+def test_text_message_fits_one_segment_with_the_bound_code_last(name: str, domain: str) -> None:
     text = sms(name=name, domain=domain).text
     septets = gsm7_septets(text)
     assert septets is not None
@@ -209,11 +209,11 @@ def test_every_name_fits_one_segment_with_the_bound_code_last(name: str, domain:
         (" \t\n ", "10 min. If this"),
     ],
 )
-def test_a_name_is_shown_as_far_as_the_alphabet_and_the_room_allow(name: str, shown: str) -> None:
+def test_name_is_transliterated_and_truncated_for_sms(name: str, shown: str) -> None:
     assert shown in sms(name=name).text
 
 
-def test_a_long_name_takes_all_the_room_and_no_more() -> None:
+def test_long_name_fills_the_segment_exactly() -> None:
     text = sms(name="x" * 99).text
     assert gsm7_septets(text) == 160
     assert "xx..' signed up." in text
@@ -228,11 +228,11 @@ def test_a_long_name_takes_all_the_room_and_no_more() -> None:
         ("bücher.test", "@xn--bcher-kva.test #731964"),
     ],
 )
-def test_the_code_is_bound_to_the_host_without_its_port(domain: str, bound: str) -> None:
+def test_code_is_bound_to_the_host_without_port(domain: str, bound: str) -> None:
     assert sms(domain=domain).text.endswith(f"\n{bound}")
 
 
-def test_a_very_long_domain_costs_the_explanation_and_not_the_code() -> None:
+def test_very_long_domain_drops_the_explanation_and_not_the_code() -> None:
     domain = ".".join(["x" * 25] * 3)
     text = sms(domain=domain, name="Ada").text
     assert text == f"731964 is your Rollcall code for 10 min.\n\n@{domain} #731964"
@@ -256,10 +256,10 @@ def test_septets_are_counted_by_the_gsm_tables(text: str, septets: int | None) -
     assert gsm7_septets(text) == septets
 
 
-def test_the_gsm_alphabet_has_its_127_characters_and_ten_more_in_two_septets() -> None:
+def test_gsm_alphabet_has_127_characters_and_10_extended_ones() -> None:
     counts = [gsm7_septets(chr(number)) for number in range(0x3000)]
     assert (counts.count(1), counts.count(2)) == (127, 10)
 
 
-def test_a_message_does_not_show_its_secrets_when_printed() -> None:
+def test_repr_of_a_message_contains_no_secrets() -> None:
     assert repr(email()) == "Message(channel='email')"

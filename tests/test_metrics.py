@@ -81,7 +81,7 @@ def grown(client: httpx.Client) -> Growth:
     return growth(client)
 
 
-def test_requests_are_counted_whichever_process_responds(client: httpx.Client, grown: Growth):
+def test_requests_are_counted_across_processes(client: httpx.Client, grown: Growth):
     for _ in range(20):
         assert client.post("/api/v1/signup/", json={}).status_code == 400
     assert client.post("/api/v1/signup", json=new_body()).status_code == 201
@@ -92,13 +92,13 @@ def test_requests_are_counted_whichever_process_responds(client: httpx.Client, g
     assert grown("process_cpu_seconds_total write").popitem()[1] > 0
 
 
-def test_what_a_client_chooses_freely_is_no_label(client: httpx.Client, grown: Growth):
+def test_client_input_is_never_a_label_value(client: httpx.Client, grown: Growth):
     client.request("PROPFIND", "/tea/for/2")
     assert list(grown("http_request_duration_seconds_count other none 404").values()) == [1]
     assert "tea" not in client.get(PATH).text
 
 
-def test_a_duration_begins_when_the_read_process_got_the_request(write, client, grown: Growth):
+def test_duration_starts_when_the_read_process_got_the_request(write, client, grown: Growth):
     def duration(transport: httpx.BaseTransport, started_at: str) -> float:
         name = "http_request_duration_seconds_sum GET /livez 200"
         before = growth(client)
@@ -116,7 +116,7 @@ def test_a_duration_begins_when_the_read_process_got_the_request(write, client, 
     assert duration(httpx.HTTPTransport(), f"t={time.time() - 30}") < 20
 
 
-def test_refused_and_uncounted_requests_are_counted(
+def test_limited_requests_and_limiter_errors_are_counted(
     stack: Stack, client: httpx.Client, grown: Growth
 ):
     while client.get("/api/v1/docs/").status_code != 429:
@@ -130,7 +130,7 @@ def test_refused_and_uncounted_requests_are_counted(
     assert grown(name, "rate_limiter_errors_total") == {name: 1, "rate_limiter_errors_total": 1}
 
 
-def test_no_counter_decreases_when_processes_are_killed_and_replaced(
+def test_counters_never_decrease_when_processes_are_replaced(
     write: tuple[Process, str], client: httpx.Client, stack: Stack
 ):
     process, url = write
@@ -157,7 +157,7 @@ def answers(client: httpx.Client) -> bool:
         return False
 
 
-def test_reads_are_counted_by_status_whichever_process_responds(stack: Stack, tmp_path: Path):
+def test_reads_are_counted_by_status_across_processes(stack: Stack, tmp_path: Path):
     own = {"WEB_CONCURRENCY": "2", "METRICS_DIR": str(tmp_path)}
     with (
         service_beside(stack, **own) as (_, url),
@@ -176,7 +176,7 @@ def test_reads_are_counted_by_status_whichever_process_responds(stack: Stack, tm
         assert min(cpu[f"process_cpu_seconds_total {side}"] for side in ("read", "write")) > 0
 
 
-def test_cache_misses_and_lost_redis_connections_are_counted(
+def test_cache_misses_and_redis_disconnects_are_counted(
     django_here, stack: Stack, rollcall: Rollcall
 ):
     from domain.stores.profiles import redis
@@ -236,7 +236,7 @@ def hanging(stack: Stack) -> Iterator[None]:
         yield
 
 
-def test_a_hung_postgres_blocks_neither_metrics_nor_probes(stack: Stack, rollcall: Rollcall):
+def test_hung_postgres_blocks_neither_metrics_nor_probes(stack: Stack, rollcall: Rollcall):
     for _ in range(10):  # each thread that may ask has a connection
         assert rollcall.http.get("/readyz").status_code == 200
     with hanging(stack):
@@ -256,7 +256,7 @@ def test_a_hung_postgres_blocks_neither_metrics_nor_probes(stack: Stack, rollcal
     assert eventually(lambda: rollcall.http.get("/readyz").status_code == 200)
 
 
-def test_in_production_metrics_need_the_token(django_here, start: Starter):
+def test_metrics_require_the_token_in_production(django_here, start: Starter):
     from django.test import Client, override_settings
 
     token, client = "of-prometheus-alone", Client(HTTP_HOST="localhost")
@@ -273,5 +273,5 @@ def test_in_production_metrics_need_the_token(django_here, start: Starter):
     assert "METRICS_TOKEN" in refused.stderr.splitlines()[-1]
 
 
-def test_another_method_is_a_405(rollcall: Rollcall):
+def test_other_method_is_a_405(rollcall: Rollcall):
     assert code_of(rollcall.http.post(PATH)) == "method_not_allowed"

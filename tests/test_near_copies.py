@@ -63,7 +63,7 @@ class Asked:
 
 
 @in_a_loop
-async def test_who_comes_again_and_again_is_answered_without_asking_redis():
+async def test_repeated_read_is_served_from_client_cache():
     asked = Asked(bulk(*fields(3)))
     async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
         assert {(await read(reads))[0] for _ in range(100)} == {200}
@@ -71,7 +71,7 @@ async def test_who_comes_again_and_again_is_answered_without_asking_redis():
 
 
 @in_a_loop
-async def test_where_redis_cannot_tell_of_changes_nothing_is_kept():
+async def test_nothing_is_cached_without_client_tracking():
     asked = Asked(bulk(*fields(3)))
     async with FakeRedis(asked).listening() as fake, reader(fake.url) as reads:
         assert {(await read(reads))[0] for _ in range(10)} == {200}
@@ -79,7 +79,7 @@ async def test_where_redis_cannot_tell_of_changes_nothing_is_kept():
 
 
 @in_a_loop
-async def test_what_redis_may_not_tell_of_any_more_is_not_kept():
+async def test_nothing_is_cached_when_client_caching_is_denied():
     class Forgetful(FakeRedis):
         async def reply(self, command: Command) -> bytes | None:
             if command[:2] == [b"CLIENT", b"CACHING"]:
@@ -96,7 +96,7 @@ async def test_what_redis_may_not_tell_of_any_more_is_not_kept():
     "change", [b"*1\r\n$%d\r\n%b\r\n" % (len(KEY), KEY.encode()), b"_\r\n"], ids=["one", "all"]
 )
 @in_a_loop
-async def test_a_profile_that_changed_as_soon_as_it_was_read_is_not_kept(change):
+async def test_profile_invalidated_with_its_reply_is_not_cached(change):
     """The reader goes on a turn after the reply came; by then it knows of the change already."""
     asked = Asked(bulk(*fields(3)) + b">2\r\n$10\r\ninvalidate\r\n" + change)
     async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
@@ -117,7 +117,7 @@ UNFIT = {
 
 @pytest.mark.parametrize("kind", UNFIT)
 @in_a_loop
-async def test_what_cannot_be_sent_is_not_kept(kind):
+async def test_unusable_reply_is_not_cached(kind):
     asked, (reply, status) = Asked(bulk(*fields(3))), UNFIT[kind]
     asked.reply = reply
     async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
@@ -127,7 +127,7 @@ async def test_what_cannot_be_sent_is_not_kept(kind):
 
 
 @in_a_loop
-async def test_a_session_ends_in_time_also_in_a_copy():
+async def test_cached_session_expires_in_time():
     asked = Asked(bulk(b"{}", b'"t"', b"3", b"%d" % (time.time() + 2)))
     async with FakeRedis(asked, tells=True).listening() as fake, reader(fake.url) as reads:
         while (await read(reads))[0] == 200:
@@ -137,7 +137,7 @@ async def test_a_session_ends_in_time_also_in_a_copy():
 
 
 @in_a_loop
-async def test_the_cache_has_a_byte_budget_and_keeps_the_most_recent():
+async def test_cache_has_a_byte_limit_and_evicts_the_least_recent():
     body = b"x" * 20_000
     reply = bulk(body, b'"t"', b"1", b"9999999999")
     asked = Asked(reply)
@@ -158,7 +158,7 @@ async def test_the_cache_has_a_byte_budget_and_keeps_the_most_recent():
 
 
 @in_a_loop
-async def test_the_sessions_of_a_person_share_one_cached_body():
+async def test_sessions_of_a_person_share_one_cached_body():
     person = uuid4()
     tokens = [session.issue(KEYS, person, 1)[0] for _ in range(10)]
     asked = Asked(bulk(*fields(1)))
@@ -228,7 +228,7 @@ CHANGES: dict[str, tuple[Callable[[Profiles], Any], int]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @in_a_loop
-async def test_redis_strikes_out_what_has_changed(profiles: Profiles, change):
+async def test_changed_profile_is_invalidated(profiles: Profiles, change):
     do, status = CHANGES[change]
     async with reader(profiles.url) as reads:
         for _ in range(3):  # and is asked each time to tell of the next change too
@@ -248,7 +248,7 @@ async def test_redis_strikes_out_what_has_changed(profiles: Profiles, change):
 
 
 @in_a_loop
-async def test_a_copy_is_used_no_longer_than_redis_says_something(
+async def test_entry_is_not_used_beyond_max_staleness_without_replies(
     valkey: Valkey, profiles: Profiles
 ):
     async with reader(profiles.url, AGE) as reads:
@@ -265,7 +265,7 @@ async def test_a_copy_is_used_no_longer_than_redis_says_something(
 
 
 @in_a_loop
-async def test_a_process_that_was_stopped_finds_its_copies_too_old(profiles: Profiles):
+async def test_entries_are_stale_after_the_process_was_stopped(profiles: Profiles):
     """Nothing here lets the event loop look at what Redis has said meanwhile."""
     async with reader(profiles.url, AGE) as reads:
         await kept(reads)
@@ -305,7 +305,7 @@ async def slow_way_back(port: int, delay: float) -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("waits", [True, False])
 @in_a_loop
-async def test_however_late_redis_tells_a_change_that_waited_is_seen(
+async def test_write_that_waited_is_visible_despite_late_invalidations(
     profiles: Profiles, waits: bool
 ):
     """The copies are in use all the time; those who do not wait show that it would matter."""

@@ -27,7 +27,7 @@ def reads_of_redis(django_here):
     return lambda: redis().info("commandstats")["cmdstat_hmget"]["calls"]
 
 
-def test_who_reads_often_is_answered_without_redis(rollcall: Rollcall, reads_of_redis):
+def test_frequent_reads_are_served_without_redis(rollcall: Rollcall, reads_of_redis):
     someone = rollcall.sign_up()
     for _ in range(20):
         someone.profile()
@@ -36,7 +36,7 @@ def test_who_reads_often_is_answered_without_redis(rollcall: Rollcall, reads_of_
     assert reads_of_redis() - before < 250
 
 
-def test_a_change_is_seen_at_once_by_whoever_made_it(rollcall: Rollcall):
+def test_client_reads_its_own_write(rollcall: Rollcall):
     someone = rollcall.sign_up()
     for number in range(20):
         for _ in range(5):
@@ -47,7 +47,7 @@ def test_a_change_is_seen_at_once_by_whoever_made_it(rollcall: Rollcall):
     assert {someone.profile().status_code for _ in range(20)} == {401}
 
 
-def test_a_flushed_redis_is_noticed_by_the_copies_too(django_here, rollcall: Rollcall):
+def test_flush_of_redis_invalidates_cached_profiles(django_here, rollcall: Rollcall):
     """Somebody who is only read from copies would not be asked for, and never come back."""
     from domain.profile import key_of
     from domain.stores.profiles import redis
@@ -92,7 +92,7 @@ def write_on(
         states[at] = 2 * version + over
 
 
-def test_readers_in_two_processes_never_see_what_was_before_an_answered_write(
+def test_readers_never_see_state_older_than_an_answered_write(
     stack, django_here, tmp_path: Path, reads_of_redis, many
 ):
     """10,000 writes with LONG=1, each third one the end of a session; a thousand else."""

@@ -45,7 +45,7 @@ CALLS: dict[str, tuple[Callable[[Someone], Call], int, int]] = {
 }
 
 
-def test_what_changes_or_ends_something_waits_as_long_as_copies_are_used(stack: Stack):
+def test_changes_and_revocations_wait_for_max_staleness(stack: Stack):
     with (
         service_beside(stack, CLIENT_CACHE_MAX_STALENESS=str(AGE)) as (_, url),
         httpx.Client(base_url=url, timeout=20) as client,

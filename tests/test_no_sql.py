@@ -43,7 +43,7 @@ def _between(lines: list[str]) -> Iterator[str]:
     )
 
 
-def test_no_statement_reaches_postgres_while_a_hundred_profiles_are_read(
+def test_profile_reads_execute_no_sql_statement(
     statements, rollcall: Rollcall
 ):
     people: list[Someone] = [rollcall.sign_up() for _ in range(5)]

@@ -52,7 +52,7 @@ def reading(stack, people: dict[str, Someone]) -> Iterator[dict[str, list[httpx.
         reader.join()
 
 
-def test_a_profile_redis_that_comes_back_with_older_data_shows_nobody_what_is_past(
+def test_older_data_in_redis_are_never_served(
     stack, django_here, rollcall: Rollcall, tmp_path
 ):
     changed, left, gone, alone = people = [rollcall.sign_up() for _ in range(4)]
@@ -77,7 +77,7 @@ def test_a_profile_redis_that_comes_back_with_older_data_shows_nobody_what_is_pa
     assert alone.profile().json() == alone.body
 
 
-def test_until_a_relay_has_looked_older_data_are_not_read(
+def test_older_data_are_not_read_before_fencing(
     stack, django_here, rollcall: Rollcall, tmp_path
 ):
     someone = rollcall.sign_up()
@@ -124,7 +124,7 @@ def lose_a_change(someone: Someone, known: dict[str, str], *, open_rows: bool) -
 
 
 @pytest.mark.parametrize("known", [{"at": "2001-01-01T00:00:00+00:00"}, {}])
-def test_what_the_outbox_does_not_remember_any_more_is_found_by_writing_everybody_anew(
+def test_changes_purged_from_the_outbox_are_rebuilt(
     known, django_here, rollcall: Rollcall
 ):
     someone, bystander = rollcall.sign_up(), rollcall.sign_up()
@@ -134,7 +134,7 @@ def test_what_the_outbox_does_not_remember_any_more_is_found_by_writing_everybod
     assert bystander.profile().json() == bystander.body
 
 
-def test_a_change_that_no_worker_has_followed_up_yet_is_brought_back_too(
+def test_change_not_yet_projected_is_restored(
     django_here, rollcall: Rollcall
 ):
     someone = rollcall.sign_up()

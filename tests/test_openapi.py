@@ -19,12 +19,12 @@ def document(rollcall: Rollcall) -> dict[str, Any]:
     return document
 
 
-def test_the_document_is_valid_openapi_31(document):
+def test_document_is_valid_openapi_31(document):
     assert document["openapi"].startswith("3.1")
     assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
 
 
-def test_every_route_is_described_and_no_other(django_here, document):
+def test_document_has_every_route_and_no_other(django_here, document):
     from django.urls import get_resolver
 
     routes = {str(p.pattern) for p in get_resolver().url_patterns}
@@ -67,7 +67,7 @@ def check(document: dict[str, Any], answer: httpx.Response, path: str) -> None:
         Draft202012Validator(schema).validate(answer.json())
 
 
-def test_answers_are_as_described(document, rollcall: Rollcall):
+def test_responses_match_the_document(document, rollcall: Rollcall):
     someone = rollcall.sign_up()
     check(document, someone.answer, "/api/v1/signup/")
     check(document, rollcall.post("/api/v1/signup/", {"name": 1}), "/api/v1/signup/")
@@ -93,7 +93,7 @@ def test_answers_are_as_described(document, rollcall: Rollcall):
         check(document, rollcall.http.get(path), path)
 
 
-def test_every_answer_of_a_limited_route_tells_its_limit_and_one_refuses(document):
+def test_responses_of_limited_routes_have_rate_limit_headers(document):
     from api.limits import match_limit
 
     limited = set()
@@ -107,7 +107,7 @@ def test_every_answer_of_a_limited_route_tells_its_limit_and_one_refuses(documen
     assert {"sign-up", "confirmation", "docs"} <= limited
 
 
-def test_every_code_word_that_exists_is_described(django_here, document):
+def test_every_error_code_is_documented(django_here, document):
     from api.problem_documents import PROBLEMS
 
     words = document["components"]["schemas"]["ProblemDocument"]["properties"]["code"]
@@ -116,7 +116,7 @@ def test_every_code_word_that_exists_is_described(django_here, document):
     assert set(words["enum"]) == set(PROBLEMS)
 
 
-def test_the_page_to_try_it_on_loads_nothing_from_elsewhere(rollcall: Rollcall):
+def test_docs_page_loads_nothing_from_other_hosts(rollcall: Rollcall):
     page = rollcall.http.get("/api/v1/docs/").text
     loaded = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
     assert loaded
@@ -125,7 +125,7 @@ def test_the_page_to_try_it_on_loads_nothing_from_elsewhere(rollcall: Rollcall):
         assert url.startswith("data:") or rollcall.http.get(url).status_code == 200
 
 
-def test_the_example_of_a_sign_up_body_fits_its_description(document):
+def test_sign_up_example_matches_its_schema(document):
     media = document["paths"]["/api/v1/signup/"]["post"]["requestBody"]["content"]
     schema = {**media["application/json"]["schema"], "components": document["components"]}
     Draft202012Validator(schema).validate(new_body())

@@ -34,7 +34,7 @@ def work_on(row: Any) -> None:
     carry_out(job)
 
 
-def test_a_row_stands_in_the_queue_once_a_lease(django_here, rollcall: Rollcall):
+def test_entry_is_enqueued_once_per_lease(django_here, rollcall: Rollcall):
     from domain.stores import outbox
 
     someone = rollcall.sign_up()
@@ -45,7 +45,7 @@ def test_a_row_stands_in_the_queue_once_a_lease(django_here, rollcall: Rollcall)
     assert not ours & set(outbox.hand_out(1000))
 
 
-def test_two_relays_never_hand_out_the_same_row(django_here, rollcall: Rollcall):
+def test_concurrent_relays_never_lease_the_same_entry(django_here, rollcall: Rollcall):
     from django.db import connections
 
     from domain.stores import outbox
@@ -65,7 +65,7 @@ def test_two_relays_never_hand_out_the_same_row(django_here, rollcall: Rollcall)
     assert len(handed) == len(set(handed)) >= 30
 
 
-def test_a_row_is_worked_on_by_one_worker_and_done_once(django_here, rollcall: Rollcall):
+def test_entry_is_processed_by_one_worker_once(django_here, rollcall: Rollcall):
     from domain.stores import outbox
     from workers.tasks import carry_out
 
@@ -79,7 +79,7 @@ def test_a_row_is_worked_on_by_one_worker_and_done_once(django_here, rollcall: R
     assert len(someone.messages("email")) == 1
 
 
-def test_a_worker_that_comes_back_too_late_cannot_close_what_another_has_taken_over(
+def test_worker_with_an_expired_lease_cannot_complete_the_entry(
     django_here, rollcall: Rollcall
 ):
     from domain.stores import outbox
@@ -97,7 +97,7 @@ def test_a_worker_that_comes_back_too_late_cannot_close_what_another_has_taken_o
     assert (row.state, row.reason) == ("working", "")
 
 
-def test_a_message_that_was_confirmed_meanwhile_is_not_sent(django_here, rollcall: Rollcall):
+def test_message_for_a_confirmed_address_is_not_sent(django_here, rollcall: Rollcall):
     from django.db.models.functions import Now
 
     from domain.stores.models import Confirmation
@@ -110,7 +110,7 @@ def test_a_message_that_was_confirmed_meanwhile_is_not_sent(django_here, rollcal
     assert someone.messages("phone") == []
 
 
-def test_an_sms_whose_code_is_out_of_date_fails_with_its_reason(django_here, rollcall: Rollcall):
+def test_sms_with_an_expired_code_fails_with_its_reason(django_here, rollcall: Rollcall):
     from domain.stores.models import Confirmation
 
     someone = rollcall.sign_up()
@@ -120,7 +120,7 @@ def test_an_sms_whose_code_is_out_of_date_fails_with_its_reason(django_here, rol
     assert ("confirmation", "failed", "code_expired") in ends_of(someone)
 
 
-def test_an_email_whose_code_is_out_of_date_still_carries_its_link(django_here, rollcall: Rollcall):
+def test_email_with_an_expired_code_is_sent_with_its_link(django_here, rollcall: Rollcall):
     from domain.stores.models import Confirmation
 
     someone = rollcall.sign_up()
@@ -134,7 +134,7 @@ def test_an_email_whose_code_is_out_of_date_still_carries_its_link(django_here, 
     assert answer.status_code == 200
 
 
-def test_the_clock_of_a_code_starts_at_the_first_attempt_and_not_again_at_the_next(
+def test_code_lifetime_starts_at_the_first_attempt_only(
     django_here, rollcall: Rollcall
 ):
     from domain.stores.models import Confirmation
@@ -149,7 +149,7 @@ def test_the_clock_of_a_code_starts_at_the_first_attempt_and_not_again_at_the_ne
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 5, 100])
-def test_what_failed_is_tried_again_later_and_later_but_not_all_at_once(
+def test_failed_entry_is_retried_with_backoff_and_jitter(
     django_here, rollcall: Rollcall, attempts: int
 ):
     from django.db.models.functions import Now
@@ -172,7 +172,7 @@ def test_what_failed_is_tried_again_later_and_later_but_not_all_at_once(
     assert max(waits) - min(waits) > most * 0.1
 
 
-def test_a_provider_that_names_a_time_is_left_alone_until_then(django_here, rollcall: Rollcall):
+def test_retry_after_of_a_provider_is_respected(django_here, rollcall: Rollcall):
     from django.db.models.functions import Now
 
     from domain.stores import outbox
@@ -186,7 +186,7 @@ def test_a_provider_that_names_a_time_is_left_alone_until_then(django_here, roll
     assert 29 < (found.due_at - found.now).total_seconds() <= 45
 
 
-def test_rows_closed_long_ago_are_purged_and_open_ones_never(django_here, rollcall: Rollcall):
+def test_old_finished_entries_are_purged_and_unfinished_ones_are_not(django_here, rollcall: Rollcall):
     from domain.stores import outbox
     from domain.stores.models import Outbox
 

@@ -27,7 +27,7 @@ def kept(someone: Someone) -> Any:
     return [*rows, *Person.objects.filter(id=someone.id).values_list("version")]
 
 
-def test_opening_the_link_confirms_nothing_because_mail_scanners_open_links(rollcall: Rollcall):
+def test_opening_the_link_confirms_nothing(rollcall: Rollcall):
     someone = rollcall.sign_up()
     url, _, token = someone.message("email")["link"].partition("#")
     assert token
@@ -37,7 +37,7 @@ def test_opening_the_link_confirms_nothing_because_mail_scanners_open_links(roll
     assert not someone.profile().json()["email_verified"]
 
 
-def test_looking_at_a_link_tells_who_signed_up_and_changes_nothing(django_here, rollcall: Rollcall):
+def test_inspecting_a_link_returns_the_name_and_changes_nothing(django_here, rollcall: Rollcall):
     someone = rollcall.sign_up(name="Ada <b>")
     someone.settled()
     before = kept(someone)
@@ -48,7 +48,7 @@ def test_looking_at_a_link_tells_who_signed_up_and_changes_nothing(django_here, 
     assert not someone.profile().json()["email_verified"]
 
 
-def test_the_page_knows_what_has_become_of_a_link(django_here, rollcall: Rollcall):
+def test_inspection_returns_the_state_of_the_link(django_here, rollcall: Rollcall):
     from django.db.models import F
 
     from domain.stores.models import Confirmation
@@ -69,7 +69,7 @@ def test_the_page_knows_what_has_become_of_a_link(django_here, rollcall: Rollcal
     assert state() == "confirmed"
 
 
-def test_a_link_that_a_newer_one_has_replaced_is_out_of_date(rollcall: Rollcall):
+def test_superseded_link_is_expired(rollcall: Rollcall):
     someone = rollcall.sign_up()
     token = token_of(someone)
     assert someone.call("POST", "confirmations/email/resend/").status_code == 202
@@ -78,7 +78,7 @@ def test_a_link_that_a_newer_one_has_replaced_is_out_of_date(rollcall: Rollcall)
     assert look(rollcall, token_of(someone)).json()["state"] == "open"
 
 
-def test_the_link_of_a_claim_that_lost_looks_like_an_open_one(rollcall: Rollcall):
+def test_link_of_an_invalidated_claim_looks_open(rollcall: Rollcall):
     loser = rollcall.sign_up(name="Eve")
     token = token_of(loser)
     owner = rollcall.sign_up(email=loser.body["email"])
@@ -87,7 +87,7 @@ def test_the_link_of_a_claim_that_lost_looks_like_an_open_one(rollcall: Rollcall
     assert look(rollcall, token).json() == {"name": "Eve", "state": "open"}
 
 
-def test_only_the_right_token_learns_anything(rollcall: Rollcall):
+def test_inspection_with_an_invalid_token_reveals_nothing(rollcall: Rollcall):
     token = token_of(rollcall.sign_up())
     turned = [
         token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :] for at in (0, 9, 11, 42)
@@ -107,18 +107,18 @@ def test_only_the_right_token_learns_anything(rollcall: Rollcall):
         ({"token": "x", "code": "123456"}, {"code": "unknown_field"}),
     ],
 )
-def test_a_look_at_something_else_names_its_wrong_fields(rollcall: Rollcall, body, fields):
+def test_invalid_inspection_reports_its_fields(rollcall: Rollcall, body, fields):
     assert wrong_fields(rollcall.post("/confirm/email/", body)) == fields
 
 
-def test_without_javascript_the_page_says_what_to_do(rollcall: Rollcall):
+def test_page_without_javascript_has_instructions(rollcall: Rollcall):
     page = rollcall.http.get("/confirm/email/").text
     words = page.partition("<noscript>")[2].partition("</noscript>")[0]
     assert "type the code from the e-mail in the app" in words
     assert "do nothing" in words
 
 
-def test_the_page_loads_nothing_from_elsewhere_and_hides_its_address(rollcall: Rollcall):
+def test_page_loads_nothing_external_and_sends_no_referrer(rollcall: Rollcall):
     page = rollcall.http.get("/confirm/email/")
     assert page.headers["referrer-policy"] == "no-referrer"
     assert page.headers["cache-control"] == "no-store"
@@ -131,7 +131,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_hides_its_address(rollcall: R
         assert rollcall.http.get(f"/static/{path}").status_code == 200
 
 
-def test_the_mailbox_page_shows_the_newest_message_first_and_escapes_names(rollcall: Rollcall):
+def test_mailbox_page_shows_newest_first_and_escapes_names(rollcall: Rollcall):
     someone = rollcall.sign_up(name="<b>Ada</b>")
     someone.message("email")
     rollcall.sign_up(email=someone.body["email"]).message("email")
@@ -143,7 +143,7 @@ def test_the_mailbox_page_shows_the_newest_message_first_and_escapes_names(rollc
     assert times == sorted(times, reverse=True)
 
 
-def test_the_mailbox_lists_messages_with_exactly_these_keys(rollcall: Rollcall):
+def test_mailbox_json_has_the_expected_keys(rollcall: Rollcall):
     someone = rollcall.sign_up()
     for channel in ("email", "phone"):
         assert list(someone.message(channel)) == [

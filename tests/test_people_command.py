@@ -42,7 +42,7 @@ def known_to_every_table(rollcall: Rollcall) -> Someone:
     return someone
 
 
-def test_an_operator_has_somebody_forgotten_and_sees_the_proof_each_time(
+def test_erase_prints_its_proof_each_time(
     stack, django_here, rollcall: Rollcall
 ):
     from domain.stores import traces
@@ -68,7 +68,7 @@ def test_an_operator_has_somebody_forgotten_and_sees_the_proof_each_time(
     assert forget(someone.id) == (0, result.stdout)
 
 
-def test_the_proof_of_somebody_forgotten_mends_what_redis_has_lost(django_here, rollcall: Rollcall):
+def test_repeated_erase_restores_a_lost_tombstone(django_here, rollcall: Rollcall):
     from domain.profile import key_of
     from domain.stores.profiles import redis
 
@@ -79,7 +79,7 @@ def test_the_proof_of_somebody_forgotten_mends_what_redis_has_lost(django_here, 
     assert redis().exists(key_of(UUID(someone.id)))
 
 
-def test_a_row_that_still_knows_somebody_forgotten_is_no_proof(django_here, rollcall: Rollcall):
+def test_erase_fails_if_a_row_is_left(django_here, rollcall: Rollcall):
     from domain.stores.models import SignIn
 
     someone = rollcall.sign_up()
@@ -95,14 +95,14 @@ def test_a_row_that_still_knows_somebody_forgotten_is_no_proof(django_here, roll
 
 
 @pytest.mark.parametrize("person_id", [uuid4(), "ada@example.com"])
-def test_an_id_that_nobody_has_is_told_in_a_sentence(django_here, person_id):
+def test_unknown_id_is_reported_in_one_sentence(django_here, person_id):
     code, printed = forget(person_id)
     assert code == 1
     assert printed.endswith(".")
     assert "@" not in printed
 
 
-def test_without_redis_the_outbox_completes_it(stack, django_here, rollcall: Rollcall):
+def test_outbox_completes_an_erasure_without_redis(stack, django_here, rollcall: Rollcall):
     someone = rollcall.sign_up()
     stack.services["profiles"].stop()
     try:

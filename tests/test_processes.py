@@ -22,7 +22,7 @@ except KeyboardInterrupt:
 """
 
 
-def test_nothing_is_left_behind_when_the_start_of_a_process_is_interrupted():
+def test_interrupted_start_leaves_no_process():
     for signum in ("SIGINT", "SIGTERM"):
         argv = [sys.executable, "-c", INTERRUPTED, signum]
         run = subprocess.run(argv, capture_output=True, text=True, timeout=30)

@@ -7,7 +7,7 @@ import pytest
 from tests.someone import Rollcall, code_of, eventually
 
 
-def test_a_profile_has_exactly_seven_fields_in_this_order(rollcall: Rollcall):
+def test_profile_has_seven_fields_in_order(rollcall: Rollcall):
     answer = rollcall.sign_up().profile()
     assert list(answer.json()) == [
         "name", "surname", "email", "phone", "hobbies", "email_verified", "phone_verified",
@@ -17,7 +17,7 @@ def test_a_profile_has_exactly_seven_fields_in_this_order(rollcall: Rollcall):
     assert answer.headers["vary"] == "Authorization"
 
 
-def test_a_client_that_has_the_current_profile_gets_304_without_a_body(rollcall: Rollcall):
+def test_matching_if_none_match_is_a_304_without_a_body(rollcall: Rollcall):
     someone = rollcall.sign_up()
     etag = someone.profile().headers["etag"]
     assert etag.startswith('"')
@@ -34,7 +34,7 @@ def test_a_client_that_has_the_current_profile_gets_304_without_a_body(rollcall:
         assert answer.status_code == 200
 
 
-def test_the_etag_changes_with_the_profile_and_only_with_it(rollcall: Rollcall):
+def test_etag_changes_only_with_the_profile(rollcall: Rollcall):
     someone = rollcall.sign_up()
     before = someone.profile().headers["etag"]
     assert someone.profile().headers["etag"] == before
@@ -57,7 +57,7 @@ def turned(token: str, at: int) -> str:
     return token[:at] + other + token[at + 1 :]
 
 
-def test_a_token_with_any_character_turned_or_cut_off_is_refused(rollcall: Rollcall):
+def test_altered_or_truncated_token_is_rejected(rollcall: Rollcall):
     token = rollcall.sign_up().token
     bad = [turned(token, at) for at in range(len(token))]
     bad += [token[:-1], token[1:], token + "A", token + "=", token.swapcase(), "A" * 100]
@@ -74,7 +74,7 @@ def test_a_token_with_any_character_turned_or_cut_off_is_refused(rollcall: Rollc
     [None, "", "Bearer", "Basic YTpi", "{}", "Bearer {} {}", "Bearer {}, Bearer {}",
      "Token {}", "Bearer \x80", "Bearer " + "A" * 5000],
 )  # fmt: skip  # a list to be read at a glance
-def test_another_authorization_header_is_refused(rollcall: Rollcall, value):
+def test_invalid_authorization_header_is_rejected(rollcall: Rollcall, value):
     token = rollcall.sign_up().token
     headers = {} if value is None else {"Authorization": value.format(token, token)}
     encoded = {name: text.encode("latin-1") for name, text in headers.items()}
@@ -83,13 +83,13 @@ def test_another_authorization_header_is_refused(rollcall: Rollcall, value):
     assert code_of(answer) == "invalid_token"
 
 
-def test_the_scheme_is_compared_without_case(rollcall: Rollcall):
+def test_authorization_scheme_is_case_insensitive(rollcall: Rollcall):
     token = rollcall.sign_up().token
     answer = rollcall.http.get("/api/v1/profile/", headers={"Authorization": f"bEARER  {token}"})
     assert answer.status_code == 200
 
 
-def test_two_authorization_headers_are_refused_also_if_one_is_right(stack, rollcall: Rollcall):
+def test_two_authorization_headers_are_rejected(stack, rollcall: Rollcall):
     right = f"Authorization: Bearer {rollcall.sign_up().token}\r\n"
     for headers in (right + right, right + "Authorization: Basic YTpi\r\n"):
         with socket.create_connection(("127.0.0.1", stack.port), timeout=10) as connection:
@@ -98,7 +98,7 @@ def test_two_authorization_headers_are_refused_also_if_one_is_right(stack, rollc
             assert connection.makefile("rb").readline().split()[1] == b"401"
 
 
-def test_a_session_that_was_deleted_is_refused_when_writing(django_here, rollcall: Rollcall):
+def test_write_with_a_deleted_session_is_rejected(django_here, rollcall: Rollcall):
     from domain.stores.models import Session
 
     someone = rollcall.sign_up()
@@ -109,7 +109,7 @@ def test_a_session_that_was_deleted_is_refused_when_writing(django_here, rollcal
     assert code_of(answer) == "invalid_token"
 
 
-def test_a_session_that_left_the_hash_is_refused_when_reading(django_here, rollcall: Rollcall):
+def test_read_with_a_session_missing_from_the_hash_is_rejected(django_here, rollcall: Rollcall):
     from django.db.models import F
 
     from domain.stores import profiles
@@ -123,7 +123,7 @@ def test_a_session_that_left_the_hash_is_refused_when_reading(django_here, rollc
     assert code_of(someone.profile()) == "invalid_token"
 
 
-def test_a_session_is_refused_once_it_is_out_of_date(django_here, rollcall: Rollcall):
+def test_expired_session_is_rejected(django_here, rollcall: Rollcall):
     from dataclasses import replace
     from datetime import UTC, datetime, timedelta
     from uuid import UUID
@@ -141,7 +141,7 @@ def test_a_session_is_refused_once_it_is_out_of_date(django_here, rollcall: Roll
         assert someone.profile().status_code == status
 
 
-def test_a_read_is_one_redis_command(django_here, rollcall: Rollcall):
+def test_read_is_one_redis_command(django_here, rollcall: Rollcall):
     from domain.stores.profiles import redis
 
     someone = rollcall.sign_up()
@@ -158,7 +158,7 @@ def test_a_read_is_one_redis_command(django_here, rollcall: Rollcall):
     assert calls["cmdstat_hmget"] == 1
 
 
-def test_a_missing_profile_is_asked_for_and_awaited(django_here, rollcall: Rollcall):
+def test_missing_profile_is_backfilled_and_returned(django_here, rollcall: Rollcall):
     from domain.stores.profiles import redis
 
     someone = rollcall.sign_up()
@@ -172,7 +172,7 @@ def test_a_missing_profile_is_asked_for_and_awaited(django_here, rollcall: Rollc
     assert eventually(lambda: status_of_first_read() == 200)
 
 
-def test_a_profile_that_does_not_come_back_in_time_is_a_503(stack, django_here, rollcall: Rollcall):
+def test_missing_profile_is_a_503_after_the_timeout(stack, django_here, rollcall: Rollcall):
     from domain.stores.profiles import redis
 
     someone = rollcall.sign_up()

@@ -89,13 +89,13 @@ def raise_version(someone: Someone) -> None:
     Person.objects.filter(id=someone.id).update(version=F("version") + 1, name="Grace")
 
 
-def test_nothing_is_found_where_nothing_is_wrong(someone, gone, run: Run):
+def test_verify_finds_no_difference_in_consistent_data(someone, gone, run: Run):
     status, said = run("verify", *SOON)
     assert status == 0
     assert "\n0 in all." in said
 
 
-def test_a_session_that_has_ended_is_no_difference_wherever_it_still_is(someone, run: Run):
+def test_expired_session_is_no_difference(someone, run: Run):
     redis().hset(key(someone), b"x" * 32, b"1")
     assert run("verify", *SOON)[0] == 0
 
@@ -140,7 +140,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_difference_is_found_named_and_mended(someone, run: Run, damage: str):
+def test_difference_is_reported_and_repaired(someone, run: Run, damage: str):
     kind, cause = DAMAGE[damage]
     before = standing(someone)
     cause(someone)
@@ -158,7 +158,7 @@ def test_a_difference_is_found_named_and_mended(someone, run: Run, damage: str):
 
 
 @pytest.mark.parametrize("damage", ["no hash", "another body", "a field too many"])
-def test_a_tombstone_is_compared_and_mended_too(gone, run: Run, damage: str):
+def test_tombstone_is_verified_and_repaired(gone, run: Run, damage: str):
     kind, cause = DAMAGE[damage]
     before = standing(gone)
     cause(gone)
@@ -170,7 +170,7 @@ def test_a_tombstone_is_compared_and_mended_too(gone, run: Run, damage: str):
     assert code_of(gone.profile()) == "invalid_token"
 
 
-def test_a_hash_of_nobody_is_extra_and_deleted_and_other_keys_stay(someone, run: Run):
+def test_orphan_hash_is_deleted_and_other_keys_are_kept(someone, run: Run):
     nobody = uuid4()
     redis().copy(key(someone), f"p:{nobody.hex}")
     redis().set("p:something-else", "stays")
@@ -182,7 +182,7 @@ def test_a_hash_of_nobody_is_extra_and_deleted_and_other_keys_stay(someone, run:
     assert redis().getdel("p:something-else") == b"stays"
 
 
-def test_only_so_many_are_named_by_id_and_by_nothing_else(well, rollcall: Rollcall, run: Run):
+def test_max_ids_limits_the_printed_ids(well, rollcall: Rollcall, run: Run):
     people = [rollcall.sign_up() for _ in range(3)]
     for someone in people:
         someone.settled()
@@ -193,7 +193,7 @@ def test_only_so_many_are_named_by_id_and_by_nothing_else(well, rollcall: Rollca
     assert "+" not in said
 
 
-def test_what_is_on_its_way_is_no_difference(someone, run: Run):
+def test_change_in_flight_is_no_difference(someone, run: Run):
     from django.db import connections
 
     from domain.stores import profiles
@@ -212,7 +212,7 @@ def test_what_is_on_its_way_is_no_difference(someone, run: Run):
 
 
 @pytest.mark.parametrize("action", ["rebuild", "repair"])
-def test_what_was_written_meanwhile_is_not_covered_for_a_moment(
+def test_concurrent_write_is_never_overwritten(
     someone, run: Run, monkeypatch, action: str
 ):
     from domain.stores import bulk
@@ -234,7 +234,7 @@ def test_what_was_written_meanwhile_is_not_covered_for_a_moment(
     assert set(seen) == {"Grace"}
 
 
-def test_what_is_written_where_nothing_stood_is_not_covered_either(someone, run: Run, monkeypatch):
+def test_concurrent_first_write_is_never_overwritten(someone, run: Run, monkeypatch):
     from domain.stores import bulk
 
     create = bulk.create
@@ -253,7 +253,7 @@ def test_what_is_written_where_nothing_stood_is_not_covered_either(someone, run:
     assert run("verify", *SOON)[0] == 0
 
 
-def test_a_redis_that_does_not_know_or_allow_its_newest_command_is_filled_by_scripts(
+def test_rebuild_uses_scripts_if_hsetex_is_not_available(
     someone, gone, run: Run
 ):
     before = [standing(someone), standing(gone)]
@@ -268,7 +268,7 @@ def test_a_redis_that_does_not_know_or_allow_its_newest_command_is_filled_by_scr
     assert [standing(someone), standing(gone)] == before
 
 
-def test_a_rebuild_fills_an_empty_redis_with_the_same_octets(someone, gone, run: Run):
+def test_rebuild_of_an_empty_redis_writes_identical_bytes(someone, gone, run: Run):
     before = [standing(someone), standing(gone)]
     redis().flushdb()
     status, said = run("rebuild")
@@ -278,7 +278,7 @@ def test_a_rebuild_fills_an_empty_redis_with_the_same_octets(someone, gone, run:
     assert run("verify", *SOON)[0] == 0
 
 
-def test_a_hash_has_the_ten_newest_of_the_live_sessions(someone, run: Run):
+def test_rebuilt_hash_has_the_ten_newest_active_sessions(someone, run: Run):
     from datetime import UTC, datetime, timedelta
 
     from domain.stores.models import Session
@@ -295,7 +295,7 @@ def test_a_hash_has_the_ten_newest_of_the_live_sessions(someone, run: Run):
     assert numbers == [11, 10, 9, 8, 7, 6, 4, 3, 2, 1]
 
 
-def test_a_rebuild_that_was_interrupted_goes_on_where_it_was(
+def test_interrupted_rebuild_resumes_after_its_cursor(
     well, rollcall: Rollcall, run: Run, monkeypatch
 ):
     from domain.stores import bulk, profiles
@@ -326,7 +326,7 @@ def test_a_rebuild_that_was_interrupted_goes_on_where_it_was(
     assert run("rebuild")[0] == 0
 
 
-def test_a_revoked_session_does_not_come_back_by_a_rebuild(
+def test_rebuild_does_not_restore_a_revoked_session(
     someone, rollcall: Rollcall, run: Run, monkeypatch
 ):
     from domain.stores import profiles
@@ -349,7 +349,7 @@ def test_a_revoked_session_does_not_come_back_by_a_rebuild(
 
 
 @pytest.mark.parametrize("part", ["postgres", "profiles"])
-def test_what_is_away_is_said_in_a_sentence(stack, part: str):
+def test_unavailable_server_is_reported_in_one_sentence(stack, part: str):
     manage = Path(__file__).parent.parent / "manage.py"
     stack.services[part].stop()
     try:
@@ -375,13 +375,13 @@ def test_what_is_away_is_said_in_a_sentence(stack, part: str):
     assert "--after 00000000-" in ends[0].stderr
 
 
-def test_a_profile_takes_little_more_memory_than_its_body(someone, run: Run):
+def test_memory_reports_the_overhead_of_profiles(someone, run: Run):
     status, said = run("memory")
     assert status == 0
     assert re.search(r"bodies of \d+ bytes: \d+\.\d\d times", said)
 
 
-def test_live_writes_are_never_covered_by_older_ones(
+def test_live_writes_are_never_overwritten_by_older_ones(
     well, stack, rollcall: Rollcall, run: Run, many: int
 ):
     people = [rollcall.sign_up() for _ in range(4)]

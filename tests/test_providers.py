@@ -65,7 +65,7 @@ def codes(text: str) -> set[str]:
     return set(re.findall(r"\b\d{6}\b", text))
 
 
-def test_the_code_in_the_sms_and_the_link_in_the_email_confirm_a_person(providers):
+def test_sms_code_and_email_link_confirm_addresses(providers):
     rollcall, sendgrid, vonage = providers
     someone = rollcall.sign_up()
     text = eventually(lambda: texts_to(vonage, someone))[0]
@@ -78,7 +78,7 @@ def test_the_code_in_the_sms_and_the_link_in_the_email_confirm_a_person(provider
     assert (profile["email_verified"], profile["phone_verified"]) == (True, True)
 
 
-def test_what_a_provider_tells_of_a_message_is_shown_to_whom_it_was_sent(providers):
+def test_delivery_receipt_sets_the_confirmation_status(providers):
     rollcall, sendgrid, vonage = providers
     sendgrid.answer_with(standin.status(202, {"X-Message-Id": "XBg2anf2TqCy6WXKQFhieQ"}))
     vonage.answer_with(standin.sms({"status": "0", "message-id": "0B00000127FDBC63"}))
@@ -98,7 +98,7 @@ def test_what_a_provider_tells_of_a_message_is_shown_to_whom_it_was_sent(provide
 
 
 @pytest.mark.parametrize("trouble", ["down", "slow_down", "hang", "drop", "garbage"])
-def test_a_provider_in_trouble_gets_the_message_later_with_the_same_code(providers, trouble):
+def test_temporary_failure_is_retried_with_the_same_code(providers, trouble):
     rollcall, sendgrid, vonage = providers
     answers = {
         "down": standin.status(500),
@@ -117,7 +117,7 @@ def test_a_provider_in_trouble_gets_the_message_later_with_the_same_code(provide
     assert someone.confirm("phone", codes(texts[0]).pop()).status_code == 200
 
 
-def test_a_message_that_is_refused_for_good_is_not_sent_again(providers):
+def test_permanent_failure_is_not_retried(providers):
     rollcall, sendgrid, vonage = providers
     sendgrid.answer_with(standin.status(400))
     vonage.answer_with(standin.sms({"status": "6", "error-text": "no"}))

@@ -139,7 +139,7 @@ def test_hop_by_hop_response_headers_are_removed(proxy: Front):
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-def test_response_without_body_has_none_whatever_its_length_says(proxy: Front, status: str):
+def test_response_without_body_has_none_despite_its_length(proxy: Front, status: str):
     proxy.upstream.reply = f"HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\nwrong".encode()
     _, response = proxy.exchange(post())
     assert response.endswith(b"\r\n\r\n")
@@ -178,7 +178,7 @@ def test_unusable_response_is_a_503(proxy: Front, reply: bytes):
     assert response.headers["retry-after"] == "1"
 
 
-def test_request_that_follows_a_proxied_one_in_its_segment_is_answered(proxy: Front):
+def test_request_pipelined_behind_a_proxied_one_is_answered(proxy: Front):
     first = post("Content-Length: 2", body=b"{}").replace(b"Connection: close\r\n", b"")
     with proxy.send(first + post()) as connection:
         responses = connection.makefile("rb").read()
@@ -221,7 +221,7 @@ def test_body_that_is_too_slow_is_a_408(stack: Stack):
         assert upstream.requests.empty()
 
 
-def test_above_its_bounds_the_proxy_answers_503_at_once(stack: Stack):
+def test_request_above_the_limits_is_a_503_at_once(stack: Stack):
     with (
         upstream_server.listening() as upstream,
         front(stack, upstream, WRITE_MAX_CONCURRENCY="2", WRITE_MAX_WAITING="3") as proxy,
@@ -256,7 +256,7 @@ def _rejected(proxy: Front) -> bytes:
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-def test_waiting_request_of_a_client_that_has_gone_is_not_sent(stack: Stack, how: str):
+def test_waiting_request_of_a_disconnected_client_is_not_sent(stack: Stack, how: str):
     with (
         upstream_server.listening() as upstream,
         front(stack, upstream, WRITE_MAX_CONCURRENCY="1") as proxy,
@@ -286,7 +286,7 @@ def test_waiting_request_of_a_client_that_has_gone_is_not_sent(stack: Stack, how
 # --- An upstream that is away, hangs, or comes back ----------------------------------------------
 
 
-def test_without_an_upstream_writes_are_503_at_once_and_reads_go_on(
+def test_unreachable_upstream_is_a_503_and_reads_continue(
     stack: Stack, rollcall, tmp_path: Path
 ):
     person = rollcall.sign_up()

@@ -44,7 +44,7 @@ def confirm(someone: Someone, channel: str, code: str) -> Callable[..., httpx.Re
     return lambda http, _: http.post(path, json=body, headers=someone.bearer)
 
 
-def test_of_a_hundred_right_codes_one_does_the_work(django_here, rollcall: Rollcall, at_once):
+def test_concurrent_valid_codes_have_one_effect(django_here, rollcall: Rollcall, at_once):
     from domain.stores.models import Outbox, Person
 
     someone = rollcall.sign_up()
@@ -59,7 +59,7 @@ def test_of_a_hundred_right_codes_one_does_the_work(django_here, rollcall: Rollc
     assert rows.count() == before + 1
 
 
-def test_of_a_hundred_wrong_codes_five_are_looked_at_and_fifteen_a_day(rollcall: Rollcall, at_once):
+def test_concurrent_invalid_codes_respect_the_attempt_limits(rollcall: Rollcall, at_once):
     someone = rollcall.sign_up()
     looked_at = []
     for _ in range(4):
@@ -70,7 +70,7 @@ def test_of_a_hundred_wrong_codes_five_are_looked_at_and_fifteen_a_day(rollcall:
     assert looked_at == [5, 5, 5, 0]
 
 
-def test_one_of_two_people_who_confirm_one_address_at_once_gets_it(
+def test_one_of_two_concurrent_confirmations_gets_the_address(
     django_here, rollcall: Rollcall, at_once
 ):
     from domain.stores.models import Person
@@ -94,7 +94,7 @@ def test_one_of_two_people_who_confirm_one_address_at_once_gets_it(
     assert [s.profile().json()["phone_verified"] for s in both].count(True) == 1
 
 
-def test_no_read_succeeds_in_any_process_once_the_sign_out_was_answered(stack, rollcall: Rollcall):
+def test_no_read_succeeds_after_the_sign_out_response(stack, rollcall: Rollcall):
     """Readers have kept connections to every web process, and read all the time."""
     someone = rollcall.sign_up()
     over = threading.Event()
@@ -121,7 +121,7 @@ def test_no_read_succeeds_in_any_process_once_the_sign_out_was_answered(stack, r
     assert late == [401] * 20
 
 
-def test_who_leaves_while_others_change_the_profile_stays_gone(
+def test_deleted_profile_stays_deleted_during_concurrent_updates(
     django_here, rollcall: Rollcall, at_once
 ):
     from domain.stores.models import Gone, Person
@@ -142,7 +142,7 @@ def test_who_leaves_while_others_change_the_profile_stays_gone(
     assert code_of(someone.profile()) == "invalid_token"
 
 
-def test_the_same_idempotency_key_makes_one_person_once(django_here, rollcall: Rollcall, at_once):
+def test_concurrent_requests_with_one_idempotency_key_create_once(django_here, rollcall: Rollcall, at_once):
     from domain.stores.models import Person
 
     body = new_body()

@@ -46,7 +46,7 @@ def resident_megabytes(pid: int) -> float:
     raise AssertionError(f"no VmRSS of {pid}")
 
 
-def test_read_process_takes_at_most_45_megabytes(stack: Stack, rollcall: Rollcall):
+def test_read_process_uses_at_most_45_megabytes(stack: Stack, rollcall: Rollcall):
     person = rollcall.sign_up()
     with read_process(stack) as (read, url), httpx.Client(base_url=url) as client:
         for _ in range(500):
@@ -67,7 +67,7 @@ def autogroup_nice_of(pid: int) -> int | None:
         return None
 
 
-def test_reads_have_cpu_priority_over_all_else(stack: Stack):
+def test_read_processes_have_the_highest_cpu_priority(stack: Stack):
     reads = stack.services["read"].pid
     for name in ("write", "worker", "relay"):
         pid = stack.services[name].pid

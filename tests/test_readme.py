@@ -11,7 +11,7 @@ from tests.starting import RIGHT
 README = Path(__file__).parent.parent / "README.md"
 
 
-def test_the_walk_of_the_readme_works_line_by_line(stack, rollcall: Rollcall):
+def test_quick_start_of_the_readme_works(stack, rollcall: Rollcall):
     _, _, rest = README.read_text().partition("<!-- walk: a test runs these lines -->\n```sh\n")
     lines = rest.partition("```")[0].replace("http://127.0.0.1:8000", stack.url).splitlines()
     # A person takes a moment between signing up and looking for the messages; so does the test.
@@ -31,12 +31,12 @@ def test_the_walk_of_the_readme_works_line_by_line(stack, rollcall: Rollcall):
     assert '"email_verified":true,"phone_verified":true' in profile
 
 
-def test_the_readme_names_every_setting_that_production_insists_on():
+def test_readme_names_every_required_production_setting():
     named = set(re.findall(r"`([A-Z_]{5,})", README.read_text()))
     assert RIGHT.keys() - {"DJANGO_SETTINGS_MODULE"} <= named
 
 
-def test_the_readme_names_every_code_word(django_here):
+def test_readme_names_every_error_code(django_here):
     from api.problem_documents import PROBLEMS
 
     text = README.read_text()

@@ -53,7 +53,7 @@ REQUESTS: dict[str, tuple[dict[str, str], int, dict[str, str]]] = {
 
 @pytest.mark.parametrize("kind", REQUESTS)
 @pytest.mark.parametrize("path", [PROFILE, "/api/v1/profile", "/api/v1/profile/?x=%20"])
-def test_a_read_has_this_status_these_headers_and_no_others(rollcall: Rollcall, kind, path):
+def test_read_has_the_expected_status_and_headers(rollcall: Rollcall, kind, path):
     someone = rollcall.sign_up()
     body = someone.profile().content
     values = {
@@ -76,13 +76,13 @@ def test_a_read_has_this_status_these_headers_and_no_others(rollcall: Rollcall, 
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "TRACE"])
-def test_another_method_is_a_405_that_names_ours(rollcall: Rollcall, method):
+def test_other_method_is_a_405_with_allow(rollcall: Rollcall, method):
     answer = rollcall.http.request(method, PROFILE, headers=ALWAYS)
     assert answer.status_code == 405
     assert (WRONG | ALWAYS).items() <= dict(answer.headers).items()
 
 
-def test_a_read_for_an_unknown_host_is_a_400(rollcall: Rollcall):
+def test_read_for_an_unknown_host_is_a_400(rollcall: Rollcall):
     answer = rollcall.sign_up().profile(Host="evil.example")
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
 
@@ -90,7 +90,7 @@ def test_a_read_for_an_unknown_host_is_a_400(rollcall: Rollcall):
 # --- Redis ---------------------------------------------------------------------------------------
 
 
-def test_random_tokens_of_the_right_form_never_reach_redis(django_here, rollcall: Rollcall):
+def test_forged_tokens_never_reach_redis(django_here, rollcall: Rollcall):
     from domain.keys import KEY_ID_BYTES
     from domain.stores import keys
     from domain.stores.profiles import redis
@@ -114,7 +114,7 @@ def test_random_tokens_of_the_right_form_never_reach_redis(django_here, rollcall
     assert commands() == before
 
 
-def test_a_redis_that_hangs_is_a_503_in_time_and_is_used_again_within_a_second(
+def test_hung_redis_is_a_503_and_recovers_within_a_second(
     stack: Stack, rollcall: Rollcall
 ):
     someone = rollcall.sign_up()
@@ -135,7 +135,7 @@ def timed(someone: Someone) -> tuple[int, float]:
     return someone.profile().status_code, time.monotonic() - began
 
 
-def test_a_flushed_redis_heals_under_reads_with_no_answer_but_200_and_503(
+def test_flushed_redis_is_backfilled_with_only_200_and_503(
     django_here, rollcall: Rollcall, many: int
 ):
     from domain.stores.profiles import redis
@@ -151,7 +151,7 @@ def test_a_flushed_redis_heals_under_reads_with_no_answer_but_200_and_503(
     assert set(seen) <= {200, 503}
 
 
-def test_a_missing_profile_is_asked_for_once_however_many_wait(
+def test_concurrent_misses_send_one_backfill_request(
     stack: Stack, django_here, rollcall: Rollcall
 ):
     from domain.stores.profiles import redis
@@ -180,7 +180,7 @@ def request_of(someone: Someone, more: str = "") -> bytes:
     return f"{head}{more}\r\n".encode()
 
 
-def test_pipelined_requests_are_answered_in_their_order(stack: Stack, rollcall: Rollcall):
+def test_pipelined_requests_are_answered_in_order(stack: Stack, rollcall: Rollcall):
     people = [rollcall.sign_up() for _ in range(5)]
     with socket.create_connection((HOST, stack.port), timeout=10) as connection:
         connection.sendall(b"".join(request_of(someone) for someone in people))
@@ -200,7 +200,7 @@ def read_answer(stream: Any) -> bytes:
     return body
 
 
-def test_a_half_sent_request_keeps_nobody_waiting_and_is_answered_when_it_is_whole(
+def test_incomplete_request_blocks_no_other(
     stack: Stack, rollcall: Rollcall
 ):
     someone = rollcall.sign_up()
@@ -215,7 +215,7 @@ def test_a_half_sent_request_keeps_nobody_waiting_and_is_answered_when_it_is_who
         half.close()
 
 
-def test_a_client_that_hangs_up_in_mid_request_harms_nobody(stack: Stack, rollcall: Rollcall):
+def test_client_that_disconnects_in_a_request_affects_no_other(stack: Stack, rollcall: Rollcall):
     someone = rollcall.sign_up()
     half_a_body = b"POST /api/v1/signup/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
     for request in (request_of(someone), request_of(someone)[:40], half_a_body):
@@ -235,7 +235,7 @@ def many_files() -> Iterator[int]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_open_connections_by_the_thousand_keep_nobody_out(
+def test_thousands_of_idle_connections_block_no_read(
     many_files: int, another_web: tuple[Process, str], rollcall: Rollcall, many: int
 ):
     someone = rollcall.sign_up()
@@ -283,7 +283,7 @@ class readers:  # noqa: N801  # used like a function
         assert self.failed == []
 
 
-def test_everybody_gets_their_own_profile_while_connections_are_cut_at_random(
+def test_reads_return_the_own_profile_during_random_disconnects(
     stack: Stack, django_here, rollcall: Rollcall, many: int
 ):
     """Both kinds: those of clients, in the middle of a request, and those to Redis."""
@@ -340,7 +340,7 @@ def another_web(stack: Stack) -> Iterator[tuple[Process, str]]:
         yield web
 
 
-def test_sigterm_under_load_answers_every_request_under_way(
+def test_sigterm_under_load_answers_all_requests_in_progress(
     another_web: tuple[Process, str], stack: Stack, rollcall: Rollcall
 ):
     """Redis is frozen meanwhile, so that they are known to be under way."""
@@ -369,7 +369,7 @@ def test_sigterm_under_load_answers_every_request_under_way(
     assert web.status == 0
 
 
-def test_sigterm_waits_for_a_write_that_is_under_way(
+def test_sigterm_waits_for_a_write_in_progress(
     another_web: tuple[Process, str], stack: Stack, rollcall: Rollcall
 ):
     from tests.someone import new_body
@@ -390,7 +390,7 @@ def test_sigterm_waits_for_a_write_that_is_under_way(
     assert web.wait(15)
 
 
-def test_reads_and_probes_go_on_while_all_of_django_waits_for_a_hung_postgres(
+def test_reads_and_probes_continue_during_a_hung_postgres(
     stack: Stack, rollcall: Rollcall
 ):
     from tests.someone import new_body
@@ -415,7 +415,7 @@ def test_reads_and_probes_go_on_while_all_of_django_waits_for_a_hung_postgres(
         assert {write.result().status_code for write in writes} <= {201, 503}
 
 
-def test_a_killed_worker_process_is_replaced_and_the_other_goes_on(
+def test_killed_worker_process_is_replaced(
     stack: Stack, rollcall: Rollcall
 ):
     someone = rollcall.sign_up()

@@ -106,7 +106,7 @@ NEVER = 1_000_000
     ],
 )
 @in_a_loop
-async def test_a_redis_that_gives_no_profile_is_a_503_in_time(behaviour):
+async def test_redis_without_a_usable_reply_is_a_503_in_time(behaviour):
     async with reader(behaviour) as (reads, _):
         for _ in range(3):
             began = time.monotonic()
@@ -117,7 +117,7 @@ async def test_a_redis_that_gives_no_profile_is_a_503_in_time(behaviour):
 
 
 @in_a_loop
-async def test_a_hash_that_is_damaged_is_a_500_as_described():
+async def test_malformed_hash_is_a_500():
     async with reader(saying(bulk(b"{}", b'"t"', b"not a number", b"1"))) as (reads, _):
         with capture_logs() as logs:
             answer = await reads.read(TOKEN)
@@ -127,7 +127,7 @@ async def test_a_hash_that_is_damaged_is_a_500_as_described():
 
 
 @in_a_loop
-async def test_an_ended_session_and_somebody_gone_are_401():
+async def test_revoked_session_and_deleted_person_are_a_401():
     for reply in (bulk(b"{}", b'"t"', b"3", None), bulk(b"{}", b'"t"', b"3", b"1"),
                   bulk(b"", b'"t"', b"4", b"9999999999")):  # fmt: skip  # one glance
         async with reader(saying(reply)) as (reads, _):
@@ -136,7 +136,7 @@ async def test_an_ended_session_and_somebody_gone_are_401():
 
 
 @in_a_loop
-async def test_a_bad_token_is_refused_without_a_word_to_redis():
+async def test_invalid_token_is_rejected_without_a_redis_command():
     async with reader(saying(bulk(*fields(3)))) as (reads, fake):
         other = session.issue(KeyRing(["another secret"]), PERSON, 3)[0]
         turned = TOKEN[:-1] + ("B" if TOKEN.endswith("A") else "A")
@@ -151,7 +151,7 @@ async def test_a_bad_token_is_refused_without_a_word_to_redis():
     ids=["missing", "older", "not yet for readers"],
 )
 @in_a_loop
-async def test_a_profile_that_is_missing_or_older_is_asked_for_once_and_awaited(before):
+async def test_missing_or_stale_profile_is_requested_once_and_awaited(before):
     redis = Filling(before, after_looks=3)
     async with reader(redis, patience=5) as (reads, fake):
         answers = await asyncio.gather(*(reads.read(TOKEN) for _ in range(200)))
@@ -161,7 +161,7 @@ async def test_a_profile_that_is_missing_or_older_is_asked_for_once_and_awaited(
 
 
 @in_a_loop
-async def test_a_reader_that_hangs_up_does_not_take_the_wait_from_the_others():
+async def test_client_that_disconnects_does_not_cancel_a_shared_miss():
     async with reader(Filling(NOTHING, after_looks=3), patience=5) as (reads, _):
         first = asyncio.ensure_future(reads.read(TOKEN))
         second = asyncio.ensure_future(reads.read(TOKEN))

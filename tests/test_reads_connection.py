@@ -67,7 +67,7 @@ async def until(redis: Redis, *words: Any, within: float = 5.0) -> Any:
 
 
 @in_a_loop
-async def test_all_commands_of_one_turn_go_out_in_one_write_and_each_gets_its_reply():
+async def test_commands_of_one_turn_are_sent_in_one_write():
     async with FakeRedis(echo).listening() as fake, connected(fake.url) as redis:
         await redis.execute_command("ECHO", "warm")
         replies = await asyncio.gather(*(redis.execute_command("ECHO", n) for n in range(500)))
@@ -76,7 +76,7 @@ async def test_all_commands_of_one_turn_go_out_in_one_write_and_each_gets_its_re
 
 
 @in_a_loop
-async def test_who_gives_up_waiting_leaves_the_replies_of_the_others_alone():
+async def test_cancelled_command_does_not_affect_other_replies():
     async def slow_echo(command: Command) -> bytes:
         await asyncio.sleep(0.002)
         return await echo(command)
@@ -89,7 +89,7 @@ async def test_who_gives_up_waiting_leaves_the_replies_of_the_others_alone():
 
 
 @in_a_loop
-async def test_a_refused_command_is_its_askers_trouble_alone():
+async def test_error_reply_affects_only_its_command():
     replies = {b"bad": b"-OOM command not allowed\r\n"}
 
     async def some_refused(command: Command) -> bytes:
@@ -106,7 +106,7 @@ async def test_a_refused_command_is_its_askers_trouble_alone():
 
 
 @in_a_loop
-async def test_a_reply_that_comes_too_late_is_given_to_nobody():
+async def test_late_reply_is_given_to_no_command():
     async def late_at_first(command: Command) -> bytes:
         if command[-1] == b"first":
             await asyncio.sleep(0.3)
@@ -128,7 +128,7 @@ async def test_a_reply_that_comes_too_late_is_given_to_nobody():
 
 
 @in_a_loop
-async def test_everybody_behind_a_reply_that_never_comes_fails_with_it():
+async def test_timeout_fails_all_pending_commands():
     async with FakeRedis(silence).listening() as fake, connected(fake.url, timeout=0.1) as redis:
         began = time.monotonic()
         assert {await each for each in [outcome(redis, "GET", n) for n in range(100)]} == {
@@ -138,7 +138,7 @@ async def test_everybody_behind_a_reply_that_never_comes_fails_with_it():
 
 
 @in_a_loop
-async def test_one_more_than_may_wait_fails_at_once():
+async def test_command_above_max_pending_fails_at_once():
     async with FakeRedis(silence).listening() as fake, connected(fake.url, max_pending=3) as redis:
         waiting = [redis.execute_command("GET", n) for n in range(3)]
         with pytest.raises(Unavailable):
@@ -150,7 +150,7 @@ async def test_one_more_than_may_wait_fails_at_once():
 
 @pytest.mark.parametrize("last", [b"$100\r\nabc", b"", b"*2\r\n$1\r\na\r\n"])
 @in_a_loop
-async def test_a_connection_that_ends_in_mid_reply_fails_all_who_wait_at_once(last):
+async def test_connection_lost_in_a_reply_fails_all_pending_at_once(last):
     async def hang_up(command: Command) -> bytes:
         if command[-1] == b"fine":
             return await echo(command)
@@ -167,7 +167,7 @@ async def test_a_connection_that_ends_in_mid_reply_fails_all_who_wait_at_once(la
 
 
 @in_a_loop
-async def test_after_nonsense_the_connection_is_not_believed_any_more():
+async def test_protocol_error_closes_the_connection():
     async def nonsense(command: Command) -> bytes:
         return await echo(command) if command[-1] == b"fine" else b"!!! what?\r\n"
 
@@ -178,7 +178,7 @@ async def test_after_nonsense_the_connection_is_not_believed_any_more():
 
 
 @in_a_loop
-async def test_a_reply_that_nobody_asked_for_ends_the_connection():
+async def test_unexpected_reply_closes_the_connection():
     async def twice(command: Command) -> bytes:
         return 2 * await echo(command)
 
@@ -217,7 +217,7 @@ async def test_callbacks_that_raise_affect_no_other_command(lost):
 
 
 @in_a_loop
-async def test_a_redis_that_was_stopped_is_used_again_within_a_second_of_its_return(tmp_path):
+async def test_restarted_redis_is_used_within_a_second(tmp_path):
     with Valkey(tmp_path, "profiles") as valkey:
         async with connected(valkey.url) as redis:
             assert await redis.execute_command("SET", "a", 1) == b"OK"
@@ -232,7 +232,7 @@ async def test_a_redis_that_was_stopped_is_used_again_within_a_second_of_its_ret
 
 
 @in_a_loop
-async def test_tries_to_come_back_are_counted_out():
+async def test_reconnect_attempts_use_backoff():
     async def refuse(command: Command) -> bytes:
         raise HangUp
 
@@ -245,7 +245,7 @@ async def test_tries_to_come_back_are_counted_out():
 
 
 @in_a_loop
-async def test_a_redis_that_is_still_loading_is_not_asked():
+async def test_loading_redis_receives_no_commands():
     async def nothing_yet(command: Command) -> bytes:
         return await echo(command)
 
@@ -260,7 +260,7 @@ async def test_a_redis_that_is_still_loading_is_not_asked():
 
 
 @in_a_loop
-async def test_closing_fails_who_waits_and_opens_nothing_again():
+async def test_close_fails_pending_commands_and_does_not_reconnect():
     async with FakeRedis(silence).listening() as fake:
         async with connected(fake.url) as redis:
             reply = redis.execute_command("GET", "a")
@@ -277,7 +277,7 @@ async def test_closing_fails_who_waits_and_opens_nothing_again():
 
 
 @in_a_loop
-async def test_user_password_database_and_unix_socket_are_as_the_url_says(tmp_path):
+async def test_url_sets_user_password_database_and_unix_socket(tmp_path):
     path = tmp_path / "socket"
     with Valkey(tmp_path, "profiles", {"unixsocket": str(path)}) as valkey:
         async with connected(valkey.url) as admin:
@@ -294,7 +294,7 @@ async def test_user_password_database_and_unix_socket_are_as_the_url_says(tmp_pa
 
 
 @in_a_loop
-async def test_tls_is_spoken_and_the_servers_name_is_looked_at(tmp_path):
+async def test_tls_verifies_the_server_name(tmp_path):
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     query = f"?ssl_ca_certs={tmp_path / 'ca.pem'}"
@@ -308,7 +308,7 @@ async def test_tls_is_spoken_and_the_servers_name_is_looked_at(tmp_path):
 
 
 @in_a_loop
-async def test_nobody_at_the_address_fails_at_once():
+async def test_refused_connection_fails_commands_at_once():
     async with connected(f"redis://127.0.0.1:{find_free_port()}/0") as redis:
         began = time.monotonic()
         assert await outcome(redis, "GET", "a") is Unavailable
@@ -324,7 +324,7 @@ async def test_nobody_at_the_address_fails_at_once():
         "redis://:secret@localhost:port/0",
     ],
 )
-def test_a_url_that_would_not_be_heeded_is_refused_without_repeating_it(url):
+def test_unsupported_url_is_rejected_without_printing_it(url):
     with pytest.raises(ValueError) as refused:  # noqa: PT011  # its text is looked at below
         address.parse_url(url)
     assert "secret" not in str(refused.value)

@@ -58,7 +58,7 @@ def request_of(someone: Someone, more: str = "") -> bytes:
     return f"{lines}{more}\r\n".encode()
 
 
-def test_memory_is_steady_however_many_reads_there_are(stack: Stack, rollcall: Rollcall, many):
+def test_memory_is_constant_over_many_reads(stack: Stack, rollcall: Rollcall, many):
     """A million with LONG=1, fifty thousand else; the first part of them may still fill pools."""
     requests = [request_of(rollcall.sign_up()) for _ in range(50)]
     web = child_pids(stack.services["read"].pid)
@@ -77,7 +77,7 @@ def test_memory_is_steady_however_many_reads_there_are(stack: Stack, rollcall: R
 @settings(max_examples=1_000 if LONG else 150, deadline=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip  # it stays
 @given(authorization=VALUES, if_none_match=st.one_of(VALUES, TAGS.map(",".join)), own=st.booleans())
-def test_whatever_stands_in_the_headers_the_answer_is_one_of_ours(
+def test_any_header_value_gets_a_documented_response(
     stack: Stack, authorization: bytes, if_none_match: bytes | str, own: bool
 ):
     someone = _somebody(stack)
@@ -157,7 +157,7 @@ class Clients:
         self.threads.shutdown()
 
 
-def test_a_web_process_that_is_told_to_end_fails_nobody_while_another_lives(
+def test_graceful_exit_of_one_process_fails_no_request(
     stack: Stack, rollcall: Rollcall
 ):
     log = stack.data_dir / "logs" / "read.log"
@@ -169,7 +169,7 @@ def test_a_web_process_that_is_told_to_end_fails_nobody_while_another_lives(
     assert set(clients.seen) == {"200"}
 
 
-def test_a_redeploy_fails_nobody(stack: Stack, rollcall: Rollcall):
+def test_redeploy_fails_no_request(stack: Stack, rollcall: Rollcall):
     """SIGUSR2 starts the new server on the socket of the old one, which then gets SIGTERM."""
     with read_process(stack) as (web, url):
         log = stack.data_dir / "logs" / f"read-{url.rpartition(':')[2]}.log"

@@ -89,7 +89,7 @@ def killed_write_process(service: Service) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("outage", [hung_postgres, killed_write_process])
-def test_reads_are_unmoved_while_the_write_side_is_broken(
+def test_reads_are_unaffected_by_outages_of_the_write_side(
     service: Service, outage: Callable[[Service], AbstractContextManager[None]], many: int
 ):
     for _ in range(3):  # the machine may have been busy with something else

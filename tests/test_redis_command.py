@@ -24,18 +24,18 @@ def pool(url: str) -> Iterator[Pool]:
         yield pool
 
 
-def test_a_connection_is_used_again(pool: Pool):
+def test_connection_is_reused(pool: Pool):
     assert execute(pool, "CLIENT", "ID") == execute(pool, "CLIENT", "ID")
 
 
-def test_a_connection_that_redis_has_closed_is_replaced_before_a_command(pool: Pool, url: str):
+def test_closed_connection_is_replaced_before_a_command(pool: Pool, url: str):
     first = execute(pool, "CLIENT", "ID")
     with Redis.from_url(url) as operator:
         assert operator.client_kill_filter(_id=first) == 1
     assert execute(pool, "CLIENT", "ID") != first
 
 
-def test_a_connection_with_a_reply_that_was_not_read_is_replaced(pool: Pool):
+def test_connection_with_an_unread_reply_is_replaced(pool: Pool):
     connection = pool.get_connection()
     connection.send_command("ECHO", "of another command")
     while not connection.can_read(timeout=5):
@@ -44,14 +44,14 @@ def test_a_connection_with_a_reply_that_was_not_read_is_replaced(pool: Pool):
     assert execute(pool, "ECHO", "mine") == b"mine"
 
 
-def test_where_nothing_listens_a_command_fails_and_its_connection_is_given_back():
+def test_failed_command_returns_its_connection_to_the_pool():
     with Pool.from_url(f"redis://{HOST}:{find_free_port()}", max_connections=1) as pool:
         for _ in range(2):
             with pytest.raises(RedisConnectionError, match="connecting"):
                 execute(pool, "PING")
 
 
-def test_a_script_is_sent_again_to_a_server_that_has_lost_it(pool: Pool):
+def test_script_is_reloaded_after_script_flush(pool: Pool):
     script = Script(pool, "return {KEYS[1], ARGV[1]}")
     for _ in range(2):
         assert script(["key"], ["argument"]) == [b"key", b"argument"]

@@ -27,7 +27,7 @@ PROVOKING = [
 ]
 
 
-def test_nothing_that_people_typed_or_were_sent_stands_in_a_log_or_in_the_queue(
+def test_logs_and_queue_contain_no_personal_data_or_secrets(
     stack, django_here, rollcall: Rollcall
 ):
     from huey.contrib.djhuey import HUEY
@@ -55,7 +55,7 @@ def test_nothing_that_people_typed_or_were_sent_stands_in_a_log_or_in_the_queue(
         assert [name for name, text in logs.items() if secret in text] == []
 
 
-def test_an_error_is_logged_as_its_kind_and_its_lines_without_its_text():
+def test_exception_is_logged_by_type_and_lines_without_its_text():
     result = subprocess.run(
         [sys.executable, "-c", LOGGING],
         env={"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "settings.test"},

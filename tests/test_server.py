@@ -57,7 +57,7 @@ def read(someone: Someone, more: str = "") -> str:
 # --- Connections ---------------------------------------------------------------------------------
 
 
-def test_a_connection_is_kept_until_its_client_wants_it_closed(client: Client, rollcall: Rollcall):
+def test_connection_is_kept_until_the_client_closes_it(client: Client, rollcall: Rollcall):
     someone = rollcall.sign_up()
     for _ in range(3):
         client.send(read(someone))
@@ -70,14 +70,14 @@ def test_a_connection_is_kept_until_its_client_wants_it_closed(client: Client, r
 
 
 @pytest.mark.parametrize("more", ["", "Connection: keep-alive\r\n"])
-def test_http_1_0_gets_one_answer_a_connection(client: Client, rollcall: Rollcall, more):
+def test_http_1_0_connection_has_one_response(client: Client, rollcall: Rollcall, more):
     client.send(read(rollcall.sign_up(), more).replace("HTTP/1.1", "HTTP/1.0"))
     status, headers, _ = client.answer()
     assert (status, headers["connection"]) == (200, "close")
     assert client.is_closed()
 
 
-def test_who_has_sent_everything_and_closed_that_half_is_still_answered(
+def test_half_closed_client_still_gets_its_response(
     client: Client, rollcall: Rollcall
 ):
     client.send(read(rollcall.sign_up()) + f"GET /livez HTTP/1.1\r\nHost: {HOST}\r\n\r\n")
@@ -94,7 +94,7 @@ def test_an_upgrade_is_ignored_and_the_connection_is_kept(client: Client, rollca
         assert (status, "connection" in headers) == (200, False)
 
 
-def test_requests_sent_ahead_are_answered_in_their_order_reads_and_others(
+def test_pipelined_reads_and_other_requests_are_answered_in_order(
     client: Client, rollcall: Rollcall
 ):
     someone = rollcall.sign_up()
@@ -105,7 +105,7 @@ def test_requests_sent_ahead_are_answered_in_their_order_reads_and_others(
         assert client.answer()[2] == b'{"status":"ok"}'
 
 
-def test_head_tells_the_length_and_sends_no_body(client: Client, rollcall: Rollcall):
+def test_head_has_content_length_and_no_body(client: Client, rollcall: Rollcall):
     someone = rollcall.sign_up()
     length = len(someone.profile().content)
     for _ in range(2):
@@ -115,7 +115,7 @@ def test_head_tells_the_length_and_sends_no_body(client: Client, rollcall: Rollc
     assert client.ask(read(someone)) == 200
 
 
-def test_an_answer_that_has_no_body_tells_no_length(client: Client, rollcall: Rollcall):
+def test_response_without_a_body_has_no_content_length(client: Client, rollcall: Rollcall):
     someone = rollcall.sign_up()
     for _ in range(2):
         client.send(
@@ -137,7 +137,7 @@ def sign_up(more: str) -> str:
     )
 
 
-def test_a_body_in_chunks_is_put_together_and_its_trailer_is_no_header(client: Client):
+def test_chunked_body_is_assembled_and_trailers_are_ignored(client: Client):
     body = json.dumps(new_body()).encode()
     client.send(sign_up("Transfer-Encoding: chunked\r\n"))
     for octet in body:
@@ -146,7 +146,7 @@ def test_a_body_in_chunks_is_put_together_and_its_trailer_is_no_header(client: C
     assert client.answer()[0] == 201
 
 
-def test_who_waits_to_be_told_to_send_its_body_is_told(client: Client):
+def test_expect_100_continue_is_answered(client: Client):
     body = json.dumps(new_body())
     client.send(sign_up(f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n"))
     assert client.stream.readline() == b"HTTP/1.1 100 Continue\r\n"
@@ -155,7 +155,7 @@ def test_who_waits_to_be_told_to_send_its_body_is_told(client: Client):
     assert client.answer()[0] == 201
 
 
-def test_a_body_that_nobody_wants_to_the_end_does_not_take_its_answer_away(client: Client):
+def test_response_is_received_despite_an_unread_body(client: Client):
     client.send(sign_up("Content-Length: 100000000\r\n"))
     with contextlib.suppress(ConnectionError):  # it may hang up before it has all that
         for _ in range(100):
@@ -164,7 +164,7 @@ def test_a_body_that_nobody_wants_to_the_end_does_not_take_its_answer_away(clien
     assert (status, headers["connection"]) == (413, "close")
 
 
-def test_a_body_of_bad_chunks_is_a_400(client: Client):
+def test_malformed_chunks_are_a_400(client: Client):
     client.send(sign_up("Transfer-Encoding: chunked\r\n") + "zz\r\n")
     status, headers, _ = client.answer()
     assert (status, headers["connection"]) == (400, "close")
@@ -192,7 +192,7 @@ NOT_HTTP: dict[str, str | bytes] = {
 
 
 @pytest.mark.parametrize("kind", NOT_HTTP)
-def test_what_is_no_http_is_a_400_as_described_and_the_end(client: Client, kind: str):
+def test_malformed_request_is_a_400_and_closes_the_connection(client: Client, kind: str):
     with contextlib.suppress(ConnectionError):
         client.send(NOT_HTTP[kind])
     status, headers, body = client.answer()
@@ -204,19 +204,19 @@ def test_what_is_no_http_is_a_400_as_described_and_the_end(client: Client, kind:
     assert client.is_closed()
 
 
-def test_what_was_understood_before_nonsense_is_answered_first(client: Client, rollcall: Rollcall):
+def test_valid_requests_before_a_malformed_one_are_answered(client: Client, rollcall: Rollcall):
     client.send(read(rollcall.sign_up()) + "nonsense\r\n\r\n")
     assert [client.answer()[0], client.answer()[0]] == [200, 400]
 
 
 @pytest.mark.parametrize("target", ["*", "http://127.0.0.1/livez", "127.0.0.1:80", "/%zz/%00?%"])
-def test_odd_targets_are_answered_as_described(client: Client, target: str):
+def test_unusual_targets_get_documented_responses(client: Client, target: str):
     method = {"*": "OPTIONS", "127.0.0.1:80": "CONNECT"}.get(target, "GET")
     expected = 200 if target.endswith("livez") else 400 if method == "CONNECT" else 404
     assert client.ask(f"{method} {target} HTTP/1.1\r\nHost: {HOST}\r\n\r\n") == expected
 
 
-def test_a_header_with_an_underscore_is_not_taken_for_one_that_a_proxy_vouches_for(
+def test_header_with_an_underscore_is_not_trusted(
     client: Client, rollcall: Rollcall
 ):
     someone = rollcall.sign_up()
@@ -227,7 +227,7 @@ def test_a_header_with_an_underscore_is_not_taken_for_one_that_a_proxy_vouches_f
 # --- Slow ones -----------------------------------------------------------------------------------
 
 
-def test_who_takes_no_answers_is_not_read_from_without_end(client: Client, rollcall: Rollcall):
+def test_reading_stops_when_the_client_does_not_read(client: Client, rollcall: Rollcall):
     request = read(rollcall.sign_up()).encode() * 200
     client.connection.settimeout(2)
     with pytest.raises(TimeoutError):  # noqa: PT012  # it is the only one that can raise it

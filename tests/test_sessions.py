@@ -40,26 +40,26 @@ def someone(rollcall: Rollcall) -> Someone:
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_the_code_that_is_sent_to_a_confirmed_address_opens_a_session(someone, channel):
+def test_sign_in_code_creates_a_session(someone, channel):
     inside = someone.sign_in(channel)
     assert inside.token != someone.token
     assert inside.profile().json()["name"] == "Ada"
     assert inside.patch({"name": "Grace"}).status_code == 200
 
 
-def test_a_sign_in_leaves_the_etag_as_it_was(someone):
+def test_sign_in_does_not_change_the_etag(someone):
     before = someone.profile().headers["etag"]
     assert someone.sign_in().profile().headers["etag"] == before
 
 
-def test_a_code_opens_one_session_and_no_second(rollcall: Rollcall, someone):
+def test_sign_in_code_is_single_use(rollcall: Rollcall, someone):
     someone.sign_in()
     code = someone.message("email")["code"]
     again = rollcall.sign_in("email", someone.body["email"], code)
     assert code_of(again) == "code_invalid"
 
 
-def test_one_of_many_parallel_right_codes_opens_a_session(rollcall: Rollcall, someone):
+def test_concurrent_valid_codes_create_one_session(rollcall: Rollcall, someone):
     assert ask(rollcall, email=someone.body["email"]).status_code == 202
     eventually(lambda: "sign in" in someone.message("email")["subject"])
     code = someone.message("email")["code"]
@@ -74,7 +74,7 @@ def test_one_of_many_parallel_right_codes_opens_a_session(rollcall: Rollcall, so
     assert set(answers) <= {201, 400, 429}
 
 
-def test_after_five_wrong_codes_the_right_one_is_refused_too(rollcall: Rollcall, someone):
+def test_valid_code_is_rejected_after_five_failed_attempts(rollcall: Rollcall, someone):
     assert ask(rollcall, email=someone.body["email"]).status_code == 202
     eventually(lambda: "sign in" in someone.message("email")["subject"])
     code = someone.message("email")["code"]
@@ -87,7 +87,7 @@ def test_after_five_wrong_codes_the_right_one_is_refused_too(rollcall: Rollcall,
     assert 0 < int(answer.headers["retry-after"]) <= 600
 
 
-def test_fifteen_failures_a_day_are_all_whether_or_not_the_address_is_known(
+def test_failed_sign_ins_are_limited_for_any_address(
     rollcall: Rollcall, someone
 ):
     """Also across new codes; and tries without any code are counted alike."""
@@ -99,7 +99,7 @@ def test_fifteen_failures_a_day_are_all_whether_or_not_the_address_is_known(
         assert words == ["code_invalid"] * 15 + ["too_many_attempts"] * 5
 
 
-def test_known_and_unknown_addresses_get_the_same_answers(rollcall: Rollcall, someone):
+def test_known_and_unknown_addresses_get_the_same_responses(rollcall: Rollcall, someone):
     unconfirmed = rollcall.sign_up().body["email"]
     answers = [
         ask(rollcall, email=address)
@@ -113,7 +113,7 @@ def test_known_and_unknown_addresses_get_the_same_answers(rollcall: Rollcall, so
     assert {code_of(answer) for answer in tries} == {"code_invalid"}
 
 
-def test_an_unconfirmed_address_gets_no_code(django_here, rollcall: Rollcall):
+def test_unverified_address_gets_no_code(django_here, rollcall: Rollcall):
     from domain.stores.models import Outbox
 
     someone = rollcall.sign_up()
@@ -125,7 +125,7 @@ def test_an_unconfirmed_address_gets_no_code(django_here, rollcall: Rollcall):
     assert len(someone.messages("email")) == 1
 
 
-def test_a_new_code_ends_the_one_before(rollcall: Rollcall, someone):
+def test_new_code_supersedes_the_previous_one(rollcall: Rollcall, someone):
     codes = []
     for number in range(2):
         ask(rollcall, phone=someone.body["phone"])
@@ -137,7 +137,7 @@ def test_a_new_code_ends_the_one_before(rollcall: Rollcall, someone):
     assert rollcall.sign_in("phone", someone.body["phone"], codes[1]).status_code == 201
 
 
-def test_a_confirmation_code_is_no_sign_in_code_and_the_other_way_round(rollcall: Rollcall):
+def test_confirmation_and_sign_in_codes_are_not_interchangeable(rollcall: Rollcall):
     someone = confirmed(rollcall, "email")
     ask(rollcall, email=someone.body["email"])
     eventually(lambda: len(someone.messages("email")) == 2)
@@ -147,12 +147,12 @@ def test_a_confirmation_code_is_no_sign_in_code_and_the_other_way_round(rollcall
     assert code_of(someone.confirm("phone", signing_in)) == "code_invalid"
 
 
-def test_the_eleventh_session_ends_the_oldest(someone):
+def test_eleventh_session_revokes_the_oldest(someone):
     sessions = [someone.sign_in() for _ in range(11)]
     assert [s.profile().status_code for s in sessions] == [401] + [200] * 10
 
 
-def test_signing_out_ends_this_session_and_no_other(someone):
+def test_sign_out_revokes_only_the_current_session(someone):
     here, other = someone.sign_in(), someone.sign_in()
     assert here.call("DELETE", "sessions/current/").status_code == 204
     assert code_of(here.profile()) == "invalid_token"
@@ -160,14 +160,14 @@ def test_signing_out_ends_this_session_and_no_other(someone):
     assert other.profile().status_code == 200
 
 
-def test_signing_out_everywhere_ends_all_sessions(someone):
+def test_sign_out_everywhere_revokes_all_sessions(someone):
     here, other = someone.sign_in(), someone.sign_in()
     assert here.call("DELETE", "sessions/").status_code == 204
     assert {code_of(s.profile()) for s in (here, other)} == {"invalid_token"}
     assert code_of(here.call("DELETE", "sessions/")) == "invalid_token"
 
 
-def test_a_sign_out_without_redis_says_503_is_completed_and_then_says_401(stack, someone):
+def test_sign_out_without_redis_is_a_503_and_then_completed(stack, someone):
     stack.services["profiles"].stop()
     try:
         answer = someone.call("DELETE", "sessions/current/")
@@ -181,7 +181,7 @@ def test_a_sign_out_without_redis_says_503_is_completed_and_then_says_401(stack,
     eventually(lambda: someone.profile().status_code == 401)
 
 
-def test_the_first_sign_in_ends_the_sessions_from_before_the_address_was_confirmed(
+def test_first_sign_in_revokes_sessions_from_before_confirmation(
     rollcall: Rollcall,
 ):
     """Nobody plants an account for a victim to confirm: the planter's session ends."""
@@ -195,7 +195,7 @@ def test_the_first_sign_in_ends_the_sessions_from_before_the_address_was_confirm
     assert [s.profile().status_code for s in (victim, later)] == [200, 200]
 
 
-def test_bad_bodies_are_refused_field_by_field(rollcall: Rollcall):
+def test_invalid_bodies_are_rejected_by_field(rollcall: Rollcall):
     body = new_body()
     both = {"email": body["email"], "phone": body["phone"]}
     assert wrong_fields(ask(rollcall)) == {"email": "either_email_or_phone"}

@@ -18,7 +18,7 @@ def test_production_starts_with_all_its_settings(start: Starter):
 
 
 @pytest.mark.parametrize("name", sorted(RIGHT.keys() - {"DJANGO_SETTINGS_MODULE"}))
-def test_production_refuses_to_start_without(start: Starter, name):
+def test_production_does_not_start_without_a_required_setting(start: Starter, name):
     result = start(**{name: ""})
     assert result.returncode != 0
     assert name in result.stderr.splitlines()[-1]
@@ -27,7 +27,7 @@ def test_production_refuses_to_start_without(start: Starter, name):
 @pytest.mark.parametrize(
     "secret", ["short", "a" * 60, "development-only-secret-key-that-production-refuses-at-once"]
 )
-def test_production_refuses_a_weak_secret_and_does_not_print_it(start: Starter, secret):
+def test_production_rejects_a_weak_secret_without_printing_it(start: Starter, secret):
     for name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS"):
         result = start(**{name: secret})
         assert result.returncode != 0
@@ -46,13 +46,13 @@ def test_production_refuses_a_weak_secret_and_does_not_print_it(start: Starter, 
     ],
     ids=lambda text: text[:27],  # the key is another one in each process
 )
-def test_a_malformed_setting_is_named(start: Starter, name, value):
+def test_malformed_setting_is_reported_by_name(start: Starter, name, value):
     result = start(**{name: value})
     assert result.returncode != 0
     assert name in result.stderr.splitlines()[-1]
 
 
-def test_debug_is_off_in_development_unless_it_is_asked_for():
+def test_debug_is_off_in_development_by_default():
     for given, expected in ({}, "False"), ({"DEBUG": "1"}, "True"):
         env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "settings.dev"} | given
         code = "from django.conf import settings; print(settings.DEBUG, settings.HUEY['immediate'])"
@@ -65,7 +65,7 @@ def test_debug_is_off_in_development_unless_it_is_asked_for():
 @pytest.mark.parametrize(
     ("name", "value"), [("SECRET_KEY", ""), ("REDIS_URL", "redis://127.0.0.1:1/first")]
 )
-def test_a_web_server_that_is_set_up_wrongly_ends_and_says_why(name: str, value: str):
+def test_misconfigured_web_server_exits_with_the_reason(name: str, value: str):
     """As the image starts it: it must not try again for ever."""
     argv = [
         str(Path(sys.executable).parent / "gunicorn"),

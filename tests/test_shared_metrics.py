@@ -83,7 +83,7 @@ def start_sharer(tmp_path: Path) -> Iterator[Callable[..., Sharer]]:
         yield start
 
 
-def test_processes_that_run_together_are_added_up(start_sharer):
+def test_metrics_of_running_processes_are_summed(start_sharer):
     one, other = start_sharer(), start_sharer()
     assert {one("get_slot()"), other("get_slot()")} == {0, 1}
     one.count(2)
@@ -92,7 +92,7 @@ def test_processes_that_run_together_are_added_up(start_sharer):
 
 
 @pytest.mark.parametrize("end", [Sharer.kill, Sharer.close])
-def test_the_next_process_counts_on_where_one_has_ended(start_sharer, tmp_path, end):
+def test_new_process_continues_the_counters_of_an_exited_one(start_sharer, tmp_path, end):
     first, bystander = start_sharer(), start_sharer()
     first.count(2)
     slot = first("get_slot()")
@@ -107,7 +107,7 @@ def test_the_next_process_counts_on_where_one_has_ended(start_sharer, tmp_path, 
     assert set(tmp_path.glob("[ch]*.db")) == files
 
 
-def test_a_child_process_has_files_of_its_own(start_sharer):
+def test_child_process_has_its_own_files(start_sharer):
     parent = start_sharer()
     fork = "(pid := __import__('os').fork()) or (registry.PROFILE_CACHE_MISSES.inc(7), "
     parent(f"{fork}__import__('os')._exit(get_slot())) and 0")
@@ -116,7 +116,7 @@ def test_a_child_process_has_files_of_its_own(start_sharer):
     assert parent.samples()[_MISSES] == 8
 
 
-def test_a_gauge_goes_with_its_process(start_sharer):
+def test_gauge_is_removed_with_its_process(start_sharer):
     gauge = "Gauge('connections', '', multiprocess_mode='livesum', registry=None)"
     one, other = start_sharer(), start_sharer()
     one(f"{gauge}.set(500)")
@@ -129,7 +129,7 @@ def test_a_gauge_goes_with_its_process(start_sharer):
     assert other.samples()["connections"] == 4
 
 
-def test_a_file_that_a_crash_left_half_written_ends_no_scrape(start_sharer, tmp_path):
+def test_truncated_file_does_not_fail_the_scrape(start_sharer, tmp_path):
     first = start_sharer()
     first.count(2)
     first.kill()
@@ -141,7 +141,7 @@ def test_a_file_that_a_crash_left_half_written_ends_no_scrape(start_sharer, tmp_
     assert following.samples()[_MISSES] == 1
 
 
-def test_an_unusable_directory_is_logged_and_counts_stay_in_memory(start_sharer, tmp_path):
+def test_unusable_directory_is_logged_and_metrics_stay_in_memory(start_sharer, tmp_path):
     (tmp_path / "file").write_text("no directory")
     sharer = start_sharer(tmp_path / "file" / "metrics")
     sharer.count(2)
@@ -152,7 +152,7 @@ def test_an_unusable_directory_is_logged_and_counts_stay_in_memory(start_sharer,
 _DURATIONS = (0.0001, 0.0005, 0.003, 0.003, 10.0, 11.0)
 
 
-def test_what_a_loop_counts_is_the_same_as_counted_at_once(start_sharer):
+def test_loop_metrics_equal_direct_metrics(start_sharer):
     loop, direct = start_sharer(), start_sharer()
     labels = "'GET', '/x', 200"
     loop("globals().update(m=LoopMetrics('read'))")
@@ -176,7 +176,7 @@ def test_what_a_loop_counts_is_the_same_as_counted_at_once(start_sharer):
     )
 
 
-def test_a_loop_counts_in_memory_too():
+def test_loop_metrics_work_in_memory():
     metrics = LoopMetrics("test")
     metrics.observe(registry.HTTP_REQUEST_DURATION, 0.003, "GET", "/memory", 200)
     metrics.flush()

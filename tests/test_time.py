@@ -26,7 +26,7 @@ def purge() -> None:
 
 
 @pytest.mark.parametrize(("channel", "minutes"), [("email", 15), ("phone", 10)])
-def test_a_code_ends_after_its_minutes(rollcall: Rollcall, channel, minutes):
+def test_code_expires_after_its_lifetime(rollcall: Rollcall, channel, minutes):
     someone = rollcall.sign_up()
     code = someone.message(channel)["code"]
     let_pass((minutes - 1) * MINUTE, someone)
@@ -38,7 +38,7 @@ def test_a_code_ends_after_its_minutes(rollcall: Rollcall, channel, minutes):
     assert early.confirm(channel, code).status_code == 200
 
 
-def test_a_link_ends_after_a_day(rollcall: Rollcall):
+def test_link_expires_after_24_hours(rollcall: Rollcall):
     for hours, status in ((23, 200), (24, 400)):
         someone = rollcall.sign_up()
         token = someone.message("email")["link"].partition("#")[2]
@@ -47,7 +47,7 @@ def test_a_link_ends_after_a_day(rollcall: Rollcall):
         assert answer.status_code == status
 
 
-def test_a_session_ends_after_thirty_days_for_reads_and_for_writes(rollcall: Rollcall):
+def test_session_expires_after_30_days_for_reads_and_writes(rollcall: Rollcall):
     someone = rollcall.sign_up()
     let_pass(30 * DAY - MINUTE, someone)
     assert someone.profile().status_code == someone.patch({}).status_code == 200
@@ -55,7 +55,7 @@ def test_a_session_ends_after_thirty_days_for_reads_and_for_writes(rollcall: Rol
     assert code_of(someone.profile()) == code_of(someone.patch({})) == "invalid_token"
 
 
-def test_a_sign_in_code_ends_after_ten_minutes(rollcall: Rollcall):
+def test_sign_in_code_expires_after_ten_minutes(rollcall: Rollcall):
     for minutes, status in ((9, 201), (10, 400)):
         someone = rollcall.sign_up()
         someone.confirm("phone")
@@ -70,7 +70,7 @@ def test_a_sign_in_code_ends_after_ten_minutes(rollcall: Rollcall):
         assert rollcall.sign_in("phone", someone.body["phone"], code).status_code == status
 
 
-def test_an_idempotency_key_answers_for_ten_minutes_and_is_free_after_a_day(rollcall: Rollcall):
+def test_idempotency_key_replays_for_10_minutes_and_expires_in_a_day(rollcall: Rollcall):
     body = new_body()
     key = {"Idempotency-Key": f"for-the-time-being-{body['phone']}"}
     first = Someone(rollcall, rollcall.post("/api/v1/signup/", body, **key))
@@ -82,7 +82,7 @@ def test_an_idempotency_key_answers_for_ten_minutes_and_is_free_after_a_day(roll
     assert rollcall.post("/api/v1/signup/", body, **key).json()["id"] != first.id
 
 
-def test_failures_are_forgotten_after_a_day(rollcall: Rollcall):
+def test_failed_attempts_expire_after_a_day(rollcall: Rollcall):
     from tests import clock
 
     someone = rollcall.sign_up()
@@ -95,7 +95,7 @@ def test_failures_are_forgotten_after_a_day(rollcall: Rollcall):
     assert code_of(someone.confirm("phone", "000000")) == "code_invalid"
 
 
-def test_who_never_confirmed_anything_is_purged_after_seven_days(rollcall: Rollcall):
+def test_unverified_person_is_purged_after_seven_days(rollcall: Rollcall):
     from domain.profile import key_of
     from domain.stores.models import Confirmation, Gone, Person, Session
     from domain.stores.profiles import redis
@@ -114,7 +114,7 @@ def test_who_never_confirmed_anything_is_purged_after_seven_days(rollcall: Rollc
     assert early.profile().status_code == confirmed.profile().status_code == 200
 
 
-def test_what_has_ended_is_purged(rollcall: Rollcall):
+def test_expired_rows_are_purged(rollcall: Rollcall):
     from domain.stores.models import Confirmation, IdempotencyKey, Outbox, Session, SignIn
     from tests import clock
 

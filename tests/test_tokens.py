@@ -21,13 +21,13 @@ def token_with(characters: str) -> str:
     )
 
 
-def test_a_token_says_whose_it_is_and_how_old_a_profile_may_be():
+def test_token_contains_person_and_version():
     token, digest = session.issue(KEYS, PERSON, 7)
     assert session.check(KEYS, token) == session.Token(PERSON.bytes, 7, digest)
     assert session.check(KeyRing(["a newer secret", "one secret"]), token).digest == digest
 
 
-def test_a_token_has_one_spelling_only():
+def test_token_has_one_canonical_encoding():
     for ours, other in (("-", "+"), ("_", "/")):
         token = token_with(ours)
         session.check(KEYS, token)
@@ -35,7 +35,7 @@ def test_a_token_has_one_spelling_only():
             session.check(KEYS, token.replace(ours, other))
 
 
-def test_no_bit_of_a_token_can_be_turned():
+def test_token_with_any_flipped_bit_is_rejected():
     token, _ = session.issue(KEYS, PERSON, 7)
     for at, bit in ((at, 1 << bit) for at in range(len(token)) for bit in range(7)):
         turned = token[:at] + chr(ord(token[at]) ^ bit) + token[at + 1 :]
@@ -43,7 +43,7 @@ def test_no_bit_of_a_token_can_be_turned():
             session.check(KEYS, turned)
 
 
-def test_a_token_of_another_servers_key_is_refused():
+def test_token_of_another_key_is_rejected():
     token, _ = session.issue(KeyRing(["another secret"]), PERSON, 7)
     with pytest.raises(InvalidToken):
         session.check(KEYS, token)
@@ -71,13 +71,13 @@ def seed(**other: object) -> code.Seed:
         {"salt": b"other"},
     ],
 )
-def test_a_code_and_a_link_hang_on_all_that_they_are_derived_from(other):
+def test_code_and_link_depend_on_every_derivation_input(other):
     assert code.code_for(KEYS, seed()) == code.code_for(KEYS, seed())
     assert code.code_for(KEYS, seed()) != code.code_for(KEYS, seed(**other))
     assert code.link_token_for(KEYS, seed()) != code.link_token_for(KEYS, seed(**other))
 
 
-def test_codes_have_six_digits_and_are_spread_evenly():
+def test_codes_have_six_uniformly_distributed_digits():
     codes = [code.code_for(KEYS, seed(row_id=n)) or "" for n in range(5000)]
     assert {len(c) for c in codes} == {6}
     assert all(c.isdigit() for c in codes)
@@ -85,7 +85,7 @@ def test_codes_have_six_digits_and_are_spread_evenly():
     assert all(400 < sum(c[0] == digit for c in codes) < 600 for digit in "0123456789")
 
 
-def test_a_link_names_its_row_and_junk_names_none():
+def test_link_token_is_parsed_and_invalid_ones_are_rejected():
     token = code.link_token_for(KEYS, seed(row_id=123_456))
     assert token is not None
     assert code.row_of_link(token) == 123_456

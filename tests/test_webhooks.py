@@ -91,7 +91,7 @@ def sent(django_here, someone: Someone) -> Sent:
     return Sent(someone)
 
 
-def test_what_was_delivered_is_shown_to_its_person_and_each_channel_for_itself(sent: Sent):
+def test_delivered_message_sets_the_status_of_its_channel(sent: Sent):
     assert sent.mailed("processed", "deferred") == "sent"
     assert sent.mailed("delivered") == "delivered"
     assert sent.texted("accepted") == sent.texted("buffered") == sent.texted("unknown") == "sent"
@@ -99,18 +99,18 @@ def test_what_was_delivered_is_shown_to_its_person_and_each_channel_for_itself(s
 
 
 @pytest.mark.parametrize("word", ["bounce", "dropped"])
-def test_an_email_that_was_refused_is_shown_as_failed(sent: Sent, word):
+def test_rejected_email_has_status_failed(sent: Sent, word):
     assert sent.mailed("processed", word) == "failed"
     assert sent.status("phone") == "sent"
 
 
 @pytest.mark.parametrize("word", ["expired", "failed", "rejected"])
-def test_a_text_message_that_did_not_arrive_is_shown_as_failed(sent: Sent, word):
+def test_undelivered_text_message_has_status_failed(sent: Sent, word):
     assert sent.texted(word) == "failed"
     assert sent.status("email") == "sent"
 
 
-def test_a_status_rises_and_never_moves_back_however_often_and_late_it_is_told(sent: Sent):
+def test_status_never_regresses_with_late_or_repeated_receipts(sent: Sent):
     from domain.stores.models import Outbox
 
     assert [sent.mailed("bounce"), sent.mailed("bounce")] == ["failed", "failed"]
@@ -127,13 +127,13 @@ def test_a_status_rises_and_never_moves_back_however_often_and_late_it_is_told(s
     ]
 
 
-def test_vonage_may_send_a_form_too(sent: Sent):
+def test_vonage_receipt_may_be_a_form(sent: Sent):
     form = f"msisdn=34600000000&messageId={sent.text}&status=delivered&err-code=0".encode()
     assert post(sent.http, "vonage", form, signing.vonage(form, media_type=FORM)) == 204
     assert sent.status("phone") == "delivered"
 
 
-def test_an_id_of_sendgrid_with_dots_in_it_is_found(sent: Sent):
+def test_sendgrid_id_with_dots_is_matched(sent: Sent):
     from domain.stores.models import Outbox
 
     Outbox.objects.filter(provider_id=sent.mail).update(provider_id=f"{sent.mail}.dfd.64b469")
@@ -141,7 +141,7 @@ def test_an_id_of_sendgrid_with_dots_in_it_is_found(sent: Sent):
     assert sent.mailed("delivered") == "delivered"
 
 
-def test_receipts_for_messages_that_nobody_knows_are_taken_and_change_nothing(sent: Sent):
+def test_receipts_of_unknown_messages_are_ignored(sent: Sent):
     known, sent.mail, sent.text = (sent.mail, sent.text), "unknown", "unknown"
     assert (sent.mailed("delivered"), sent.texted("delivered")) == ("sent", "sent")
     sent.mail, sent.text = "", ""
@@ -150,7 +150,7 @@ def test_receipts_for_messages_that_nobody_knows_are_taken_and_change_nothing(se
     assert sent.mailed("delivered") == "delivered"
 
 
-def test_odd_things_in_a_signed_batch_do_not_lose_the_rest_of_it(sent: Sent):
+def test_invalid_events_do_not_affect_the_rest_of_a_batch(sent: Sent):
     things: list[Any] = [None, 7, "delivered", [[]], {}, {"event": ["delivered"]}, {"event": {}}]
     ids: list[Any] = [None, 5, [], "", "a\x00b", "x" * 9999]
     batch = [*things, *(sent.event("delivered", sg_message_id=i) for i in ids)]
@@ -164,7 +164,7 @@ def test_odd_things_in_a_signed_batch_do_not_lose_the_rest_of_it(sent: Sent):
     assert sent.status("phone") == "sent"
 
 
-def test_a_batch_as_large_as_sendgrid_makes_them_is_taken_whole(sent: Sent):
+def test_large_batch_is_processed_completely(sent: Sent):
     others = [f"other{i}.filter0905p1mdw1-4434-59E0C6FF-3.0" for i in range(4_100)]
     batch = [sent.event("delivered", sg_message_id=other) for other in others]
     batch.append(sent.event("delivered"))
@@ -227,7 +227,7 @@ FORGERIES: dict[str, dict[str, Forge]] = {
 
 
 @pytest.mark.parametrize("provider", ["sendgrid", "vonage"])
-def test_what_is_not_freshly_signed_for_us_is_a_401_and_changes_nothing(sent: Sent, provider):
+def test_invalid_signature_is_a_401_and_changes_nothing(sent: Sent, provider):
     documents = {"sendgrid": [sent.event("delivered")], "vonage": sent.receipt("delivered")}
     body = signing.body_of(documents[provider])
     for name, forge in FORGERIES[provider].items():
@@ -252,20 +252,20 @@ BODIES = {
 @pytest.mark.parametrize(
     ("provider", "sign"), [("sendgrid", signing.sendgrid), ("vonage", signing.vonage)]
 )
-def test_a_body_of_any_shape_is_a_401_signed_or_not(rollcall: Rollcall, provider, sign):
+def test_invalid_body_is_a_401(rollcall: Rollcall, provider, sign):
     for name, body in BODIES.items():
         for media in ("application/json", FORM, "multipart/form-data; boundary=x", "text/plain"):
             assert post(rollcall.http, provider, body, {"Content-Type": media}) == 401, name
         assert post(rollcall.http, provider, body, sign(body)) == 401, name
 
 
-def test_a_body_over_1_mib_is_a_413(rollcall: Rollcall):
+def test_body_over_1_mib_is_a_413(rollcall: Rollcall):
     body = b" " * 1024 * 1024 + b"[]"
     answer = rollcall.http.post("/webhooks/sendgrid/", content=body, headers=signing.sendgrid(body))
     assert (answer.status_code, code_of(answer)) == (413, "body_too_large")
 
 
-def test_without_a_key_nothing_is_believed(django_here):
+def test_every_receipt_is_rejected_without_a_configured_key(django_here):
     def code(provider: str, body: bytes, headers: dict[str, str]) -> int:
         client = Client(headers=headers | {"Host": "localhost"})
         return client.post(f"/webhooks/{provider}/", body, "application/json").status_code
@@ -286,7 +286,7 @@ def test_without_a_key_nothing_is_believed(django_here):
         assert code("vonage", b"{}", by_nobody(b"{}")) == 401
 
 
-def test_the_addresses_in_receipts_are_neither_kept_nor_logged(sent: Sent, stack):
+def test_addresses_in_receipts_are_neither_stored_nor_logged(sent: Sent, stack):
     from domain.stores.models import Outbox
 
     email = sent.someone.body["email"]

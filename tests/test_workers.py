@@ -20,12 +20,12 @@ def ends_of(someone: Someone) -> set[tuple[str, str, str]]:
 DONE = {("profile", "done", ""), ("confirmation", "done", "")}
 
 
-def test_every_outbox_row_is_done_soon_after_a_sign_up(django_here, rollcall: Rollcall):
+def test_every_outbox_entry_is_done_after_a_sign_up(django_here, rollcall: Rollcall):
     someone = rollcall.sign_up()
     assert eventually(lambda: ends_of(someone) == DONE)
 
 
-def test_a_worker_killed_with_9_while_messages_are_under_way_loses_none(
+def test_killed_worker_loses_no_message(
     stack, django_here, rollcall: Rollcall, many: int
 ):
     with ThreadPoolExecutor(8) as clients:
@@ -43,7 +43,7 @@ def test_a_worker_killed_with_9_while_messages_are_under_way_loses_none(
     eventually(lambda: all(ends_of(someone) == DONE for someone in people), within=60)
 
 
-def test_a_queue_that_is_wiped_loses_nothing(stack, django_here, rollcall: Rollcall):
+def test_flushed_queue_loses_no_message(stack, django_here, rollcall: Rollcall):
     from huey.contrib.djhuey import HUEY
 
     stack.services["worker"].stop()
@@ -55,7 +55,7 @@ def test_a_queue_that_is_wiped_loses_nothing(stack, django_here, rollcall: Rollc
     eventually(lambda: all(ends_of(someone) == DONE for someone in people), within=60)
 
 
-def test_the_relay_killed_with_9_is_not_missed_once_it_is_back(
+def test_killed_relay_loses_nothing_after_its_restart(
     stack, django_here, rollcall: Rollcall
 ):
     from huey.contrib.djhuey import HUEY
@@ -69,7 +69,7 @@ def test_the_relay_killed_with_9_is_not_missed_once_it_is_back(
     assert eventually(lambda: ends_of(someone) == DONE, within=60)
 
 
-def test_an_owner_gets_no_code_that_would_confirm_a_stranger(django_here, rollcall: Rollcall):
+def test_owner_gets_a_notice_without_a_code(django_here, rollcall: Rollcall):
     owner = rollcall.sign_up()
     assert owner.confirm("phone").status_code == 200
     stranger = rollcall.sign_up(phone=owner.body["phone"])
@@ -81,7 +81,7 @@ def test_an_owner_gets_no_code_that_would_confirm_a_stranger(django_here, rollca
     assert str(stranger.call("GET", "confirmations/").json()["phone"]["status"]) == "sent"
 
 
-def test_an_old_write_never_covers_a_new_profile(django_here, rollcall: Rollcall):
+def test_older_write_never_overwrites_a_newer_profile(django_here, rollcall: Rollcall):
     from dataclasses import replace
 
     from domain.person import Person
@@ -97,7 +97,7 @@ def test_an_old_write_never_covers_a_new_profile(django_here, rollcall: Rollcall
     assert someone.profile().json()["name"] == "Grace"
 
 
-def test_missing_profiles_come_back_without_a_worker(stack, django_here, rollcall: Rollcall):
+def test_missing_profiles_are_backfilled_without_a_worker(stack, django_here, rollcall: Rollcall):
     from domain.stores.profiles import redis
 
     people = [rollcall.sign_up() for _ in range(6)]
@@ -124,7 +124,7 @@ def test_missing_profiles_come_back_without_a_worker(stack, django_here, rollcal
         stack.services["worker"].start()
 
 
-def test_a_session_that_ends_while_its_lost_profile_is_written_is_never_readable(
+def test_session_revoked_during_a_backfill_is_never_readable(
     django_here, rollcall: Rollcall, monkeypatch
 ):
     from domain.stores import bulk, profiles

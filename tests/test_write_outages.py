@@ -69,7 +69,7 @@ def assert_reads_work(url: str, person: Someone) -> None:
         assert client.get("/livez").status_code == 200
 
 
-def test_killed_write_process_is_a_503_at_once_and_back_by_itself(
+def test_killed_write_process_is_a_503_at_once_and_recovers(
     stack: Stack, rollcall: Rollcall, write: tuple[Process, str]
 ):
     process, upstream = write
@@ -85,7 +85,7 @@ def test_killed_write_process_is_a_503_at_once_and_back_by_itself(
         eventually(lambda: sign_up(url).status_code == 201)
 
 
-def test_hung_write_process_is_a_503_and_back_by_itself(
+def test_hung_write_process_is_a_503_and_recovers(
     stack: Stack, rollcall: Rollcall, write: tuple[Process, str]
 ):
     process, upstream = write
@@ -101,7 +101,7 @@ def test_hung_write_process_is_a_503_and_back_by_itself(
         eventually(lambda: sign_up(url).status_code == 201)
 
 
-def test_full_write_process_is_a_503_at_once_and_reads_go_on(
+def test_full_write_process_is_a_503_and_reads_continue(
     stack: Stack, rollcall: Rollcall, write: tuple[Process, str]
 ):
     process, upstream = write

@@ -52,7 +52,7 @@ def raw(url: str, request: str) -> bytes:
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-def test_a_person_signs_up_and_is_read_and_deleted(write: httpx.Client, rollcall: Rollcall):
+def test_person_signs_up_and_is_read_and_deleted(write: httpx.Client, rollcall: Rollcall):
     someone = Rollcall(write).sign_up()
     assert rollcall.http.get(PROFILE, headers=someone.bearer).json() == someone.body
     assert someone.patch({"name": "Grace"}).json()["name"] == "Grace"
@@ -62,7 +62,7 @@ def test_a_person_signs_up_and_is_read_and_deleted(write: httpx.Client, rollcall
 
 
 @pytest.mark.parametrize("close", [True, False])
-def test_a_connection_is_kept_unless_the_proxy_wants_it_closed(url: str, close):
+def test_connection_is_kept_alive_unless_close_is_requested(url: str, close):
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
     for _ in range(2):
         connection.request("GET", "/livez", headers={"Connection": "close"} if close else {})
@@ -73,7 +73,7 @@ def test_a_connection_is_kept_unless_the_proxy_wants_it_closed(url: str, close):
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_misrouted_read_is_a_503_that_may_be_retried(write: httpx.Client, method):
+def test_misrouted_read_is_a_503_with_retry_after(write: httpx.Client, method):
     someone = Rollcall(write).sign_up()
     answer = write.request(method, PROFILE, headers=someone.bearer)
     assert answer.status_code == 503
@@ -82,7 +82,7 @@ def test_a_misrouted_read_is_a_503_that_may_be_retried(write: httpx.Client, meth
         assert code_of(answer) == "unavailable"
 
 
-def test_a_405_of_the_profile_names_reads_too(write: httpx.Client):
+def test_405_of_the_profile_allows_reads(write: httpx.Client):
     answer = write.put(PROFILE)
     assert code_of(answer) == "method_not_allowed"
     assert answer.headers["allow"] == "GET, HEAD, PATCH, DELETE"
@@ -92,7 +92,7 @@ def test_a_405_of_the_profile_names_reads_too(write: httpx.Client):
 @pytest.mark.parametrize(
     ("path", "limit"), [(SIGN_UP, 65_536), ("/admin/login/", 65_536), ("/webhooks/vonage/", 2**20)]
 )
-def test_a_body_above_the_limit_is_a_413(write: httpx.Client, path, limit, chunked):
+def test_body_above_the_limit_is_a_413(write: httpx.Client, path, limit, chunked):
     def send(size: int) -> httpx.Response:
         body = padded(size)
         content = iter([body[:100], body[100:]]) if chunked else body
@@ -103,18 +103,18 @@ def test_a_body_above_the_limit_is_a_413(write: httpx.Client, path, limit, chunk
     assert (answer.status_code, code_of(answer)) == (413, "body_too_large")
 
 
-def test_a_chunked_body_is_read(write: httpx.Client):
+def test_chunked_body_is_read(write: httpx.Client):
     body = json.dumps(new_body(name="")).encode()
     answer = write.post(SIGN_UP, content=iter([body[:7], body[7:]]), headers=JSON)
     assert wrong_fields(answer) == {"name": "blank"}
 
 
-def test_a_malformed_chunk_is_a_400(url: str):
+def test_malformed_chunk_is_a_400(url: str):
     chunked = f"POST {SIGN_UP} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nx"
     assert raw(url, chunked + "\r\n").startswith(b"HTTP/1.1 400 ")
 
 
-def test_a_body_that_ends_early_is_a_400_and_not_executed(url: str, rollcall: Rollcall):
+def test_incomplete_body_is_a_400_and_not_executed(url: str, rollcall: Rollcall):
     body = json.dumps(new_body(email="early@example.com"))
     head = f"POST {SIGN_UP} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     response = raw(url, f"{head}Content-Length: {len(body) + 1}\r\n\r\n{body}")
@@ -122,26 +122,26 @@ def test_a_body_that_ends_early_is_a_400_and_not_executed(url: str, rollcall: Ro
     assert raw(url, f"{head}Content-Length: {len(body)}\r\n\r\n{body}").startswith(b"HTTP/1.1 201 ")
 
 
-def test_a_body_with_a_content_coding_is_a_415(write: httpx.Client):
+def test_body_with_a_content_coding_is_a_415(write: httpx.Client):
     answer = write.post(SIGN_UP, content=b"x", headers=JSON | {"Content-Encoding": "gzip"})
     assert (answer.status_code, code_of(answer)) == (415, "unsupported_media_type")
     assert answer.headers["accept-encoding"] == "identity"
 
 
 @pytest.mark.parametrize("path", ["/livez", SIGN_UP])
-def test_http_1_1_without_a_host_is_a_400(url: str, path):
+def test_http_1_1_without_host_is_a_400(url: str, path):
     response = raw(url, f"GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n")
     assert response.startswith(b"HTTP/1.1 400 ")
     assert b'"code":"bad_request"' in response
 
 
 @pytest.mark.parametrize("path", ["/livez", "/livez/", "/readyz", "/metrics"])
-def test_probes_answer_whatever_their_host_says(write: httpx.Client, path):
+def test_probes_respond_for_any_host(write: httpx.Client, path):
     assert write.get(path, headers={"Host": "10.1.2.3:8000"}).status_code == 200
     assert write.get("/api/v1/none/", headers={"Host": "10.1.2.3:8000"}).status_code == 400
 
 
-def test_a_304_says_nothing_of_its_length(write: httpx.Client):
+def test_304_has_no_content_length(write: httpx.Client):
     path = "/static/rollcall/pages.css"
     modified = write.get(path).headers["last-modified"]
     answer = write.get(path, headers={"If-Modified-Since": modified})
@@ -149,12 +149,12 @@ def test_a_304_says_nothing_of_its_length(write: httpx.Client):
     assert answer.headers.get("content-length", "") != "0"
 
 
-def test_headers_that_gunicorn_could_take_for_a_proxys_are_ignored(write: httpx.Client):
+def test_forged_proxy_headers_are_ignored(write: httpx.Client):
     forged = {"SCRIPT_NAME": "/api", "X_FORWARDED_FOR": "192.0.2.1", "X-Forwarded-Host": "x.test"}
     assert write.get("/api/v1/schema/", headers=forged).status_code == 200
 
 
-def test_in_production_a_client_cannot_pretend_to_speak_tls(stack: Stack):
+def test_client_cannot_forge_x_forwarded_proto_in_production(stack: Stack):
     urls = ("DATABASE_URL", "REDIS_URL", "QUEUE_URL")
     production = {name: value for name, value in RIGHT.items() if name not in urls}
     forged = {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "on", "X-Forwarded-Protocol": "ssl"}
@@ -168,7 +168,7 @@ def test_in_production_a_client_cannot_pretend_to_speak_tls(stack: Stack):
             assert answer.headers["location"] == "https://rollcall.example/api/v1/schema/"
 
 
-def test_no_log_line_quotes_a_refused_request(stack: Stack, url: str):
+def test_log_contains_no_content_of_a_rejected_request(stack: Stack, url: str):
     log = stack.data_dir / "logs" / f"write-{url.rpartition(':')[2]}.log"
     start = log.stat().st_size
     for request in (

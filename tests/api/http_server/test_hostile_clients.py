@@ -78,14 +78,14 @@ scripts = st.lists(moments, min_size=1, max_size=5)
 
 @FUZZ
 @given(script=scripts)
-def test_reads_go_on_whatever_hostile_clients_do(server: ReadServer, script: list[Moment]):
+def test_hostile_clients_do_not_affect_reads(server: ReadServer, script: list[Moment]):
     note(f"{script!r}")
     play(server, script)
 
 
 @settings(FUZZ, max_examples=2_000 if LONG else 20)
 @given(script=scripts)
-def test_reads_go_on_whatever_clients_do_without_a_write_process(
+def test_hostile_clients_do_not_affect_reads_without_upstream(
     lone_server: ReadServer, script: list[Moment]
 ):
     note(f"{script!r}")
@@ -95,7 +95,7 @@ def test_reads_go_on_whatever_clients_do_without_a_write_process(
 # It reports the one script that fails, so there is nothing to shrink.
 @settings(FUZZ, max_examples=100 if LONG else 3, phases=[Phase.generate])
 @given(each=st.lists(scripts, min_size=20, max_size=20))
-def test_the_server_ends_every_connection_that_its_client_does_not(
+def test_server_closes_every_abandoned_connection(
     server: ReadServer, each: list[list[Moment]]
 ):
     abandon(server, *each)

@@ -108,19 +108,19 @@ def measurement(arena: Arena, many: int) -> Measurement:
     return result
 
 
-def test_reads_are_as_fast_as_ever_during_an_attack(measurement: Measurement):
+def test_read_latency_is_unaffected_by_an_attack(measurement: Measurement):
     assert measurement.unmoved
 
 
-def test_what_an_attack_costs_in_memory_is_bounded(measurement: Measurement):
+def test_memory_of_an_attack_is_bounded(measurement: Measurement):
     assert measurement.memory < MEMORY
 
 
-def test_every_connection_of_an_attack_ends_within_its_deadline(measurement: Measurement):
+def test_connections_of_an_attack_end_within_their_deadline(measurement: Measurement):
     assert measurement.remaining == 0
 
 
-def test_large_responses_that_are_not_read_cost_bounded_memory_and_end(arena: Arena):
+def test_unread_large_responses_use_bounded_memory_and_end(arena: Arena):
     measurement = arena.measure(FILE_ATTACK, 1.0)
     assert measurement.memory < FILE_MEMORY
     assert measurement.remaining == 0

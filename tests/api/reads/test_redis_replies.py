@@ -142,7 +142,7 @@ async def run(script: list[Command], answered: int, end: str, sizes: list[int]) 
     end=st.sampled_from(list(ENDS)),
     sizes=st.lists(st.integers(1, 30), min_size=1, max_size=4),
 )
-def test_whatever_redis_sends_every_command_gets_its_reply_or_an_error(
+def test_every_command_gets_its_reply_or_an_error(
     script: list[Command], answered: int, end: str, sizes: list[int]
 ):
     note(f"{script!r}, {answered}, {end!r}, {sizes}")
