@@ -11,7 +11,7 @@ from api.reads.redis.url import parse_url
 from domain.keys import KeyRing
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """A response, its headers by name."""
 
     status: int
@@ -20,16 +20,16 @@ class Answer(NamedTuple):
 
 
 class RecordingConnection:
-    """The connection of one request: the response sent on it is its `reply`."""
+    """The connection of one request: the response sent on it is its `response`."""
 
     client = "127.0.0.1"
 
     def __init__(self) -> None:
-        self.reply: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
 
     def respond(self, request: Request, status: int, headers: bytes, body: bytes) -> None:
         pairs = (line.split(": ", 1) for line in headers.decode().splitlines())
-        self.reply.set_result(Answer(status, dict(pairs), body))
+        self.response.set_result(Response(status, dict(pairs), body))
 
     def read_body(
         self, request: Request, max_bytes: int, on_body: Callable[[Request], None]
@@ -37,7 +37,7 @@ class RecordingConnection:
         raise AssertionError("a read of a profile has no body here")
 
 
-class Reads:
+class Reader:
     """A reader with a Redis client of its own, as a read process has it."""
 
     def __init__(
@@ -54,9 +54,9 @@ class Reads:
     async def close(self) -> None:
         await self.redis.close()
 
-    async def read(self, token: str, method: str = "GET") -> Answer:
+    async def read(self, token: str, method: str = "GET") -> Response:
         """The response to the bearer of that token."""
         connection = RecordingConnection()
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._reader.handle(Request(connection, method, b"/api/v1/profile/", headers), b"")
-        return await connection.reply
+        return await connection.response

@@ -9,7 +9,7 @@ from django.db.models import DateTimeField, F, QuerySet
 from domain.stores import models, profiles
 
 
-def let_pass(time: timedelta, person_id: str) -> None:
+def advance_time(time: timedelta, person_id: str) -> None:
     """What Postgres and Redis would hold of a person `time` later, if nothing happened meanwhile.
 
     Needs Django in the test's own process.
@@ -30,7 +30,7 @@ def let_pass(time: timedelta, person_id: str) -> None:
     profiles.refresh(UUID(person_id))
 
 
-def let_tallies_pass(time: timedelta) -> None:
+def advance_rate_limits(time: timedelta) -> None:
     """Date all tallies back: what is limited is not kept by person."""
     for row in models.Tally.objects.all():
         moments = [moment - time for moment in row.moments]

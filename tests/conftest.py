@@ -12,9 +12,9 @@ from django.db import connections
 from local.stack import Stack
 from tests import signing
 from tests.browser import CHROMEDRIVER, CHROMIUM
-from tests.leaks import leaks
-from tests.someone import Rollcall
-from tests.starting import Starter
+from tests.leaks import find_leaks
+from tests.someone import ApiClient
+from tests.starting import SettingsProcess
 
 LONG = bool(os.environ.get("LONG"))
 # The tests themselves take what they can of the CPU, and wait for writes.
@@ -42,11 +42,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         env["OUTBOX_LEASE"] = "2"  # seconds that a killed worker's messages wait; 20 for users
     with Stack(folder, env=env, durable=False) as running:
         yield running
-        assert leaks(running) == [], "after all tests nobody's data stands in a log or the queue"
+        assert find_leaks(running) == [], (
+            "after all tests nobody's data stands in a log or the queue"
+        )
 
 
 @pytest.fixture(scope="session")
-def django_is_set_up(stack: Stack) -> None:
+def django_setup(stack: Stack) -> None:
     # The settings read the environment once; it is put back, because other stacks inherit it.
     with pytest.MonkeyPatch.context() as patch:
         for name, value in stack.environment().items():
@@ -55,27 +57,27 @@ def django_is_set_up(stack: Stack) -> None:
 
 
 @pytest.fixture
-def django_here(django_is_set_up: None) -> Iterator[None]:
+def django_db_access(django_setup: None) -> Iterator[None]:
     """Django in the test's own process, on the stack's databases."""
     yield
     connections.close_all()
 
 
 @pytest.fixture
-def rollcall(stack: Stack) -> Iterator[Rollcall]:
+def api(stack: Stack) -> Iterator[ApiClient]:
     """A client of the running service."""
     with httpx.Client(base_url=stack.url, timeout=20) as client:
-        yield Rollcall(client)
+        yield ApiClient(client)
 
 
 @pytest.fixture(scope="session")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+def load_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SettingsProcess]:
     """What loads production's settings in a process of its own; see `tests.starting`."""
-    with Starter(tmp_path_factory.mktemp("start")) as starter:
-        yield starter
+    with SettingsProcess(tmp_path_factory.mktemp("start")) as process:
+        yield process
 
 
 @pytest.fixture(scope="session")
-def many() -> int:
+def scale() -> int:
     """The factor for counts that take long: 10 with LONG=1, else 1."""
     return 10 if LONG else 1

@@ -1,4 +1,4 @@
-"""A small Redis for tests, that misbehaves as it is told."""
+"""A small Redis for tests with scripted replies."""
 
 import asyncio
 import ssl
@@ -9,35 +9,35 @@ from typing import Any
 import hiredis
 
 type Command = list[bytes]
-# What to write for a command: nothing is written for None.
-type Behaviour = Callable[[Command], Awaitable[bytes | None]]
+# Returns the bytes to write for a command; None: no reply.
+type Handler = Callable[[Command], Awaitable[bytes | None]]
 
 
-class HangUp(Exception):
-    """Raised by a behaviour: write these last octets, and close the connection."""
+class CloseConnection(Exception):
+    """Raised by a handler: writes these last bytes, and closes the connection."""
 
-    def __init__(self, last: bytes = b"") -> None:
-        self.last = last
+    def __init__(self, last_bytes: bytes = b"") -> None:
+        self.last_bytes = last_bytes
 
 
-# What is said first on every connection: these servers have no older data.
-_GREETINGS = {(b"PING",): b"+PONG\r\n", (b"INFO", b"server"): b"$0\r\n\r\n"}
-_GREETINGS[b"HGET", b"vouched", b"run"] = b"$-1\r\n"
-_GREETINGS[b"INFO", b"replication"] = b"$11\r\nrole:master\r\n"
-_GREETINGS[b"INFO", b"memory"] = b"$27\r\nmaxmemory_policy:noeviction\r\n"
-# Commands that ask to be told of changes, and what they are answered with by who knows how.
-_TRACKING = {b"HELLO": b"%1\r\n$5\r\nproto\r\n:3\r\n", b"CLIENT": b"+OK\r\n"}
+# Replies to the commands of the handshake: there are no older data.
+_HANDSHAKE_REPLIES = {(b"PING",): b"+PONG\r\n", (b"INFO", b"server"): b"$0\r\n\r\n"}
+_HANDSHAKE_REPLIES[b"HGET", b"vouched", b"run"] = b"$-1\r\n"
+_HANDSHAKE_REPLIES[b"INFO", b"replication"] = b"$11\r\nrole:master\r\n"
+_HANDSHAKE_REPLIES[b"INFO", b"memory"] = b"$27\r\nmaxmemory_policy:noeviction\r\n"
+# Replies to the commands of client tracking.
+_TRACKING_REPLIES = {b"HELLO": b"%1\r\n$5\r\nproto\r\n:3\r\n", b"CLIENT": b"+OK\r\n"}
 
 
 class FakeRedis:
-    """Greets back whoever connects, and says what `behaviour` returns to everything else.
+    """Replies to the handshake, and to every other command with what `handler` returns.
 
-    It says OK to whoever wants to be told of changes if it `tells`, and leaves that to `behaviour`.
+    CLIENT TRACKING is an error unless it `supports_tracking`.
     """
 
-    def __init__(self, behaviour: Behaviour, *, tells: bool = False) -> None:
-        self.behaviour = behaviour
-        self.tells = tells
+    def __init__(self, handler: Handler, *, supports_tracking: bool = False) -> None:
+        self.handler = handler
+        self.supports_tracking = supports_tracking
         self.connections = 0
         self.chunks: list[list[Command]] = []  # the commands of each read from the socket
         self.port = 0
@@ -49,9 +49,13 @@ class FakeRedis:
 
     @property
     def commands(self) -> list[Command]:
-        """All commands but those that keep a connection."""
-        said = [command for chunk in self.chunks for command in chunk]
-        return [c for c in said if tuple(c) not in _GREETINGS and c[0] not in _TRACKING]
+        """All commands but those of the handshake and of tracking."""
+        commands = [command for chunk in self.chunks for command in chunk]
+        return [
+            c
+            for c in commands
+            if tuple(c) not in _HANDSHAKE_REPLIES and c[0] not in _TRACKING_REPLIES
+        ]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -64,19 +68,23 @@ class FakeRedis:
                 self.chunks.append(chunk)
                 for command in chunk:
                     writer.write(await self.reply(command) or b"")
-        except HangUp as end:
-            writer.write(end.last)
+        except CloseConnection as end:
+            writer.write(end.last_bytes)
         except OSError:
-            pass  # the client went first
+            pass  # the client has closed it
         finally:
             writer.close()
 
     async def reply(self, command: Command) -> bytes | None:
-        if greeting := _GREETINGS.get(tuple(command)):
-            return greeting
-        if command[0] in _TRACKING:
-            return _TRACKING[command[0]] if self.tells else b"-ERR unknown command\r\n"
-        return await self.behaviour(command)
+        if handshake_reply := _HANDSHAKE_REPLIES.get(tuple(command)):
+            return handshake_reply
+        if command[0] in _TRACKING_REPLIES:
+            return (
+                _TRACKING_REPLIES[command[0]]
+                if self.supports_tracking
+                else b"-ERR unknown command\r\n"
+            )
+        return await self.handler(command)
 
     @asynccontextmanager
     async def listening(self, tls: ssl.SSLContext | None = None) -> AsyncIterator["FakeRedis"]:
@@ -92,18 +100,18 @@ class FakeRedis:
 
 
 async def echo(command: Command) -> bytes:
-    """The last word of the command."""
+    """Replies with the last argument."""
     return b"$%d\r\n%b\r\n" % (len(command[-1]), command[-1])
 
 
-async def silence(command: Command) -> None:
-    """Nothing, ever."""
+async def never_reply(command: Command) -> None:
+    """Never replies."""
 
 
-def saying(reply: bytes) -> Any:
-    """The same to everything."""
+def always_reply(reply: bytes) -> Any:
+    """Returns a handler that replies alike to every command."""
 
-    async def say(command: Command) -> bytes:
+    async def reply_with(command: Command) -> bytes:
         return reply
 
-    return say
+    return reply_with

@@ -21,7 +21,7 @@ class Row:
 
 
 @dataclass
-class Memory:
+class InMemoryStore:
     """Everything that is kept, and `units()` to work on it."""
 
     people: dict[UUID, Person] = field(default_factory=dict)
@@ -29,16 +29,16 @@ class Memory:
     outbox: list[tuple[UUID, int | None]] = field(default_factory=list)
 
     @contextmanager
-    def units(self) -> Iterator["MemoryUnit"]:
-        before = deepcopy((self.people, self.rows, self.outbox))
+    def units(self) -> Iterator["InMemoryUnitOfWork"]:
+        snapshot = deepcopy((self.people, self.rows, self.outbox))
         try:
-            yield MemoryUnit(self)
+            yield InMemoryUnitOfWork(self)
         except BaseException:
-            self.people, self.rows, self.outbox = before
+            self.people, self.rows, self.outbox = snapshot
             raise
 
 
-def _waiting(seed: Seed) -> ports.Confirmation:
+def _new_confirmation(seed: Seed) -> ports.Confirmation:
     return ports.Confirmation(
         seed,
         confirmed=False,
@@ -50,41 +50,43 @@ def _waiting(seed: Seed) -> ports.Confirmation:
     )
 
 
-class MemoryUnit:
+class InMemoryUnitOfWork:
     """`domain.ports.Unit` in memory."""
 
-    def __init__(self, memory: Memory) -> None:
-        self.memory = memory
+    def __init__(self, store: InMemoryStore) -> None:
+        self.store = store
 
     def sign_up(
         self, person: Person, addresses: list[Address], salts: list[bytes], key: bytes
     ) -> list[int]:
-        self.memory.people[person.id] = person
+        self.store.people[person.id] = person
         outbox_ids = self.follow_up(person.id)
         for address, salt in zip(addresses, salts, strict=True):
-            row_id = len(self.memory.rows)
+            row_id = len(self.store.rows)
             seed = Seed(row_id, person.id, address.channel, address.key, salt, key)
-            self.memory.rows.append(Row(_waiting(seed)))
-            outbox_ids += self._work(person.id, row_id)
+            self.store.rows.append(Row(_new_confirmation(seed)))
+            outbox_ids += self._add_outbox_entry(person.id, row_id)
         return outbox_ids
 
     def follow_up(self, person_id: UUID) -> list[int]:
-        return self._work(person_id, None)
+        return self._add_outbox_entry(person_id, None)
 
-    def _work(self, person_id: UUID, row_id: int | None) -> list[int]:
-        self.memory.outbox.append((person_id, row_id))
-        return [len(self.memory.outbox) - 1]
+    def _add_outbox_entry(self, person_id: UUID, row_id: int | None) -> list[int]:
+        self.store.outbox.append((person_id, row_id))
+        return [len(self.store.outbox) - 1]
 
     def live_session(self, digest: bytes, now: datetime) -> UUID | None:
-        for person in self.memory.people.values():
-            if any(s.digest == digest and s.expires_at > now for s in person.sessions):
+        for person in self.store.people.values():
+            if any(
+                session.digest == digest and session.expires_at > now for session in person.sessions
+            ):
                 return person.id
         return None
 
     def count_try(
         self, person_id: UUID, channel: Channel
     ) -> tuple[ports.Confirmation, bool] | None:
-        for row in reversed(self.memory.rows):
+        for row in reversed(self.store.rows):
             seed = row.confirmation.seed
             if (seed.person_id, seed.channel) == (person_id, channel):
                 allowed = row.tries < TRIES
@@ -93,37 +95,37 @@ class MemoryUnit:
         return None
 
     def confirmation(self, row_id: int) -> ports.Confirmation | None:
-        known = row_id < len(self.memory.rows)
-        return self.memory.rows[row_id].confirmation if known else None
+        exists = row_id < len(self.store.rows)
+        return self.store.rows[row_id].confirmation if exists else None
 
     def name_of(self, person_id: UUID) -> str | None:
-        person = self.memory.people.get(person_id)
+        person = self.store.people.get(person_id)
         return person.name if person else None
 
     def confirm(self, seed: Seed) -> Person | None:
-        row = self.memory.rows[seed.row_id]
+        row = self.store.rows[seed.row_id]
         if row.confirmation.void:
             raise CodeInvalid
         row.tries = 0
         if row.confirmation.confirmed:
             return None
-        same = [
-            r
-            for r in self.memory.rows
-            if (r.confirmation.seed.channel, r.confirmation.seed.address_key)
+        competing = [
+            row
+            for row in self.store.rows
+            if (row.confirmation.seed.channel, row.confirmation.seed.address_key)
             == (seed.channel, seed.address_key)
-            and r is not row
+            and row is not row
         ]
-        if any(r.confirmation.confirmed for r in same):
+        if any(row.confirmation.confirmed for row in competing):
             raise AddressTaken
-        for rival in same:
-            rival.confirmation = replace(rival.confirmation, void=True)
+        for competitor in competing:
+            competitor.confirmation = replace(competitor.confirmation, void=True)
         row.confirmation = replace(row.confirmation, confirmed=True)
-        person = self.memory.people[seed.person_id]
+        person = self.store.people[seed.person_id]
         person = replace(person, version=person.version + 1)
         if seed.channel is Channel.EMAIL:
             person = replace(person, email_verified=True)
         else:
             person = replace(person, phone_verified=True)
-        self.memory.people[person.id] = person
+        self.store.people[person.id] = person
         return person

@@ -8,26 +8,26 @@ from pathlib import Path
 import redis
 
 from local.stack import Stack
-from tests.someone import TOKENS
+from tests.someone import ISSUED_TOKENS
 
 # Six digits stand in many a time or process id, too.
-_NO_CODES = re.compile(r'"timestamp": "[^"]*"|\bPID:? *\d+|\bpid[:=] *\d+', re.IGNORECASE)
+_NOT_A_CODE = re.compile(r'"timestamp": "[^"]*"|\bPID:? *\d+|\bpid[:=] *\d+', re.IGNORECASE)
 # Switched on for the length of a test that counts statements.
 _STATEMENTS = re.compile(r" LOG:  (statement|execute .*):| DETAIL:  Parameters:")
 
 
-def leaks(stack: Stack) -> list[str]:
+def find_leaks(stack: Stack) -> list[str]:
     """Where something of somebody's stands, after all that was done on this stack."""
-    secrets = set(_secrets(stack.data_dir / "mailbox.jsonl")) | set(TOKENS)
+    secrets = set(_secrets(stack.data_dir / "mailbox.jsonl")) | set(ISSUED_TOKENS)
     codes = {secret for secret in secrets if re.fullmatch(r"\d{6}", secret)}
-    found = []
-    for name, line in _places(stack):
+    leaks = []
+    for name, line in _iter_lines(stack):
         # Every word of the line, as it would stand there: addresses and tokens have such marks.
-        if words := set(re.findall(r"[\w.+@%-]+", line)) & (secrets - codes):
-            found.append(f"{name}: {len(words)} in {line[:60]}")
-        if set(re.findall(r"(?<![\w.:-])\d{6}(?![\w.:-])", _NO_CODES.sub("", line))) & codes:
-            found.append(f"{name}: a code in {line[:60]}")
-    return found
+        if matches := set(re.findall(r"[\w.+@%-]+", line)) & (secrets - codes):
+            leaks.append(f"{name}: {len(matches)} in {line[:60]}")
+        if set(re.findall(r"(?<![\w.:-])\d{6}(?![\w.:-])", _NOT_A_CODE.sub("", line))) & codes:
+            leaks.append(f"{name}: a code in {line[:60]}")
+    return leaks
 
 
 def _secrets(mailbox: Path) -> Iterator[str]:
@@ -41,7 +41,7 @@ def _secrets(mailbox: Path) -> Iterator[str]:
             yield message["link"].partition("#")[2]
 
 
-def _places(stack: Stack) -> Iterator[tuple[str, str]]:
+def _iter_lines(stack: Stack) -> Iterator[tuple[str, str]]:
     """All lines of all logs, and all that Huey keeps in its Redis."""
     for log in (stack.data_dir / "logs").glob("*.log"):
         statement = False

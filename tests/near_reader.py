@@ -16,47 +16,51 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from domain.keys import KeyRing
-from tests.asking import Reads
+from tests.asking import Reader
 
 
 @contextmanager
-def states_in(path: Path) -> Iterator["memoryview[int]"]:
+def shared_states(path: Path) -> Iterator["memoryview[int]"]:
     """The numbers in a file, shared by all processes that look at it."""
     with (
         path.open("r+b") as file,
         mmap.mmap(file.fileno(), 0) as memory,
-        memoryview(memory) as octets,
-        octets.cast("q") as states,
+        memoryview(memory) as buffer,
+        buffer.cast("q") as states,
     ):
         yield states
 
 
-async def judge(reads: Reads, token: str, states: "memoryview[int]", number: int) -> str | None:
+async def check_staleness(
+    reader: Reader, token: str, states: "memoryview[int]", number: int
+) -> str | None:
     """Read once; what is wrong with the answer, if it can be judged and something is."""
-    before: int = states[number]
-    status, _, body = await reads.read(token)
-    if before < 0 or states[number] != before:
+    expected: int = states[number]
+    status, _, body = await reader.read(token)
+    if expected < 0 or states[number] != expected:
         return None
-    if before & 1:
+    if expected & 1:
         return None if status == 401 else f"{status} after the session had ended"
     version = int(json.loads(body)["name"].split()[1]) if status == 200 else -1
-    return None if version >= before >> 1 else f"{status}, version {version} after {before >> 1}"
+    return (
+        None if version >= expected >> 1 else f"{status}, version {version} after {expected >> 1}"
+    )
 
 
 async def main(url: str, secret: str, tokens: str, shared: str) -> None:
     """Read until told to stop."""
-    everybody = Path(tokens).read_text().split()
-    with states_in(Path(shared)) as states:
-        reads = Reads(url, KeyRing([secret]))
-        reads.start(asyncio.get_running_loop())
-        count, wrong = 0, []
+    token_list = Path(tokens).read_text().split()
+    with shared_states(Path(shared)) as states:
+        reader = Reader(url, KeyRing([secret]))
+        reader.start(asyncio.get_running_loop())
+        count, errors = 0, []
         while not states[-1]:
-            numbers = [random.randrange(len(everybody)) for _ in range(8)]
-            answers = [judge(reads, everybody[n], states, n) for n in numbers]
-            wrong += [text for text in await asyncio.gather(*answers) if text]
+            numbers = [random.randrange(len(token_list)) for _ in range(8)]
+            checks = [check_staleness(reader, token_list[n], states, n) for n in numbers]
+            errors += [text for text in await asyncio.gather(*checks) if text]
             count += len(numbers)
-        await reads.close()
-    sys.stdout.write(json.dumps({"reads": count, "wrong": wrong[:10]}) + "\n")
+        await reader.close()
+    sys.stdout.write(json.dumps({"reads": count, "wrong": errors[:10]}) + "\n")
 
 
 if __name__ == "__main__":

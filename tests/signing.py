@@ -16,29 +16,29 @@ SENDGRID_KEY = ec.generate_private_key(ec.SECP256R1())
 VONAGE_SECRET = "a signature secret that only this run of the tests and its stack know"
 
 
-def public(key: ec.EllipticCurvePrivateKey) -> str:
+def encode_public_key(key: ec.EllipticCurvePrivateKey) -> str:
     """A public key as SendGrid shows it."""
     der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(der).decode()
 
 
 ENV = {
-    "SENDGRID_WEBHOOK_PUBLIC_KEY": public(SENDGRID_KEY),
+    "SENDGRID_WEBHOOK_PUBLIC_KEY": encode_public_key(SENDGRID_KEY),
     "VONAGE_SIGNATURE_SECRET": VONAGE_SECRET,
 }
 
 
-def body_of(document: Any) -> bytes:
+def encode_body(document: Any) -> bytes:
     """JSON, unless it is octets already."""
     return document if isinstance(document, bytes) else json.dumps(document).encode()
 
 
-def sendgrid(
+def sign_sendgrid(
     events: Any, *, key: ec.EllipticCurvePrivateKey = SENDGRID_KEY, age: int = 0
 ) -> dict[str, str]:
     """The headers of a batch that was signed so many seconds ago."""
     timestamp = str(int(time.time()) - age)
-    signature = key.sign(timestamp.encode() + body_of(events), ec.ECDSA(SHA256()))
+    signature = key.sign(timestamp.encode() + encode_body(events), ec.ECDSA(SHA256()))
     return {
         "Content-Type": "application/json",
         "X-Twilio-Email-Event-Webhook-Signature": base64.b64encode(signature).decode(),
@@ -46,7 +46,7 @@ def sendgrid(
     }
 
 
-def vonage(
+def sign_vonage(
     receipt: Any,
     *,
     secret: str | None = VONAGE_SECRET,
@@ -61,14 +61,14 @@ def vonage(
         "jti": "c2b5d0e4",
         "iss": "Vonage",
         "api_key": "key",
-        "payload_hash": hashlib.sha256(body_of(receipt)).hexdigest(),
+        "payload_hash": hashlib.sha256(encode_body(receipt)).hexdigest(),
     } | claims
     claims = {name: value for name, value in claims.items() if value is not None}
     token = jwt.encode(claims, secret, algorithm=algorithm)  # type: ignore[arg-type]  # None: none
     return {"Content-Type": media_type, "Authorization": f"Bearer {token}"}
 
 
-def post(http: httpx.Client, provider: str, document: Any, headers: dict[str, str]) -> int:
+def post_receipts(http: httpx.Client, provider: str, document: Any, headers: dict[str, str]) -> int:
     """Send it to the provider's webhook; the status of the answer."""
-    answer = http.post(f"/webhooks/{provider}/", content=body_of(document), headers=headers)
-    return answer.status_code
+    response = http.post(f"/webhooks/{provider}/", content=encode_body(document), headers=headers)
+    return response.status_code

@@ -21,27 +21,27 @@ from local.stack import Stack
 
 _ROOT = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(os.getpid() * 1000 % 1_000_000)
-_pause = threading.Event()
+_timer = threading.Event()
 _ROOT = Path(__file__).resolve().parent.parent
-TOKENS: list[str] = []  # all that were issued to anybody here
+ISSUED_TOKENS: list[str] = []  # of all people
 
 
-def eventually[T](what: Callable[[], T], within: float = 60.0) -> T:
-    """What `what` returns as soon as it is true. Fails when it is not after `within` seconds."""
-    deadline = time.monotonic() + within
-    while not (result := what()):
-        assert time.monotonic() < deadline, f"not within {within} s"
-        _pause.wait(0.03)
+def wait_until[T](condition: Callable[[], T], timeout: float = 60.0) -> T:
+    """Returns the result of `condition` once it is true. Fails after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout} s"
+        _timer.wait(0.03)
     return result
 
 
-def reading_again(stack: Stack) -> None:
+def wait_until_readable(stack: Stack) -> None:
     """Return when every web process reads profiles again, after their Redis was away.
 
     Each of them tries to connect at least every 0.4 seconds.
     """
-    eventually(lambda: httpx.get(f"{stack.url}/readyz?capability=read").status_code == 200)
-    _pause.wait(0.5)
+    wait_until(lambda: httpx.get(f"{stack.url}/readyz?capability=read").status_code == 200)
+    _timer.wait(0.5)
 
 
 @contextmanager
@@ -56,20 +56,20 @@ def read_process(
     """
     port = int(env.get("PORT") or find_free_port())
     log = stack.data_dir / "logs" / f"read-{port}.log"
-    own = {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")}
+    metrics = {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")}
     argv = [
         part.replace("local.read_config", config)
         for part in rollcall_commands(port, 1).services["read"]
     ]
-    with Process("read", argv, log, env=stack.environment() | own | env) as read:
+    with Process("read", argv, log, env=stack.environment() | metrics | env) as read:
         url = f"http://{HOST}:{port}"
-        eventually(lambda: log.read_text().count("worker_started") >= 1, within=30)
-        eventually(lambda: _is_up(url), within=30)
+        wait_until(lambda: log.read_text().count("worker_started") >= 1, timeout=30)
+        wait_until(lambda: _is_alive(url), timeout=30)
         yield read, url
 
 
 @contextmanager
-def service_beside(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
+def extra_service(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
     """Runs one more read process, and a write process behind it, on the stack's databases: the
     read process and its URL.
 
@@ -77,7 +77,7 @@ def service_beside(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
     """
     with (
         write_process(stack, **env) as (_, write_url),
-        read_process(stack, WRITE_UPSTREAM=f"unix:{socket_of(write_url)}", **env) as read,
+        read_process(stack, WRITE_UPSTREAM=f"unix:{socket_path(write_url)}", **env) as read,
     ):
         yield read
 
@@ -86,33 +86,33 @@ def service_beside(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
 def write_process(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
     """Runs a write process alone on the stack's databases, on a TCP port: itself and its URL.
 
-    It also listens on the unix socket `socket_of(url)`. `WEB_CONCURRENCY` is how many there are.
+    It also listens on the unix socket `socket_path(url)`. `WEB_CONCURRENCY` is how many there are.
     """
     port = find_free_port()
     url = f"http://{HOST}:{port}"
     log = stack.data_dir / "logs" / f"write-{port}.log"
     argv = [str(Path(sys.executable).parent / "gunicorn")]
     argv += ["--config", "python:api.writes.gunicorn_config", "--chdir", str(_ROOT)]
-    argv += ["--bind", f"{HOST}:{port}", "--bind", f"unix:{socket_of(url)}"]
+    argv += ["--bind", f"{HOST}:{port}", "--bind", f"unix:{socket_path(url)}"]
     argv.append("api.wsgi:application")
     metrics = {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")}
     with Process("write", argv, log, env=stack.environment() | metrics | env) as write:
-        eventually(lambda: _is_up(url), within=60)
+        wait_until(lambda: _is_alive(url), timeout=60)
         yield write, url
 
 
-def socket_of(url: str) -> str:
+def socket_path(url: str) -> str:
     """The path of the unix socket of a write process, short as it must be."""
     return f"/tmp/rollcall-test-{url.rpartition(':')[2]}.sock"
 
 
-def _is_up(url: str) -> bool:
+def _is_alive(url: str) -> bool:
     with suppress(httpx.HTTPError):
         return httpx.get(f"{url}/livez").status_code == 200
     return False
 
 
-def new_body(**fields: Any) -> dict[str, Any]:
+def sign_up_payload(**fields: Any) -> dict[str, Any]:
     """A right sign-up body with an address of its own, some fields replaced."""
     number = next(_numbers)
     body = {
@@ -126,81 +126,79 @@ def new_body(**fields: Any) -> dict[str, Any]:
 
 
 @dataclass
-class Someone:
+class SignedUpPerson:
     """A person who has signed up."""
 
-    rollcall: "Rollcall"
-    answer: httpx.Response
+    api: "ApiClient"
+    response: httpx.Response
     body: dict[str, Any] = field(init=False)
     token: str = field(init=False)
 
     def __post_init__(self) -> None:
-        assert self.answer.status_code == 201, self.answer.text
-        self.body = self.answer.json()["profile"]
-        self.token = self.answer.json()["session"]["token"]
-        TOKENS.append(self.token)
+        assert self.response.status_code == 201, self.response.text
+        self.body = self.response.json()["profile"]
+        self.token = self.response.json()["session"]["token"]
+        ISSUED_TOKENS.append(self.token)
 
     @property
     def bearer(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
     def profile(self, **headers: str) -> httpx.Response:
-        return self.rollcall.http.get("/api/v1/profile/", headers=self.bearer | headers)
+        return self.api.http.get("/api/v1/profile/", headers=self.bearer | headers)
 
     def message(self, channel: str) -> dict[str, Any]:
         """The newest message to this person on a channel, once it is in the mailbox."""
-        return eventually(lambda: self.messages(channel))[0]
+        return wait_until(lambda: self.messages(channel))[0]
 
-    def settled(self) -> None:
+    def wait_for_outbox(self) -> None:
         """Return once the workers have done all that this person's sign-up asked for.
 
         Needs Django in the test's own process.
         """
         from domain.stores.models import Outbox
 
-        rows = Outbox.objects.filter(person_id=self.answer.json()["id"])
-        eventually(lambda: set(rows.values_list("state", flat=True)) == {"done"})
+        rows = Outbox.objects.filter(person_id=self.response.json()["id"])
+        wait_until(lambda: set(rows.values_list("state", flat=True)) == {"done"})
 
     def messages(self, channel: str) -> list[dict[str, Any]]:
-        return self.rollcall.mailbox(self.body[channel])
+        return self.api.mailbox(self.body[channel])
 
-    def call(self, method: str, path: str, **rest: Any) -> httpx.Response:
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """A call to the API with this person's token."""
-        headers = self.bearer | rest.pop("headers", {})
-        return self.rollcall.http.request(method, f"/api/v1/{path}", headers=headers, **rest)
+        headers = self.bearer | options.pop("headers", {})
+        return self.api.http.request(method, f"/api/v1/{path}", headers=headers, **options)
 
     def patch(self, fields: dict[str, Any], **headers: str) -> httpx.Response:
-        return self.call("PATCH", "profile/", json=fields, headers=headers)
+        return self.request("PATCH", "profile/", json=fields, headers=headers)
 
-    def again(self, token: str) -> "Someone":
+    def with_token(self, token: str) -> "SignedUpPerson":
         """The same person with another session."""
         other = copy.copy(self)
         other.token = token
-        TOKENS.append(token)
+        ISSUED_TOKENS.append(token)
         return other
 
-    def sign_in(self, channel: str = "email") -> "Someone":
+    def sign_in(self, channel: str = "email") -> "SignedUpPerson":
         """The same person in a new session, by the code that is sent to a confirmed address."""
         address = {channel: self.body[channel]}
         before = len(self.messages(channel))
-        assert self.rollcall.post("/api/v1/sessions/", address).status_code == 202
-        eventually(lambda: len(self.messages(channel)) > before)
-        answer = self.rollcall.sign_in(channel, self.body[channel], self.message(channel)["code"])
-        assert answer.status_code == 201, answer.text
-        return self.again(answer.json()["session"]["token"])
+        assert self.api.post("/api/v1/sessions/", address).status_code == 202
+        wait_until(lambda: len(self.messages(channel)) > before)
+        response = self.api.sign_in(channel, self.body[channel], self.message(channel)["code"])
+        assert response.status_code == 201, response.text
+        return self.with_token(response.json()["session"]["token"])
 
     @property
     def id(self) -> str:
-        return str(self.answer.json()["id"])
+        return str(self.response.json()["id"])
 
     def confirm(self, channel: str, code: str | None = None) -> httpx.Response:
         code = code or self.message(channel)["code"]
-        return self.rollcall.post(
-            f"/api/v1/confirmations/{channel}/", {"code": code}, **self.bearer
-        )
+        return self.api.post(f"/api/v1/confirmations/{channel}/", {"code": code}, **self.bearer)
 
 
-class Rollcall:
+class ApiClient:
     """The service as its clients see it."""
 
     def __init__(self, http: httpx.Client) -> None:
@@ -209,8 +207,8 @@ class Rollcall:
     def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
         return self.http.post(path, json=body, headers=headers)
 
-    def sign_up(self, **fields: Any) -> Someone:
-        return Someone(self, self.post("/api/v1/signup/", new_body(**fields)))
+    def sign_up(self, **fields: Any) -> SignedUpPerson:
+        return SignedUpPerson(self, self.post("/api/v1/signup/", sign_up_payload(**fields)))
 
     def sign_in(self, channel: str, address: str, code: str) -> httpx.Response:
         return self.post("/api/v1/sessions/confirm/", {channel: address, "code": code})
@@ -222,18 +220,18 @@ class Rollcall:
         return messages
 
 
-def code_of(answer: httpx.Response) -> str:
+def problem_code(response: httpx.Response) -> str:
     """The code word of a problem document, after a look at its form."""
-    assert answer.headers["content-type"] == "application/problem+json", answer.text
-    problem = answer.json()
-    assert problem["status"] == answer.status_code
-    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert response.headers["content-type"] == "application/problem+json", response.text
+    problem = response.json()
+    assert problem["status"] == response.status_code
+    assert problem["request_id"] == response.headers["x-request-id"]
     assert {"type", "title", "detail"} < problem.keys()
-    word: str = problem["code"]
-    return word
+    code: str = problem["code"]
+    return code
 
 
-def wrong_fields(answer: httpx.Response) -> dict[str, str]:
+def field_errors(response: httpx.Response) -> dict[str, str]:
     """Field -> code of a `validation_failed`."""
-    assert code_of(answer) == "validation_failed"
-    return {error["field"]: error["code"] for error in answer.json()["errors"]}
+    assert problem_code(response) == "validation_failed"
+    return {error["field"]: error["code"] for error in response.json()["errors"]}

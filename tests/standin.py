@@ -1,13 +1,13 @@
-"""A stand-in for SendGrid and Vonage: a real HTTP(S) server that answers as it is told.
+"""A fake SendGrid or Vonage: a real HTTP(S) server with scripted responses.
 
-    with StandIn() as sendgrid, StandIn(tls=True) as vonage:
-        sendgrid.answer_with(status(429, {"Retry-After": "3"}), drop())
+    with FakeProvider() as sendgrid, FakeProvider(tls=True) as vonage:
+        sendgrid.queue_responses(status(429, {"Retry-After": "3"}), drop())
         ...  # SENDGRID_HOST=sendgrid.url, VONAGE_HOST=vonage.host,
         ...  # REQUESTS_CA_BUNDLE=vonage.ca_file
         sendgrid.wait_for(2)
 
-Each request takes the next answer of the queue; when that is empty, `usual` answers, which by
-default accepts the message as the real provider does.
+Each request takes the next response of the queue; when it is empty, `default_response` is sent,
+which accepts the message as the real provider does.
 """
 
 import json
@@ -28,7 +28,7 @@ from urllib.parse import parse_qsl
 
 import trustme
 
-type Answer = Callable[[Handler], None]
+type Respond = Callable[[Handler], None]
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,20 @@ class Request:
         return dict(parse_qsl(self.body.decode("ascii"), keep_blank_values=True))
 
 
-class StandIn:
+class FakeProvider:
     """The server. `url` is for SendGrid's host setting, `host` (with a port) for Vonage's."""
 
     def __init__(self, *, tls: bool = False) -> None:
         self.requests: list[Request] = []
-        self.usual: Answer = accept()
+        self.default_response: Respond = accept()
         self.released = threading.Event()
         self.ids = count(1)
-        self._answers: deque[Answer] = deque()
-        self._arrived = threading.Condition()
+        self._queue: deque[Respond] = deque()
+        self._received = threading.Condition()
         self._folder = tempfile.TemporaryDirectory()
         self.ca_file = str(Path(self._folder.name) / "ca.pem")
         self._server = _Server(("127.0.0.1", 0), Handler)
-        self._server.standin = self
+        self._server.provider = self
         if tls:
             self._server.socket = self._wrap(self._server.socket)
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
@@ -83,9 +83,9 @@ class StandIn:
         self._server.server_close()
         self._folder.cleanup()
 
-    def answer_with(self, *answers: Answer) -> None:
+    def queue_responses(self, *responses: Respond) -> None:
         """Queue answers for the next requests, one each."""
-        self._answers.extend(answers)
+        self._queue.extend(responses)
 
     def release(self) -> None:
         """End every `hang` and `drip`, those to come included."""
@@ -93,17 +93,17 @@ class StandIn:
 
     def wait_for(self, number: int, timeout: float = 10.0) -> list[Request]:
         """The requests, once there are at least `number`. Raises TimeoutError."""
-        with self._arrived:
-            if not self._arrived.wait_for(lambda: len(self.requests) >= number, timeout):
+        with self._received:
+            if not self._received.wait_for(lambda: len(self.requests) >= number, timeout):
                 raise TimeoutError(f"{len(self.requests)} requests, not {number}")
             return list(self.requests)
 
-    def take(self, request: Request) -> Answer:
+    def record(self, request: Request) -> Respond:
         """Record a request, and say how to answer it."""
-        with self._arrived:
+        with self._received:
             self.requests.append(request)
-            self._arrived.notify_all()
-            return self._answers.popleft() if self._answers else self.usual
+            self._received.notify_all()
+            return self._queue.popleft() if self._queue else self.default_response
 
     def _wrap(self, listening: socket.socket) -> ssl.SSLSocket:
         authority = trustme.CA()
@@ -116,7 +116,7 @@ class StandIn:
 
 class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # many clients at once must not wait for a second SYN
-    standin: StandIn
+    provider: FakeProvider
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that hang up are what the tests are about; other errors are shown."""
@@ -132,115 +132,117 @@ class Handler(BaseHTTPRequestHandler):
     server: _Server
 
     @property
-    def standin(self) -> StandIn:
+    def provider(self) -> FakeProvider:
         """The server that this connection belongs to."""
-        return self.server.standin
+        return self.server.provider
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # named by the base
         """Say nothing."""
 
     def reply(self, code: int, headers: dict[str, str], body: bytes) -> None:
         """A whole answer."""
-        self.begin(code, {"Content-Length": str(len(body)), **headers})
+        self.send_head(code, {"Content-Length": str(len(body)), **headers})
         self.wfile.write(body)
 
-    def begin(self, code: int, headers: dict[str, str]) -> None:
+    def send_head(self, code: int, headers: dict[str, str]) -> None:
         """The status line and the headers of an answer."""
         self.send_response(code)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
 
-    def hang_up(self) -> None:
+    def close(self) -> None:
         """Close the connection as it is."""
         self.close_connection = True
         self.wfile.flush()
         socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
 
-    def _any(self) -> None:
+    def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.request_taken = Request(self.command, self.path, self.headers, body)
-        self.standin.take(self.request_taken)(self)
+        self.request = Request(self.command, self.path, self.headers, body)
+        self.provider.record(self.request)(self)
 
-    do_GET = do_POST = do_PUT = _any  # noqa: N815  # http.server finds them by these names
+    do_GET = do_POST = do_PUT = _handle  # noqa: N815  # http.server finds them by these names
 
 
-def accept() -> Answer:
+def accept() -> Respond:
     """Take the message as the real provider does, with a message id of its own."""
 
-    def answer(to: Handler) -> None:
-        number = next(to.standin.ids)
-        if to.path == "/sms/json":
-            part = {"to": to.request_taken.form.get("to"), "message-id": f"sms-{number}"}
-            sms({**part, "status": "0"})(to)
+    def respond(handler: Handler) -> None:
+        number = next(handler.provider.ids)
+        if handler.path == "/sms/json":
+            part = {"to": handler.request.form.get("to"), "message-id": f"sms-{number}"}
+            sms({**part, "status": "0"})(handler)
         else:
-            to.reply(202, {"X-Message-Id": f"mail-{number}"}, b"")
+            handler.reply(202, {"X-Message-Id": f"mail-{number}"}, b"")
 
-    return answer
+    return respond
 
 
-def status(code: int, headers: dict[str, str] | None = None, body: bytes = b"{}") -> Answer:
+def status(code: int, headers: dict[str, str] | None = None, body: bytes = b"{}") -> Respond:
     """Any status with any body."""
-    return lambda to: to.reply(code, {"Content-Type": "application/json", **(headers or {})}, body)
+    return lambda handler: handler.reply(
+        code, {"Content-Type": "application/json", **(headers or {})}, body
+    )
 
 
-def sms(*parts: dict[str, Any]) -> Answer:
+def sms(*parts: dict[str, Any]) -> Respond:
     """Vonage's 200, in the body of which it says how each part went."""
     body = {"message-count": str(len(parts)), "messages": list(parts)}
     return status(200, body=json.dumps(body).encode())
 
 
-def redirect(to_url: str, code: int = 307) -> Answer:
+def redirect(to_url: str, code: int = 307) -> Respond:
     """Send the client elsewhere."""
     return status(code, {"Location": to_url})
 
 
-def raw(data: bytes) -> Answer:
+def raw(data: bytes) -> Respond:
     """These bytes, HTTP or not, and hang up."""
 
-    def answer(to: Handler) -> None:
-        to.wfile.write(data)
-        to.hang_up()
+    def respond(handler: Handler) -> None:
+        handler.wfile.write(data)
+        handler.close()
 
-    return answer
+    return respond
 
 
-def drop() -> Answer:
+def drop() -> Respond:
     """Hang up after the whole request was read, without a byte of an answer."""
-    return lambda to: to.hang_up()
+    return lambda handler: handler.close()
 
 
-def drop_midway(code: int = 200) -> Answer:
+def drop_midway(code: int = 200) -> Respond:
     """Hang up in the middle of the body."""
 
-    def answer(to: Handler) -> None:
-        to.begin(code, {"Content-Length": "1000"})
-        to.wfile.write(b'{"message-count": "1", ')
-        to.hang_up()
+    def respond(handler: Handler) -> None:
+        handler.send_head(code, {"Content-Length": "1000"})
+        handler.wfile.write(b'{"message-count": "1", ')
+        handler.close()
 
-    return answer
+    return respond
 
 
-def hang() -> Answer:
+def hang() -> Respond:
     """Say nothing until released, then hang up."""
 
-    def answer(to: Handler) -> None:
-        to.standin.released.wait()
-        to.hang_up()
+    def respond(handler: Handler) -> None:
+        handler.provider.released.wait()
+        handler.close()
 
-    return answer
+    return respond
 
 
-def drip(code: int = 200, pause: float = 0.05, *, in_headers: bool = False) -> Answer:
+def drip(code: int = 200, interval: float = 0.05, *, in_headers: bool = False) -> Respond:
     """An answer that never ends, a byte in each pause, until released: no single wait is long."""
 
-    def answer(to: Handler) -> None:
+    def respond(handler: Handler) -> None:
         if in_headers:
-            to.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
         else:
-            to.begin(code, {"Content-Length": "1000000"})
-        while not to.standin.released.wait(pause):
-            to.wfile.write(b" ")
-        to.hang_up()
+            handler.send_head(code, {"Content-Length": "1000000"})
+        while not handler.provider.released.wait(interval):
+            handler.wfile.write(b" ")
+        handler.close()
 
-    return answer
+    return respond

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Self
 
-RIGHT = {
+PRODUCTION_ENV = {
     "DJANGO_SETTINGS_MODULE": "settings.prod",
     "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR",
     "DATABASE_URL": "postgresql://127.0.0.1:1/none",
@@ -29,7 +29,7 @@ RIGHT = {
 }
 
 # What it forks runs the code as a program of its own would: to the end, or to a traceback.
-_FORKS = """
+_FORK_SERVER = """
 import json, os, sys
 import cryptography.hazmat.primitives.serialization, django.conf, environs
 import django.core.exceptions, limits, peewee, psycopg, redis, structlog
@@ -48,7 +48,7 @@ exec(case["code"])
 """
 
 
-class Starter:
+class SettingsProcess:
     """Starts them, one after the other; `folder` is for what they print."""
 
     def __init__(self, folder: Path) -> None:
@@ -56,7 +56,7 @@ class Starter:
 
     def __enter__(self) -> Self:
         self._popen = subprocess.Popen(
-            [sys.executable, "-c", _FORKS],
+            [sys.executable, "-c", _FORK_SERVER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -74,7 +74,7 @@ class Starter:
             file.write_bytes(b"")
         case = {
             "code": code,
-            "env": {"PATH": os.environ["PATH"]} | RIGHT | env,
+            "env": {"PATH": os.environ["PATH"]} | PRODUCTION_ENV | env,
             "files": [str(file) for file in self._files],
         }
         assert self._popen.stdin

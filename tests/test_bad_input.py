@@ -5,24 +5,24 @@ import socket
 
 import pytest
 
-from tests.someone import Rollcall, code_of, new_body, wrong_fields
+from tests.someone import ApiClient, field_errors, problem_code, sign_up_payload
 
 SIGN_UP = "/api/v1/signup/"
-FACE = "\U0001f642"
+EMOJI = "\U0001f642"
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_written(django_here, request):
+def assert_nothing_written(django_db_access, request):
     """Whatever a test of this file sends, unless it is marked as right, leaves no row behind."""
     from domain.stores.models import Outbox, Person
 
-    def rows() -> tuple[int, int]:
+    def count_rows() -> tuple[int, int]:
         return Person.objects.count(), Outbox.objects.count()
 
-    before = rows()
+    before = count_rows()
     yield
     if "right" not in request.node.name:
-        assert rows() == before
+        assert count_rows() == before
 
 
 @pytest.mark.parametrize(
@@ -43,49 +43,47 @@ def nothing_is_written(django_here, request):
         (b"", "validation_failed"),
     ],
 )
-def test_body_that_is_no_json_object_is_rejected(rollcall: Rollcall, content, word):
-    answer = rollcall.http.post(
-        SIGN_UP, content=content, headers={"Content-Type": "application/json"}
-    )
-    assert answer.status_code == 400
-    assert code_of(answer) == word
+def test_body_that_is_no_json_object_is_rejected(api: ApiClient, content, word):
+    response = api.http.post(SIGN_UP, content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert problem_code(response) == word
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "x", ""])
-def test_other_content_type_is_a_415(rollcall: Rollcall, media_type):
-    answer = rollcall.http.post(
-        SIGN_UP, content=json.dumps(new_body()), headers={"Content-Type": media_type}
+def test_other_content_type_is_a_415(api: ApiClient, media_type):
+    response = api.http.post(
+        SIGN_UP, content=json.dumps(sign_up_payload()), headers={"Content-Type": media_type}
     )
-    assert answer.status_code == 415
-    assert code_of(answer) == "unsupported_media_type"
+    assert response.status_code == 415
+    assert problem_code(response) == "unsupported_media_type"
 
 
-def padded(length: int) -> bytes:
-    body = json.dumps(new_body(name="")).encode()
+def pad(length: int) -> bytes:
+    body = json.dumps(sign_up_payload(name="")).encode()
     return body + b" " * (length - len(body))
 
 
-def test_body_of_64_kib_is_accepted_and_one_byte_more_is_a_413(rollcall: Rollcall):
+def test_body_of_64_kib_is_accepted_and_one_byte_more_is_a_413(api: ApiClient):
     headers = {"Content-Type": "application/json"}
-    answer = rollcall.http.post(SIGN_UP, content=padded(65_536), headers=headers)
-    assert wrong_fields(answer) == {"name": "blank"}
-    answer = rollcall.http.post(SIGN_UP, content=padded(65_537), headers=headers)
-    assert answer.status_code == 413
-    assert code_of(answer) == "body_too_large"
+    response = api.http.post(SIGN_UP, content=pad(65_536), headers=headers)
+    assert field_errors(response) == {"name": "blank"}
+    response = api.http.post(SIGN_UP, content=pad(65_537), headers=headers)
+    assert response.status_code == 413
+    assert problem_code(response) == "body_too_large"
 
 
-def test_chunked_body_above_the_limit_is_a_413(rollcall: Rollcall):
+def test_chunked_body_above_the_limit_is_a_413(api: ApiClient):
     headers = {"Content-Type": "application/json"}
-    answer = rollcall.http.post(SIGN_UP, content=iter([padded(65_537)]), headers=headers)
-    assert answer.status_code == 413
-    answer = rollcall.http.post(SIGN_UP, content=iter([padded(65_536)]), headers=headers)
-    assert wrong_fields(answer) == {"name": "blank"}
+    response = api.http.post(SIGN_UP, content=iter([pad(65_537)]), headers=headers)
+    assert response.status_code == 413
+    response = api.http.post(SIGN_UP, content=iter([pad(65_536)]), headers=headers)
+    assert field_errors(response) == {"name": "blank"}
 
 
-def test_every_invalid_field_is_reported(rollcall: Rollcall):
+def test_every_invalid_field_is_reported(api: ApiClient):
     body: dict[str, object] = {"name": 1, "surname": None, "email": {}, "hobbies": [1]}
     body |= {"nickname": "x", "id": 7}
-    assert wrong_fields(rollcall.post(SIGN_UP, body)) == {
+    assert field_errors(api.post(SIGN_UP, body)) == {
         "name": "not_a_string",
         "surname": "null",
         "email": "not_a_string",
@@ -104,7 +102,7 @@ def test_every_invalid_field_is_reported(rollcall: Rollcall):
         (" \t ", "blank"),
         ("\u200b\u200d", "blank"),
         ("a" * 101, "too_long"),
-        (FACE * 101, "too_long"),
+        (EMOJI * 101, "too_long"),
         ("e\u0301" * 101, "too_long"),
         ("A\x00da", "control_characters"),
         ("Ada\nLovelace", "control_characters"),
@@ -114,13 +112,13 @@ def test_every_invalid_field_is_reported(rollcall: Rollcall):
         (["Ada"], "not_a_string"),
     ],
 )
-def test_invalid_name_is_rejected(rollcall: Rollcall, field, value, word):
-    assert wrong_fields(rollcall.post(SIGN_UP, new_body(**{field: value}))) == {field: word}
+def test_invalid_name_is_rejected(api: ApiClient, field, value, word):
+    assert field_errors(api.post(SIGN_UP, sign_up_payload(**{field: value}))) == {field: word}
 
 
-@pytest.mark.parametrize("name", ["a", "a" * 100, FACE * 100, "e\u0301" * 100, "O'Neil-\u6bdb"])
-def test_valid_name_is_accepted(rollcall: Rollcall, name):
-    assert rollcall.sign_up(name=name).profile().status_code == 200
+@pytest.mark.parametrize("name", ["a", "a" * 100, EMOJI * 100, "e\u0301" * 100, "O'Neil-\u6bdb"])
+def test_valid_name_is_accepted(api: ApiClient, name):
+    assert api.sign_up(name=name).profile().status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -134,13 +132,13 @@ def test_valid_name_is_accepted(rollcall: Rollcall, name):
         "a" * 60_000,
     ],
 )  # fmt: skip  # a list to be read at a glance
-def test_invalid_email_is_rejected(rollcall: Rollcall, email):
-    assert wrong_fields(rollcall.post(SIGN_UP, new_body(email=email))).keys() == {"email"}
+def test_invalid_email_is_rejected(api: ApiClient, email):
+    assert field_errors(api.post(SIGN_UP, sign_up_payload(email=email))).keys() == {"email"}
 
 
 @pytest.mark.parametrize("email", ["Ada.Lovelace+x@Example.COM", "\u00e4da@ex\u00e4mple.com"])
-def test_valid_email_is_accepted(rollcall: Rollcall, email):
-    assert rollcall.sign_up(email=email).body["email"].casefold() == email.casefold()
+def test_valid_email_is_accepted(api: ApiClient, email):
+    assert api.sign_up(email=email).body["email"].casefold() == email.casefold()
 
 
 @pytest.mark.parametrize(
@@ -159,12 +157,12 @@ def test_valid_email_is_accepted(rollcall: Rollcall, email):
         ("+" * 60_000, "invalid"),
     ],
 )
-def test_invalid_phone_is_rejected(rollcall: Rollcall, phone, word):
-    assert wrong_fields(rollcall.post(SIGN_UP, new_body(phone=phone))) == {"phone": word}
+def test_invalid_phone_is_rejected(api: ApiClient, phone, word):
+    assert field_errors(api.post(SIGN_UP, sign_up_payload(phone=phone))) == {"phone": word}
 
 
-def test_valid_phone_is_stored_as_e164(rollcall: Rollcall):
-    assert rollcall.sign_up(phone="+34 666 666 003").body["phone"] == "+34666666003"
+def test_valid_phone_is_stored_as_e164(api: ApiClient):
+    assert api.sign_up(phone="+34 666 666 003").body["phone"] == "+34666666003"
 
 
 @pytest.mark.parametrize(
@@ -181,12 +179,12 @@ def test_valid_phone_is_stored_as_e164(rollcall: Rollcall):
         (["x" * 60_000], "too_long"),
     ],
 )
-def test_invalid_hobbies_are_rejected(rollcall: Rollcall, hobbies, word):
-    assert wrong_fields(rollcall.post(SIGN_UP, new_body(hobbies=hobbies))) == {"hobbies": word}
+def test_invalid_hobbies_are_rejected(api: ApiClient, hobbies, word):
+    assert field_errors(api.post(SIGN_UP, sign_up_payload(hobbies=hobbies))) == {"hobbies": word}
 
 
 @pytest.mark.parametrize(
-    ("hobbies", "kept"),
+    ("hobbies", "stored"),
     [
         (["x"] * 50, ["x"] * 50),
         (["b", "", " a "], ["b", "a"]),
@@ -194,13 +192,13 @@ def test_invalid_hobbies_are_rejected(rollcall: Rollcall, hobbies, word):
         ([], []),
     ],
 )
-def test_valid_hobbies_keep_their_order(rollcall: Rollcall, hobbies, kept):
-    assert rollcall.sign_up(hobbies=hobbies).body["hobbies"] == kept
+def test_valid_hobbies_keep_their_order(api: ApiClient, hobbies, stored):
+    assert api.sign_up(hobbies=hobbies).body["hobbies"] == stored
 
 
-def test_hobbies_are_optional(rollcall: Rollcall):
-    body = {name: value for name, value in new_body().items() if name != "hobbies"}
-    assert rollcall.post(SIGN_UP, body).json()["profile"]["hobbies"] == []
+def test_hobbies_are_optional(api: ApiClient):
+    body = {name: value for name, value in sign_up_payload().items() if name != "hobbies"}
+    assert api.post(SIGN_UP, body).json()["profile"]["hobbies"] == []
 
 
 @pytest.mark.parametrize(
@@ -215,29 +213,27 @@ def test_hobbies_are_optional(rollcall: Rollcall):
         ("DELETE", "/livez", 405, "method_not_allowed"),
     ],
 )
-def test_framework_errors_are_problem_documents(
-    rollcall: Rollcall, method, path, status, word
-):
-    answer = rollcall.http.request(method, path)
-    assert answer.status_code == status
-    assert code_of(answer) == word
-    assert ("allow" in answer.headers) == (status == 405)
+def test_framework_errors_are_problem_documents(api: ApiClient, method, path, status, word):
+    response = api.http.request(method, path)
+    assert response.status_code == status
+    assert problem_code(response) == word
+    assert ("allow" in response.headers) == (status == 405)
 
 
-def test_unknown_host_is_a_problem_document(rollcall: Rollcall):
-    answer = rollcall.http.get("/confirm/email/", headers={"Host": "evil.example"})
-    assert answer.status_code == 400
-    assert code_of(answer) == "bad_request"
+def test_unknown_host_is_a_problem_document(api: ApiClient):
+    response = api.http.get("/confirm/email/", headers={"Host": "evil.example"})
+    assert response.status_code == 400
+    assert problem_code(response) == "bad_request"
 
 
-def test_admin_form_without_csrf_token_is_a_problem_document(rollcall: Rollcall):
-    answer = rollcall.http.post("/admin/login/", data={"username": "staff"})
-    assert answer.status_code == 403
-    assert code_of(answer) == "forbidden"
+def test_admin_form_without_csrf_token_is_a_problem_document(api: ApiClient):
+    response = api.http.post("/admin/login/", data={"username": "staff"})
+    assert response.status_code == 403
+    assert problem_code(response) == "forbidden"
 
 
-def test_too_large_content_length_does_not_block_other_requests(stack, rollcall: Rollcall):
-    with socket.create_connection(("127.0.0.1", stack.port)) as liar:
+def test_too_large_content_length_does_not_block_other_requests(stack, api: ApiClient):
+    with socket.create_connection(("127.0.0.1", stack.port)) as connection:
         head = f"POST {SIGN_UP} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        liar.sendall(head.encode() + b"Content-Length: 1000\r\n\r\n{")
-        assert rollcall.http.get("/livez").status_code == 200
+        connection.sendall(head.encode() + b"Content-Length: 1000\r\n\r\n{")
+        assert api.http.get("/livez").status_code == 200

@@ -22,11 +22,11 @@ from loadtests.bench.scale import Config
 from loadtests.bench.servers import Server
 from local.machine import HOST, find_free_port
 from local.processes import Process, StackError
-from tests.someone import eventually
+from tests.someone import wait_until
 
 TINY = Config(people=300, hot=10, rounds=2, seconds=0.2, warm_up=1)
 # Refuses everybody, as no right server does.
-REFUSES = """
+ALWAYS_401 = """
 import asyncio, sys
 async def refuse(reader, writer):
     while await reader.readuntil(b"\\r\\n\\r\\n"):
@@ -36,7 +36,7 @@ async def main():
 asyncio.run(main())
 """
 # Hangs up on whoever has asked.
-HANGS_UP = REFUSES.replace("writer.write(", "return writer.close()  # ")
+CLOSES_CONNECTION = ALWAYS_401.replace("writer.write(", "return writer.close()  # ")
 
 
 @pytest.fixture(scope="module")
@@ -46,25 +46,25 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 
 @pytest.fixture
-def hanging_up(tmp_path: Path) -> Iterator[int]:
+def closing_port(tmp_path: Path) -> Iterator[int]:
     """The port of a server that hangs up."""
     port = find_free_port()
-    argv = [sys.executable, "-c", HANGS_UP, str(port)]
+    argv = [sys.executable, "-c", CLOSES_CONNECTION, str(port)]
     with Process("hanging up", argv, tmp_path / "log"):
-        eventually(lambda: answers(port))
+        wait_until(lambda: is_listening(port))
         yield port
 
 
-def answers(port: int) -> bool:
+def is_listening(port: int) -> bool:
     with suppress(ConnectionRefusedError), socket.create_connection((HOST, port), timeout=5):
         return True
     return False
 
 
 @pytest.fixture
-def refusing(dataset: Dataset, tmp_path: Path) -> Iterator[Server]:
+def unauthorized_server(dataset: Dataset, tmp_path: Path) -> Iterator[Server]:
     port = find_free_port()
-    process = Process("refusing", [sys.executable, "-c", REFUSES, str(port)], tmp_path / "log")
+    process = Process("refusing", [sys.executable, "-c", ALWAYS_401, str(port)], tmp_path / "log")
     server = Server("refusing", "Refusing", process, port, dataset)
     server.start()
     yield server
@@ -91,49 +91,55 @@ def test_rollcall_is_measured_without_peers(tmp_path: Path, monkeypatch: pytest.
     assert set(reads.chart_groups(sections)) == {reads.UNIFORM_KEYS, reads.HOT_KEYS}
 
 
-def test_different_response_is_reported_with_server_and_request(refusing: Server, dataset: Dataset):
+def test_different_response_is_reported_with_server_and_request(
+    unauthorized_server: Server, dataset: Dataset
+):
     with pytest.raises(StackError, match="Refusing answers "):
-        same.check([refusing])
+        same.check([unauthorized_server])
 
 
 def test_failed_reads_are_an_error(
-    refusing: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unauthorized_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(load, "has_wrk", lambda: False)
     with pytest.raises(StackError, match="reads of Refusing failed"):
-        load.measure(refusing, 0.1, tmp_path)
+        load.measure(unauthorized_server, 0.1, tmp_path)
 
 
-def test_generator_keeps_its_rate_and_stops_on_sigterm(refusing: Server):
+def test_generator_keeps_its_rate_and_stops_on_sigterm(unauthorized_server: Server):
     argv = load.generator_argv(
-        "reads", refusing.port, refusing.dataset.tokens, rate=1000, seconds=60
+        "reads", unauthorized_server.port, unauthorized_server.dataset.tokens, rate=1000, seconds=60
     )
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as generator:
         pid = generator.pid
-        begun = usage.cpu_seconds([pid])
-        eventually(lambda: usage.cpu_seconds([pid]) > begun + 0.2)
+        started_at = usage.cpu_seconds([pid])
+        wait_until(lambda: usage.cpu_seconds([pid]) > started_at + 0.2)
         generator.terminate()
         output, _ = generator.communicate(timeout=20)
-    told = json.loads(output)
-    assert told["failed"] == told["requests"]
-    assert told["requests"] / told["seconds"] == pytest.approx(1000, rel=0.3)
-    assert told["seconds"] < 60
+    result = json.loads(output)
+    assert result["failed"] == result["requests"]
+    assert result["requests"] / result["seconds"] == pytest.approx(1000, rel=0.3)
+    assert result["seconds"] < 60
 
 
-def test_request_on_a_broken_connection_fails_once(hanging_up: int, tmp_path: Path):
+def test_request_on_a_broken_connection_fails_once(closing_port: int, tmp_path: Path):
     (tmp_path / "tokens").write_text("token")
-    argv = load.generator_argv("reads", hanging_up, tmp_path / "tokens", connections=4, seconds=0.1)
-    told = load.run_generator(argv, 0.1, tmp_path)
-    assert (told["requests"], told["failed"]) == (4, 4)
+    argv = load.generator_argv(
+        "reads", closing_port, tmp_path / "tokens", connections=4, seconds=0.1
+    )
+    result = load.run_generator(argv, 0.1, tmp_path)
+    assert (result["requests"], result["failed"]) == (4, 4)
 
 
 def test_cpu_time_includes_all_descendants():
-    burn = "import time\nwhile time.process_time() < 0.2: pass\n"
-    below = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn + 'input()'!r}])"
-    with subprocess.Popen([sys.executable, "-c", below], stdin=subprocess.PIPE) as parent:
-        pids = eventually(lambda: len(found := usage.process_tree(parent.pid)) == 2 and found)
+    burn_cpu = "import time\nwhile time.process_time() < 0.2: pass\n"
+    child = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn_cpu + 'input()'!r}])"
+    )
+    with subprocess.Popen([sys.executable, "-c", child], stdin=subprocess.PIPE) as parent:
+        pids = wait_until(lambda: len(results := usage.process_tree(parent.pid)) == 2 and results)
         assert pids
-        eventually(lambda: usage.cpu_seconds(pids) >= 0.2)
+        wait_until(lambda: usage.cpu_seconds(pids) >= 0.2)
         assert usage.cpu_seconds(pids) > usage.cpu_seconds([parent.pid]) + 0.1
         memory = usage.memory(parent.pid)
         assert 0 < memory.uss <= memory.pss <= memory.rss < 200
@@ -149,15 +155,15 @@ def test_ratios_are_computed_per_round():
 
 
 def test_each_round_starts_with_another_item():
-    turns: list[str] = []
+    calls: list[str] = []
 
-    def turn(one: str) -> int:
-        turns.append(one)
-        return len(turns)
+    def measure(one: str) -> int:
+        calls.append(one)
+        return len(calls)
 
-    found = run_interleaved(["a", "b", "c"], 3, turn)
-    assert "".join(turns) == "abcbcacab"
-    assert found == [[1, 6, 8], [2, 4, 9], [3, 5, 7]]
+    results = run_interleaved(["a", "b", "c"], 3, measure)
+    assert "".join(calls) == "abcbcacab"
+    assert results == [[1, 6, 8], [2, 4, 9], [3, 5, 7]]
 
 
 @pytest.mark.parametrize(
@@ -174,16 +180,19 @@ def test_target_reports_whether_it_is_reached(target: Target, verdict: str):
     assert target.reached == (verdict == "reached")
 
 
-def test_ratio_includes_redis_on_both_sides(refusing: Server):
-    rollcall = [measured(server_us=20, redis_us=10), measured(server_us=20, redis_us=4)]
-    other = [measured(server_us=40, redis_us=20), measured(server_us=40, redis_us=20)]
-    comparison = Comparison(refusing, other, rollcall)
+def test_ratio_includes_redis_on_both_sides(unauthorized_server: Server):
+    rollcall = [
+        new_measurement(server_us=20, redis_us=10),
+        new_measurement(server_us=20, redis_us=4),
+    ]
+    other = [new_measurement(server_us=40, redis_us=20), new_measurement(server_us=40, redis_us=20)]
+    comparison = Comparison(unauthorized_server, other, rollcall)
     assert comparison.both == Ratio(0.45, 0.4, 0.5)
     assert comparison.alone == Ratio(0.5, 0.5, 0.5)
     assert comparison.row()[4:7] == ["40.0", "20.0", "60.0"]
 
 
-def measured(server_us: float, redis_us: float) -> load.Measurement:
+def new_measurement(server_us: float, redis_us: float) -> load.Measurement:
     return load.Measurement(1, 0, 1, 1, server_us, redis_us, 1, 1, 0)
 
 
@@ -207,9 +216,9 @@ def test_only_the_current_interpreter_is_replaced_in_a_command(
     monkeypatch.setattr(tools, "VENV", tmp_path)
     own_bin = Path(sys.executable).parent
     argv = ["sh", "-c", 'exec "$@"', sys.executable, str(own_bin / "gunicorn"), "--bind", "x/y:z"]
-    found = tools.with_server_python(argv)
+    results = tools.with_server_python(argv)
     program = str(tmp_path / "bin" / Path(sys.executable).name)
-    assert found == [*argv[:3], program, str(tmp_path / "bin" / "gunicorn"), *argv[5:]]
+    assert results == [*argv[:3], program, str(tmp_path / "bin" / "gunicorn"), *argv[5:]]
 
 
 @pytest.mark.parametrize(
@@ -230,10 +239,10 @@ def test_chart_stacks_redis_on_the_server_to_one_scale():
     uniform = {"Rollcall": (40.0, 10.0), "Other & Co": (60.0, 40.0)}
     groups = {"random <keys>": uniform, "hot": {"Rollcall": (25.0, 0.0)}}
     root = ElementTree.fromstring(chart.svg("CPU", groups))
-    server, redis, other, other_redis, hot, _ = (
+    server, redis, other, own_redis_us, hot, _ = (
         float(rect.get("width", 0)) for rect in root.findall(".//{*}rect")
     )
-    assert server + redis == pytest.approx((other + other_redis) / 2, abs=0.2)
+    assert server + redis == pytest.approx((other + own_redis_us) / 2, abs=0.2)
     assert server == pytest.approx(redis * 4, abs=0.5)
     assert server + redis == pytest.approx(hot * 2, abs=0.2)
     texts = [text.text for text in root.findall(".//{*}text")]

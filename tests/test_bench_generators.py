@@ -13,8 +13,8 @@ from loadtests.bench.mixed_load import MixedLoad, Writers
 from local.machine import find_free_port
 from local.processes import Process
 from local.stack import Stack
-from tests.someone import Rollcall, eventually
-from tests.test_bench import answers
+from tests.someone import ApiClient, wait_until
+from tests.test_bench import is_listening
 
 # Sends responses from a table by the number of the request, the last one to all further ones.
 SERVER = """
@@ -39,11 +39,11 @@ OK = (0, 200, "", False)
 CREATED = (0, 201, "", False)
 UNAVAILABLE = (0, 503, "retry-after: 1\r\n", False)
 
-type Respond = Callable[..., int]
+type StartServer = Callable[..., int]
 
 
 @pytest.fixture
-def respond(tmp_path: Path) -> Iterator[Respond]:
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
     """Starts a server that sends the given responses; its port."""
     servers = []
 
@@ -52,7 +52,7 @@ def respond(tmp_path: Path) -> Iterator[Respond]:
         argv = [sys.executable, "-c", SERVER, str(port), repr(responses)]
         servers.append(Process("server", argv, tmp_path / "server.log"))
         servers[-1].start()
-        eventually(lambda: answers(port))
+        wait_until(lambda: is_listening(port))
         return port
 
     yield start
@@ -76,51 +76,53 @@ def sign_ups(port: int, folder: Path, *options: str) -> dict[str, float]:
     return load.run_generator(argv, 1, folder)
 
 
-def test_slow_read_adds_to_the_latency_of_the_reads_behind_it(respond: Respond, tmp_path: Path):
-    results = paced_reads(respond(OK, OK, (0.5, 200, "", False), OK), tmp_path)
-    late = [ms for ms in results["latencies_ms"] if ms >= 100]
+def test_slow_read_adds_to_the_latency_of_the_reads_behind_it(
+    start_server: StartServer, tmp_path: Path
+):
+    results = paced_reads(start_server(OK, OK, (0.5, 200, "", False), OK), tmp_path)
+    schedule_lag = [ms for ms in results["latencies_ms"] if ms >= 100]
     assert len(results["latencies_ms"]) == 100
-    assert len(late) >= 40, "those due in the first 400 of the 500 ms"
-    assert max(late) >= 500
+    assert len(schedule_lag) >= 40, "those due in the first 400 of the 500 ms"
+    assert max(schedule_lag) >= 500
     assert results["failed"] == 0
     assert len(results["schedule_lag_ms"]) <= 60, "no lag where a response was awaited"
 
 
-def test_failed_read_is_counted_and_the_connection_reopened(respond: Respond, tmp_path: Path):
+def test_failed_read_is_counted_and_the_connection_reopened(
+    start_server: StartServer, tmp_path: Path
+):
     closing = (0, 503, "", True)
-    results = paced_reads(respond(OK, closing, OK), tmp_path)
+    results = paced_reads(start_server(OK, closing, OK), tmp_path)
     assert results["failed"] == 2, "the 503, and the read on the connection that was closed"
     assert len(results["latencies_ms"]) == 100
 
 
-def test_client_waits_for_retry_after_on_503(respond: Respond, tmp_path: Path):
-    results = sign_ups(respond(UNAVAILABLE), tmp_path)
+def test_client_waits_for_retry_after_on_503(start_server: StartServer, tmp_path: Path):
+    results = sign_ups(start_server(UNAVAILABLE), tmp_path)
     assert 0 <= results["unavailable"] <= 4 * 3, "at least half a second between two"
     assert results["failed"] == 0
 
 
-def test_client_that_ignores_retry_after_retries_at_once(respond: Respond, tmp_path: Path):
-    results = sign_ups(respond(UNAVAILABLE), tmp_path, "--ignore-retry-after")
+def test_client_that_ignores_retry_after_retries_at_once(start_server: StartServer, tmp_path: Path):
+    results = sign_ups(start_server(UNAVAILABLE), tmp_path, "--ignore-retry-after")
     assert results["unavailable"] > 4 * 3
     assert results["created"] == 0
 
 
-def test_client_reconnects_when_its_connection_is_closed(respond: Respond, tmp_path: Path):
-    results = sign_ups(respond((0, 201, "", True)), tmp_path)
+def test_client_reconnects_when_its_connection_is_closed(start_server: StartServer, tmp_path: Path):
+    results = sign_ups(start_server((0, 201, "", True)), tmp_path)
     assert results["created"] > 4
     assert results["p50_ms"] > 0
 
 
-def test_reads_are_measured_during_sign_ups(
-    stack: Stack, rollcall: Rollcall, tmp_path: Path
-):
-    token = rollcall.sign_up().token
+def test_reads_are_measured_during_sign_ups(stack: Stack, api: ApiClient, tmp_path: Path):
+    token = api.sign_up().token
     (tmp_path / "tokens").write_text(token)
-    both = MixedLoad(stack, tmp_path, rate=50, seconds=1).read_during_sign_ups(
+    servers_used = MixedLoad(stack, tmp_path, rate=50, seconds=1).read_during_sign_ups(
         Writers("two clients", 2)
     )
-    assert len(both.reads["latencies_ms"]) == 50
-    assert both.reads["failed"] == 0
-    assert both.per_second("created") > 0
-    assert both.sign_ups["failed"] == 0
-    assert 0 < both.cores < 2
+    assert len(servers_used.reads["latencies_ms"]) == 50
+    assert servers_used.reads["failed"] == 0
+    assert servers_used.per_second("created") > 0
+    assert servers_used.sign_ups["failed"] == 0
+    assert 0 < servers_used.cores < 2

@@ -9,11 +9,11 @@ import pytest
 from loadtests.bench.sign_ups import await_response, new_plain
 from local.machine import HOST, find_free_port
 from local.stack import Stack
-from tests.someone import Rollcall, new_body
+from tests.someone import ApiClient, sign_up_payload
 
 URL = "/api/v1/signup/"
-VARYING = {"id", "person", "confirmation", "digest", "salt"}
-VARYING |= {"state", "attempts", "lease", "provider_id"}  # by the worker
+VARIABLE_FIELDS = {"id", "person", "confirmation", "digest", "salt"}
+VARIABLE_FIELDS |= {"state", "attempts", "lease", "provider_id"}  # by the worker
 
 
 @pytest.fixture(scope="module")
@@ -26,38 +26,38 @@ def plain(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ht
 
 
 @pytest.fixture
-def body(django_here: None) -> Iterator[dict[str, Any]]:
+def body(django_db_access: None) -> Iterator[dict[str, Any]]:
     """The body of a sign-up, whose rows are deleted in the end."""
     from domain.stores.models import Outbox, Person
 
-    body = new_body()
+    body = sign_up_payload()
     yield body
     people = Person.objects.filter(email=body["email"])
     Outbox.objects.filter(person__in=list(people)).delete()
     people.delete()
 
 
-def rows(person: Any) -> list[list[dict[str, Any]]]:
+def read_rows(person: Any) -> list[list[dict[str, Any]]]:
     """What stands in each table, without what differs between any two sign-ups, or times."""
     tables = [[person], person.sessions.all(), person.confirmations.order_by("channel")]
     tables.append(person.outbox.order_by("id"))
-    return [[_constant(row) for row in table] for table in tables]
+    return [[without_variable_fields(row) for row in table] for table in tables]
 
 
-def _constant(row: Any) -> dict[str, Any]:
+def without_variable_fields(row: Any) -> dict[str, Any]:
     values = {field.name: getattr(row, field.name) for field in row._meta.concrete_fields}
-    return {k: v for k, v in values.items() if k not in VARYING and not k.endswith("_at")}
+    return {k: v for k, v in values.items() if k not in VARIABLE_FIELDS and not k.endswith("_at")}
 
 
-def test_peer_inserts_the_same_rows_as_rollcall(plain, rollcall: Rollcall, body):
+def test_peer_inserts_the_same_rows_as_rollcall(plain, api: ApiClient, body):
     from domain.stores.models import Person
 
     assert plain.post(URL, json=body).status_code == 201
     (theirs,) = Person.objects.filter(email=body["email"])
-    found = rows(theirs)
-    assert [len(table) for table in found] == [1, 1, 2, 3]
-    own = rollcall.sign_up(**body)
-    assert found == rows(Person.objects.get(id=own.answer.json()["id"]))
+    actual = read_rows(theirs)
+    assert [len(table) for table in actual] == [1, 1, 2, 3]
+    own = api.sign_up(**body)
+    assert actual == read_rows(Person.objects.get(id=own.response.json()["id"]))
 
 
 def test_peer_enqueues_a_task_per_outbox_entry(plain, stack: Stack, body):
@@ -71,6 +71,6 @@ def test_peer_enqueues_a_task_per_outbox_entry(plain, stack: Stack, body):
 
 
 def test_peer_rejects_an_invalid_body(plain):
-    wrong = plain.post(URL, json={"email": "nobody", "phone": "1"})
-    assert wrong.status_code == 400
-    assert wrong.json().keys() == {"name", "surname", "email", "phone"}
+    invalid = plain.post(URL, json={"email": "nobody", "phone": "1"})
+    assert invalid.status_code == 400
+    assert invalid.json().keys() == {"name", "surname", "email", "phone"}

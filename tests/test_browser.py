@@ -11,10 +11,10 @@ from selenium.webdriver.common.by import By
 
 from local.stack import Stack
 from tests.browser import chromium, resize
-from tests.someone import Rollcall, Someone, eventually
+from tests.someone import ApiClient, SignedUpPerson, wait_until
 
 # How far the page's parts moved without anybody's doing (Layout Instability API).
-JUMPS = """
+SHIFTS = """
 const done = arguments[0];
 new PerformanceObserver((list) => {
   done(list.getEntries().reduce((sum, entry) => sum + entry.value, 0));
@@ -46,167 +46,167 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 
 @pytest.fixture
-def someone(rollcall: Rollcall) -> Someone:
-    return rollcall.sign_up()
+def person(api: ApiClient) -> SignedUpPerson:
+    return api.sign_up()
 
 
-def link_of(someone: Someone) -> str:
-    return str(someone.message("email")["link"])
+def get_link(person: SignedUpPerson) -> str:
+    return str(person.message("email")["link"])
 
 
-def shows(browser: Chrome, state: str, title: str) -> str:
+def wait_for_state(browser: Chrome, state: str, title: str) -> str:
     """The words of the page, once it shows that state."""
 
-    def state_now() -> Any:
+    def get_state() -> Any:
         return browser.execute_script("return document.querySelector('main')?.dataset.state")
 
-    eventually(lambda: state_now() == state)
+    wait_until(lambda: get_state() == state)
     assert browser.find_element(By.TAG_NAME, "h1").text == title
     assert browser.title == f"{title} · Rollcall"
     return browser.find_element(By.TAG_NAME, "main").text
 
 
-def opened(browser: Chrome, link: str) -> None:
+def open_page(browser: Chrome, link: str) -> None:
     browser.get("about:blank")  # or another token on the same page would not load it anew
     browser.get(link)
 
 
-def console(browser: Chrome) -> list[Any]:
+def get_console_errors(browser: Chrome) -> list[Any]:
     """What the browser has complained of since it was asked last."""
     lines: list[Any] = browser.get_log("browser")  # type: ignore[no-untyped-call]  # it is so
     return lines
 
 
-def press(browser: Chrome) -> None:
+def press_button(browser: Chrome) -> None:
     """Go to the button and press it, by keyboard."""
     ActionChains(browser).send_keys(Keys.TAB).perform()
     assert browser.switch_to.active_element.tag_name == "button"
     ActionChains(browser).send_keys(Keys.ENTER).perform()
 
 
-def test_link_confirms_only_when_the_button_is_pressed(browser: Chrome, someone):
-    opened(browser, link_of(someone))
-    words = shows(browser, "open", "Confirm your e-mail address")
-    assert "\nAda\n" in words
-    assert "If this was not you, do nothing" in words
-    assert not someone.profile().json()["email_verified"]
-    press(browser)
-    assert "Thank you, Ada" in shows(browser, "done", "Your e-mail address is confirmed")
-    assert someone.profile().json()["email_verified"]
+def test_link_confirms_only_when_the_button_is_pressed(browser: Chrome, person):
+    open_page(browser, get_link(person))
+    text = wait_for_state(browser, "open", "Confirm your e-mail address")
+    assert "\nAda\n" in text
+    assert "If this was not you, do nothing" in text
+    assert not person.profile().json()["email_verified"]
+    press_button(browser)
+    assert "Thank you, Ada" in wait_for_state(browser, "done", "Your e-mail address is confirmed")
+    assert person.profile().json()["email_verified"]
     # What has the focus is what a screen reader goes on from; the button is gone.
     assert browser.switch_to.active_element.tag_name == "h1"
-    opened(browser, link_of(someone))
-    assert "confirmed before" in shows(browser, "confirmed", "Already confirmed")
+    open_page(browser, get_link(person))
+    assert "confirmed before" in wait_for_state(browser, "confirmed", "Already confirmed")
     assert not browser.find_element(By.TAG_NAME, "button").is_displayed()
 
 
-def test_invalid_or_incomplete_link_is_reported(browser: Chrome, someone):
-    link = link_of(someone)
-    wrong = link[:-1] + ("A" if link[-1] != "A" else "B")
-    for bad in (wrong, link.partition("#")[0], f"{link}{'x' * 999}"):
-        opened(browser, bad)
-        assert "copied whole" in shows(browser, "wrong", "This link confirms nothing")
+def test_invalid_or_incomplete_link_is_reported(browser: Chrome, person):
+    link = get_link(person)
+    invalid = link[:-1] + ("A" if link[-1] != "A" else "B")
+    for bad in (invalid, link.partition("#")[0], f"{link}{'x' * 999}"):
+        open_page(browser, bad)
+        assert "copied whole" in wait_for_state(browser, "wrong", "This link confirms nothing")
         assert not browser.find_element(By.TAG_NAME, "button").is_displayed()
 
 
-def test_second_link_in_the_same_tab_is_inspected(browser: Chrome, someone):
-    link = link_of(someone)
-    opened(browser, link.partition("#")[0])
-    shows(browser, "wrong", "This link confirms nothing")
+def test_second_link_in_the_same_tab_is_inspected(browser: Chrome, person):
+    link = get_link(person)
+    open_page(browser, link.partition("#")[0])
+    wait_for_state(browser, "wrong", "This link confirms nothing")
     browser.get(link)
-    shows(browser, "open", "Confirm your e-mail address")
+    wait_for_state(browser, "open", "Confirm your e-mail address")
 
 
-def test_expired_link_is_reported(browser: Chrome, someone):
-    link = link_of(someone)
-    opened(browser, link)
-    shows(browser, "open", "Confirm your e-mail address")
-    assert someone.call("POST", "confirmations/email/resend/").status_code == 202
-    opened(browser, link)
-    assert "24 hours" in shows(browser, "expired", "This link is too old")
+def test_expired_link_is_reported(browser: Chrome, person):
+    link = get_link(person)
+    open_page(browser, link)
+    wait_for_state(browser, "open", "Confirm your e-mail address")
+    assert person.request("POST", "confirmations/email/resend/").status_code == 202
+    open_page(browser, link)
+    assert "24 hours" in wait_for_state(browser, "expired", "This link is too old")
 
 
-def test_offline_page_offers_a_retry(browser: Chrome, someone):
-    opened(browser, link_of(someone))
-    shows(browser, "open", "Confirm your e-mail address")
+def test_offline_page_offers_a_retry(browser: Chrome, person):
+    open_page(browser, get_link(person))
+    wait_for_state(browser, "open", "Confirm your e-mail address")
     browser.set_network_conditions(offline=True, latency=0, throughput=-1)
     try:
-        press(browser)
-        shows(browser, "offline", "No connection")
+        press_button(browser)
+        wait_for_state(browser, "offline", "No connection")
     finally:
         browser.delete_network_conditions()
-    assert not someone.profile().json()["email_verified"]
+    assert not person.profile().json()["email_verified"]
     # The focus has stayed on the button.
     ActionChains(browser).send_keys(Keys.ENTER).perform()
-    shows(browser, "done", "Your e-mail address is confirmed")
+    wait_for_state(browser, "done", "Your e-mail address is confirmed")
 
 
-def test_page_reports_an_unavailable_postgres(browser: Chrome, stack: Stack, someone):
-    link = link_of(someone)
+def test_page_reports_an_unavailable_postgres(browser: Chrome, stack: Stack, person):
+    link = get_link(person)
     stack.services["postgres"].stop()
     try:
-        opened(browser, link)
-        shows(browser, "away", "Not at the moment")
+        open_page(browser, link)
+        wait_for_state(browser, "away", "Not at the moment")
     finally:
         stack.services["postgres"].start()
-    press(browser)
-    shows(browser, "open", "Confirm your e-mail address")
+    press_button(browser)
+    wait_for_state(browser, "open", "Confirm your e-mail address")
 
 
-def test_rate_limited_page_shows_how_long_to_wait(browser: Chrome, django_here, someone):
+def test_rate_limited_page_shows_how_long_to_wait(browser: Chrome, django_db_access, person):
     from django.conf import settings
 
     from api.client_ip import client_network
     from api.limits import redis_key
     from domain.stores.profiles import redis
 
-    opened(browser, link_of(someone))
-    shows(browser, "open", "Confirm your e-mail address")
+    open_page(browser, get_link(person))
+    wait_for_state(browser, "open", "Confirm your e-mail address")
     limit = settings.RATE_LIMITS["confirmation"].amount
-    everybody_here = redis_key("confirmation", client_network("127.0.0.1"))
+    all_clients = redis_key("confirmation", client_network("127.0.0.1"))
     now = int(time.time() * 1000)
-    redis().hset(everybody_here, mapping={"begin": now, "count": limit, "before": 0})
+    redis().hset(all_clients, mapping={"begin": now, "count": limit, "before": 0})
     try:
-        press(browser)
-        assert re.search(r"in \d+ (second|minute)s?\.", shows(browser, "busy", "Too many tries"))
+        press_button(browser)
+        assert re.search(
+            r"in \d+ (second|minute)s?\.", wait_for_state(browser, "busy", "Too many tries")
+        )
     finally:
-        redis().delete(everybody_here)
+        redis().delete(all_clients)
     ActionChains(browser).send_keys(Keys.ENTER).perform()
-    shows(browser, "done", "Your e-mail address is confirmed")
+    wait_for_state(browser, "done", "Your e-mail address is confirmed")
 
 
 @pytest.mark.parametrize(
     ("width", "height", "scheme"), [(320, 640, "light"), (390, 844, "dark"), (1280, 800, "light")]
 )
-def test_page_fits_is_readable_and_does_not_shift(
-    browser: Chrome, someone, width, height, scheme
-):
+def test_page_fits_is_readable_and_does_not_shift(browser: Chrome, person, width, height, scheme):
     feature = {"name": "prefers-color-scheme", "value": scheme}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
     resize(browser, width, height)
-    console(browser)
-    opened(browser, link_of(someone))
-    shows(browser, "open", "Confirm your e-mail address")
+    get_console_errors(browser)
+    open_page(browser, get_link(person))
+    wait_for_state(browser, "open", "Confirm your e-mail address")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert browser.find_element(By.TAG_NAME, "button").size["height"] >= 44
     assert browser.execute_script(CONTRAST) >= 4.5
-    assert browser.execute_async_script(JUMPS) == 0
-    assert console(browser) == []  # nothing that the content security policy refuses
+    assert browser.execute_async_script(SHIFTS) == 0
+    assert get_console_errors(browser) == []  # nothing that the content security policy refuses
 
 
-def test_page_is_accessible_to_screen_readers(browser: Chrome, someone):
-    opened(browser, link_of(someone))
-    shows(browser, "open", "Confirm your e-mail address")
+def test_page_is_accessible_to_screen_readers(browser: Chrome, person):
+    open_page(browser, get_link(person))
+    wait_for_state(browser, "open", "Confirm your e-mail address")
     nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
-    found = {
+    shifts = {
         (node["role"]["value"], node.get("name", {}).get("value", ""))
         for node in nodes
         if not node.get("ignored")
     }
-    assert {role for role, _ in found} >= {"banner", "main", "contentinfo", "status", "paragraph"}
-    assert ("heading", "Confirm your e-mail address") in found
-    assert ("button", "Confirm my address") in found
-    assert not any(name in ("?", "!", "\u2713") for _, name in found), "the mark is not read out"
+    assert {role for role, _ in shifts} >= {"banner", "main", "contentinfo", "status", "paragraph"}
+    assert ("heading", "Confirm your e-mail address") in shifts
+    assert ("button", "Confirm my address") in shifts
+    assert not any(name in ("?", "!", "\u2713") for _, name in shifts), "the mark is not read out"
     ActionChains(browser).send_keys(Keys.TAB).perform()
     outline = "return getComputedStyle(document.activeElement).outlineStyle"
     assert browser.execute_script(outline) == "solid"

@@ -10,7 +10,14 @@ import pytest
 
 from local.product import rollcall_commands
 from local.stack import Stack
-from tests.someone import Rollcall, Someone, code_of, eventually, new_body, wrong_fields
+from tests.someone import (
+    ApiClient,
+    SignedUpPerson,
+    field_errors,
+    problem_code,
+    sign_up_payload,
+    wait_until,
+)
 
 LIMITS = {
     "MESSAGES_A_DAY": "3",
@@ -37,7 +44,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def db(stack: Stack) -> Iterator[Any]:
+def cursor(stack: Stack) -> Iterator[Any]:
     """A cursor on that service's Postgres."""
     import psycopg
 
@@ -47,160 +54,158 @@ def db(stack: Stack) -> Iterator[Any]:
 
 
 @pytest.fixture
-def rollcall(stack: Stack) -> Iterator[Rollcall]:
+def api(stack: Stack) -> Iterator[ApiClient]:
     with httpx.Client(base_url=stack.url, timeout=20) as client:
-        yield Rollcall(client)
+        yield ApiClient(client)
 
 
 @pytest.fixture
-def let_pass(db: Any) -> Any:
+def advance_time(cursor: Any) -> Any:
     """Date everything that limits look at back."""
 
-    def let_pass(time: timedelta) -> None:
-        db.execute("UPDATE stores_confirmation SET created_at = created_at - %s", [time])
-        db.execute(
+    def advance_time(time: timedelta) -> None:
+        cursor.execute("UPDATE stores_confirmation SET created_at = created_at - %s", [time])
+        cursor.execute(
             "UPDATE stores_tally SET moments ="
             " ARRAY(SELECT moment - %s FROM unnest(moments) AS moment ORDER BY 1)",
             [time],
         )
-        db.execute("UPDATE stores_outbox SET due_at = due_at - %s WHERE state = 'waiting'", [time])
-        db.execute("UPDATE stores_textmessages SET hour = hour - %s", [time])
+        cursor.execute(
+            "UPDATE stores_outbox SET due_at = due_at - %s WHERE state = 'waiting'", [time]
+        )
+        cursor.execute("UPDATE stores_textmessages SET hour = hour - %s", [time])
 
-    return let_pass
-
-
-def resend(someone: Someone, channel: str) -> httpx.Response:
-    return someone.call("POST", f"confirmations/{channel}/resend/")
+    return advance_time
 
 
-def status(someone: Someone, channel: str) -> str:
-    state: dict[str, str] = someone.call("GET", "confirmations/").json()[channel]
+def resend(person: SignedUpPerson, channel: str) -> httpx.Response:
+    return person.request("POST", f"confirmations/{channel}/resend/")
+
+
+def get_status(person: SignedUpPerson, channel: str) -> str:
+    state: dict[str, str] = person.request("GET", "confirmations/").json()[channel]
     return state["status"]
 
 
-def number(prefix: str) -> str:
-    return prefix + str(new_body()["phone"])[len(prefix) :]
+def make_phone(prefix: str) -> str:
+    return prefix + str(sign_up_payload()["phone"])[len(prefix) :]
 
 
-def ends(db: Any, someone: Someone, channel: str) -> list[tuple[str, str]]:
+def get_outcomes(cursor: Any, person: SignedUpPerson, channel: str) -> list[tuple[str, str]]:
     """State and reason of the outbox rows of somebody's messages on a channel, oldest first."""
-    rows = db.execute(
+    rows = cursor.execute(
         "SELECT o.state, o.reason FROM stores_outbox o JOIN stores_confirmation c"
         " ON c.id = o.confirmation_id WHERE o.person_id = %s AND c.channel = %s ORDER BY o.id",
-        [someone.id, channel],
+        [person.id, channel],
     )
-    found: list[tuple[str, str]] = rows.fetchall()
-    return found
+    outcomes: list[tuple[str, str]] = rows.fetchall()
+    return outcomes
 
 
-def test_cooldown_between_messages_doubles(rollcall: Rollcall, let_pass):
-    someone = rollcall.sign_up(phone=number("+34601"))
-    assert someone.message("phone")
-    early = resend(someone, "phone")
-    assert (early.status_code, code_of(early)) == (429, "rate_limited")
-    assert 0 < int(early.headers["retry-after"]) <= 60
-    let_pass(MINUTE)
-    assert resend(someone, "phone").status_code == 202
-    eventually(lambda: len(someone.messages("phone")) == 2)
-    early = resend(someone, "phone")
-    assert 60 < int(early.headers["retry-after"]) <= 120
+def test_cooldown_between_messages_doubles(api: ApiClient, advance_time):
+    person = api.sign_up(phone=make_phone("+34601"))
+    assert person.message("phone")
+    premature = resend(person, "phone")
+    assert (premature.status_code, problem_code(premature)) == (429, "rate_limited")
+    assert 0 < int(premature.headers["retry-after"]) <= 60
+    advance_time(MINUTE)
+    assert resend(person, "phone").status_code == 202
+    wait_until(lambda: len(person.messages("phone")) == 2)
+    premature = resend(person, "phone")
+    assert 60 < int(premature.headers["retry-after"]) <= 120
 
 
-def test_message_quota_per_day_is_renewed(rollcall: Rollcall, let_pass):
-    someone = rollcall.sign_up(phone=number("+34602"))
+def test_message_quota_per_day_is_renewed(api: ApiClient, advance_time):
+    person = api.sign_up(phone=make_phone("+34602"))
     for minutes in (1, 2):
-        let_pass(minutes * MINUTE)
-        assert resend(someone, "email").status_code == 202
-    let_pass(60 * MINUTE)
-    late = resend(someone, "email")
-    assert code_of(late) == "rate_limited"
+        advance_time(minutes * MINUTE)
+        assert resend(person, "email").status_code == 202
+    advance_time(60 * MINUTE)
+    late = resend(person, "email")
+    assert problem_code(late) == "rate_limited"
     assert 22 * 3600 < int(late.headers["retry-after"]) < 24 * 3600
-    again = someone.patch({"email": new_body()["email"]})
-    assert code_of(again) == "rate_limited"
-    let_pass(DAY)
-    assert resend(someone, "email").status_code == 202
+    second = person.patch({"email": sign_up_payload()["email"]})
+    assert problem_code(second) == "rate_limited"
+    advance_time(DAY)
+    assert resend(person, "email").status_code == 202
 
 
-def test_messages_to_one_address_are_limited_across_sign_ups(rollcall: Rollcall, db, let_pass):
+def test_messages_to_one_address_are_limited_across_sign_ups(api: ApiClient, cursor, advance_time):
     """A second sign-up's message waits for the pause; the fourth a day fails, and says so."""
-    body = new_body(phone=number("+34603"))
-    people = [rollcall.sign_up(**body)]
-    eventually(lambda: len(rollcall.mailbox(body["email"])) == 1)
-    people.append(rollcall.sign_up(**body | {"phone": number("+34603")}))
-    eventually(lambda: ("waiting", "address_pause") in ends(db, people[1], "email"))
-    assert len(rollcall.mailbox(body["email"])) == 1
-    assert status(people[1], "email") == "queued"
-    let_pass(2 * MINUTE)
-    eventually(lambda: len(rollcall.mailbox(body["email"])) == 2)
+    body = sign_up_payload(phone=make_phone("+34603"))
+    people = [api.sign_up(**body)]
+    wait_until(lambda: len(api.mailbox(body["email"])) == 1)
+    people.append(api.sign_up(**body | {"phone": make_phone("+34603")}))
+    wait_until(lambda: ("waiting", "address_pause") in get_outcomes(cursor, people[1], "email"))
+    assert len(api.mailbox(body["email"])) == 1
+    assert get_status(people[1], "email") == "queued"
+    advance_time(2 * MINUTE)
+    wait_until(lambda: len(api.mailbox(body["email"])) == 2)
     for count in (3, 3):
-        let_pass(5 * MINUTE)
-        people.append(rollcall.sign_up(**body | {"phone": number("+34604")}))
-        eventually(lambda: ends(db, people[-1], "email")[0][0] in ("done", "failed"))
-        assert len(rollcall.mailbox(body["email"])) == count
-    assert ends(db, people[-1], "email") == [("failed", "address_budget")]
-    assert status(people[-1], "email") == "failed"
+        advance_time(5 * MINUTE)
+        people.append(api.sign_up(**body | {"phone": make_phone("+34604")}))
+        wait_until(lambda: get_outcomes(cursor, people[-1], "email")[0][0] in ("done", "failed"))
+        assert len(api.mailbox(body["email"])) == count
+    assert get_outcomes(cursor, people[-1], "email") == [("failed", "address_budget")]
+    assert get_status(people[-1], "email") == "failed"
 
 
-def test_sign_in_request_in_cooldown_sends_and_reveals_nothing(
-    rollcall: Rollcall, let_pass
-):
-    someone = rollcall.sign_up(phone=number("+34605"))
-    assert someone.confirm("phone").status_code == 200
-    address = {"phone": someone.body["phone"]}
-    answers = [rollcall.post("/api/v1/sessions/", address) for _ in range(3)]
-    assert {(a.status_code, a.text) for a in answers} == {(202, answers[0].text)}
-    eventually(lambda: len(someone.messages("phone")) == 2)
-    let_pass(MINUTE)
-    rollcall.post("/api/v1/sessions/", address)
-    eventually(lambda: len(someone.messages("phone")) == 3)
+def test_sign_in_request_in_cooldown_sends_and_reveals_nothing(api: ApiClient, advance_time):
+    person = api.sign_up(phone=make_phone("+34605"))
+    assert person.confirm("phone").status_code == 200
+    address = {"phone": person.body["phone"]}
+    responses = [api.post("/api/v1/sessions/", address) for _ in range(3)]
+    assert {(first.status_code, first.text) for first in responses} == {(202, responses[0].text)}
+    wait_until(lambda: len(person.messages("phone")) == 2)
+    advance_time(MINUTE)
+    api.post("/api/v1/sessions/", address)
+    wait_until(lambda: len(person.messages("phone")) == 3)
 
 
-def test_sms_quota_per_prefix_holds_under_concurrency(
-    rollcall: Rollcall, db
-):
-    people = [rollcall.sign_up(phone=number("+34606")) for _ in range(10)]
-    for someone in people:
-        eventually(lambda: ends(db, someone, "phone")[0][0] in ("done", "failed"))  # noqa: B023  # it is called at once
-    reasons = sorted(ends(db, someone, "phone")[0] for someone in people)
+def test_sms_quota_per_prefix_holds_under_concurrency(api: ApiClient, cursor):
+    people = [api.sign_up(phone=make_phone("+34606")) for _ in range(10)]
+    for person in people:
+        wait_until(lambda: get_outcomes(cursor, person, "phone")[0][0] in ("done", "failed"))  # noqa: B023  # it is called at once
+    reasons = sorted(get_outcomes(cursor, person, "phone")[0] for person in people)
     assert reasons == [("done", "")] * 4 + [("failed", "sms_budget_prefix")] * 6
-    assert all(ends(db, someone, "email")[0][0] == "done" for someone in people)
+    assert all(get_outcomes(cursor, person, "email")[0][0] == "done" for person in people)
 
 
-def test_total_sms_quota_per_day(rollcall: Rollcall, db, let_pass):
-    db.execute("INSERT INTO stores_textmessages (prefix, hour, sent, confirmed)"
+def test_total_sms_quota_per_day(api: ApiClient, cursor, advance_time):
+    cursor.execute("INSERT INTO stores_textmessages (prefix, hour, sent, confirmed)"
                " VALUES ('+35100', date_trunc('hour', now()), 1000, 1000)")  # fmt: skip
-    someone = rollcall.sign_up(phone=number("+34607"))
-    eventually(lambda: ends(db, someone, "phone") == [("failed", "sms_budget")])
-    let_pass(DAY)
-    assert resend(someone, "phone").status_code == 202
-    eventually(lambda: someone.messages("phone"))
+    person = api.sign_up(phone=make_phone("+34607"))
+    wait_until(lambda: get_outcomes(cursor, person, "phone") == [("failed", "sms_budget")])
+    advance_time(DAY)
+    assert resend(person, "phone").status_code == 202
+    wait_until(lambda: person.messages("phone"))
 
 
 @pytest.mark.parametrize(("confirmed", "end"), [(0, ("failed", "sms_breaker")), (1, ("done", ""))])
-def test_low_conversion_stops_sms_to_a_prefix(
-    rollcall: Rollcall, db, confirmed, end
-):
+def test_low_conversion_stops_sms_to_a_prefix(api: ApiClient, cursor, confirmed, end):
     prefix = f"+3461{confirmed}"
-    db.execute(
+    cursor.execute(
         "INSERT INTO stores_textmessages (prefix, hour, sent, confirmed)"
         " VALUES (%s, date_trunc('hour', now()) - interval '3 hours', 3, %s)",
         [prefix, confirmed],
     )
-    someone = rollcall.sign_up(phone=number(prefix))
-    eventually(lambda: ends(db, someone, "phone")[0][0] in ("done", "failed"))
-    assert ends(db, someone, "phone") == [end]
+    person = api.sign_up(phone=make_phone(prefix))
+    wait_until(lambda: get_outcomes(cursor, person, "phone")[0][0] in ("done", "failed"))
+    assert get_outcomes(cursor, person, "phone") == [end]
 
 
-def test_conversion_counts_for_the_hour_of_sending(rollcall: Rollcall, db):
+def test_conversion_counts_for_the_hour_of_sending(api: ApiClient, cursor):
     for channel in ("phone", "email"):
-        someone = rollcall.sign_up(phone=number("+34609"))
-        assert someone.confirm(channel).status_code == 200
-        someone.message("phone")
-    counts = db.execute("SELECT sent, confirmed FROM stores_textmessages WHERE prefix = '+34609'")
+        person = api.sign_up(phone=make_phone("+34609"))
+        assert person.confirm(channel).status_code == 200
+        person.message("phone")
+    counts = cursor.execute(
+        "SELECT sent, confirmed FROM stores_textmessages WHERE prefix = '+34609'"
+    )
     assert counts.fetchall() == [(2, 1)]
 
 
-def test_unsupported_country_is_a_field_error(rollcall: Rollcall):
-    answer = rollcall.post("/api/v1/signup/", new_body(phone="+33612345678"))
-    assert wrong_fields(answer) == {"phone": "country_not_served"}
-    assert rollcall.post("/api/v1/signup/", new_body(phone="+351912345678")).status_code == 201
+def test_unsupported_country_is_a_field_error(api: ApiClient):
+    response = api.post("/api/v1/signup/", sign_up_payload(phone="+33612345678"))
+    assert field_errors(response) == {"phone": "country_not_served"}
+    assert api.post("/api/v1/signup/", sign_up_payload(phone="+351912345678")).status_code == 201

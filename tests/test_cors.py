@@ -8,8 +8,8 @@ import pytest
 
 from api import cors
 from local.stack import Stack
-from tests.someone import Rollcall, new_body, service_beside, write_process
-from tests.starting import Starter
+from tests.someone import ApiClient, extra_service, sign_up_payload, write_process
+from tests.starting import SettingsProcess
 
 ALLOWED, FOREIGN = "https://app.example", "https://evil.example"
 ORIGINS = (ALLOWED, "http://localhost:5173")
@@ -38,7 +38,7 @@ REQUESTS: list[tuple[str, str, dict[str, Any], int]] = [
     params=["write process", "read process in front"],
 )
 def client(stack: Stack, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
-    server = write_process if request.param == "write process" else service_beside
+    server = write_process if request.param == "write process" else extra_service
     with server(stack, **ENV) as (_, url), httpx.Client(base_url=url, timeout=20) as client:
         client.headers["X-Request-ID"] = request.param.replace(" ", "-")
         yield client
@@ -54,9 +54,7 @@ def cors_headers(response: httpx.Response) -> dict[str, str]:
 
 @pytest.mark.parametrize("origin", [*ORIGINS, FOREIGN, "null", None])
 @pytest.mark.parametrize(("method", "path", "rest", "status"), REQUESTS)
-def test_every_response_has_cors_headers(
-    client: httpx.Client, method, path, rest, status, origin
-):
+def test_every_response_has_cors_headers(client: httpx.Client, method, path, rest, status, origin):
     headers = rest.get("headers", {}) | ({"Origin": origin} if origin else {})
     response = client.request(method, path, **(rest | {"headers": headers}))
     if not (status == 401 and method in ("GET", "HEAD") and response.status_code == 503):
@@ -97,9 +95,9 @@ def test_429_has_cors_headers(client: httpx.Client):
     assert {"retry-after", "ratelimit", "x-request-id"} < set(exposed.split(", "))
 
 
-def test_web_client_reads_and_updates_a_profile(client: httpx.Client, rollcall: Rollcall):
+def test_web_client_reads_and_updates_a_profile(client: httpx.Client, api: ApiClient):
     client.headers["Origin"] = ALLOWED
-    response = client.post(SIGN_UP, json=new_body())
+    response = client.post(SIGN_UP, json=sign_up_payload())
     token = response.json()["session"]["token"]
     changed = client.patch(
         PROFILE, json={"name": "Grace"}, headers={"Authorization": f"Bearer {token}"}
@@ -110,11 +108,11 @@ def test_web_client_reads_and_updates_a_profile(client: httpx.Client, rollcall: 
         assert cors_headers(each) == dict(cors.response_headers(ALLOWED, ORIGINS))
 
 
-def test_responses_have_no_cors_headers_without_origins(rollcall: Rollcall):
+def test_responses_have_no_cors_headers_without_origins(api: ApiClient):
     assert cors.response_headers(ALLOWED, ()) == cors.preflight_headers(ALLOWED, ()) == []
     headers = {"Origin": ALLOWED, "Access-Control-Request-Method": "GET"}
     for method, path in (("GET", PROFILE), ("OPTIONS", PROFILE), ("GET", SIGN_UP)):
-        response = rollcall.http.request(method, path, headers=headers)
+        response = api.http.request(method, path, headers=headers)
         assert response.status_code in (401, 405)
         assert cors_headers(response) == {}
 
@@ -134,15 +132,15 @@ def test_responses_have_no_cors_headers_without_origins(rollcall: Rollcall):
         f"{ALLOWED}, https://*.example",
     ],
 )
-def test_invalid_origin_prevents_start(start: Starter, value):
-    result = start(CORS_ALLOWED_ORIGINS=value)
+def test_invalid_origin_prevents_start(load_settings: SettingsProcess, value):
+    result = load_settings(CORS_ALLOWED_ORIGINS=value)
     assert result.returncode != 0
     assert "CORS_ALLOWED_ORIGINS" in result.stderr.splitlines()[-1]
 
 
-def test_origins_are_trimmed_and_empty_entries_dropped(start: Starter):
+def test_origins_are_trimmed_and_empty_entries_dropped(load_settings: SettingsProcess):
     code = "from django.conf import settings as s; print(*s.CORS_ALLOWED_ORIGINS)"
     value = " https://app.example , capacitor://localhost,,http://[::1]:3000 ,"
     expected = "https://app.example capacitor://localhost http://[::1]:3000\n"
-    assert start(code, CORS_ALLOWED_ORIGINS=value).stdout == expected
-    assert start(code).stdout == "\n"
+    assert load_settings(code, CORS_ALLOWED_ORIGINS=value).stdout == expected
+    assert load_settings(code).stdout == "\n"

@@ -15,8 +15,8 @@ from psycopg import sql
 
 from local.product import rollcall_commands
 from local.stack import Stack
-from tests.someone import Rollcall, Someone, eventually, new_body
-from tests.staff import LOGIN, Cells, logged_in
+from tests.someone import ApiClient, SignedUpPerson, sign_up_payload, wait_until
+from tests.staff import LOGIN, TableParser, admin_session
 
 DASHBOARD = "/admin/hueystats/hueydashboard/"
 PEOPLE = 4
@@ -47,7 +47,7 @@ WHERE conrelid::regclass::text LIKE 'huey%' ORDER BY 1, 2
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of its own, because a dashboard is part of all processes from their start."""
     env = {"DJANGO_SETTINGS_MODULE": "settings.test", "HUEY_DASHBOARD": "true"}
     with Stack(
@@ -60,105 +60,105 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def people(watched: Stack) -> Iterator[list[Someone]]:
+def people(stack: Stack) -> Iterator[list[SignedUpPerson]]:
     """Some who have signed up, and have got their messages."""
-    with httpx.Client(base_url=watched.url, timeout=20) as client:
-        people = [Rollcall(client).sign_up() for _ in range(PEOPLE)]
-        for someone in people:
-            assert someone.message("email")
-            assert someone.message("phone")
+    with httpx.Client(base_url=stack.url, timeout=20) as client:
+        people = [ApiClient(client).sign_up() for _ in range(PEOPLE)]
+        for person in people:
+            assert person.message("email")
+            assert person.message("phone")
         yield people
 
 
 @pytest.fixture
-def staff(watched: Stack) -> Iterator[httpx.Client]:
+def staff(stack: Stack) -> Iterator[httpx.Client]:
     """A browser of somebody who has logged in, with the form."""
-    with logged_in(watched, DASHBOARD) as browser:
+    with admin_session(stack, DASHBOARD) as browser:
         yield browser
 
 
 @pytest.fixture
-def database(watched: Stack) -> Iterator[psycopg.Connection]:
+def database(stack: Stack) -> Iterator[psycopg.Connection]:
     """The stack's database."""
-    with psycopg.connect(watched.environment()["DATABASE_URL"], autocommit=True) as connection:
+    with psycopg.connect(stack.environment()["DATABASE_URL"], autocommit=True) as connection:
         yield connection
 
 
-def ran(page: str) -> dict[str, tuple[int, int, int]]:
+def parse_tasks(page: str) -> dict[str, tuple[int, int, int]]:
     """Task -> how often it ran, how often well, how often with an error, as the page says."""
-    rows = (row for row in Cells(page).rows if len(row) == 6)
+    rows = (row for row in TableParser(page).rows if len(row) == 6)
     return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in rows}
 
 
-def tiles(page: str) -> dict[str, str]:
+def parse_tiles(page: str) -> dict[str, str]:
     """Label -> number of the tiles at the top."""
-    return {row[1]: row[0] for row in Cells(page).rows if len(row) == 2}
+    return {row[1]: row[0] for row in TableParser(page).rows if len(row) == 2}
 
 
 def test_dashboard_shows_tasks_and_counts_without_errors(
-    people: list[Someone], staff: httpx.Client
+    people: list[SignedUpPerson], staff: httpx.Client
 ):
-    def settled() -> str:
+    def is_settled() -> str:
         page = staff.get(DASHBOARD)
         assert page.status_code == 200
-        return page.text if ran(page.text)["work"][1] >= TASKS else ""
+        return page.text if parse_tasks(page.text)["work"][1] >= TASKS else ""
 
-    page = eventually(settled)
-    assert ran(page)["work"] == (TASKS, TASKS, 0)
-    assert {"work", "purge"} <= ran(page).keys()
-    assert tiles(page)["Errors 24h"] == "0"
-    assert int(tiles(page)["Completed 24h"]) >= TASKS
-    assert (tiles(page)["Pending"], tiles(page)["Running"]) == ("0", "0")
+    page = wait_until(is_settled)
+    assert parse_tasks(page)["work"] == (TASKS, TASKS, 0)
+    assert {"work", "purge"} <= parse_tasks(page).keys()
+    assert parse_tiles(page)["Errors 24h"] == "0"
+    assert int(parse_tiles(page)["Completed 24h"]) >= TASKS
+    assert (parse_tiles(page)["Pending"], parse_tiles(page)["Running"]) == ("0", "0")
     assert "not running" not in page
-    events = [row for row in Cells(page).rows if len(row) == 5]
+    events = [row for row in TableParser(page).rows if len(row) == 5]
     assert {"work"} <= {row[1] for row in events}
     assert {"executing", "complete"} <= {row[2] for row in events}
 
 
-def test_dashboard_requires_staff(people: list[Someone], watched: Stack):
+def test_dashboard_requires_staff(people: list[SignedUpPerson], stack: Stack):
     for path in (DASHBOARD, f"{DASHBOARD}fragment/", f"{DASHBOARD}events/"):
-        answer = httpx.get(watched.url + path)
-        assert answer.status_code == 302
-        assert answer.headers["location"].startswith(LOGIN)
+        response = httpx.get(stack.url + path)
+        assert response.status_code == 302
+        assert response.headers["location"].startswith(LOGIN)
 
 
 def test_dashboard_contains_no_address_code_or_token(
-    people: list[Someone], staff: httpx.Client, database: psycopg.Connection
+    people: list[SignedUpPerson], staff: httpx.Client, database: psycopg.Connection
 ):
-    def settled() -> bool:
+    def is_settled() -> bool:
         query = "SELECT count(*) FROM huey_event WHERE signal = 'complete'"
         row = database.execute(query).fetchone()
         return row is not None and row[0] >= TASKS
 
-    eventually(settled)
-    shown = [staff.get(path).text for path in (DASHBOARD, f"{DASHBOARD}events/")]
-    kept = [
+    wait_until(is_settled)
+    text = [staff.get(path).text for path in (DASHBOARD, f"{DASHBOARD}events/")]
+    stored = [
         str(row)
         for table in ("huey_event", "huey_inflight")
         for row in database.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table)))
     ]
-    assert len(kept) >= 2 * TASKS, "there is something to look at"
-    for secret in secrets_of(people):
+    assert len(stored) >= 2 * TASKS, "there is something to look at"
+    for secret in get_secrets(people):
         # Not as a part of a longer number: six digits stand in many an id or a time.
-        whole = re.compile(rf"(?<![0-9A-Za-z.]){re.escape(secret)}(?![0-9A-Za-z.])")
-        assert [text for text in [*shown, *kept] if whole.search(text)] == []
+        pattern = re.compile(rf"(?<![0-9A-Za-z.]){re.escape(secret)}(?![0-9A-Za-z.])")
+        assert [text for text in [*text, *stored] if pattern.search(text)] == []
 
 
-def secrets_of(people: list[Someone]) -> list[str]:
+def get_secrets(people: list[SignedUpPerson]) -> list[str]:
     """What only these people should know."""
-    found = []
-    for someone in people:
-        email, sms = someone.message("email"), someone.message("phone")
-        found += [someone.body["email"], someone.body["phone"], someone.token]
-        found += [email["code"], sms["code"], email["link"].partition("#")[2]]
-    return found
+    matches = []
+    for person in people:
+        email, sms = person.message("email"), person.message("phone")
+        matches += [person.body["email"], person.body["phone"], person.token]
+        matches += [email["code"], sms["code"], email["link"].partition("#")[2]]
+    return matches
 
 
 def test_migration_creates_the_tables_that_huey_stats_declares(
-    watched: Stack, database: psycopg.Connection, tmp_path: Path
+    stack: Stack, database: psycopg.Connection, tmp_path: Path
 ):
     database.execute("CREATE DATABASE declared")
-    url = watched.environment()["DATABASE_URL"].rpartition("/")[0] + "/declared"
+    url = stack.environment()["DATABASE_URL"].rpartition("/")[0] + "/declared"
     argv = [sys.executable, "-W", "error", "-c", DECLARED, url]
     subprocess.run(argv, check=True, cwd=tmp_path, timeout=60)
     with psycopg.connect(url) as declared:
@@ -169,16 +169,16 @@ def test_migration_creates_the_tables_that_huey_stats_declares(
 
 
 def test_events_are_recorded_after_all_connections_were_lost(
-    watched: Stack, database: psycopg.Connection
+    stack: Stack, database: psycopg.Connection
 ):
-    def recorded(since: float) -> bool:
-        httpx.post(f"{watched.url}/api/v1/signup/", json=new_body(), timeout=20)
+    def is_recorded(since: float) -> bool:
+        httpx.post(f"{stack.url}/api/v1/signup/", json=sign_up_payload(), timeout=20)
         query = "SELECT count(DISTINCT signal) FROM huey_event WHERE ts > %s AND signal = ANY(%s)"
         return database.execute(query, [since, ["executing", "complete"]]).fetchone() == (2,)
 
-    assert eventually(partial(recorded, time.time()))
+    assert wait_until(partial(is_recorded, time.time()))
     database.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
         " AND datname = current_database()"
     )
-    assert eventually(partial(recorded, time.time()))
+    assert wait_until(partial(is_recorded, time.time()))

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from tests import standin
-from tests.standin import StandIn
+from tests.standin import FakeProvider
 from workers.delivery import Delivery, DeliveryFailed, Message, Refused, TryAgain
 from workers.delivery.exchange import Deadline
 from workers.delivery.mailbox import Mailbox
@@ -50,10 +50,10 @@ ECHO = json.dumps({"errors": SECRETS}).encode()
 
 
 @dataclass
-class Provider:
+class ProviderCase:
     """A provider's stand-in, and how to make the delivery that speaks to it."""
 
-    server: StandIn
+    server: FakeProvider
     message: Message
 
     def delivery(self, timeout: float = 2.0, deadline: float = 5.0, host: str = "") -> Delivery:
@@ -75,59 +75,61 @@ class Provider:
             deadline=deadline,
         )
 
-    def failure(self, answer: standin.Answer | None = None, **options: Any) -> DeliveryFailed:
+    def send_failure(
+        self, response: standin.Respond | None = None, **options: Any
+    ) -> DeliveryFailed:
         """How sending fails when the stand-in answers so."""
-        if answer is not None:
-            self.server.answer_with(answer)
+        if response is not None:
+            self.server.queue_responses(response)
         with pytest.raises(DeliveryFailed) as caught:
             self.delivery(**options).send(self.message)
         return caught.value
 
 
 @pytest.fixture(scope="module")
-def one_authority() -> Iterator[str]:
-    with StandIn(tls=True) as server:
+def certificate_authority() -> Iterator[str]:
+    with FakeProvider(tls=True) as server:
         yield server.ca_file
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, one_authority: str) -> None:
+def environment(monkeypatch: pytest.MonkeyPatch, certificate_authority: str) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     # Not the machine's own: reading those takes longer than most of these tests.
-    monkeypatch.setenv("SSL_CERT_FILE", one_authority)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", one_authority)
+    monkeypatch.setenv("SSL_CERT_FILE", certificate_authority)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate_authority)
 
 
 @pytest.fixture
-def sendgrid() -> Iterator[Provider]:
-    with StandIn() as server:
-        yield Provider(server, EMAIL)
+def sendgrid() -> Iterator[ProviderCase]:
+    with FakeProvider() as server:
+        yield ProviderCase(server, EMAIL)
 
 
 @pytest.fixture
-def vonage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
-    with StandIn(tls=True) as server:
+def vonage(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProviderCase]:
+    with FakeProvider(tls=True) as server:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", server.ca_file)
-        yield Provider(server, SMS)
+        yield ProviderCase(server, SMS)
 
 
 @pytest.fixture(params=["sendgrid", "vonage"])
-def provider(request: pytest.FixtureRequest) -> Provider:
-    found: Provider = request.getfixturevalue(request.param)
-    return found
+def provider(request: pytest.FixtureRequest) -> ProviderCase:
+    case: ProviderCase = request.getfixturevalue(request.param)
+    return case
 
 
 # --- What both do -------------------------------------------------------------------------------
 
 
-def test_message_is_posted_once_and_its_id_returned(provider: Provider) -> None:
+def test_message_is_posted_once_and_its_id_returned(provider: ProviderCase) -> None:
     sent = provider.delivery().send(provider.message)
     assert sent in {"mail-1", "sms-1"}
     assert [request.method for request in provider.server.requests] == ["POST"]
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "code"),
+    ("status", "provider_name", "code"),
     [
         (400, Refused, "refused"),
         (404, Refused, "refused"),
@@ -145,11 +147,11 @@ def test_message_is_posted_once_and_its_id_returned(provider: Provider) -> None:
     ],
 )
 def test_status_is_classified_as_temporary_or_permanent(
-    provider: Provider, status: int, kind: type[DeliveryFailed], code: str
+    provider: ProviderCase, status: int, provider_name: type[DeliveryFailed], code: str
 ) -> None:
     body = b"" if status in (204, 304) else b"{}"
-    failure = provider.failure(standin.status(status, body=body))
-    assert (type(failure), failure.code, str(failure)) == (kind, code, code)
+    send_failure = provider.send_failure(standin.status(status, body=body))
+    assert (type(send_failure), send_failure.code, str(send_failure)) == (provider_name, code, code)
     assert len(provider.server.requests) == 1
 
 
@@ -158,36 +160,36 @@ def test_status_is_classified_as_temporary_or_permanent(
     [("7", 7.0), ("0", 0.0), ("-5", 0.0), ("999999", 3600.0), ("soon", None), ("1.5", None)],
 )
 def test_retry_after_in_seconds_is_clamped(
-    provider: Provider, header: str, seconds: float | None
+    provider: ProviderCase, header: str, seconds: float | None
 ) -> None:
-    failure = provider.failure(standin.status(429, {"Retry-After": header}))
-    assert isinstance(failure, TryAgain)
-    assert failure.retry_after == seconds
+    send_failure = provider.send_failure(standin.status(429, {"Retry-After": header}))
+    assert isinstance(send_failure, TryAgain)
+    assert send_failure.retry_after == seconds
 
 
-def test_retry_after_date_is_converted_to_seconds(provider: Provider) -> None:
+def test_retry_after_date_is_converted_to_seconds(provider: ProviderCase) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    failure = provider.failure(standin.status(503, {"Retry-After": date}))
-    assert isinstance(failure, TryAgain)
-    assert failure.retry_after == pytest.approx(90, abs=3)
+    send_failure = provider.send_failure(standin.status(503, {"Retry-After": date}))
+    assert isinstance(send_failure, TryAgain)
+    assert send_failure.retry_after == pytest.approx(90, abs=3)
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_redirect_to_another_host_is_not_followed(provider: Provider, code: int) -> None:
-    with StandIn(tls=provider.message.channel == "phone") as elsewhere:
-        failure = provider.failure(standin.redirect(f"{elsewhere.url}/v3/mail/send", code))
-        assert (type(failure), failure.code) == (TryAgain, "bad_answer")
-        assert elsewhere.requests == []
+def test_redirect_to_another_host_is_not_followed(provider: ProviderCase, code: int) -> None:
+    with FakeProvider(tls=provider.message.channel == "phone") as other:
+        send_failure = provider.send_failure(standin.redirect(f"{other.url}/v3/mail/send", code))
+        assert (type(send_failure), send_failure.code) == (TryAgain, "bad_answer")
+        assert other.requests == []
     assert len(provider.server.requests) == 1
 
 
-def test_redirect_to_the_same_url_is_not_followed(provider: Provider) -> None:
-    provider.failure(standin.redirect("/again"))
+def test_redirect_to_the_same_url_is_not_followed(provider: ProviderCase) -> None:
+    provider.send_failure(standin.redirect("/again"))
     assert len(provider.server.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("answer", "code"),
+    ("response", "code"),
     [
         (standin.drop(), "connection_lost"),
         (standin.drop_midway(202), "connection_lost"),
@@ -200,54 +202,54 @@ def test_redirect_to_the_same_url_is_not_followed(provider: Provider) -> None:
     ids=["drop", "midway-202", "midway-200", "garbage", "status-line", "html", "gzip"],
 )
 def test_broken_response_is_temporary_and_not_retried_in_place(
-    provider: Provider, answer: standin.Answer, code: str
+    provider: ProviderCase, response: standin.Respond, code: str
 ) -> None:
-    failure = provider.failure(answer)
-    assert (type(failure), failure.code) == (TryAgain, code)
+    send_failure = provider.send_failure(response)
+    assert (type(send_failure), send_failure.code) == (TryAgain, code)
     assert len(provider.server.requests) == 1
 
 
-def test_silent_server_fails_at_the_timeout(provider: Provider) -> None:
-    began = time.monotonic()
-    failure = provider.failure(standin.hang(), timeout=0.9, deadline=10)
-    assert (type(failure), failure.code) == (TryAgain, "timeout")
-    assert 0.8 < time.monotonic() - began < 3
+def test_silent_server_fails_at_the_timeout(provider: ProviderCase) -> None:
+    started_at = time.monotonic()
+    send_failure = provider.send_failure(standin.hang(), timeout=0.9, deadline=10)
+    assert (type(send_failure), send_failure.code) == (TryAgain, "timeout")
+    assert 0.8 < time.monotonic() - started_at < 3
     assert len(provider.server.requests) == 1
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [standin.drip(202), standin.drip(in_headers=True), standin.hang()],
     ids=["body", "headers", "silence"],
 )
 def test_slow_response_fails_at_the_deadline(
-    provider: Provider, answer: standin.Answer
+    provider: ProviderCase, response: standin.Respond
 ) -> None:
-    began = time.monotonic()
-    failure = provider.failure(answer, timeout=10, deadline=0.4)
-    assert (type(failure), failure.code) == (TryAgain, "timeout")
-    assert 0.3 < time.monotonic() - began < 2
+    started_at = time.monotonic()
+    send_failure = provider.send_failure(response, timeout=10, deadline=0.4)
+    assert (type(send_failure), send_failure.code) == (TryAgain, "timeout")
+    assert 0.3 < time.monotonic() - started_at < 2
     assert len(provider.server.requests) == 1
 
 
-def test_refused_connection_differs_from_a_lost_response(provider: Provider) -> None:
-    with StandIn() as gone:
+def test_refused_connection_differs_from_a_lost_response(provider: ProviderCase) -> None:
+    with FakeProvider() as closed:
         pass
-    failure = provider.failure(host=gone.host)
-    assert (type(failure), failure.code) == (TryAgain, "unreachable")
+    send_failure = provider.send_failure(host=closed.host)
+    assert (type(send_failure), send_failure.code) == (TryAgain, "unreachable")
 
 
-def test_no_thread_is_left_after_sending(provider: Provider) -> None:
+def test_no_thread_is_left_after_sending(provider: ProviderCase) -> None:
     before = set(threading.enumerate())
     provider.delivery(deadline=60).send(provider.message)
-    mine = [t for t in threading.enumerate() if t not in before and isinstance(t, threading.Timer)]
-    for thread in mine:
+    own = [t for t in threading.enumerate() if t not in before and isinstance(t, threading.Timer)]
+    for thread in own:
         thread.join(2)
-    assert not any(thread.is_alive() for thread in mine)
+    assert not any(thread.is_alive() for thread in own)
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         standin.accept(),
         standin.status(400, body=ECHO),
@@ -263,24 +265,26 @@ def test_no_thread_is_left_after_sending(provider: Provider) -> None:
     ids=["ok", "400", "401", "500", "200", "302", "sms-7", "drop", "midway", "raw"],
 )
 def test_errors_and_logs_contain_no_message_content(
-    provider: Provider, answer: standin.Answer, caplog: pytest.LogCaptureFixture
+    provider: ProviderCase, response: standin.Respond, caplog: pytest.LogCaptureFixture
 ) -> None:
     for logger in ("", "vonage", "python_http_client", "python_http_client.client", "urllib3"):
         caplog.set_level(logging.DEBUG, logger=logger)
-    provider.server.answer_with(answer)
-    failure = None
+    provider.server.queue_responses(response)
+    send_failure = None
     try:
         provider.delivery().send(provider.message)
     except DeliveryFailed as caught:
-        failure = caught
-    assert failure is None or (failure.__cause__ is None and failure.__context__ is None)
-    told = f"{failure!r} {vars(failure) if failure else ''}"
-    told += caplog.text + "".join(str(vars(record)) for record in caplog.records)
-    assert [secret for secret in SECRETS if secret in told] == []
+        send_failure = caught
+    assert send_failure is None or (
+        send_failure.__cause__ is None and send_failure.__context__ is None
+    )
+    reported = f"{send_failure!r} {vars(send_failure) if send_failure else ''}"
+    reported += caplog.text + "".join(str(vars(record)) for record in caplog.records)
+    assert [secret for secret in SECRETS if secret in reported] == []
 
 
 def test_log_filter_survives_logging_configuration(
-    provider: Provider, caplog: pytest.LogCaptureFixture
+    provider: ProviderCase, caplog: pytest.LogCaptureFixture
 ) -> None:
     logging.config.dictConfig(
         {
@@ -292,13 +296,13 @@ def test_log_filter_survives_logging_configuration(
             },
         }
     )
-    provider.server.answer_with(standin.status(500, body=ECHO))
+    provider.server.queue_responses(standin.status(500, body=ECHO))
     with caplog.at_level(logging.DEBUG), pytest.raises(TryAgain):
         provider.delivery().send(provider.message)
     assert caplog.text == ""
 
 
-def test_concurrent_threads_send_each_message_once(provider: Provider) -> None:
+def test_concurrent_threads_send_each_message_once(provider: ProviderCase) -> None:
     delivery = provider.delivery(timeout=10, deadline=20)
     together = threading.Barrier(20)
     messages = [
@@ -313,12 +317,12 @@ def test_concurrent_threads_send_each_message_once(provider: Provider) -> None:
     with ThreadPoolExecutor(20) as pool:
         ids = list(pool.map(send, messages))
     assert len(set(ids)) == 20
-    assert sorted(map(_to_and_text, provider.server.requests)) == sorted(
+    assert sorted(map(get_recipient_and_text, provider.server.requests)) == sorted(
         (message.to, message.text) for message in messages
     )
 
 
-def _to_and_text(request: standin.Request) -> tuple[str, str]:
+def get_recipient_and_text(request: standin.Request) -> tuple[str, str]:
     if request.path == "/sms/json":
         return request.form["to"], request.form["text"]
     sent = request.json
@@ -326,28 +330,28 @@ def _to_and_text(request: standin.Request) -> tuple[str, str]:
 
 
 def test_connection_made_after_the_deadline_is_not_used() -> None:
-    class Late:
-        def shutdown(self, how: int) -> None:
+    class LateConnection:
+        def shutdown(self, mode: int) -> None:
             raise AssertionError
 
     with Deadline(0.01) as deadline:
         deadline._timer.join(5)
         with pytest.raises(TimeoutError):
-            deadline.watch(Late())  # type: ignore[arg-type]  # no socket: it must not be touched
+            deadline.watch(LateConnection())  # type: ignore[arg-type]  # no socket: it must not be touched
     assert not deadline.connected
 
 
 @pytest.mark.parametrize("message", [EMAIL, SMS], ids=["sendgrid", "vonage"])
 def test_untrusted_certificate_is_rejected(message: Message) -> None:
-    with StandIn(tls=True) as stranger:
-        assert Provider(stranger, message).failure().code == "unreachable"
-        assert stranger.requests == []
+    with FakeProvider(tls=True) as other:
+        assert ProviderCase(other, message).send_failure().code == "unreachable"
+        assert other.requests == []
 
 
 # --- SendGrid -----------------------------------------------------------------------------------
 
 
-def test_request_to_sendgrid_has_the_expected_content(sendgrid: Provider) -> None:
+def test_request_to_sendgrid_has_the_expected_content(sendgrid: ProviderCase) -> None:
     sendgrid.delivery().send(EMAIL)
     [request] = sendgrid.server.requests
     assert request.path == "/v3/mail/send"
@@ -371,18 +375,18 @@ def test_request_to_sendgrid_has_the_expected_content(sendgrid: Provider) -> Non
     }
 
 
-@pytest.mark.parametrize("to", [r'"\a b"@example.org', "a@[127.0.0.1]", "ü@exämple.org"])
-def test_address_is_sent_to_sendgrid_unchanged(sendgrid: Provider, to: str) -> None:
-    sendgrid.delivery().send(replace(EMAIL, to=to))
-    assert sendgrid.server.requests[0].json["personalizations"][0]["to"] == [{"email": to}]
+@pytest.mark.parametrize("recipient", [r'"\a b"@example.org', "a@[127.0.0.1]", "ü@exämple.org"])
+def test_address_is_sent_to_sendgrid_unchanged(sendgrid: ProviderCase, recipient: str) -> None:
+    sendgrid.delivery().send(replace(EMAIL, to=recipient))
+    assert sendgrid.server.requests[0].json["personalizations"][0]["to"] == [{"email": recipient}]
 
 
-def test_sendgrid_200_is_a_failure(sendgrid: Provider) -> None:
-    assert sendgrid.failure(standin.status(200)).code == "bad_answer"
+def test_sendgrid_200_is_a_failure(sendgrid: ProviderCase) -> None:
+    assert sendgrid.send_failure(standin.status(200)).code == "bad_answer"
 
 
 @pytest.mark.parametrize(
-    ("answer", "code"),
+    ("response", "code"),
     [
         (standin.drip(202), "timeout"),
         (standin.drop(), "connection_lost"),
@@ -391,19 +395,19 @@ def test_sendgrid_200_is_a_failure(sendgrid: Provider) -> None:
     ids=["drip", "drop", "redirect"],
 )
 def test_sendgrid_is_reached_over_tls(
-    monkeypatch: pytest.MonkeyPatch, answer: standin.Answer, code: str
+    monkeypatch: pytest.MonkeyPatch, response: standin.Respond, code: str
 ) -> None:
-    with StandIn(tls=True) as server:
+    with FakeProvider(tls=True) as server:
         monkeypatch.setenv("SSL_CERT_FILE", server.ca_file)
-        sendgrid = Provider(server, EMAIL)
+        sendgrid = ProviderCase(server, EMAIL)
         assert sendgrid.delivery().send(EMAIL) == "mail-1"
-        assert sendgrid.failure(answer, timeout=10, deadline=0.5).code == code
+        assert sendgrid.send_failure(response, timeout=10, deadline=0.5).code == code
         assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("odd", ["", "x" * 201])
-def test_invalid_message_id_is_discarded(sendgrid: Provider, odd: str) -> None:
-    sendgrid.server.answer_with(standin.status(202, {"X-Message-Id": odd}, b""))
+@pytest.mark.parametrize("unusual", ["", "x" * 201])
+def test_invalid_message_id_is_discarded(sendgrid: ProviderCase, unusual: str) -> None:
+    sendgrid.server.queue_responses(standin.status(202, {"X-Message-Id": unusual}, b""))
     assert sendgrid.delivery().send(EMAIL) == ""
 
 
@@ -417,7 +421,7 @@ def test_invalid_sendgrid_key_is_rejected_and_not_printed(key: str) -> None:
 # --- Vonage -------------------------------------------------------------------------------------
 
 
-def test_request_to_vonage_has_the_expected_content(vonage: Provider) -> None:
+def test_request_to_vonage_has_the_expected_content(vonage: ProviderCase) -> None:
     vonage.delivery().send(SMS)
     [request] = vonage.server.requests
     assert request.path == "/sms/json"
@@ -433,14 +437,14 @@ def test_request_to_vonage_has_the_expected_content(vonage: Provider) -> None:
     }
 
 
-def test_text_outside_the_gsm_alphabet_is_sent_as_unicode(vonage: Provider) -> None:
+def test_text_outside_the_gsm_alphabet_is_sent_as_unicode(vonage: ProviderCase) -> None:
     vonage.delivery().send(replace(SMS, text="код 731964"))
     form = vonage.server.requests[0].form
     assert (form["type"], form["text"]) == ("unicode", "код 731964")
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "code"),
+    ("status", "provider_name", "code"),
     [
         *[(status, Refused, "refused") for status in ("3", "6", "7", "12", "22", "33")],
         *[(status, TryAgain, "rate_limited") for status in ("1", "10")],
@@ -451,16 +455,16 @@ def test_text_outside_the_gsm_alphabet_is_sent_as_unicode(vonage: Provider) -> N
     ],
 )
 def test_status_in_the_body_of_a_vonage_200_is_classified(
-    vonage: Provider, status: str, kind: type[DeliveryFailed], code: str
+    vonage: ProviderCase, status: str, provider_name: type[DeliveryFailed], code: str
 ) -> None:
-    failure = vonage.failure(standin.sms({"status": status, "error-text": "no"}))
-    assert (type(failure), failure.code) == (kind, code)
+    send_failure = vonage.send_failure(standin.sms({"status": status, "error-text": "no"}))
+    assert (type(send_failure), send_failure.code) == (provider_name, code)
     assert len(vonage.server.requests) == 1
 
 
-def test_failed_part_fails_the_message(vonage: Provider) -> None:
+def test_failed_part_fails_the_message(vonage: ProviderCase) -> None:
     parts = [{"status": "0", "message-id": "a"}, {"status": "1", "error-text": "slower"}]
-    assert vonage.failure(standin.sms(*parts)).code == "rate_limited"
+    assert vonage.send_failure(standin.sms(*parts)).code == "rate_limited"
 
 
 @pytest.mark.parametrize(
@@ -480,9 +484,9 @@ def test_failed_part_fails_the_message(vonage: Provider) -> None:
         b"\xff\xfe\xfd",
     ],
 )
-def test_vonage_200_without_a_status_is_invalid(vonage: Provider, body: bytes) -> None:
-    failure = vonage.failure(standin.status(200, body=body))
-    assert (type(failure), failure.code) == (TryAgain, "bad_answer")
+def test_vonage_200_without_a_status_is_invalid(vonage: ProviderCase, body: bytes) -> None:
+    send_failure = vonage.send_failure(standin.status(200, body=body))
+    assert (type(send_failure), send_failure.code) == (TryAgain, "bad_answer")
 
 
 @pytest.mark.parametrize(
@@ -494,9 +498,9 @@ def test_vonage_200_without_a_status_is_invalid(vonage: Provider, body: bytes) -
     ],
 )
 def test_accepted_message_succeeds_if_the_sdk_rejects_the_response(
-    vonage: Provider, body: bytes
+    vonage: ProviderCase, body: bytes
 ) -> None:
-    vonage.server.answer_with(standin.status(200, body=body))
+    vonage.server.queue_responses(standin.status(200, body=body))
     assert vonage.delivery().send(SMS) == "m-1"
 
 
@@ -536,7 +540,7 @@ def test_mailbox_is_empty_before_the_first_message(mailbox: Mailbox, tmp_path: P
 def test_mailbox_filters_by_recipient_and_not_by_text(mailbox: Mailbox) -> None:
     mailbox.send(replace(EMAIL, to='"a b"@exämple.org', text="mine"))
     mailbox.send(replace(EMAIL, to="other@example.org", text='"to":"\\"a b\\"@exämple.org"'))
-    assert [found["text"] for found in mailbox.messages(to='"a b"@exämple.org')] == ["mine"]
+    assert [case["text"] for case in mailbox.messages(to='"a b"@exämple.org')] == ["mine"]
 
 
 def test_mailbox_does_not_parse_other_messages(mailbox: Mailbox) -> None:
@@ -551,28 +555,26 @@ def test_mailbox_does_not_parse_other_messages(mailbox: Mailbox) -> None:
 def test_mailbox_returns_at_most_the_limit(mailbox: Mailbox) -> None:
     for number in range(5):
         mailbox.send(replace(SMS, code=str(number)))
-    assert [found["code"] for found in mailbox.messages(limit=2)] == ["4", "3"]
-    assert [found["code"] for found in mailbox.messages(to=SMS.to, limit=1)] == ["4"]
+    assert [case["code"] for case in mailbox.messages(limit=2)] == ["4", "3"]
+    assert [case["code"] for case in mailbox.messages(to=SMS.to, limit=1)] == ["4"]
 
 
 def test_incomplete_mailbox_line_is_not_returned(mailbox: Mailbox) -> None:
     mailbox.send(replace(EMAIL, code="first"))
     mailbox.send(replace(EMAIL, code="second"))
-    whole = mailbox._path.read_bytes()
-    mailbox._path.write_bytes(whole[:-1])
-    assert [found["code"] for found in mailbox.messages(to=EMAIL.to)] == ["first"]
-    assert [found["code"] for found in mailbox.messages()] == ["first"]
+    complete = mailbox._path.read_bytes()
+    mailbox._path.write_bytes(complete[:-1])
+    assert [case["code"] for case in mailbox.messages(to=EMAIL.to)] == ["first"]
+    assert [case["code"] for case in mailbox.messages()] == ["first"]
 
 
-@pytest.mark.parametrize("to", [None, EMAIL.to])
-def test_killed_writer_loses_only_its_own_line(
-    mailbox: Mailbox, to: str | None
-) -> None:
+@pytest.mark.parametrize("recipient", [None, EMAIL.to])
+def test_killed_writer_loses_only_its_own_line(mailbox: Mailbox, recipient: str | None) -> None:
     mailbox.send(replace(EMAIL, code="killed"))
     mailbox._path.write_bytes(mailbox._path.read_bytes()[:-30])
     mailbox.send(replace(EMAIL, code="next"))
     mailbox.send(replace(EMAIL, code="last"))
-    assert [found["code"] for found in mailbox.messages(to=to)] == ["last", "next"]
+    assert [case["code"] for case in mailbox.messages(to=recipient)] == ["last", "next"]
 
 
 def test_partial_line_does_not_affect_the_recipient_of_the_next(mailbox: Mailbox) -> None:
@@ -610,5 +612,5 @@ def test_concurrent_processes_write_complete_lines(mailbox: Mailbox) -> None:
     command = [sys.executable, "-c", _WRITER, str(mailbox._path)]
     writers = [subprocess.Popen([*command, name], env=environment) for name in "abcd"]
     assert [writer.wait(30) for writer in writers] == [0, 0, 0, 0]
-    sent = {found["to"]: found["text"] for found in mailbox.messages()}
+    sent = {case["to"]: case["text"] for case in mailbox.messages()}
     assert sent == {f"{n}-{i}": f"{n}-{i}" * 500 for n in "abcd" for i in range(200)}

@@ -15,7 +15,7 @@ from local.machine import HOST, find_free_port
 from local.processes import Process
 from local.stack import Stack
 from tests.conftest import LONG
-from tests.someone import Rollcall, eventually, read_process, write_process
+from tests.someone import ApiClient, read_process, wait_until, write_process
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 BALANCERS = {
@@ -25,13 +25,13 @@ BALANCERS = {
 
 
 @contextmanager
-def balancer(name: str, folder: Path, read_url: str, write_url: str) -> Iterator[str]:
+def run_balancer(name: str, folder: Path, read_url: str, write_url: str) -> Iterator[str]:
     """Runs a load balancer with the shipped configuration, its addresses replaced: its URL."""
     port = find_free_port()
     config = folder / f"{name}.conf"
     source = DEPLOY / ("haproxy.cfg" if name == "haproxy" else "nginx.conf")
     text = source.read_text()
-    for shipped, ours in (
+    for shipped_config, own in (
         ("127.0.0.1:8000", read_url.removeprefix("http://")),
         ("127.0.0.1:8001", write_url.removeprefix("http://")),
         (
@@ -39,8 +39,8 @@ def balancer(name: str, folder: Path, read_url: str, write_url: str) -> Iterator
             f":{port}" if name == "haproxy" else f"listen {port}",
         ),
     ):
-        assert shipped in text
-        text = text.replace(shipped, ours)
+        assert shipped_config in text
+        text = text.replace(shipped_config, own)
     if name == "nginx":
         text = f"pid {folder}/nginx.pid;\n{text}"
     config.write_text(text)
@@ -48,12 +48,12 @@ def balancer(name: str, folder: Path, read_url: str, write_url: str) -> Iterator
     argv = [part.format(config=config, folder=folder) for part in BALANCERS[name]]
     with Process(name, argv, folder / f"{name}.log", stop_signal=signal.SIGTERM) as process:
         url = f"http://{HOST}:{port}"
-        eventually(lambda: _status(url) == 200 or process.wait(), within=30)
+        wait_until(lambda: get_status(url) == 200 or process.wait(), timeout=30)
         assert process.is_running, process.log_tail()
         yield url
 
 
-def _status(url: str) -> int:
+def get_status(url: str) -> int:
     try:
         return httpx.get(f"{url}/readyz", timeout=5).status_code
     except httpx.TransportError:
@@ -61,9 +61,7 @@ def _status(url: str) -> int:
 
 
 @pytest.fixture(params=sorted(BALANCERS))
-def balanced(
-    stack: Stack, request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[httpx.Client]:
+def client(stack: Stack, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[httpx.Client]:
     """A client of a load balancer in front of a read process without proxy and a write process."""
     if not LONG:
         pytest.skip("the real load balancers are tried with LONG=1")
@@ -74,24 +72,24 @@ def balanced(
     with (
         write_process(stack, TRUSTED_PROXIES="1") as (_, write_url),
         read_process(stack, WRITE_UPSTREAM="", TRUSTED_PROXIES="1") as (_, read_url),
-        balancer(request.param, tmp_path, read_url, write_url) as url,
+        run_balancer(request.param, tmp_path, read_url, write_url) as url,
         httpx.Client(base_url=url, timeout=20) as client,
     ):
         yield client
 
 
-def test_balancer_routes_by_method_and_path(balanced: httpx.Client):
-    rollcall = Rollcall(balanced)
-    person = rollcall.sign_up()
+def test_balancer_routes_by_method_and_path(client: httpx.Client):
+    api = ApiClient(client)
+    person = api.sign_up()
     assert person.profile().json() == person.body
     assert person.patch({"name": "Grace"}).status_code == 200
     response = person.profile()
     assert response.json()["name"] == "Grace"
     assert person.profile(**{"If-None-Match": response.headers["etag"]}).status_code == 304
-    head = person.call("HEAD", "profile")
+    head = person.request("HEAD", "profile")
     assert (head.status_code, head.content) == (200, b"")
-    assert balanced.get("/api/v1/schema/").status_code == 200
-    assert person.call("DELETE", "profile/").status_code == 204
+    assert client.get("/api/v1/schema/").status_code == 200
+    assert person.request("DELETE", "profile/").status_code == 204
     assert person.profile().status_code == 401
     # Each side has answered its own: only the write side counts requests against limits.
     assert "ratelimit" not in response.headers

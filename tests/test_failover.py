@@ -16,13 +16,13 @@ from local.machine import HOST
 from local.servers import Postgres, Valkey
 from local.stack import Stack
 from tests.forwarder import Forwarder
-from tests.someone import Rollcall, Someone, eventually
-from tests.starting import Starter
+from tests.someone import ApiClient, SignedUpPerson, wait_until
+from tests.starting import SettingsProcess
 from tests.test_deadlines import is_read_only
 
 
 def test_connection_uses_the_writable_host(
-    stack: Stack, start: Starter, tmp_path: Path
+    stack: Stack, load_settings: SettingsProcess, tmp_path: Path
 ):
     primary = stack.services["postgres"]
     assert isinstance(primary, Postgres)
@@ -33,7 +33,7 @@ def test_connection_uses_the_writable_host(
         with psycopg.connect(standby.url, autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
             connection.execute("SELECT pg_reload_conf()")
-        eventually(lambda: is_read_only(standby.url))
+        wait_until(lambda: is_read_only(standby.url))
         code = """
 import django
 django.setup()
@@ -43,7 +43,9 @@ with connection.cursor() as cursor:
     print(cursor.fetchone()[0])
 """
         hosts = f"{HOST}:{standby.port},{HOST}:{primary.port}"
-        result = start(code, DATABASE_URL=primary.url.replace(f"{HOST}:{primary.port}", hosts))
+        result = load_settings(
+            code, DATABASE_URL=primary.url.replace(f"{HOST}:{primary.port}", hosts)
+        )
         assert result.stdout.strip() == str(primary.port), result.stderr
 
 
@@ -71,7 +73,7 @@ class Replicated:
     def fail_over(self) -> None:
         """Demotes the primary, which keeps its connections; new ones reach the other server."""
         demoted, self.primary = self.primary, self._replica
-        eventually(lambda: self.primary.info("replication")["master_link_status"] == "up")
+        wait_until(lambda: self.primary.info("replication")["master_link_status"] == "up")
         self.primary.replicaof("NO", "ONE")
         demoted.replicaof(HOST, self._replica_port)
         self._address.target = self._replica_port
@@ -80,7 +82,7 @@ class Replicated:
 @pytest.fixture(scope="module")
 def replicated(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[Rollcall, Replicated, Replicated]]:
+) -> Iterator[tuple[ApiClient, Replicated, Replicated]]:
     """A client of a stack of its own, whose profile and queue Redis can fail over."""
     folder = tmp_path_factory.mktemp("replicated")
     with Replicated(folder, "profiles") as profiles, Replicated(folder, "queue") as queue:
@@ -90,29 +92,29 @@ def replicated(
             Stack(folder / "stack", env=env, durable=False) as stack,
             httpx.Client(base_url=stack.url, timeout=20) as client,
         ):
-            yield Rollcall(client), profiles, queue
+            yield ApiClient(client), profiles, queue
 
 
 def test_writes_reach_the_new_profile_redis_after_failover(replicated):
-    rollcall, profiles, _ = replicated
-    people = [rollcall.sign_up() for _ in range(20)]  # connections are open
+    api, profiles, _ = replicated
+    people = [api.sign_up() for _ in range(20)]  # connections are open
     profiles.fail_over()
-    for someone in people:
-        assert someone.patch({"name": "Grace"}).status_code == 200
-    for someone in people:
-        assert eventually(partial(is_named_grace, someone, profiles), within=10)
-    assert people[0].call("DELETE", "sessions/current/").status_code == 204
+    for person in people:
+        assert person.patch({"name": "Grace"}).status_code == 200
+    for person in people:
+        assert wait_until(partial(has_new_name, person, profiles), timeout=10)
+    assert people[0].request("DELETE", "sessions/current/").status_code == 204
 
 
-def is_named_grace(someone: Someone, redis: Replicated) -> bool:
-    body = redis.primary.hget(f"p:{someone.id.replace('-', '')}", BODY)
+def has_new_name(person: SignedUpPerson, redis: Replicated) -> bool:
+    body = redis.primary.hget(f"p:{person.id.replace('-', '')}", BODY)
     return isinstance(body, bytes) and b"Grace" in body
 
 
 def test_messages_use_the_new_queue_redis_after_failover(replicated):
-    rollcall, _, queue = replicated
-    someone = rollcall.sign_up()
-    assert eventually(lambda: someone.messages("email"), within=120)  # connections are open
+    api, _, queue = replicated
+    person = api.sign_up()
+    assert wait_until(lambda: person.messages("email"), timeout=120)  # connections are open
     queue.fail_over()
     for _ in range(10):
-        assert rollcall.sign_up().message("email")
+        assert api.sign_up().message("email")

@@ -24,7 +24,7 @@ CHECKS = [
 ]
 
 
-def test_generated_requests_get_documented_responses(stack, many: int):
+def test_generated_requests_get_documented_responses(stack, scale: int):
     schema = schemathesis.openapi.from_url(f"{stack.url}/api/v1/schema/")
     operations = [r.ok() for r in schema.get_all_operations() if isinstance(r, Ok)]
     assert len(operations) >= len(schema.raw_schema["paths"])
@@ -32,14 +32,14 @@ def test_generated_requests_get_documented_responses(stack, many: int):
 
         @given(case=operation.as_strategy())
         @settings(
-            max_examples=300 if many > 1 else 15,
+            max_examples=300 if scale > 1 else 15,
             deadline=None,
             phases=[Phase.explicit, Phase.generate],
             derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),
         )
-        def answers_as_described(case: schemathesis.Case[Any]) -> None:
+        def responds_as_documented(case: schemathesis.Case[Any]) -> None:
             case.call_and_validate(checks=CHECKS)
 
-        answers_as_described()
+        responds_as_documented()

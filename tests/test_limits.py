@@ -12,27 +12,27 @@ import pytest
 from api.client_ip import client_network, get_client_ip
 from local.stack import Stack
 from tests.someone import (
-    Rollcall,
-    code_of,
-    eventually,
-    new_body,
-    reading_again,
-    service_beside,
-    socket_of,
+    ApiClient,
+    extra_service,
+    problem_code,
+    sign_up_payload,
+    socket_path,
+    wait_until,
+    wait_until_readable,
     write_process,
 )
-from tests.starting import Starter
+from tests.starting import SettingsProcess
 
 CONFIRMATION, SIGN_UP, OTHER = "/api/v1/confirmations/phone/", "/api/v1/signup/", "/api/v1/none/"
-_strangers = count(1)
+_addresses = count(1)
 
 
 @pytest.fixture(scope="module")
-def tight(stack: Stack) -> Iterator[httpx.Client]:
+def limited_client(stack: Stack) -> Iterator[httpx.Client]:
     """A web server with narrow limits behind one trusted proxy, which we play."""
     limits = {"LIMIT_CONFIRMATION": "10/minute", "LIMIT_SIGN_UP": "10/minute"}
     with (
-        service_beside(
+        extra_service(
             stack, TRUSTED_PROXIES="1", LIMIT_DOCS="1/minute", LIMIT_OTHER="3/2seconds", **limits
         ) as (_, url),
         httpx.Client(base_url=url, timeout=20) as client,
@@ -41,143 +41,147 @@ def tight(stack: Stack) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def stranger(tight: httpx.Client) -> Callable[..., httpx.Response]:
+def new_client(limited_client: httpx.Client) -> Callable[..., httpx.Response]:
     """POST as somebody whom no other test knows."""
-    address = f"198.51.100.{next(_strangers)}"
+    address = f"198.51.100.{next(_addresses)}"
 
     def post(path: str, body: object = None, forwarded: str = address) -> httpx.Response:
-        return tight.post(path, json=body, headers={"X-Forwarded-For": forwarded})
+        return limited_client.post(path, json=body, headers={"X-Forwarded-For": forwarded})
 
     return post
 
 
-def left(answer: httpx.Response) -> int:
+def get_remaining(response: httpx.Response) -> int:
     """How many more requests `RateLimit` allows."""
-    told = re.fullmatch(r'"[a-z-]+";r=(\d+);t=\d+', answer.headers["ratelimit"])
+    told = re.fullmatch(r'"[a-z-]+";r=(\d+);t=\d+', response.headers["ratelimit"])
     assert told
     return int(told[1])
 
 
-def test_concurrent_requests_are_limited_exactly(stranger):
+def test_concurrent_requests_are_limited_exactly(new_client):
     with ThreadPoolExecutor(50) as pool:
-        answers = list(pool.map(lambda _: stranger(CONFIRMATION), range(100)))
+        responses = list(pool.map(lambda _: new_client(CONFIRMATION), range(100)))
     # On a machine that stalls, Redis may not answer in time: such a request passes uncounted.
-    counted = sorted(each.status_code for each in answers if "ratelimit" in each.headers)
+    counted = sorted(each.status_code for each in responses if "ratelimit" in each.headers)
     assert len(counted) > 50
     assert counted == [400] * 10 + [429] * (len(counted) - 10)
 
 
 def test_limited_responses_have_rate_limit_and_retry_after(
-    stranger,
+    new_client,
 ):
     for remaining in range(9, -1, -1):
-        answer = stranger(CONFIRMATION)
-        assert answer.headers["ratelimit-policy"] == '"confirmation";q=10;w=60'
-        assert answer.headers["ratelimit"] == f'"confirmation";r={remaining};t=60'
-        assert "retry-after" not in answer.headers
-    refused = stranger(CONFIRMATION)
-    assert (refused.status_code, code_of(refused)) == (429, "rate_limited")
-    wait = int(refused.headers["retry-after"])
-    assert 0 < wait <= 60
-    assert refused.headers["ratelimit"] == f'"confirmation";r=0;t={wait}'
+        response = new_client(CONFIRMATION)
+        assert response.headers["ratelimit-policy"] == '"confirmation";q=10;w=60'
+        assert response.headers["ratelimit"] == f'"confirmation";r={remaining};t=60'
+        assert "retry-after" not in response.headers
+    rejected = new_client(CONFIRMATION)
+    assert (rejected.status_code, problem_code(rejected)) == (429, "rate_limited")
+    retry_after = int(rejected.headers["retry-after"])
+    assert 0 < retry_after <= 60
+    assert rejected.headers["ratelimit"] == f'"confirmation";r=0;t={retry_after}'
 
 
-def test_request_after_retry_after_is_allowed(stranger):
+def test_request_after_retry_after_is_allowed(new_client):
     for _ in range(3):
-        assert stranger(OTHER).status_code == 404
-    refused = stranger(OTHER)
-    assert refused.status_code == 429
-    allowed_at = time.monotonic() + int(refused.headers["retry-after"])
+        assert new_client(OTHER).status_code == 404
+    rejected = new_client(OTHER)
+    assert rejected.status_code == 429
+    allowed_from = time.monotonic() + int(rejected.headers["retry-after"])
     too_early: list[float] = []
 
-    def passes() -> bool:
+    def is_allowed() -> bool:
         sent_at = time.monotonic()
-        if stranger(OTHER).status_code == 429:
+        if new_client(OTHER).status_code == 429:
             too_early.append(sent_at)
             return False
         return True
 
-    eventually(passes)
-    assert max(too_early) < allowed_at  # and a refused request counts for nothing
+    wait_until(is_allowed)
+    assert max(too_early) < allowed_from  # and a refused request counts for nothing
 
 
-def test_previous_window_is_weighted_by_its_overlap(django_here):
+def test_previous_window_is_weighted_by_its_overlap(django_db_access):
     from api.limits import hit, redis_key
     from domain.stores.profiles import redis
 
-    key, a_quarter_ago = redis_key("confirmation", "203.0.113.60"), time.time() - 75
-    redis().hset(key, mapping={"begin": int(a_quarter_ago * 1000), "count": 800_000, "before": 0})
+    key, previous_start = redis_key("confirmation", "203.0.113.60"), time.time() - 75
+    redis().hset(key, mapping={"begin": int(previous_start * 1000), "count": 800_000, "before": 0})
     result = hit("confirmation", "203.0.113.60")
-    assert verdict is not None
+    assert result is not None
     # At most 1,000,000 a minute, and at first three quarters of 800,000 count; a few seconds later
     # it is less.
     assert 399_999 <= result.remaining < 900_000
 
 
-def test_each_address_and_route_has_its_own_limit(stranger):
-    while stranger(CONFIRMATION).status_code != 429:
+def test_each_address_and_route_has_its_own_limit(new_client):
+    while new_client(CONFIRMATION).status_code != 429:
         pass
-    assert stranger(CONFIRMATION, forwarded="203.0.113.1").status_code == 400
-    assert stranger(SIGN_UP, new_body()).status_code == 201
+    assert new_client(CONFIRMATION, forwarded="203.0.113.1").status_code == 400
+    assert new_client(SIGN_UP, sign_up_payload()).status_code == 201
 
 
-def test_forwarded_addresses_before_the_trusted_proxy_are_ignored(stranger):
-    whoever, client = "203.0.113.{}, 1.1.1.1", "203.0.113.99"
-    first = left(stranger(CONFIRMATION, forwarded=f"{whoever.format(1)}, {client}"))
-    assert left(stranger(CONFIRMATION, forwarded=f"{whoever.format(2)}, {client}")) == first - 1
+def test_forwarded_addresses_before_the_trusted_proxy_are_ignored(new_client):
+    client_key, client = "203.0.113.{}, 1.1.1.1", "203.0.113.99"
+    first = get_remaining(new_client(CONFIRMATION, forwarded=f"{client_key.format(1)}, {client}"))
+    assert (
+        get_remaining(new_client(CONFIRMATION, forwarded=f"{client_key.format(2)}, {client}"))
+        == first - 1
+    )
 
 
-def test_x_forwarded_for_is_ignored_without_trusted_proxies(rollcall: Rollcall):
-    def is_counted_as_one() -> bool:
-        first = left(rollcall.post(CONFIRMATION, None, **{"X-Forwarded-For": "203.0.113.7"}))
-        second = left(rollcall.post(CONFIRMATION, None, **{"X-Forwarded-For": "203.0.113.8"}))
+def test_x_forwarded_for_is_ignored_without_trusted_proxies(api: ApiClient):
+    def share_a_limit() -> bool:
+        first = get_remaining(api.post(CONFIRMATION, None, **{"X-Forwarded-For": "203.0.113.7"}))
+        second = get_remaining(api.post(CONFIRMATION, None, **{"X-Forwarded-For": "203.0.113.8"}))
         return second < first
 
     # More than once, because what others have asked before may just have left the window.
-    assert eventually(is_counted_as_one)
+    assert wait_until(share_a_limit)
 
 
-def test_ipv6_network_is_one_client(stranger):
-    first = left(stranger(CONFIRMATION, forwarded="2001:db8:0:1::1"))
-    assert left(stranger(CONFIRMATION, forwarded="[2001:db8:0:1:ffff::2]:4711")) == first - 1
-    assert left(stranger(CONFIRMATION, forwarded="2001:db8:0:2::1")) == first
+def test_ipv6_network_is_one_client(new_client):
+    first = get_remaining(new_client(CONFIRMATION, forwarded="2001:db8:0:1::1"))
+    assert (
+        get_remaining(new_client(CONFIRMATION, forwarded="[2001:db8:0:1:ffff::2]:4711"))
+        == first - 1
+    )
+    assert get_remaining(new_client(CONFIRMATION, forwarded="2001:db8:0:2::1")) == first
 
 
-def test_unknown_routes_are_limited(stranger, tight):
-    assert stranger("/webhooks/none/").headers["ratelimit-policy"] == '"webhook";q=1000000;w=60'
-    answer = tight.post("/admin/login/", headers={"X-Forwarded-For": "203.0.113.3"})
-    assert answer.headers["ratelimit-policy"] == '"admin-login";q=1000000;w=60'
-    statuses = [tight.get("/api/v1/schema/").status_code for _ in range(2)]
+def test_unknown_routes_are_limited(new_client, limited_client):
+    assert new_client("/webhooks/none/").headers["ratelimit-policy"] == '"webhook";q=1000000;w=60'
+    response = limited_client.post("/admin/login/", headers={"X-Forwarded-For": "203.0.113.3"})
+    assert response.headers["ratelimit-policy"] == '"admin-login";q=1000000;w=60'
+    statuses = [limited_client.get("/api/v1/schema/").status_code for _ in range(2)]
     assert statuses == [200, 429]
 
 
-def test_reads_probes_and_pages_are_not_limited(rollcall: Rollcall):
-    answers = [rollcall.http.get(path) for path in ("/livez", "/readyz", "/confirm/email/", "/no")]
-    answers.append(rollcall.sign_up().profile())
-    assert [answer for answer in answers if "ratelimit" in answer.headers] == []
+def test_reads_probes_and_pages_are_not_limited(api: ApiClient):
+    responses = [api.http.get(path) for path in ("/livez", "/readyz", "/confirm/email/", "/no")]
+    responses.append(api.sign_up().profile())
+    assert [response for response in responses if "ratelimit" in response.headers] == []
 
 
-def test_requests_are_allowed_while_redis_is_unavailable(stack: Stack, stranger):
-    while stranger(CONFIRMATION).status_code != 429:
+def test_requests_are_allowed_while_redis_is_unavailable(stack: Stack, new_client):
+    while new_client(CONFIRMATION).status_code != 429:
         pass
     stack.services["profiles"].stop()
     try:
-        answer = stranger(CONFIRMATION)
-        assert (answer.status_code, code_of(answer)) == (400, "validation_failed")
-        assert "ratelimit" not in answer.headers
+        response = new_client(CONFIRMATION)
+        assert (response.status_code, problem_code(response)) == (400, "validation_failed")
+        assert "ratelimit" not in response.headers
     finally:
         stack.services["profiles"].start()
-        reading_again(stack)
-    assert eventually(lambda: stranger(CONFIRMATION).status_code == 429)
+        wait_until_readable(stack)
+    assert wait_until(lambda: new_client(CONFIRMATION).status_code == 429)
 
 
-def test_redis_key_names_network_and_limit_and_expires(
-    django_here, stranger
-):
+def test_redis_key_names_network_and_limit_and_expires(django_db_access, new_client):
     from domain.stores.profiles import redis
 
     for _ in range(4):
-        stranger(OTHER, forwarded="203.0.113.50")
+        new_client(OTHER, forwarded="203.0.113.50")
     keys = [key for key in redis().scan_iter("limit:*") if b"203.0.113.50" in key]
     assert keys == [b"limit:other/203.0.113.50/3/2"]
     assert 0 < redis().ttl(keys[0]) <= 4
@@ -210,11 +214,13 @@ def test_client_ip_is_the_one_seen_by_the_outermost_trusted_proxy(
 
 def test_client_ip_behind_a_unix_socket_is_the_last_forwarded_one(stack: Stack):
     with write_process(stack, LIMIT_CONFIRMATION="10/minute") as (_, url):
-        transport = httpx.HTTPTransport(uds=socket_of(url))
+        transport = httpx.HTTPTransport(uds=socket_path(url))
         with httpx.Client(transport=transport, base_url=url, timeout=20) as client:
 
             def remaining(forwarded: str) -> int:
-                return left(client.post(CONFIRMATION, headers={"X-Forwarded-For": forwarded}))
+                return get_remaining(
+                    client.post(CONFIRMATION, headers={"X-Forwarded-For": forwarded})
+                )
 
             before = remaining("198.51.100.250")
             assert remaining("192.0.2.1, 198.51.100.250") == before - 1
@@ -225,19 +231,21 @@ def test_clients_without_an_address_are_counted_together():
     assert client_network("") == client_network("/run/write.sock") == "unknown"
 
 
-def test_limits_depend_on_the_environment_and_can_be_set(start: Starter):
+def test_limits_depend_on_the_environment_and_can_be_set(load_settings: SettingsProcess):
     code = "from django.conf import settings as s; print(*s.RATE_LIMITS.values(), sep=', ')"
-    in_production = start(code, LIMIT_SIGN_IN="7/2hours").stdout
+    in_production = load_settings(code, LIMIT_SIGN_IN="7/2hours").stdout
     assert in_production.startswith("10 per 1 minute, 7 per 2 hour, 30 per 1 minute, ")
     env = {"DJANGO_SETTINGS_MODULE": "settings.dev", "LIMIT_SIGN_IN": "7/2hours"}
-    assert start(code, **env).stdout.startswith("1000000 per 1 minute, 7 per 2 hour, 1000000 per")
+    assert load_settings(code, **env).stdout.startswith(
+        "1000000 per 1 minute, 7 per 2 hour, 1000000 per"
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("LIMIT_SIGN_UP", "often"), ("LIMIT_DOCS", "1/minute;2/hour"), ("TRUSTED_PROXIES", "-1")],
 )
-def test_malformed_limit_is_reported_by_name(start: Starter, name, value):
-    result = start(**{name: value})
+def test_malformed_limit_is_reported_by_name(load_settings: SettingsProcess, name, value):
+    result = load_settings(**{name: value})
     assert result.returncode != 0
     assert name in result.stderr.splitlines()[-1]

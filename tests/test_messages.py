@@ -18,7 +18,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=120)
 
 def email(**changes: Any) -> Message:
     """An e-mail that asks for a confirmation."""
-    usual: dict[str, Any] = {
+    plain: dict[str, Any] = {
         "to": "ada@example.org",
         "name": "Ada Lovelace",
         "code": "731964",
@@ -27,19 +27,19 @@ def email(**changes: Any) -> Message:
         "link_hours": 24,
         "public_url": "https://rollcall.test",
     }
-    return confirmation_email(**{**usual, **changes})
+    return confirmation_email(**{**plain, **changes})
 
 
 def sms(**changes: Any) -> Message:
     """A text message that asks for a confirmation."""
-    usual: dict[str, Any] = {
+    plain: dict[str, Any] = {
         "to": "+447700900123",
         "name": "Ada Lovelace",
         "code": "731964",
         "minutes": 10,
         "domain": "rollcall.test",
     }
-    return confirmation_sms(**{**usual, **changes})
+    return confirmation_sms(**{**plain, **changes})
 
 
 class Page(HTMLParser):
@@ -48,7 +48,7 @@ class Page(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
+        self.text = ""
         self.feed(html)
         self.close()
 
@@ -56,7 +56,7 @@ class Page(HTMLParser):
         self.elements.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        self.words += data
+        self.text += data
 
     def tags(self) -> list[str]:
         """The names of the elements, in order."""
@@ -68,14 +68,14 @@ class Page(HTMLParser):
 
 def test_email_has_sender_reason_name_code_and_link() -> None:
     message = email()
-    for words in (message.text, Page(message.html).words):
-        for needed in ("Rollcall", "https://rollcall.test", "signed up", "Ada Lovelace"):
-            assert needed in words
-        assert "code within 15 minutes" in words
-        assert "731964" in words
-        assert "link within 24 hours" in words
-        assert LINK in words
-        assert "If this was not you, do nothing" in words
+    for text in (message.text, Page(message.html).text):
+        for required in ("Rollcall", "https://rollcall.test", "signed up", "Ada Lovelace"):
+            assert required in text
+        assert "code within 15 minutes" in text
+        assert "731964" in text
+        assert "link within 24 hours" in text
+        assert LINK in text
+        assert "If this was not you, do nothing" in text
     assert message.subject == "Confirm your e-mail address for Rollcall"
     assert (message.channel, message.to) == ("email", "ada@example.org")
     assert (message.code, message.link) == ("731964", LINK)
@@ -87,11 +87,11 @@ def test_subject_does_not_contain_the_code() -> None:
 
 def test_email_after_code_expiry_has_only_the_link() -> None:
     message = email(code=None)
-    for words in (message.text, Page(message.html).words):
-        assert LINK in words
-        assert "code" not in words
-        assert "None" not in words
-        assert "If that was you, open this link" in words
+    for text in (message.text, Page(message.html).text):
+        assert LINK in text
+        assert "code" not in text
+        assert "None" not in text
+        assert "If that was you, open this link" in text
     assert message.code is None
 
 
@@ -112,7 +112,7 @@ def test_email_loads_nothing_and_has_only_the_confirmation_link() -> None:
 
 
 def test_html_is_escaped() -> None:
-    usual, hostile = (
+    plain, malicious = (
         email(),
         email(
             name='"><script>alert(1)</script><img src=x>',
@@ -122,8 +122,8 @@ def test_html_is_escaped() -> None:
             code="<u>1",
         ),
     )
-    assert Page(hostile.html).tags() == Page(usual.html).tags()
-    assert "<script>alert(1)</script>" in Page(hostile.html).words
+    assert Page(malicious.html).tags() == Page(plain.html).tags()
+    assert "<script>alert(1)</script>" in Page(malicious.html).text
 
 
 def test_subject_has_no_line_breaks_or_control_characters() -> None:
@@ -137,16 +137,16 @@ def test_name_stays_on_one_line() -> None:
 
 @pytest.mark.parametrize("name", ["evil.example", "https://evil.example/x", "a@evil.example"])
 def test_name_is_not_linkified_by_mail_clients(name: str) -> None:
-    for words in (email(name=name).text, email(name=name).html):
-        assert "evil. example" in words
-        assert "https://evil" not in words
+    for text in (email(name=name).text, email(name=name).html):
+        assert "evil. example" in text
+        assert "https://evil" not in text
 
 
 @pytest.mark.parametrize("name", ["J.R.R. Tolkien", "Sinéad O'Connor", "山田 太郎", "Łukasz Żak"])
 def test_ordinary_name_is_unchanged(name: str) -> None:
     message = email(name=name)
     assert f"    {name}\n" in message.text
-    assert name in Page(message.html).words
+    assert name in Page(message.html).text
 
 
 def test_name_cannot_change_the_text_direction() -> None:
@@ -198,7 +198,7 @@ def test_text_message_fits_one_segment_with_the_bound_code_last(name: str, domai
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "text"),
     [
         ("José Müller", "'José Müller' signed up"),
         ("Zoë Čapek", "'Zoe Capek' signed up"),
@@ -209,8 +209,8 @@ def test_text_message_fits_one_segment_with_the_bound_code_last(name: str, domai
         (" \t\n ", "10 min. If this"),
     ],
 )
-def test_name_is_transliterated_and_truncated_for_sms(name: str, shown: str) -> None:
-    assert shown in sms(name=name).text
+def test_name_is_transliterated_and_truncated_for_sms(name: str, text: str) -> None:
+    assert text in sms(name=name).text
 
 
 def test_long_name_fills_the_segment_exactly() -> None:
@@ -220,7 +220,7 @@ def test_long_name_fills_the_segment_exactly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("domain", "bound"),
+    ("domain", "origin_bound"),
     [
         ("localhost:8000", "@localhost #731964"),
         ("127.0.0.1:8000", "@127.0.0.1 #731964"),
@@ -228,8 +228,8 @@ def test_long_name_fills_the_segment_exactly() -> None:
         ("bücher.test", "@xn--bcher-kva.test #731964"),
     ],
 )
-def test_code_is_bound_to_the_host_without_port(domain: str, bound: str) -> None:
-    assert sms(domain=domain).text.endswith(f"\n{bound}")
+def test_code_is_bound_to_the_host_without_port(domain: str, origin_bound: str) -> None:
+    assert sms(domain=domain).text.endswith(f"\n{origin_bound}")
 
 
 def test_very_long_domain_drops_the_explanation_and_not_the_code() -> None:

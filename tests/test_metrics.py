@@ -17,48 +17,48 @@ from local.machine import child_pids
 from local.processes import Process
 from local.stack import Stack
 from tests.someone import (
-    Rollcall,
-    code_of,
-    eventually,
-    new_body,
-    service_beside,
-    socket_of,
+    ApiClient,
+    extra_service,
+    problem_code,
+    sign_up_payload,
+    socket_path,
+    wait_until,
     write_process,
 )
-from tests.starting import Starter
+from tests.starting import SettingsProcess
 
 PATH, PROFILE = "/metrics", "/api/v1/profile/"
 SIGN_UPS = "http_request_duration_seconds_count POST /api/v1/signup"
 
 
-def numbers(client: httpx.Client) -> dict[str, float]:
+def get_samples(client: httpx.Client) -> dict[str, float]:
     """The samples but for buckets: 'name label label' -> number, labels in alphabetical order."""
-    answer = client.get(PATH)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/plain")
-    found: dict[str, float] = defaultdict(float)
-    for family in text_string_to_metric_families(answer.text):
+    response = client.get(PATH)
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain")
+    present: dict[str, float] = defaultdict(float)
+    for family in text_string_to_metric_families(response.text):
         for sample in family.samples:
             if "le" not in sample.labels:
                 name = sample.name.removeprefix("rollcall_")
-                found[" ".join([name, *(v for _, v in sorted(sample.labels.items()))])] += (
+                present[" ".join([name, *(v for _, v in sorted(sample.labels.items()))])] += (
                     sample.value
                 )
-    return found
+    return present
 
 
 type Growth = Callable[..., dict[str, float]]
 
 
-def growth(client: httpx.Client) -> Growth:
+def track_growth(client: httpx.Client) -> Growth:
     """By how much samples have grown since this was called."""
-    before = numbers(client)
+    previous = get_samples(client)
 
-    def grown(*names: str) -> dict[str, float]:
-        after = numbers(client)
-        return {name: after[name] - before[name] for name in names}
+    def growth(*names: str) -> dict[str, float]:
+        after = get_samples(client)
+        return {name: after[name] - previous[name] for name in names}
 
-    return grown
+    return growth
 
 
 @pytest.fixture(scope="module")
@@ -77,47 +77,47 @@ def client(write: tuple[Process, str]) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def grown(client: httpx.Client) -> Growth:
-    return growth(client)
+def growth(client: httpx.Client) -> Growth:
+    return track_growth(client)
 
 
-def test_requests_are_counted_across_processes(client: httpx.Client, grown: Growth):
+def test_requests_are_counted_across_processes(client: httpx.Client, growth: Growth):
     for _ in range(20):
         assert client.post("/api/v1/signup/", json={}).status_code == 400
-    assert client.post("/api/v1/signup", json=new_body()).status_code == 201
+    assert client.post("/api/v1/signup", json=sign_up_payload()).status_code == 201
     expected = {f"{SIGN_UPS} 400": 20, f"{SIGN_UPS} 201": 1}
-    assert grown(*expected) == expected
-    duration = grown(f"{SIGN_UPS} 201".replace("_count", "_sum")).popitem()[1]
+    assert growth(*expected) == expected
+    duration = growth(f"{SIGN_UPS} 201".replace("_count", "_sum")).popitem()[1]
     assert 0 < duration < 20
-    assert grown("process_cpu_seconds_total write").popitem()[1] > 0
+    assert growth("process_cpu_seconds_total write").popitem()[1] > 0
 
 
-def test_client_input_is_never_a_label_value(client: httpx.Client, grown: Growth):
+def test_client_input_is_never_a_label_value(client: httpx.Client, growth: Growth):
     client.request("PROPFIND", "/tea/for/2")
-    assert list(grown("http_request_duration_seconds_count other none 404").values()) == [1]
+    assert list(growth("http_request_duration_seconds_count other none 404").values()) == [1]
     assert "tea" not in client.get(PATH).text
 
 
-def test_duration_starts_when_the_read_process_got_the_request(write, client, grown: Growth):
+def test_duration_starts_when_the_read_process_got_the_request(write, client, growth: Growth):
     def duration(transport: httpx.BaseTransport, started_at: str) -> float:
         name = "http_request_duration_seconds_sum GET /livez 200"
-        before = growth(client)
+        previous = track_growth(client)
         with httpx.Client(transport=transport, base_url=write[1], timeout=20) as other:
             headers = {"X-Request-Start": started_at}
             assert other.get("/livez", headers=headers).status_code == 200
-        return before(name)[name]
+        return previous(name)[name]
 
-    def unix() -> httpx.HTTPTransport:
-        return httpx.HTTPTransport(uds=socket_of(write[1]))
+    def unix_transport() -> httpx.HTTPTransport:
+        return httpx.HTTPTransport(uds=socket_path(write[1]))
 
-    assert 30 < duration(unix(), f"t={time.time() - 30}") < 55
-    for absurd in ("", "t=", "t=nan", "t=inf", f"t={time.time() + 100}", "t=0"):
-        assert duration(unix(), absurd) < 20
+    assert 30 < duration(unix_transport(), f"t={time.time() - 30}") < 55
+    for invalid in ("", "t=", "t=nan", "t=inf", f"t={time.time() + 100}", "t=0"):
+        assert duration(unix_transport(), invalid) < 20
     assert duration(httpx.HTTPTransport(), f"t={time.time() - 30}") < 20
 
 
 def test_limited_requests_and_limiter_errors_are_counted(
-    stack: Stack, client: httpx.Client, grown: Growth
+    stack: Stack, client: httpx.Client, growth: Growth
 ):
     while client.get("/api/v1/docs/").status_code != 429:
         pass
@@ -127,30 +127,30 @@ def test_limited_requests_and_limiter_errors_are_counted(
     finally:
         stack.services["profiles"].start()
     name = "rate_limited_requests_total docs"
-    assert grown(name, "rate_limiter_errors_total") == {name: 1, "rate_limiter_errors_total": 1}
+    assert growth(name, "rate_limiter_errors_total") == {name: 1, "rate_limiter_errors_total": 1}
 
 
 def test_counters_never_decrease_when_processes_are_replaced(
     write: tuple[Process, str], client: httpx.Client, stack: Stack
 ):
     process, url = write
-    before = numbers(client)
+    previous = get_samples(client)
     killed = set(child_pids(process.pid))
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: len(set(child_pids(process.pid)) - killed) == 2)
+    assert wait_until(lambda: len(set(child_pids(process.pid)) - killed) == 2)
     process.stop()
     process.start()
-    eventually(lambda: answers(client))
-    after = numbers(client)
-    counts = [name for name in before if "_count " in name or "_total" in name]
+    wait_until(lambda: all_responses(client))
+    after = get_samples(client)
+    counts = [name for name in previous if "_count " in name or "_total" in name]
     assert counts
-    assert [name for name in counts if after[name] < before[name]] == []
+    assert [name for name in counts if after[name] < previous[name]] == []
     files = list((stack.data_dir / f"metrics-{url.rpartition(':')[2]}").glob("counter_*.db"))
     assert 2 <= len(files) <= 4  # at most one each for the processes that ran at the same time
 
 
-def answers(client: httpx.Client) -> bool:
+def all_responses(client: httpx.Client) -> bool:
     try:
         return client.get("/livez").status_code == 200
     except httpx.TransportError:
@@ -160,73 +160,73 @@ def answers(client: httpx.Client) -> bool:
 def test_reads_are_counted_by_status_across_processes(stack: Stack, tmp_path: Path):
     own = {"WEB_CONCURRENCY": "2", "METRICS_DIR": str(tmp_path)}
     with (
-        service_beside(stack, **own) as (_, url),
+        extra_service(stack, **own) as (_, url),
         httpx.Client(base_url=url, timeout=20) as client,
     ):
-        someone = Rollcall(client).sign_up()
-        etag = someone.profile().headers["etag"]
+        person = ApiClient(client).sign_up()
+        etag = person.profile().headers["etag"]
         for _ in range(20):
-            assert httpx.get(f"{url}{PROFILE}", headers=someone.bearer).status_code == 200
-        someone.profile(**{"If-None-Match": etag})
+            assert httpx.get(f"{url}{PROFILE}", headers=person.bearer).status_code == 200
+        person.profile(**{"If-None-Match": etag})
         client.get(PROFILE)
         name = "http_request_duration_seconds_count GET /api/v1/profile"
         expected = {f"{name} 200": 21, f"{name} 304": 1, f"{name} 401": 1, f"{SIGN_UPS} 201": 1}
-        assert eventually(lambda: expected.items() <= numbers(client).items())
-        cpu = numbers(client)
+        assert wait_until(lambda: expected.items() <= get_samples(client).items())
+        cpu = get_samples(client)
         assert min(cpu[f"process_cpu_seconds_total {side}"] for side in ("read", "write")) > 0
 
 
 def test_cache_misses_and_redis_disconnects_are_counted(
-    django_here, stack: Stack, rollcall: Rollcall
+    django_db_access, stack: Stack, api: ApiClient
 ):
     from domain.stores.profiles import redis
 
-    someone = rollcall.sign_up()
-    someone.settled()
-    grown = growth(rollcall.http)
-    redis().delete(f"p:{someone.answer.json()['id'].replace('-', '')}")
+    person = api.sign_up()
+    person.wait_for_outbox()
+    growth = track_growth(api.http)
+    redis().delete(f"p:{person.response.json()['id'].replace('-', '')}")
     # More than once, because the relay may still be waiting for a Redis that was unavailable.
-    assert eventually(lambda: someone.profile().status_code == 200)
+    assert wait_until(lambda: person.profile().status_code == 200)
     names = ("profile_cache_misses_total", "profile_backfill_requests_total")
-    assert eventually(lambda: min(grown(*names).values()) >= 1)
+    assert wait_until(lambda: min(growth(*names).values()) >= 1)
     stack.services["profiles"].stop()
     try:
-        lost = "redis_disconnects_total profiles"
-        assert eventually(lambda: grown(lost) == {lost: 2})
+        disconnected = "redis_disconnects_total profiles"
+        assert wait_until(lambda: growth(disconnected) == {disconnected: 2})
     finally:
         stack.services["profiles"].start()
     connected = "redis_connects_total profiles"
-    assert eventually(lambda: grown(connected) == {connected: 2})
-    assert numbers(rollcall.http)["redis_connect_errors_total profiles"] > 0
+    assert wait_until(lambda: growth(connected) == {connected: 2})
+    assert get_samples(api.http)["redis_connect_errors_total profiles"] > 0
 
 
-def test_outbox_and_queue_are_gauges(stack: Stack, django_here, rollcall: Rollcall):
+def test_outbox_and_queue_are_gauges(stack: Stack, django_db_access, api: ApiClient):
     for name in ("worker", "relay"):
         stack.services[name].suspend()
     try:
         # The first few tasks go to the worker's threads, which wait for them although they sleep.
-        someone = [rollcall.sign_up() for _ in range(5)][-1]
-        values = numbers(rollcall.http)
+        person = [api.sign_up() for _ in range(5)][-1]
+        values = get_samples(api.http)
         assert values["postgres_up"] == values["queue_up"] == 1
         assert values["outbox_entries confirmation queued"] >= 10
         assert values["queue_depth"] > 0
-        assert eventually(lambda: numbers(rollcall.http)["outbox_oldest_due_age_seconds"] > 0)
+        assert wait_until(lambda: get_samples(api.http)["outbox_oldest_due_age_seconds"] > 0)
         stack.services["queue"].stop()
-        values = numbers(rollcall.http)
+        values = get_samples(api.http)
         assert (values["queue_up"], "queue_depth" in values) == (0, False)
     finally:
         if not stack.services["queue"].is_running:
             stack.services["queue"].start()
         for name in ("worker", "relay"):
             stack.services[name].resume()
-    someone.settled()
-    values = numbers(rollcall.http)
+    person.wait_for_outbox()
+    values = get_samples(api.http)
     assert values["messages_finished email done"] >= 1
     assert values["messages_finished phone done"] >= 1
 
 
 @contextmanager
-def hanging(stack: Stack) -> Iterator[None]:
+def hung_postgres(stack: Stack) -> Iterator[None]:
     """Postgres responds to nothing, and its connections stay open."""
     postmaster = stack.services["postgres"].pid
     with ExitStack() as undo:
@@ -236,27 +236,29 @@ def hanging(stack: Stack) -> Iterator[None]:
         yield
 
 
-def test_hung_postgres_blocks_neither_metrics_nor_probes(stack: Stack, rollcall: Rollcall):
+def test_hung_postgres_blocks_neither_metrics_nor_probes(stack: Stack, api: ApiClient):
     for _ in range(10):  # each thread that may ask has a connection
-        assert rollcall.http.get("/readyz").status_code == 200
-    with hanging(stack):
-        values = numbers(rollcall.http)
+        assert api.http.get("/readyz").status_code == 200
+    with hung_postgres(stack):
+        values = get_samples(api.http)
         assert (values["postgres_up"], values["queue_up"]) == (0, 1)
         assert not [name for name in values if name.startswith("outbox")]
 
         def states() -> set[tuple[int, str]]:
             with ThreadPoolExecutor(4) as pool:
-                answers = pool.map(lambda _: httpx.get(f"{stack.url}/readyz", timeout=20), "1234")
-            return {(each.status_code, each.json()["write"]) for each in answers}
+                all_responses = pool.map(
+                    lambda _: httpx.get(f"{stack.url}/readyz", timeout=20), "1234"
+                )
+            return {(each.status_code, each.json()["write"]) for each in all_responses}
 
         # Each write process uses what it found for a second.
-        assert eventually(lambda: states() == {(503, "unavailable")}, within=10)
-        assert rollcall.http.get("/livez").status_code == 200
-    assert eventually(lambda: numbers(rollcall.http)["postgres_up"] == 1)
-    assert eventually(lambda: rollcall.http.get("/readyz").status_code == 200)
+        assert wait_until(lambda: states() == {(503, "unavailable")}, timeout=10)
+        assert api.http.get("/livez").status_code == 200
+    assert wait_until(lambda: get_samples(api.http)["postgres_up"] == 1)
+    assert wait_until(lambda: api.http.get("/readyz").status_code == 200)
 
 
-def test_metrics_require_the_token_in_production(django_here, start: Starter):
+def test_metrics_require_the_token_in_production(django_db_access, load_settings: SettingsProcess):
     from django.test import Client, override_settings
 
     token, client = "of-prometheus-alone", Client(HTTP_HOST="localhost")
@@ -264,14 +266,14 @@ def test_metrics_require_the_token_in_production(django_here, start: Starter):
         assert client.get(PATH).status_code == 404
     with override_settings(METRICS_TOKEN=token):
         for wrong in ({}, {"Authorization": "Bearer none"}, {"Authorization": f"Basic {token}"}):
-            answer = client.get(PATH, headers=wrong)
-            assert (answer.status_code, answer["WWW-Authenticate"]) == (401, "Bearer")
+            response = client.get(PATH, headers=wrong)
+            assert (response.status_code, response["WWW-Authenticate"]) == (401, "Bearer")
         assert client.get(PATH, headers={"Authorization": f"Bearer {token}"}).status_code == 200
     closed = "from django.conf import settings as s; print(s.METRICS_OPEN, repr(s.METRICS_TOKEN))"
-    assert start(closed).stdout == "False ''\n"
-    refused = start(METRICS_TOKEN="short")
+    assert load_settings(closed).stdout == "False ''\n"
+    refused = load_settings(METRICS_TOKEN="short")
     assert "METRICS_TOKEN" in refused.stderr.splitlines()[-1]
 
 
-def test_other_method_is_a_405(rollcall: Rollcall):
-    assert code_of(rollcall.http.post(PATH)) == "method_not_allowed"
+def test_other_method_is_a_405(api: ApiClient):
+    assert problem_code(api.http.post(PATH)) == "method_not_allowed"

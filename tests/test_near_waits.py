@@ -8,37 +8,37 @@ from uuid import uuid4
 import httpx
 
 from local.stack import Stack
-from tests.someone import Rollcall, Someone, new_body, service_beside
+from tests.someone import ApiClient, SignedUpPerson, extra_service, sign_up_payload
 
-AGE = 0.5  # seconds; longer than in life, so that the wait stands out
+MAX_STALENESS = 0.5  # seconds; longer than in life, so that the wait stands out
 type Call = Callable[[], httpx.Response]
 
 
-def sign_out_again(someone: Someone) -> Call:
-    someone.call("DELETE", "sessions/")
-    return lambda: someone.call("DELETE", "sessions/")
+def sign_out_again(person: SignedUpPerson) -> Call:
+    person.request("DELETE", "sessions/")
+    return lambda: person.request("DELETE", "sessions/")
 
 
-def sign_up_again(someone: Someone) -> Call:
+def sign_up_again(person: SignedUpPerson) -> Call:
     def call() -> httpx.Response:
-        return someone.rollcall.post("/api/v1/signup/", body, **{"Idempotency-Key": key})
+        return person.api.post("/api/v1/signup/", body, **{"Idempotency-Key": key})
 
-    key, body = uuid4().hex, new_body()
+    key, body = uuid4().hex, sign_up_payload()
     call()
     return call
 
 
-def confirm(someone: Someone) -> Call:
-    code = someone.message("email")["code"]
-    return lambda: someone.confirm("email", code)
+def confirm(person: SignedUpPerson) -> Call:
+    code = person.message("email")["code"]
+    return lambda: person.confirm("email", code)
 
 
 # Each made ready; the status of its answer, and that of a read after it.
-CALLS: dict[str, tuple[Callable[[Someone], Call], int, int]] = {
-    "change": (lambda it: lambda: it.patch({"name": "Grace"}), 200, 200),
-    "leave": (lambda it: lambda: it.call("DELETE", "profile/"), 204, 401),
-    "sign out": (lambda it: lambda: it.call("DELETE", "sessions/current/"), 204, 401),
-    "sign out everywhere": (lambda it: lambda: it.call("DELETE", "sessions/"), 204, 401),
+CALLS: dict[str, tuple[Callable[[SignedUpPerson], Call], int, int]] = {
+    "change": (lambda call: lambda: call.patch({"name": "Grace"}), 200, 200),
+    "leave": (lambda call: lambda: call.request("DELETE", "profile/"), 204, 401),
+    "sign out": (lambda call: lambda: call.request("DELETE", "sessions/current/"), 204, 401),
+    "sign out everywhere": (lambda call: lambda: call.request("DELETE", "sessions/"), 204, 401),
     "sign out again, which tells that it is done": (sign_out_again, 401, 401),
     "confirm": (confirm, 200, 200),
     "sign up again, which replaces the session": (sign_up_again, 201, 200),
@@ -47,22 +47,24 @@ CALLS: dict[str, tuple[Callable[[Someone], Call], int, int]] = {
 
 def test_changes_and_revocations_wait_for_max_staleness(stack: Stack):
     with (
-        service_beside(stack, CLIENT_CACHE_MAX_STALENESS=str(AGE)) as (_, url),
+        extra_service(stack, CLIENT_CACHE_MAX_STALENESS=str(MAX_STALENESS)) as (_, url),
         httpx.Client(base_url=url, timeout=20) as client,
     ):
-        rollcall = Rollcall(client)
-        began = time.monotonic()
-        people = [rollcall.sign_up() for _ in CALLS]
-        assert time.monotonic() - began < AGE * len(CALLS), "nobody has a copy of somebody new"
+        api = ApiClient(client)
+        started_at = time.monotonic()
+        people = [api.sign_up() for _ in CALLS]
+        assert time.monotonic() - started_at < MAX_STALENESS * len(CALLS), (
+            "nobody has a copy of somebody new"
+        )
 
-        def call(name: str, someone: Someone) -> tuple[str, int, bool, int]:
-            late = CALLS[name][0](someone)
+        def call(name: str, person: SignedUpPerson) -> tuple[str, int, bool, int]:
+            slow = CALLS[name][0](person)
             for _ in range(10):
-                someone.profile()
-            began = time.monotonic()
-            status = late().status_code
-            waited = time.monotonic() - began >= AGE
-            return name, status, waited, someone.profile().status_code
+                person.profile()
+            started_at = time.monotonic()
+            status = slow().status_code
+            waits = time.monotonic() - started_at >= MAX_STALENESS
+            return name, status, waits, person.profile().status_code
 
         with ThreadPoolExecutor(len(CALLS)) as pool:
             assert list(pool.map(call, CALLS, people)) == [

@@ -6,11 +6,11 @@ import psycopg
 import pytest
 
 from local.stack import Stack
-from tests.someone import Rollcall, Someone, eventually
+from tests.someone import ApiClient, SignedUpPerson, wait_until
 
 
 @pytest.fixture
-def statements(stack: Stack, rollcall: Rollcall):
+def record_statements(stack: Stack, api: ApiClient):
     """What Postgres was told while a function ran; relay and worker rest meanwhile."""
     for name in ("relay", "worker"):
         stack.services[name].stop()
@@ -21,37 +21,35 @@ def statements(stack: Stack, rollcall: Rollcall):
             database.execute(statement)
             database.execute("SELECT pg_reload_conf()")
 
-        def told(what) -> list[str]:
+        def record(action) -> list[str]:
             database.execute("SELECT 'it begins'")
-            what()
+            action()
             database.execute("SELECT 'it ends'")
-            eventually(lambda: log.read_text().endswith("SELECT 'it ends'\n"))
-            return list(_between(log.read_text().splitlines()))
+            wait_until(lambda: log.read_text().endswith("SELECT 'it ends'\n"))
+            return list(get_statements_between(log.read_text().splitlines()))
 
         configure("ALTER SYSTEM SET log_statement = 'all'")
-        eventually(lambda: database.execute("SHOW log_statement").fetchone() == ("all",))
-        yield told
+        wait_until(lambda: database.execute("SHOW log_statement").fetchone() == ("all",))
+        yield record
         configure("ALTER SYSTEM RESET log_statement")
     for name in ("relay", "worker"):
         stack.services[name].start()
 
 
-def _between(lines: list[str]) -> Iterator[str]:
+def get_statements_between(lines: list[str]) -> Iterator[str]:
     begin = max(n for n, line in enumerate(lines) if line.endswith("SELECT 'it begins'"))
     return (
         line for line in lines[begin + 1 : -1] if " LOG:  statement:" in line or "execute" in line
     )
 
 
-def test_profile_reads_execute_no_sql_statement(
-    statements, rollcall: Rollcall
-):
-    people: list[Someone] = [rollcall.sign_up() for _ in range(5)]
-    assert statements(rollcall.sign_up), "a sign-up is seen, so a read would be too"
+def test_profile_reads_execute_no_sql_statement(record_statements, api: ApiClient):
+    people: list[SignedUpPerson] = [api.sign_up() for _ in range(5)]
+    assert record_statements(api.sign_up), "a sign-up is seen, so a read would be too"
 
     def read() -> None:
-        for someone in people * 20:
-            assert someone.profile().json() == someone.body
-        assert rollcall.http.get("/api/v1/profile/").status_code == 401
+        for person in people * 20:
+            assert person.profile().json() == person.body
+        assert api.http.get("/api/v1/profile/").status_code == 401
 
-    assert statements(read) == []
+    assert record_statements(read) == []

@@ -7,7 +7,7 @@ import httpx
 
 from local.machine import child_pids
 from local.stack import Stack
-from tests.someone import Rollcall, read_process
+from tests.someone import ApiClient, read_process
 
 # gunicorn's settings of the read process, and at its end the names of the modules that it has.
 CONFIG = """
@@ -23,9 +23,9 @@ ABSENT = {"django", "rest_framework", "corsheaders", "redis", "django_redis", "p
 
 
 def test_read_process_loads_no_django_no_sql_and_no_redis_py(
-    stack: Stack, rollcall: Rollcall, tmp_path: Path
+    stack: Stack, api: ApiClient, tmp_path: Path
 ):
-    person = rollcall.sign_up()
+    person = api.sign_up()
     (tmp_path / "read_and_tell.py").write_text(CONFIG)
     names = tmp_path / "modules"
     env = {"MODULES_FILE": str(names), "PYTHONPATH": str(tmp_path)}
@@ -38,7 +38,7 @@ def test_read_process_loads_no_django_no_sql_and_no_redis_py(
     assert loaded & ABSENT == set()
 
 
-def resident_megabytes(pid: int) -> float:
+def get_resident_megabytes(pid: int) -> float:
     """Resident set size, shared pages included (VmRSS in proc(5))."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
@@ -46,20 +46,20 @@ def resident_megabytes(pid: int) -> float:
     raise AssertionError(f"no VmRSS of {pid}")
 
 
-def test_read_process_uses_at_most_45_megabytes(stack: Stack, rollcall: Rollcall):
-    person = rollcall.sign_up()
+def test_read_process_uses_at_most_45_megabytes(stack: Stack, api: ApiClient):
+    person = api.sign_up()
     with read_process(stack) as (read, url), httpx.Client(base_url=url) as client:
         for _ in range(500):
             assert client.get("/api/v1/profile/", headers=person.bearer).status_code == 200
         (worker,) = child_pids(read.pid)
-        assert resident_megabytes(worker) <= 45
+        assert get_resident_megabytes(worker) <= 45
 
 
-def nice_of(pid: int) -> int:
+def get_nice(pid: int) -> int:
     return os.getpriority(os.PRIO_PROCESS, pid)
 
 
-def autogroup_nice_of(pid: int) -> int | None:
+def get_autogroup_nice(pid: int) -> int | None:
     """The nice value of the session's group; None where the kernel has no autogroups."""
     try:
         return int(Path(f"/proc/{pid}/autogroup").read_text().rpartition("nice ")[2])
@@ -72,6 +72,6 @@ def test_read_processes_have_the_highest_cpu_priority(stack: Stack):
     for name in ("write", "worker", "relay"):
         pid = stack.services[name].pid
         for process in (pid, *child_pids(pid)):
-            assert nice_of(process) > nice_of(reads)
-        if (group := autogroup_nice_of(pid)) is not None:
-            assert group > (autogroup_nice_of(reads) or 0)
+            assert get_nice(process) > get_nice(reads)
+        if (group := get_autogroup_nice(pid)) is not None:
+            assert group > (get_autogroup_nice(reads) or 0)

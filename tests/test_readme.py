@@ -5,13 +5,13 @@ import subprocess
 from functools import partial
 from pathlib import Path
 
-from tests.someone import Rollcall, eventually
-from tests.starting import RIGHT
+from tests.someone import ApiClient, wait_until
+from tests.starting import PRODUCTION_ENV
 
 README = Path(__file__).parent.parent / "README.md"
 
 
-def test_quick_start_of_the_readme_works(stack, rollcall: Rollcall):
+def test_quick_start_of_the_readme_works(stack, api: ApiClient):
     _, _, rest = README.read_text().partition("<!-- walk: a test runs these lines -->\n```sh\n")
     lines = rest.partition("```")[0].replace("http://127.0.0.1:8000", stack.url).splitlines()
     # A person takes a moment between signing up and looking for the messages; so does the test.
@@ -24,7 +24,7 @@ def test_quick_start_of_the_readme_works(stack, rollcall: Rollcall):
         shell.stdin.write("\n".join(lines[: signing_up + 1]) + "\n")
         shell.stdin.flush()
         for address in ("ada@example.com", "+442079460000"):
-            eventually(partial(rollcall.mailbox, address))
+            wait_until(partial(api.mailbox, address))
         output, _ = shell.communicate("\n".join(lines[signing_up + 1 :]) + "\n", timeout=60)
     assert shell.returncode == 0
     profile = output[output.rindex("{") :]
@@ -33,10 +33,10 @@ def test_quick_start_of_the_readme_works(stack, rollcall: Rollcall):
 
 def test_readme_names_every_required_production_setting():
     named = set(re.findall(r"`([A-Z_]{5,})", README.read_text()))
-    assert RIGHT.keys() - {"DJANGO_SETTINGS_MODULE"} <= named
+    assert PRODUCTION_ENV.keys() - {"DJANGO_SETTINGS_MODULE"} <= named
 
 
-def test_readme_names_every_error_code(django_here):
+def test_readme_names_every_error_code(django_db_access):
     from api.problem_documents import PROBLEMS
 
     text = README.read_text()

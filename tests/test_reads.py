@@ -22,7 +22,7 @@ import pytest
 from local.machine import HOST, child_pids
 from local.processes import Process, wait_any
 from local.stack import Stack
-from tests.someone import Rollcall, Someone, eventually, read_process, reading_again
+from tests.someone import ApiClient, SignedUpPerson, read_process, wait_until, wait_until_readable
 
 PROFILE = "/api/v1/profile/"
 ALWAYS = {
@@ -33,69 +33,69 @@ ALWAYS = {
     "x-request-id": "of-this-test",
 }
 CACHING = {"cache-control": "private, no-cache", "vary": "Authorization", "etag": "{etag}"}
-FOUND = CACHING | {"content-type": "application/json", "content-length": "{length}"}
+OK_HEADERS = CACHING | {"content-type": "application/json", "content-length": "{length}"}
 PROBLEM = {"content-type": "application/problem+json", "cache-control": "no-store"}
-REFUSED = PROBLEM | {"www-authenticate": "Bearer", "vary": "Authorization"}
-WRONG = PROBLEM | {"allow": "GET, HEAD, PATCH, DELETE"}
-RIGHT = {"authorization": "Bearer {token}"}
+ERROR_HEADERS = PROBLEM | {"www-authenticate": "Bearer", "vary": "Authorization"}
+INVALID = PROBLEM | {"allow": "GET, HEAD, PATCH, DELETE"}
+VALID = {"authorization": "Bearer {token}"}
 REQUESTS: dict[str, tuple[dict[str, str], int, dict[str, str]]] = {
-    "a right token": (RIGHT, 200, FOUND),
-    "no token": ({}, 401, REFUSED),
-    "a longer token": ({"authorization": "Bearer {token}A"}, 401, REFUSED),
-    "another scheme": ({"authorization": "Basic {token}"}, 401, REFUSED),
-    "the current tag": (RIGHT | {"if-none-match": "{etag}"}, 304, CACHING),
-    "the current tag, weak": (RIGHT | {"if-none-match": "W/{etag}"}, 304, CACHING),
-    "any tag": (RIGHT | {"if-none-match": "*"}, 304, CACHING),
-    "two tags": (RIGHT | {"if-none-match": '"a", {etag}'}, 304, CACHING),
-    "another tag": (RIGHT | {"if-none-match": "{etag}x"}, 200, FOUND),
+    "a right token": (VALID, 200, OK_HEADERS),
+    "no token": ({}, 401, ERROR_HEADERS),
+    "a longer token": ({"authorization": "Bearer {token}A"}, 401, ERROR_HEADERS),
+    "another scheme": ({"authorization": "Basic {token}"}, 401, ERROR_HEADERS),
+    "the current tag": (VALID | {"if-none-match": "{etag}"}, 304, CACHING),
+    "the current tag, weak": (VALID | {"if-none-match": "W/{etag}"}, 304, CACHING),
+    "any tag": (VALID | {"if-none-match": "*"}, 304, CACHING),
+    "two tags": (VALID | {"if-none-match": '"a", {etag}'}, 304, CACHING),
+    "another tag": (VALID | {"if-none-match": "{etag}x"}, 200, OK_HEADERS),
 }
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
 @pytest.mark.parametrize("path", [PROFILE, "/api/v1/profile", "/api/v1/profile/?x=%20"])
-def test_read_has_the_expected_status_and_headers(rollcall: Rollcall, kind, path):
-    someone = rollcall.sign_up()
-    body = someone.profile().content
+def test_read_has_the_expected_status_and_headers(api: ApiClient, kind, path):
+    person = api.sign_up()
+    body = person.profile().content
     values = {
-        "token": someone.token,
-        "etag": someone.profile().headers["etag"],
+        "token": person.token,
+        "etag": person.profile().headers["etag"],
         "length": str(len(body)),
     }
     given, status, expected = REQUESTS[kind]
     sent = {name: value.format(**values) for name, value in given.items()}
     expected = {name: value.format(**values) for name, value in expected.items()} | ALWAYS
     for method in ("GET", "HEAD"):
-        answer = rollcall.http.request(method, path, headers=sent | ALWAYS)
-        got = dict(answer.headers)
-        del got["date"]
+        response = api.http.request(method, path, headers=sent | ALWAYS)
+        received = dict(response.headers)
+        del received["date"]
         if status != 200:
-            del got["content-length"]
-        assert (answer.status_code, got) == (status, expected)
+            del received["content-length"]
+        assert (response.status_code, received) == (status, expected)
         if status == 200:
-            assert answer.content == (b"" if method == "HEAD" else body)
+            assert response.content == (b"" if method == "HEAD" else body)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "TRACE"])
-def test_other_method_is_a_405_with_allow(rollcall: Rollcall, method):
-    answer = rollcall.http.request(method, PROFILE, headers=ALWAYS)
-    assert answer.status_code == 405
-    assert (WRONG | ALWAYS).items() <= dict(answer.headers).items()
+def test_other_method_is_a_405_with_allow(api: ApiClient, method):
+    response = api.http.request(method, PROFILE, headers=ALWAYS)
+    assert response.status_code == 405
+    assert (INVALID | ALWAYS).items() <= dict(response.headers).items()
 
 
-def test_read_for_an_unknown_host_is_a_400(rollcall: Rollcall):
-    answer = rollcall.sign_up().profile(Host="evil.example")
-    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+def test_read_for_an_unknown_host_is_a_400(api: ApiClient):
+    response = api.sign_up().profile(Host="evil.example")
+    assert (response.status_code, response.json()["code"]) == (400, "bad_request")
 
 
 # --- Redis ---------------------------------------------------------------------------------------
 
 
-def test_forged_tokens_never_reach_redis(django_here, rollcall: Rollcall):
+def test_forged_tokens_never_reach_redis(django_db_access, api: ApiClient):
     from domain.keys import KEY_ID_BYTES
     from domain.stores import keys
     from domain.stores.profiles import redis
 
-    def commands() -> int:
+    def count_commands() -> int:
         stats = redis().info("commandstats")
         return sum(
             calls["calls"]
@@ -103,93 +103,91 @@ def test_forged_tokens_never_reach_redis(django_here, rollcall: Rollcall):
             if name.split("_")[1] in ("hmget", "zincrby")
         )
 
-    rollcall.sign_up().settled()
-    before = commands()
+    api.sign_up().wait_for_outbox()
+    before = count_commands()
     for _ in range(300):
         # The format octet and the key's id are right; all that is missing is the MAC.
-        claims = b"\x01" + keys.ring().current.id + secrets.token_bytes(70 - KEY_ID_BYTES + 4)
-        token = urlsafe_b64encode(claims[:75]).decode()
-        answer = rollcall.http.get(PROFILE, headers={"Authorization": f"Bearer {token}"})
-        assert answer.status_code == 401
-    assert commands() == before
+        token_claims = b"\x01" + keys.ring().current.id + secrets.token_bytes(70 - KEY_ID_BYTES + 4)
+        token = urlsafe_b64encode(token_claims[:75]).decode()
+        response = api.http.get(PROFILE, headers={"Authorization": f"Bearer {token}"})
+        assert response.status_code == 401
+    assert count_commands() == before
 
 
-def test_hung_redis_is_a_503_and_recovers_within_a_second(
-    stack: Stack, rollcall: Rollcall
-):
-    someone = rollcall.sign_up()
+def test_hung_redis_is_a_503_and_recovers_within_a_second(stack: Stack, api: ApiClient):
+    person = api.sign_up()
     stack.services["profiles"].suspend()
     try:
         with ThreadPoolExecutor(16) as pool:
-            for status, took in pool.map(lambda _: timed(someone), range(64)):
+            for status, seconds in pool.map(lambda _: read_timed(person), range(64)):
                 assert status == 503
-                assert took < 2  # a deadline of one second, on a machine that is busy
+                assert seconds < 2  # a deadline of one second, on a machine that is busy
     finally:
         stack.services["profiles"].resume()
-    assert eventually(lambda: someone.profile().status_code == 200, within=1)
-    reading_again(stack)
+    assert wait_until(lambda: person.profile().status_code == 200, timeout=1)
+    wait_until_readable(stack)
 
 
-def timed(someone: Someone) -> tuple[int, float]:
-    began = time.monotonic()
-    return someone.profile().status_code, time.monotonic() - began
+def read_timed(person: SignedUpPerson) -> tuple[int, float]:
+    started_at = time.monotonic()
+    return person.profile().status_code, time.monotonic() - started_at
 
 
 def test_flushed_redis_is_backfilled_with_only_200_and_503(
-    django_here, rollcall: Rollcall, many: int
+    django_db_access, api: ApiClient, scale: int
 ):
     from domain.stores.profiles import redis
 
-    people = [rollcall.sign_up() for _ in range(10 * many)]
-    for someone in people:
-        someone.settled()
+    people = [api.sign_up() for _ in range(10 * scale)]
+    for person in people:
+        person.wait_for_outbox()
     seen: Counter[int] = Counter()
-    with readers(people, lambda _, answer: seen.update([answer.status_code])):
-        eventually(lambda: seen[200] > 50)
+    with Readers(people, lambda _, response: seen.update([response.status_code])):
+        wait_until(lambda: seen[200] > 50)
         redis().flushall()
-        eventually(lambda: all(p.profile().status_code == 200 for p in people), within=10)
+        wait_until(lambda: all(p.profile().status_code == 200 for p in people), timeout=10)
     assert set(seen) <= {200, 503}
 
 
 def test_concurrent_misses_send_one_backfill_request(
-    stack: Stack, django_here, rollcall: Rollcall
+    stack: Stack, django_db_access, api: ApiClient
 ):
     from domain.stores.profiles import redis
 
-    someone = rollcall.sign_up()
-    someone.settled()
-    person = someone.answer.json()["id"].replace("-", "")
+    person = api.sign_up()
+    person.wait_for_outbox()
+    person_hex = person.response.json()["id"].replace("-", "")
     stack.services["relay"].suspend()
     try:
-        eventually(lambda: not redis().exists("wanted"))
-        redis().delete(f"p:{person}")
+        wait_until(lambda: not redis().exists("wanted"))
+        redis().delete(f"p:{person_hex}")
         with ThreadPoolExecutor(20) as pool:
-            answers = list(pool.map(lambda _: someone.profile().status_code, range(20)))
-        asked = redis().zscore("wanted", person)
+            responses = list(pool.map(lambda _: person.profile().status_code, range(20)))
+        score = redis().zscore("wanted", person_hex)
     finally:
         stack.services["relay"].resume()
-    assert set(answers) == {503}
-    assert asked is None or asked <= 2 * len(web_workers(stack)) * 2
+    assert set(responses) == {503}
+    assert score is None or score <= 2 * len(get_workers(stack)) * 2
 
 
 # --- Clients -------------------------------------------------------------------------------------
 
 
-def request_of(someone: Someone, more: str = "") -> bytes:
-    head = f"GET {PROFILE} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {someone.token}\r\n"
+def encode_request(person: SignedUpPerson, more: str = "") -> bytes:
+    head = f"GET {PROFILE} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {person.token}\r\n"
     return f"{head}{more}\r\n".encode()
 
 
-def test_pipelined_requests_are_answered_in_order(stack: Stack, rollcall: Rollcall):
-    people = [rollcall.sign_up() for _ in range(5)]
+def test_pipelined_requests_are_answered_in_order(stack: Stack, api: ApiClient):
+    people = [api.sign_up() for _ in range(5)]
     with socket.create_connection((HOST, stack.port), timeout=10) as connection:
-        connection.sendall(b"".join(request_of(someone) for someone in people))
+        connection.sendall(b"".join(encode_request(person) for person in people))
         stream = connection.makefile("rb")
-        for someone in people:
-            assert someone.body["email"].encode() in read_answer(stream)
+        for person in people:
+            assert person.body["email"].encode() in read_body(stream)
 
 
-def read_answer(stream: Any) -> bytes:
+def read_body(stream: Any) -> bytes:
     """The body of the next answer."""
     length = 0
     while (line := stream.readline()) != b"\r\n":
@@ -200,34 +198,34 @@ def read_answer(stream: Any) -> bytes:
     return body
 
 
-def test_incomplete_request_blocks_no_other(
-    stack: Stack, rollcall: Rollcall
-):
-    someone = rollcall.sign_up()
-    request = request_of(someone)
-    halves = [socket.create_connection((HOST, stack.port), timeout=10) for _ in range(50)]
-    for half in halves:
-        half.sendall(request[:60])
-    assert someone.profile().status_code == 200
-    for half in halves:
-        half.sendall(request[60:])
-        assert someone.body["email"].encode() in read_answer(half.makefile("rb"))
-        half.close()
+def test_incomplete_request_blocks_no_other(stack: Stack, api: ApiClient):
+    person = api.sign_up()
+    request = encode_request(person)
+    incomplete_requests = [
+        socket.create_connection((HOST, stack.port), timeout=10) for _ in range(50)
+    ]
+    for incomplete in incomplete_requests:
+        incomplete.sendall(request[:60])
+    assert person.profile().status_code == 200
+    for incomplete in incomplete_requests:
+        incomplete.sendall(request[60:])
+        assert person.body["email"].encode() in read_body(incomplete.makefile("rb"))
+        incomplete.close()
 
 
-def test_client_that_disconnects_in_a_request_affects_no_other(stack: Stack, rollcall: Rollcall):
-    someone = rollcall.sign_up()
-    half_a_body = b"POST /api/v1/signup/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
-    for request in (request_of(someone), request_of(someone)[:40], half_a_body):
+def test_client_that_disconnects_in_a_request_affects_no_other(stack: Stack, api: ApiClient):
+    person = api.sign_up()
+    partial_body = b"POST /api/v1/signup/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
+    for request in (encode_request(person), encode_request(person)[:40], partial_body):
         for _ in range(50):
             with socket.create_connection((HOST, stack.port)) as connection:
                 connection.sendall(request)
     for _ in range(50):
-        assert someone.profile().json() == someone.body
+        assert person.profile().json() == person.body
 
 
 @pytest.fixture
-def many_files() -> Iterator[int]:
+def max_open_files() -> Iterator[int]:
     """As many open files as the machine lets us and the processes that we start have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -236,42 +234,42 @@ def many_files() -> Iterator[int]:
 
 
 def test_thousands_of_idle_connections_block_no_read(
-    many_files: int, another_web: tuple[Process, str], rollcall: Rollcall, many: int
+    max_open_files: int, own_read_process: tuple[Process, str], api: ApiClient, scale: int
 ):
-    someone = rollcall.sign_up()
-    _, url = another_web
+    person = api.sign_up()
+    _, url = own_read_process
     address = HOST, int(url.rpartition(":")[2])
-    count = min(1_500 if many == 1 else 10_000, many_files - 500)
+    count = min(1_500 if scale == 1 else 10_000, max_open_files - 500)
     with ExitStack() as idle:
         for n in range(count):
             connection = idle.enter_context(socket.create_connection(address, timeout=10))
-            connection.sendall(request_of(someone))
+            connection.sendall(encode_request(person))
             if n % 500 == 0 or n == count - 1:
-                assert someone.body["email"].encode() in read_answer(connection.makefile("rb"))
+                assert person.body["email"].encode() in read_body(connection.makefile("rb"))
 
 
-class readers:  # noqa: N801  # used like a function
+class Readers:  # used like a function
     """Threads that read profiles without end, until the block is left."""
 
     def __init__(
-        self, people: list[Someone], look: Callable[[Someone, httpx.Response], Any]
+        self, people: list[SignedUpPerson], check: Callable[[SignedUpPerson, httpx.Response], Any]
     ) -> None:
-        self.people, self.look = people, look
+        self.people, self.check = people, check
         self.stop = threading.Event()
         self.failed: list[BaseException] = []
         self.threads = [threading.Thread(target=self.read) for _ in range(4)]
 
     def read(self) -> None:
         try:
-            with httpx.Client(base_url=self.people[0].rollcall.http.base_url, timeout=20) as http:
-                for someone in itertools.cycle(self.people):
+            with httpx.Client(base_url=self.people[0].api.http.base_url, timeout=20) as http:
+                for person in itertools.cycle(self.people):
                     if self.stop.is_set():
                         return
-                    self.look(someone, http.get(PROFILE, headers=someone.bearer))
+                    self.check(person, http.get(PROFILE, headers=person.bearer))
         except (httpx.HTTPError, AssertionError) as error:
             self.failed.append(error)
 
-    def __enter__(self) -> "readers":
+    def __enter__(self) -> "Readers":
         for thread in self.threads:
             thread.start()
         return self
@@ -284,44 +282,44 @@ class readers:  # noqa: N801  # used like a function
 
 
 def test_reads_return_the_own_profile_during_random_disconnects(
-    stack: Stack, django_here, rollcall: Rollcall, many: int
+    stack: Stack, django_db_access, api: ApiClient, scale: int
 ):
     """Both kinds: those of clients, in the middle of a request, and those to Redis."""
     from domain.stores.profiles import redis
 
-    people = [rollcall.sign_up() for _ in range(20)]
+    people = [api.sign_up() for _ in range(20)]
     counts: Counter[str] = Counter()
 
-    def read_with_cuts(seed: int) -> None:
+    def read_with_disconnects(seed: int) -> None:
         lot = random.Random(seed)
         connection: Any = None
-        while counts["reads"] < 10_000 * many:
+        while counts["reads"] < 10_000 * scale:
             connection = connection or socket.create_connection((HOST, stack.port), timeout=10)
-            some = lot.choices(people, k=lot.randint(1, 8))
-            connection.sendall(b"".join(map(request_of, some)))
+            some_people = lot.choices(people, k=lot.randint(1, 8))
+            connection.sendall(b"".join(map(encode_request, some_people)))
             if lot.random() < 0.1:
                 connection.close()
                 connection = None
                 continue
             stream = connection.makefile("rb")
-            for someone in some:
-                body = read_answer(stream)
-                mine = someone.body["email"].encode() in body
-                assert mine or b'"unavailable"' in body, body
-                counts.update({"reads": 1, "mine": mine})
+            for person in some_people:
+                body = read_body(stream)
+                is_own = person.body["email"].encode() in body
+                assert is_own or b'"unavailable"' in body, body
+                counts.update({"reads": 1, "mine": is_own})
         if connection:
             connection.close()
 
-    def cut_redis() -> None:
-        while counts["reads"] < 10_000 * many:
+    def close_redis_connections() -> None:
+        while counts["reads"] < 10_000 * scale:
             redis().client_kill_filter(_type="normal", skipme=True)
             pause.wait(0.2)
 
     pause = threading.Event()
     with ThreadPoolExecutor(5) as pool:
-        work = [pool.submit(read_with_cuts, seed) for seed in range(4)]
-        work.append(pool.submit(cut_redis))
-        for each in work:
+        call = [pool.submit(read_with_disconnects, seed) for seed in range(4)]
+        call.append(pool.submit(close_redis_connections))
+        for each in call:
             each.result()
     assert counts["mine"] > counts["reads"] / 2
 
@@ -329,57 +327,57 @@ def test_reads_return_the_own_profile_during_random_disconnects(
 # --- Processes -----------------------------------------------------------------------------------
 
 
-def web_workers(stack: Stack) -> list[int]:
+def get_workers(stack: Stack) -> list[int]:
     return child_pids(stack.services["read"].pid)
 
 
 @pytest.fixture
-def another_web(stack: Stack) -> Iterator[tuple[Process, str]]:
+def own_read_process(stack: Stack) -> Iterator[tuple[Process, str]]:
     """A web server of one's own on the same databases, to end."""
     with read_process(stack) as web:
         yield web
 
 
 def test_sigterm_under_load_answers_all_requests_in_progress(
-    another_web: tuple[Process, str], stack: Stack, rollcall: Rollcall
+    own_read_process: tuple[Process, str], stack: Stack, api: ApiClient
 ):
     """Redis is frozen meanwhile, so that they are known to be under way."""
-    web, url = another_web
-    someone = rollcall.sign_up()
+    web, url = own_read_process
+    person = api.sign_up()
     connections = [
         socket.create_connection((HOST, int(url.rpartition(":")[2])), timeout=10)
         for _ in range(100)
     ]
     for connection in connections:
-        connection.sendall(request_of(someone))
-        assert someone.body["email"].encode() in read_answer(connection.makefile("rb"))
+        connection.sendall(encode_request(person))
+        assert person.body["email"].encode() in read_body(connection.makefile("rb"))
     stack.services["profiles"].suspend()
     try:
         for connection in connections:
-            connection.sendall(request_of(someone))
+            connection.sendall(encode_request(person))
         wait_any([], timeout=0.3)
         web.send(signal.SIGTERM)
         wait_any([], timeout=0.3)
     finally:
         stack.services["profiles"].resume()
     for connection in connections:
-        assert someone.body["email"].encode() in read_answer(connection.makefile("rb"))
+        assert person.body["email"].encode() in read_body(connection.makefile("rb"))
         connection.close()
     assert web.wait(15)
     assert web.status == 0
 
 
 def test_sigterm_waits_for_a_write_in_progress(
-    another_web: tuple[Process, str], stack: Stack, rollcall: Rollcall
+    own_read_process: tuple[Process, str], stack: Stack, api: ApiClient
 ):
-    from tests.someone import new_body
+    from tests.someone import sign_up_payload
 
-    web, url = another_web
+    web, url = own_read_process
     with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=url, timeout=20) as client:
         assert client.get("/livez").status_code == 200  # the process has the connection now
         stack.services["postgres"].suspend()
         try:
-            write = pool.submit(client.post, "/api/v1/signup/", json=new_body())
+            write = pool.submit(client.post, "/api/v1/signup/", json=sign_up_payload())
             wait_any([], timeout=0.5)
             assert not write.done()
             web.send(signal.SIGTERM)
@@ -390,40 +388,38 @@ def test_sigterm_waits_for_a_write_in_progress(
     assert web.wait(15)
 
 
-def test_reads_and_probes_continue_during_a_hung_postgres(
-    stack: Stack, rollcall: Rollcall
-):
-    from tests.someone import new_body
+def test_reads_and_probes_continue_during_a_hung_postgres(stack: Stack, api: ApiClient):
+    from tests.someone import sign_up_payload
 
-    someone = rollcall.sign_up()
+    person = api.sign_up()
     stack.services["postgres"].suspend()
     with ThreadPoolExecutor(40) as pool:
         try:
             writes = [
                 pool.submit(
-                    lambda: httpx.post(f"{stack.url}/api/v1/signup/", json=new_body(), timeout=60)
+                    lambda: httpx.post(
+                        f"{stack.url}/api/v1/signup/", json=sign_up_payload(), timeout=60
+                    )
                 )
                 for _ in range(40)
             ]
-            began = time.monotonic()
+            started_at = time.monotonic()
             for _ in range(100):
-                assert someone.profile().status_code == 200
-            assert rollcall.http.get("/livez").status_code == 200
-            assert time.monotonic() - began < 3
+                assert person.profile().status_code == 200
+            assert api.http.get("/livez").status_code == 200
+            assert time.monotonic() - started_at < 3
         finally:
             stack.services["postgres"].resume()
         assert {write.result().status_code for write in writes} <= {201, 503}
 
 
-def test_killed_worker_process_is_replaced(
-    stack: Stack, rollcall: Rollcall
-):
-    someone = rollcall.sign_up()
+def test_killed_worker_process_is_replaced(stack: Stack, api: ApiClient):
+    person = api.sign_up()
     log = stack.data_dir / "logs" / "read.log"
     started = log.read_text().count("worker_started")
-    os.kill(web_workers(stack)[0], signal.SIGKILL)
+    os.kill(get_workers(stack)[0], signal.SIGKILL)
     for _ in range(50):
         with suppress(httpx.TransportError):  # what was under way in the one that was killed
-            assert httpx.get(stack.url + PROFILE, headers=someone.bearer).status_code == 200
-    eventually(lambda: log.read_text().count("worker_started") > started, within=30)
-    assert len(web_workers(stack)) == 2
+            assert httpx.get(stack.url + PROFILE, headers=person.bearer).status_code == 200
+    wait_until(lambda: log.read_text().count("worker_started") > started, timeout=30)
+    assert len(get_workers(stack)) == 2

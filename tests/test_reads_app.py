@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 from domain import session
 from domain.keys import KeyRing
-from tests.asking import Answer, Reads
-from tests.fake_redis import Behaviour, Command, FakeRedis, HangUp, saying, silence
-from tests.test_reads_connection import in_a_loop
+from tests.asking import Reader, Response
+from tests.fake_redis import CloseConnection, Command, FakeRedis, Handler, always_reply, never_reply
+from tests.test_reads_connection import run_in_loop
 
 KEYS = KeyRing(["a secret of these tests"])
 PERSON = uuid4()
@@ -22,75 +22,75 @@ TOKEN, DIGEST = session.issue(KEYS, PERSON, 3)
 
 
 @asynccontextmanager
-async def reader(
-    behaviour: Behaviour, patience: float = 0.2
-) -> AsyncIterator[tuple[Reads, FakeRedis]]:
-    async with FakeRedis(behaviour).listening() as fake:
-        reads = Reads(fake.url, KEYS, timeout=patience, miss_timeout=patience, max_staleness=0)
-        reads.start(asyncio.get_running_loop())
+async def open_reader(
+    handler: Handler, timeout: float = 0.2
+) -> AsyncIterator[tuple[Reader, FakeRedis]]:
+    async with FakeRedis(handler).listening() as fake:
+        reader = Reader(fake.url, KEYS, timeout=timeout, miss_timeout=timeout, max_staleness=0)
+        reader.start(asyncio.get_running_loop())
         await asyncio.sleep(0)
         try:
-            yield reads, fake
+            yield reader, fake
         finally:
-            await reads.close()
+            await reader.close()
 
 
-def bulk(*values: bytes | None) -> bytes:
+def encode_reply(*values: bytes | None) -> bytes:
     parts = [b"$-1\r\n" if v is None else b"$%d\r\n%b\r\n" % (len(v), v) for v in values]
     return b"*%d\r\n" % len(parts) + b"".join(parts)
 
 
 type Fields = tuple[bytes | None, ...]  # body, ETag, version, end of the session
 
-NOTHING: Fields = (None, None, None, None)
+NO_PROFILE: Fields = (None, None, None, None)
 
 
-def fields(version: int, etag: bytes | None = b'"tag"') -> Fields:
+def make_fields(version: int, etag: bytes | None = b'"tag"') -> Fields:
     return b"{}", etag, b"%d" % version, b"%d" % (time.time() + 60)
 
 
-def word_of(answer: Answer) -> str:
-    word: str = orjson.loads(answer.body)["code"]
+def get_problem_code(response: Response) -> str:
+    word: str = orjson.loads(response.body)["code"]
     return word
 
 
-async def hang_up(command: Command) -> bytes:
-    raise HangUp(b"*4\r\n$3\r\nab")
+async def close_connection(command: Command) -> bytes:
+    raise CloseConnection(b"*4\r\n$3\r\nab")
 
 
-class Filling:
+class LateRedis:
     """A Redis to which the profile comes some time after it was asked for."""
 
-    def __init__(self, before: Fields, after_looks: int) -> None:
-        self.before, self.looks, self.wishes = before, after_looks, 0
+    def __init__(self, before: Fields, polls_needed: int) -> None:
+        self.before, self.polls, self.backfill_requests = before, polls_needed, 0
 
     async def __call__(self, command: Command) -> bytes:
-        is_look = command[0] == b"HMGET" and command[2:] == [b"v", b"e"]
+        is_poll = command[0] == b"HMGET" and command[2:] == [b"v", b"e"]
         if command[0] == b"ZINCRBY":
             assert command[1:] == [b"wanted", b"1", PERSON.hex.encode()]
-            self.wishes += 1
+            self.backfill_requests += 1
             return b"$1\r\n9\r\n"
-        self.looks -= is_look
-        found = fields(3) if self.looks < 0 else self.before
-        return bulk(found[2], found[1]) if is_look else bulk(*found)
+        self.polls -= is_poll
+        fields = make_fields(3) if self.polls < 0 else self.before
+        return encode_reply(fields[2], fields[1]) if is_poll else encode_reply(*fields)
 
 
 NEVER = 1_000_000
 
 
 @pytest.mark.parametrize(
-    "behaviour",
+    "handler",
     [
-        silence,
-        hang_up,
-        saying(b"-OOM command not allowed when used memory > 'maxmemory'\r\n"),
-        saying(b"-NOPERM no permissions\r\n"),
-        saying(b"+OK\r\n"),
-        saying(b":1\r\n"),
-        saying(bulk(b"one")),
-        saying(b"what\r\n"),
-        Filling(NOTHING, NEVER),
-        Filling(fields(version=2), NEVER),
+        never_reply,
+        close_connection,
+        always_reply(b"-OOM command not allowed when used memory > 'maxmemory'\r\n"),
+        always_reply(b"-NOPERM no permissions\r\n"),
+        always_reply(b"+OK\r\n"),
+        always_reply(b":1\r\n"),
+        always_reply(encode_reply(b"one")),
+        always_reply(b"what\r\n"),
+        LateRedis(NO_PROFILE, NEVER),
+        LateRedis(make_fields(version=2), NEVER),
     ],
     ids=[
         "silent",
@@ -105,66 +105,69 @@ NEVER = 1_000_000
         "old",
     ],
 )
-@in_a_loop
-async def test_redis_without_a_usable_reply_is_a_503_in_time(behaviour):
-    async with reader(behaviour) as (reads, _):
+@run_in_loop
+async def test_redis_without_a_usable_reply_is_a_503_in_time(handler):
+    async with open_reader(handler) as (reader, _):
         for _ in range(3):
-            began = time.monotonic()
-            answer = await reads.read(TOKEN)
-            assert time.monotonic() - began < 0.7
-            assert (answer.status, word_of(answer)) == (503, "unavailable")
-            assert answer.headers["retry-after"] == "1"
+            started_at = time.monotonic()
+            response = await reader.read(TOKEN)
+            assert time.monotonic() - started_at < 0.7
+            assert (response.status, get_problem_code(response)) == (503, "unavailable")
+            assert response.headers["retry-after"] == "1"
 
 
-@in_a_loop
+@run_in_loop
 async def test_malformed_hash_is_a_500():
-    async with reader(saying(bulk(b"{}", b'"t"', b"not a number", b"1"))) as (reads, _):
+    async with open_reader(always_reply(encode_reply(b"{}", b'"t"', b"not a number", b"1"))) as (
+        reader,
+        _,
+    ):
         with capture_logs() as logs:
-            answer = await reads.read(TOKEN)
-        assert (answer.status, word_of(answer)) == (500, "internal_error")
+            response = await reader.read(TOKEN)
+        assert (response.status, get_problem_code(response)) == (500, "internal_error")
         failed = [line["request_id"] for line in logs if line["event"] == "profile_read_failed"]
-        assert failed == [answer.headers["x-request-id"]]
+        assert failed == [response.headers["x-request-id"]]
 
 
-@in_a_loop
+@run_in_loop
 async def test_revoked_session_and_deleted_person_are_a_401():
-    for reply in (bulk(b"{}", b'"t"', b"3", None), bulk(b"{}", b'"t"', b"3", b"1"),
-                  bulk(b"", b'"t"', b"4", b"9999999999")):  # fmt: skip  # one glance
-        async with reader(saying(reply)) as (reads, _):
-            answer = await reads.read(TOKEN)
-            assert (answer.status, word_of(answer)) == (401, "invalid_token")
+    for reply in (encode_reply(b"{}", b'"t"', b"3", None), encode_reply(b"{}", b'"t"', b"3", b"1"),
+                  encode_reply(b"", b'"t"', b"4", b"9999999999")):  # fmt: skip  # one glance
+        async with open_reader(always_reply(reply)) as (reader, _):
+            response = await reader.read(TOKEN)
+            assert (response.status, get_problem_code(response)) == (401, "invalid_token")
 
 
-@in_a_loop
+@run_in_loop
 async def test_invalid_token_is_rejected_without_a_redis_command():
-    async with reader(saying(bulk(*fields(3)))) as (reads, fake):
+    async with open_reader(always_reply(encode_reply(*make_fields(3)))) as (reader, fake):
         other = session.issue(KeyRing(["another secret"]), PERSON, 3)[0]
-        turned = TOKEN[:-1] + ("B" if TOKEN.endswith("A") else "A")
-        for token in (other, turned, "A" * 100, ""):
-            assert (await reads.read(token)).status == 401
+        altered = TOKEN[:-1] + ("B" if TOKEN.endswith("A") else "A")
+        for token in (other, altered, "A" * 100, ""):
+            assert (await reader.read(token)).status == 401
         assert fake.commands == []
 
 
 @pytest.mark.parametrize(
     "before",
-    [NOTHING, fields(version=2), fields(version=3, etag=None)],
+    [NO_PROFILE, make_fields(version=2), make_fields(version=3, etag=None)],
     ids=["missing", "older", "not yet for readers"],
 )
-@in_a_loop
+@run_in_loop
 async def test_missing_or_stale_profile_is_requested_once_and_awaited(before):
-    redis = Filling(before, after_looks=3)
-    async with reader(redis, patience=5) as (reads, fake):
-        answers = await asyncio.gather(*(reads.read(TOKEN) for _ in range(200)))
-        assert {answer.status for answer in answers} == {200}
-        assert redis.wishes == 1
+    redis = LateRedis(before, polls_needed=3)
+    async with open_reader(redis, timeout=5) as (reader, fake):
+        responses = await asyncio.gather(*(reader.read(TOKEN) for _ in range(200)))
+        assert {response.status for response in responses} == {200}
+        assert redis.backfill_requests == 1
         assert len(fake.commands) == 2 * 200 + 1 + 4  # each looks twice; four looks for all
 
 
-@in_a_loop
+@run_in_loop
 async def test_client_that_disconnects_does_not_cancel_a_shared_miss():
-    async with reader(Filling(NOTHING, after_looks=3), patience=5) as (reads, _):
-        first = asyncio.ensure_future(reads.read(TOKEN))
-        second = asyncio.ensure_future(reads.read(TOKEN))
+    async with open_reader(LateRedis(NO_PROFILE, polls_needed=3), timeout=5) as (reader, _):
+        first = asyncio.ensure_future(reader.read(TOKEN))
+        second = asyncio.ensure_future(reader.read(TOKEN))
         await asyncio.sleep(0.01)
         first.cancel()
         assert (await second).status == 200

@@ -18,19 +18,19 @@ from api.reads.redis.connection import RedisUnavailable as Unavailable
 from api.reads.redis.connection import encode_command
 from local.machine import find_free_port
 from local.servers import Valkey
-from tests.fake_redis import Command, FakeRedis, HangUp, echo, saying, silence
+from tests.fake_redis import CloseConnection, Command, FakeRedis, always_reply, echo, never_reply
 
 
-def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+def run_in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Run an asynchronous test, for 20 s at most."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
-        async def in_time() -> None:
+        async def run_with_timeout() -> None:
             async with asyncio.timeout(20):
                 await test(*args, **kwargs)
 
-        asyncio.run(in_time())
+        asyncio.run(run_with_timeout())
 
     return run
 
@@ -46,19 +46,19 @@ async def connected(url: str, **more: Any) -> AsyncIterator[Redis]:
         await redis.close()
 
 
-async def outcome(redis: Redis, *words: Any) -> Any:
+async def try_command(redis: Redis, *arguments: Any) -> Any:
     """The reply, or the error in its place."""
     try:
-        return await redis.execute_command(*words)
+        return await redis.execute_command(*arguments)
     except (Unavailable, hiredis.ReplyError) as error:
         return type(error)
 
 
-async def until(redis: Redis, *words: Any, within: float = 5.0) -> Any:
+async def wait_for_reply(redis: Redis, *arguments: Any, timeout: float = 5.0) -> Any:
     """The first reply, however many tries it takes."""
-    deadline = time.monotonic() + within
-    while (reply := await outcome(redis, *words)) is Unavailable:
-        assert time.monotonic() < deadline, f"no reply within {within} s"
+    deadline = time.monotonic() + timeout
+    while (reply := await try_command(redis, *arguments)) is Unavailable:
+        assert time.monotonic() < deadline, f"no reply within {timeout} s"
         await asyncio.sleep(0.01)
     return reply
 
@@ -66,7 +66,7 @@ async def until(redis: Redis, *words: Any, within: float = 5.0) -> Any:
 # --- Replies and their askers --------------------------------------------------------------------
 
 
-@in_a_loop
+@run_in_loop
 async def test_commands_of_one_turn_are_sent_in_one_write():
     async with FakeRedis(echo).listening() as fake, connected(fake.url) as redis:
         await redis.execute_command("ECHO", "warm")
@@ -75,7 +75,7 @@ async def test_commands_of_one_turn_are_sent_in_one_write():
         assert [len(chunk) for chunk in fake.chunks][-1] == 500
 
 
-@in_a_loop
+@run_in_loop
 async def test_cancelled_command_does_not_affect_other_replies():
     async def slow_echo(command: Command) -> bytes:
         await asyncio.sleep(0.002)
@@ -88,16 +88,16 @@ async def test_cancelled_command_does_not_affect_other_replies():
         assert await asyncio.gather(*replies[1::2]) == [b"%d" % n for n in range(1, 50, 2)]
 
 
-@in_a_loop
+@run_in_loop
 async def test_error_reply_affects_only_its_command():
     replies = {b"bad": b"-OOM command not allowed\r\n"}
 
-    async def some_refused(command: Command) -> bytes:
+    async def refuse_some(command: Command) -> bytes:
         return replies.get(command[-1]) or await echo(command)
 
-    async with FakeRedis(some_refused).listening() as fake, connected(fake.url) as redis:
-        asked = [redis.execute_command("ECHO", word) for word in ("a", "bad", "b")]
-        got = await asyncio.gather(*asked, return_exceptions=True)
+    async with FakeRedis(refuse_some).listening() as fake, connected(fake.url) as redis:
+        commands = [redis.execute_command("ECHO", argument) for argument in ("a", "bad", "b")]
+        got = await asyncio.gather(*commands, return_exceptions=True)
         assert got[0] == b"a"
         assert got[2] == b"b"
         assert isinstance(got[1], hiredis.ReplyError)
@@ -105,41 +105,47 @@ async def test_error_reply_affects_only_its_command():
         assert fake.connections == 1
 
 
-@in_a_loop
+@run_in_loop
 async def test_late_reply_is_given_to_no_command():
-    async def late_at_first(command: Command) -> bytes:
+    async def delay_first(command: Command) -> bytes:
         if command[-1] == b"first":
             await asyncio.sleep(0.3)
         return await echo(command)
 
     async with (
-        FakeRedis(late_at_first).listening() as fake,
+        FakeRedis(delay_first).listening() as fake,
         connected(fake.url, timeout=0.1) as redis,
     ):
         await redis.execute_command("ECHO", "warm")
-        began = time.monotonic()
-        assert await outcome(redis, "ECHO", "first") is Unavailable
-        assert 0.09 < time.monotonic() - began < 0.25
+        started_at = time.monotonic()
+        assert await try_command(redis, "ECHO", "first") is Unavailable
+        assert 0.09 < time.monotonic() - started_at < 0.25
         deadline = time.monotonic() + 0.5  # beyond the late reply
         while time.monotonic() < deadline:
-            assert await outcome(redis, "ECHO", "second") in (b"second", Unavailable)
-        assert await until(redis, "ECHO", "third") == b"third"
+            assert await try_command(redis, "ECHO", "second") in (b"second", Unavailable)
+        assert await wait_for_reply(redis, "ECHO", "third") == b"third"
         assert fake.connections >= 2
 
 
-@in_a_loop
+@run_in_loop
 async def test_timeout_fails_all_pending_commands():
-    async with FakeRedis(silence).listening() as fake, connected(fake.url, timeout=0.1) as redis:
-        began = time.monotonic()
-        assert {await each for each in [outcome(redis, "GET", n) for n in range(100)]} == {
+    async with (
+        FakeRedis(never_reply).listening() as fake,
+        connected(fake.url, timeout=0.1) as redis,
+    ):
+        started_at = time.monotonic()
+        assert {await each for each in [try_command(redis, "GET", n) for n in range(100)]} == {
             Unavailable
         }
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - started_at < 5
 
 
-@in_a_loop
+@run_in_loop
 async def test_command_above_max_pending_fails_at_once():
-    async with FakeRedis(silence).listening() as fake, connected(fake.url, max_pending=3) as redis:
+    async with (
+        FakeRedis(never_reply).listening() as fake,
+        connected(fake.url, max_pending=3) as redis,
+    ):
         waiting = [redis.execute_command("GET", n) for n in range(3)]
         with pytest.raises(Unavailable):
             redis.execute_command("GET", 4)
@@ -149,66 +155,69 @@ async def test_command_above_max_pending_fails_at_once():
 
 
 @pytest.mark.parametrize("last", [b"$100\r\nabc", b"", b"*2\r\n$1\r\na\r\n"])
-@in_a_loop
+@run_in_loop
 async def test_connection_lost_in_a_reply_fails_all_pending_at_once(last):
-    async def hang_up(command: Command) -> bytes:
+    async def close_connection(command: Command) -> bytes:
         if command[-1] == b"fine":
             return await echo(command)
-        raise HangUp(last)
+        raise CloseConnection(last)
 
-    async with FakeRedis(hang_up).listening() as fake, connected(fake.url, timeout=10) as redis:
-        began = time.monotonic()
-        asked = [redis.execute_command("ECHO", word) for word in ("fine", "a", "b", "c")]
-        got = await asyncio.gather(*asked, return_exceptions=True)
+    async with (
+        FakeRedis(close_connection).listening() as fake,
+        connected(fake.url, timeout=10) as redis,
+    ):
+        started_at = time.monotonic()
+        commands = [redis.execute_command("ECHO", argument) for argument in ("fine", "a", "b", "c")]
+        got = await asyncio.gather(*commands, return_exceptions=True)
         assert got[0] == b"fine"
         assert [type(reply) for reply in got[1:]] == [Unavailable] * 3
-        assert time.monotonic() - began < 1
-        assert await until(redis, "ECHO", "fine") == b"fine"
+        assert time.monotonic() - started_at < 1
+        assert await wait_for_reply(redis, "ECHO", "fine") == b"fine"
 
 
-@in_a_loop
+@run_in_loop
 async def test_protocol_error_closes_the_connection():
-    async def nonsense(command: Command) -> bytes:
+    async def send_invalid(command: Command) -> bytes:
         return await echo(command) if command[-1] == b"fine" else b"!!! what?\r\n"
 
-    async with FakeRedis(nonsense).listening() as fake, connected(fake.url) as redis:
-        assert await outcome(redis, "GET", "a") is Unavailable
-        assert await until(redis, "ECHO", "fine") == b"fine"
+    async with FakeRedis(send_invalid).listening() as fake, connected(fake.url) as redis:
+        assert await try_command(redis, "GET", "a") is Unavailable
+        assert await wait_for_reply(redis, "ECHO", "fine") == b"fine"
         assert fake.connections == 2
 
 
-@in_a_loop
+@run_in_loop
 async def test_unexpected_reply_closes_the_connection():
-    async def twice(command: Command) -> bytes:
+    async def reply_twice(command: Command) -> bytes:
         return 2 * await echo(command)
 
-    async with FakeRedis(twice).listening() as fake, connected(fake.url) as redis:
-        assert await outcome(redis, "ECHO", "a") == b"a"
-        assert await outcome(redis, "ECHO", "b") is Unavailable
-        assert await until(redis, "ECHO", "c") == b"c"
+    async with FakeRedis(reply_twice).listening() as fake, connected(fake.url) as redis:
+        assert await try_command(redis, "ECHO", "a") == b"a"
+        assert await try_command(redis, "ECHO", "b") is Unavailable
+        assert await wait_for_reply(redis, "ECHO", "c") == b"c"
         assert fake.connections == 2
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["replied", "lost"])
-@in_a_loop
+@run_in_loop
 async def test_callbacks_that_raise_affect_no_other_command(lost):
     """Two of them on one lost connection kept the client from ever connecting again."""
     replies: list[Any] = []
 
-    async def hang_up_or_echo(command: Command) -> bytes:
+    async def close_or_echo(command: Command) -> bytes:
         if lost and command[-1] == b"bad":
-            raise HangUp
+            raise CloseConnection
         return await echo(command)
 
     def raise_error(reply: Any) -> None:
         replies.append(reply)
         raise ValueError
 
-    async with FakeRedis(hang_up_or_echo).listening() as fake, connected(fake.url) as redis:
+    async with FakeRedis(close_or_echo).listening() as fake, connected(fake.url) as redis:
         assert await redis.execute_command("ECHO", "first") == b"first"
         for _ in range(3):
             redis.send_command(encode_command(("ECHO", "bad")), raise_error)
-        assert await until(redis, "ECHO", "last") == b"last"
+        assert await wait_for_reply(redis, "ECHO", "last") == b"last"
         assert len(replies) == 3
         assert fake.connections == 1 + lost
 
@@ -216,52 +225,52 @@ async def test_callbacks_that_raise_affect_no_other_command(lost):
 # --- Coming back ---------------------------------------------------------------------------------
 
 
-@in_a_loop
+@run_in_loop
 async def test_restarted_redis_is_used_within_a_second(tmp_path):
     with Valkey(tmp_path, "profiles") as valkey:
         async with connected(valkey.url) as redis:
             assert await redis.execute_command("SET", "a", 1) == b"OK"
             valkey.stop()
             await asyncio.sleep(0.5)  # it is known to be away by now
-            began = time.monotonic()
+            started_at = time.monotonic()
             for _ in range(100):
-                assert await outcome(redis, "GET", "a") is Unavailable
-            assert time.monotonic() - began < 0.5
+                assert await try_command(redis, "GET", "a") is Unavailable
+            assert time.monotonic() - started_at < 0.5
             valkey.start()
-            assert await until(redis, "GET", "a", within=1.0) == b"1"
+            assert await wait_for_reply(redis, "GET", "a", timeout=1.0) == b"1"
 
 
-@in_a_loop
+@run_in_loop
 async def test_reconnect_attempts_use_backoff():
     async def refuse(command: Command) -> bytes:
-        raise HangUp
+        raise CloseConnection
 
     async with FakeRedis(refuse).listening() as fake, connected(fake.url) as redis:
         deadline = time.monotonic() + 1
         while time.monotonic() < deadline:
-            assert await outcome(redis, "GET", "a") is Unavailable
+            assert await try_command(redis, "GET", "a") is Unavailable
             await asyncio.sleep(0.005)
         assert 2 <= fake.connections <= 55
 
 
-@in_a_loop
+@run_in_loop
 async def test_loading_redis_receives_no_commands():
-    async def nothing_yet(command: Command) -> bytes:
+    async def connect_only(command: Command) -> bytes:
         return await echo(command)
 
-    fake = FakeRedis(nothing_yet)
-    greeting = b"-LOADING Redis is loading the dataset in memory\r\n"
-    fake.reply = saying(greeting)  # type: ignore[method-assign]
+    fake = FakeRedis(connect_only)
+    handshake = b"-LOADING Redis is loading the dataset in memory\r\n"
+    fake.reply = always_reply(handshake)  # type: ignore[method-assign]
     async with fake.listening(), connected(fake.url) as redis:
-        assert await outcome(redis, "ECHO", "a") is Unavailable
+        assert await try_command(redis, "ECHO", "a") is Unavailable
         assert fake.commands == []
         del fake.reply
-        assert await until(redis, "ECHO", "a", within=1.0) == b"a"
+        assert await wait_for_reply(redis, "ECHO", "a", timeout=1.0) == b"a"
 
 
-@in_a_loop
+@run_in_loop
 async def test_close_fails_pending_commands_and_does_not_reconnect():
-    async with FakeRedis(silence).listening() as fake:
+    async with FakeRedis(never_reply).listening() as fake:
         async with connected(fake.url) as redis:
             reply = redis.execute_command("GET", "a")
             await asyncio.sleep(0.05)
@@ -276,7 +285,7 @@ async def test_close_fails_pending_commands_and_does_not_reconnect():
 # --- Getting there -------------------------------------------------------------------------------
 
 
-@in_a_loop
+@run_in_loop
 async def test_url_sets_user_password_database_and_unix_socket(tmp_path):
     path = tmp_path / "socket"
     with Valkey(tmp_path, "profiles", {"unixsocket": str(path)}) as valkey:
@@ -290,10 +299,10 @@ async def test_url_sets_user_password_database_and_unix_socket(tmp_path):
             assert b"user=ada" in await second.execute_command("CLIENT", "INFO")
             assert b"db=3" in await second.execute_command("CLIENT", "INFO")
         async with connected(f"redis://ada:wrong@127.0.0.1:{valkey.port}/3") as third:
-            assert await outcome(third, "GET", "here") is Unavailable
+            assert await try_command(third, "GET", "here") is Unavailable
 
 
-@in_a_loop
+@run_in_loop
 async def test_tls_verifies_the_server_name(tmp_path):
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -304,15 +313,15 @@ async def test_tls_verifies_the_server_name(tmp_path):
         async with FakeRedis(echo).listening(tls) as fake:
             url = f"rediss://127.0.0.1:{fake.port}/0{query}"
             async with connected(url) as redis:
-                assert await outcome(redis, "ECHO", "a") == reply
+                assert await try_command(redis, "ECHO", "a") == reply
 
 
-@in_a_loop
+@run_in_loop
 async def test_refused_connection_fails_commands_at_once():
     async with connected(f"redis://127.0.0.1:{find_free_port()}/0") as redis:
-        began = time.monotonic()
-        assert await outcome(redis, "GET", "a") is Unavailable
-        assert time.monotonic() - began < 0.5
+        started_at = time.monotonic()
+        assert await try_command(redis, "GET", "a") is Unavailable
+        assert time.monotonic() - started_at < 0.5
 
 
 @pytest.mark.parametrize(

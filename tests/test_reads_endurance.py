@@ -18,25 +18,23 @@ from local.machine import HOST, child_pids
 from local.processes import wait_any
 from local.stack import Stack
 from tests.conftest import LONG
-from tests.someone import Rollcall, Someone, eventually, read_process
+from tests.someone import ApiClient, SignedUpPerson, read_process, wait_until
 
 PROFILE = "/api/v1/profile/"
 # What may stand in a header's value (RFC 9110 section 5.5), obsolete octets included.
 VALUES = st.binary(max_size=300).map(
-    lambda octets: bytes(
-        octet for octet in octets if octet == 9 or 32 <= octet < 127 or octet > 127
-    ).strip()
+    lambda size: bytes(byte for byte in size if byte == 9 or 32 <= byte < 127 or byte > 127).strip()
 )
 TAGS = st.lists(st.sampled_from(['"a"', 'W/"a"', "*", '"', "W/", ",", "", "{etag}", '"\\""']))
 
 
-def memory(pids: list[int]) -> int:
+def get_memory(pids: list[int]) -> int:
     """Octets that these processes hold."""
-    pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
-    return sum(pages) * resource.getpagesize()
+    memory_pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+    return sum(memory_pages) * resource.getpagesize()
 
 
-def read_on(port: int, requests: list[bytes], times: int) -> int:
+def read_repeatedly(port: int, requests: list[bytes], times: int) -> int:
     """Read so many times on one connection, 50 requests in a row; how many answers were a 200."""
     found = 0
     with socket.create_connection((HOST, port), timeout=20) as connection:
@@ -53,37 +51,43 @@ def read_on(port: int, requests: list[bytes], times: int) -> int:
     return found
 
 
-def request_of(someone: Someone, more: str = "") -> bytes:
-    lines = f"GET {PROFILE} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {someone.token}\r\n"
-    return f"{lines}{more}\r\n".encode()
+def encode_request(person: SignedUpPerson, header_lines: str = "") -> bytes:
+    lines = f"GET {PROFILE} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {person.token}\r\n"
+    return f"{lines}{header_lines}\r\n".encode()
 
 
-def test_memory_is_constant_over_many_reads(stack: Stack, rollcall: Rollcall, many):
+def test_memory_is_constant_over_many_reads(stack: Stack, api: ApiClient, scale):
     """A million with LONG=1, fifty thousand else; the first part of them may still fill pools."""
-    requests = [request_of(rollcall.sign_up()) for _ in range(50)]
+    requests = [encode_request(api.sign_up()) for _ in range(50)]
     web = child_pids(stack.services["read"].pid)
     times = 50_000 if LONG else 2_500
 
-    def some() -> int:
+    def run_some() -> int:
         with ThreadPoolExecutor(10) as threads:
-            return sum(threads.map(lambda _: read_on(stack.port, requests, times), range(10)))
+            return sum(
+                threads.map(lambda _: read_repeatedly(stack.port, requests, times), range(10))
+            )
 
-    assert some() == 10 * times
-    before = memory(web)
-    assert some() == 10 * times
-    assert memory(web) - before < 8 * 2**20
+    assert run_some() == 10 * times
+    before = get_memory(web)
+    assert run_some() == 10 * times
+    assert get_memory(web) - before < 8 * 2**20
 
 
 @settings(max_examples=1_000 if LONG else 150, deadline=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip  # it stays
-@given(authorization=VALUES, if_none_match=st.one_of(VALUES, TAGS.map(",".join)), own=st.booleans())
+@given(
+    authorization=VALUES,
+    if_none_match=st.one_of(VALUES, TAGS.map(",".join)),
+    own_header=st.booleans(),
+)
 def test_any_header_value_gets_a_documented_response(
-    stack: Stack, authorization: bytes, if_none_match: bytes | str, own: bool
+    stack: Stack, authorization: bytes, if_none_match: bytes | str, own_header: bool
 ):
-    someone = _somebody(stack)
-    if own:
-        authorization = f"Bearer {someone.token}".encode()
-    etag = _etags[someone.token]
+    person = any_person(stack)
+    if own_header:
+        authorization = f"Bearer {person.token}".encode()
+    etag = _etags[person.token]
     tags = if_none_match if isinstance(if_none_match, bytes) else if_none_match.encode()
     head = f"GET {PROFILE} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n".encode()
     head += b"Authorization: " + authorization + b"\r\n"
@@ -91,93 +95,91 @@ def test_any_header_value_gets_a_documented_response(
     with socket.create_connection((HOST, stack.port), timeout=20) as connection:
         connection.sendall(head)
         status = int(connection.makefile("rb").readline().split()[1])
-    assert status in ({200, 304} if own else {401})
+    assert status in ({200, 304} if own_header else {401})
 
 
-_people: dict[str, Someone] = {}
+_people_by_stack: dict[str, SignedUpPerson] = {}
 _etags: dict[str, bytes] = {}
 
 
-def _somebody(stack: Stack) -> Someone:
+def any_person(stack: Stack) -> SignedUpPerson:
     """Somebody for all examples."""
-    if stack.url not in _people:
-        someone = Rollcall(httpx.Client(base_url=stack.url, timeout=20)).sign_up()
-        _people[stack.url] = someone
-        _etags[someone.token] = someone.profile().headers["etag"].encode()
-    return _people[stack.url]
+    if stack.url not in _people_by_stack:
+        person = ApiClient(httpx.Client(base_url=stack.url, timeout=20)).sign_up()
+        _people_by_stack[stack.url] = person
+        _etags[person.token] = person.profile().headers["etag"].encode()
+    return _people_by_stack[stack.url]
 
 
 class Clients:
     """Clients that read without end, until the block is left: some on new connections each time,
-    some on one for as long as the server keeps it. `seen` counts the statuses, and whatever else
+    some on one for as long as the server keeps it. `count` counts the statuses, and whatever else
     happened in the place of an answer.
     """
 
-    def __init__(self, port: int, someone: Someone) -> None:
-        self.port, self.someone = port, someone
-        self.seen: Counter[str] = Counter()
-        self.over = threading.Event()
+    def __init__(self, port: int, person: SignedUpPerson) -> None:
+        self.port, self.someone = port, person
+        self.count: Counter[str] = Counter()
+        self.stopped = threading.Event()
         self.threads = ThreadPoolExecutor(8)
 
-    def come(self, more: str) -> None:
-        request = request_of(self.someone, more)
-        while not self.over.is_set():
+    def connect_repeatedly(self, header_lines: str) -> None:
+        request = encode_request(self.someone, header_lines)
+        while not self.stopped.is_set():
             try:
                 with socket.create_connection((HOST, self.port), timeout=20) as connection:
-                    self.stay(connection, request)
+                    self.keep_reading(connection, request)
             except OSError as error:
-                self.seen[type(error).__name__] += 1
+                self.count[type(error).__name__] += 1
 
-    def stay(self, connection: socket.socket, request: bytes) -> None:
+    def keep_reading(self, connection: socket.socket, request: bytes) -> None:
         stream = connection.makefile("rb")
-        goes_on = True
-        while goes_on and not self.over.is_set():
+        continues = True
+        while continues and not self.stopped.is_set():
             connection.sendall(request)
-            self.seen[stream.readline()[9:12].decode()] += 1
+            self.count[stream.readline()[9:12].decode()] += 1
             head = iter(stream.readline, b"\r\n")
             named = dict(line.rstrip().split(b": ", 1) for line in head if line)
             stream.read(int(named.get(b"content-length", 0)))
-            goes_on = bool(named) and named.get(b"connection") != b"close"
+            continues = bool(named) and named.get(b"connection") != b"close"
 
     def __enter__(self) -> Self:
-        more = ["Connection: close\r\n", ""] * 4
-        self.futures = [self.threads.submit(self.come, each) for each in more]
-        self.go_on()
+        header_lines = ["Connection: close\r\n", ""] * 4
+        self.futures = [self.threads.submit(self.connect_repeatedly, each) for each in header_lines]
+        self.wait_for_reads()
         return self
 
-    def go_on(self) -> None:
+    def wait_for_reads(self) -> None:
         """Return after some hundred more answers."""
-        count = self.seen["200"]
-        eventually(lambda: self.seen["200"] > count + 400, within=30)
+        count = self.count["200"]
+        wait_until(lambda: self.count["200"] > count + 400, timeout=30)
 
     def __exit__(self, *_: object) -> None:
-        self.over.set()
+        self.stopped.set()
         for each in self.futures:
             each.result()
         self.threads.shutdown()
 
 
-def test_graceful_exit_of_one_process_fails_no_request(
-    stack: Stack, rollcall: Rollcall
-):
+def test_graceful_exit_of_one_process_fails_no_request(stack: Stack, api: ApiClient):
     log = stack.data_dir / "logs" / "read.log"
-    with Clients(stack.port, rollcall.sign_up()) as clients:
+    with Clients(stack.port, api.sign_up()) as clients:
         ready = log.read_text().count("worker_started")
         os.kill(child_pids(stack.services["read"].pid)[0], SIGTERM)
-        clients.go_on()
-        eventually(lambda: log.read_text().count("worker_started") > ready, within=30)
-    assert set(clients.seen) == {"200"}
+        clients.wait_for_reads()
+        wait_until(lambda: log.read_text().count("worker_started") > ready, timeout=30)
+    assert set(clients.count) == {"200"}
 
 
-def test_redeploy_fails_no_request(stack: Stack, rollcall: Rollcall):
+def test_redeploy_fails_no_request(stack: Stack, api: ApiClient):
     """SIGUSR2 starts the new server on the socket of the old one, which then gets SIGTERM."""
     with read_process(stack) as (web, url):
         log = stack.data_dir / "logs" / f"read-{url.rpartition(':')[2]}.log"
-        with Clients(int(url.rpartition(":")[2]), rollcall.sign_up()) as clients:
+        with Clients(int(url.rpartition(":")[2]), api.sign_up()) as clients:
             web.send(SIGUSR2)
-            eventually(lambda: log.read_text().count("worker_started") == 2, within=30)
-            clients.go_on()
+            wait_until(lambda: log.read_text().count("worker_started") == 2, timeout=30)
+            clients.wait_for_reads()
             web.send(SIGTERM)
             assert wait_any([web], timeout=20)
-            clients.go_on()
-        assert set(clients.seen) == {"200"}
+            clients.wait_for_reads()
+        assert set(clients.count) == {"200"}

@@ -14,7 +14,7 @@ import pytest
 
 from local.processes import Process
 from local.stack import Stack
-from tests.someone import Rollcall, new_body, read_process, socket_of, write_process
+from tests.someone import ApiClient, read_process, sign_up_payload, socket_path, write_process
 
 RATE = 1_000  # reads a second
 LIMIT_MS = 10.0
@@ -40,19 +40,19 @@ class Service:
     @contextmanager
     def sign_ups(self) -> Iterator[None]:
         """Clients that sign up without pause until the end of the block, whatever the response."""
-        over = threading.Event()
+        stopped = threading.Event()
 
         def keep_signing_up() -> None:
             with httpx.Client(base_url=self.url, timeout=30) as client:
-                while not over.wait(0.05):
-                    client.post("/api/v1/signup/", json=new_body())
+                while not stopped.wait(0.05):
+                    client.post("/api/v1/signup/", json=sign_up_payload())
 
         with ThreadPoolExecutor(4) as pool:
             clients = [pool.submit(keep_signing_up) for _ in range(4)]
             try:
                 yield
             finally:
-                over.set()
+                stopped.set()
         for client in clients:
             client.result()
 
@@ -61,11 +61,11 @@ class Service:
 def service(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     tokens = tmp_path_factory.mktemp("outages") / "tokens"
     with httpx.Client(base_url=stack.url, timeout=20) as client:
-        people = [Rollcall(client).sign_up() for _ in range(10)]
+        people = [ApiClient(client).sign_up() for _ in range(10)]
     tokens.write_text("".join(f"{person.token}\n" for person in people))
     with (
         write_process(stack) as (write, write_url),
-        read_process(stack, WRITE_UPSTREAM=f"unix:{socket_of(write_url)}") as (_, url),
+        read_process(stack, WRITE_UPSTREAM=f"unix:{socket_path(write_url)}") as (_, url),
     ):
         yield Service(stack, write, url, tokens)
 
@@ -90,13 +90,13 @@ def killed_write_process(service: Service) -> Iterator[None]:
 
 @pytest.mark.parametrize("outage", [hung_postgres, killed_write_process])
 def test_reads_are_unaffected_by_outages_of_the_write_side(
-    service: Service, outage: Callable[[Service], AbstractContextManager[None]], many: int
+    service: Service, outage: Callable[[Service], AbstractContextManager[None]], scale: int
 ):
     for _ in range(3):  # the machine may have been busy with something else
-        control = service.reads(1.0 * many)
+        control = service.reads(1.0 * scale)
         with outage(service), service.sign_ups():
-            broken = service.reads(2.0 * many)
-        assert broken["failed"] == 0
-        if broken["p99_ms"] < max(LIMIT_MS, NOISE * control["p99_ms"]):
+            during = service.reads(2.0 * scale)
+        assert during["failed"] == 0
+        if during["p99_ms"] < max(LIMIT_MS, NOISE * control["p99_ms"]):
             return
-    raise AssertionError(f"p99 {broken['p99_ms']} ms, and {control['p99_ms']} ms before")
+    raise AssertionError(f"p99 {during['p99_ms']} ms, and {control['p99_ms']} ms before")

@@ -29,10 +29,10 @@ def test_connection_is_reused(pool: Pool):
 
 
 def test_closed_connection_is_replaced_before_a_command(pool: Pool, url: str):
-    first = execute(pool, "CLIENT", "ID")
+    first_connection = execute(pool, "CLIENT", "ID")
     with Redis.from_url(url) as operator:
-        assert operator.client_kill_filter(_id=first) == 1
-    assert execute(pool, "CLIENT", "ID") != first
+        assert operator.client_kill_filter(_id=first_connection) == 1
+    assert execute(pool, "CLIENT", "ID") != first_connection
 
 
 def test_connection_with_an_unread_reply_is_replaced(pool: Pool):

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from tests.someone import Rollcall, new_body
+from tests.someone import ApiClient, sign_up_payload
 
 LOGGING = """
 import django, logging, structlog
@@ -28,30 +28,30 @@ PROVOKING = [
 
 
 def test_logs_and_queue_contain_no_personal_data_or_secrets(
-    stack, django_here, rollcall: Rollcall
+    stack, django_db_access, api: ApiClient
 ):
     from huey.contrib.djhuey import HUEY
 
     stack.services["worker"].stop()
-    someone = rollcall.sign_up()
-    queued = b"".join(HUEY.storage.enqueued_items())
-    assert queued, "there is something to look at"
+    person = api.sign_up()
+    queue_content = b"".join(HUEY.storage.enqueued_items())
+    assert queue_content, "there is something to look at"
     stack.services["worker"].start()
-    someone.settled()
-    email, sms = someone.message("email"), someone.message("phone")
-    secrets = [*someone.body.values(), someone.token, email["code"], sms["code"], email["link"]]
-    someone.confirm("email", "000000")
-    someone.confirm("phone", sms["code"])
-    for wrong in PROVOKING:
-        rollcall.post("/api/v1/signup/", new_body(email=someone.body["email"]) | wrong)
+    person.wait_for_outbox()
+    email, sms = person.message("email"), person.message("phone")
+    secrets = [*person.body.values(), person.token, email["code"], sms["code"], email["link"]]
+    person.confirm("email", "000000")
+    person.confirm("phone", sms["code"])
+    for invalid in PROVOKING:
+        api.post("/api/v1/signup/", sign_up_payload(email=person.body["email"]) | invalid)
     stack.services["postgres"].stop()
-    rollcall.post("/api/v1/signup/", new_body(email=someone.body["email"]))
+    api.post("/api/v1/signup/", sign_up_payload(email=person.body["email"]))
     stack.services["postgres"].start()
     secrets = [s for s in secrets if isinstance(s, str) and s not in ("Ada", "Lovelace")]
     logs = {path.name: path.read_text() for path in (stack.data_dir / "logs").glob("*.log")}
     assert "postgres_unavailable" in logs["write.log"]
     for secret in [*secrets, email["link"].partition("#")[2]]:
-        assert secret.encode() not in queued
+        assert secret.encode() not in queue_content
         assert [name for name, text in logs.items() if secret in text] == []
 
 

@@ -10,16 +10,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from local.machine import find_free_port
 from tests import signing
-from tests.starting import RIGHT, Starter
+from tests.starting import PRODUCTION_ENV, SettingsProcess
 
 
-def test_production_starts_with_all_its_settings(start: Starter):
-    assert start().returncode == 0
+def test_production_starts_with_all_its_settings(load_settings: SettingsProcess):
+    assert load_settings().returncode == 0
 
 
-@pytest.mark.parametrize("name", sorted(RIGHT.keys() - {"DJANGO_SETTINGS_MODULE"}))
-def test_production_does_not_start_without_a_required_setting(start: Starter, name):
-    result = start(**{name: ""})
+@pytest.mark.parametrize("name", sorted(PRODUCTION_ENV.keys() - {"DJANGO_SETTINGS_MODULE"}))
+def test_production_does_not_start_without_a_required_setting(load_settings: SettingsProcess, name):
+    result = load_settings(**{name: ""})
     assert result.returncode != 0
     assert name in result.stderr.splitlines()[-1]
 
@@ -27,9 +27,11 @@ def test_production_does_not_start_without_a_required_setting(start: Starter, na
 @pytest.mark.parametrize(
     "secret", ["short", "a" * 60, "development-only-secret-key-that-production-refuses-at-once"]
 )
-def test_production_rejects_a_weak_secret_without_printing_it(start: Starter, secret):
+def test_production_rejects_a_weak_secret_without_printing_it(
+    load_settings: SettingsProcess, secret
+):
     for name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS"):
-        result = start(**{name: secret})
+        result = load_settings(**{name: secret})
         assert result.returncode != 0
         assert "SECRET_KEY" in result.stderr.splitlines()[-1]
         assert secret not in result.stderr
@@ -42,19 +44,22 @@ def test_production_rejects_a_weak_secret_without_printing_it(start: Starter, se
         ("PROVIDER_TIMEOUT", "soon"),
         ("DEBUG", "perhaps"),
         ("SENDGRID_WEBHOOK_PUBLIC_KEY", "AAAA"),
-        ("SENDGRID_WEBHOOK_PUBLIC_KEY", signing.public(ec.generate_private_key(ec.SECP384R1()))),
+        (
+            "SENDGRID_WEBHOOK_PUBLIC_KEY",
+            signing.encode_public_key(ec.generate_private_key(ec.SECP384R1())),
+        ),
     ],
     ids=lambda text: text[:27],  # the key is another one in each process
 )
-def test_malformed_setting_is_reported_by_name(start: Starter, name, value):
-    result = start(**{name: value})
+def test_malformed_setting_is_reported_by_name(load_settings: SettingsProcess, name, value):
+    result = load_settings(**{name: value})
     assert result.returncode != 0
     assert name in result.stderr.splitlines()[-1]
 
 
 def test_debug_is_off_in_development_by_default():
-    for given, expected in ({}, "False"), ({"DEBUG": "1"}, "True"):
-        env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "settings.dev"} | given
+    for env_value, expected in ({}, "False"), ({"DEBUG": "1"}, "True"):
+        env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "settings.dev"} | env_value
         code = "from django.conf import settings; print(settings.DEBUG, settings.HUEY['immediate'])"
         result = subprocess.run(
             [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60
@@ -79,7 +84,7 @@ def test_misconfigured_web_server_exits_with_the_reason(name: str, value: str):
         "2",
         "api.reads.app:Application",
     ]
-    env = {"PATH": os.environ["PATH"]} | RIGHT | {name: value}
+    env = {"PATH": os.environ["PATH"]} | PRODUCTION_ENV | {name: value}
     result = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
     assert result.returncode > 0
     assert name in result.stderr

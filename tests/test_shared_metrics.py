@@ -34,7 +34,7 @@ for line in sys.stdin:
 _MISSES = "rollcall_profile_cache_misses_total"
 
 
-class Sharer:
+class MetricsProcess:
     """A process that shares its metrics."""
 
     def __init__(self, directory: Path) -> None:
@@ -71,89 +71,89 @@ class Sharer:
 
 
 @pytest.fixture
-def start_sharer(tmp_path: Path) -> Iterator[Callable[..., Sharer]]:
+def start_process(tmp_path: Path) -> Iterator[Callable[..., MetricsProcess]]:
     with ExitStack() as undo:
 
-        def start(directory: Path = tmp_path) -> Sharer:
-            sharer = Sharer(directory)
-            undo.enter_context(sharer.popen)
-            undo.callback(sharer.kill)
-            return sharer
+        def start(directory: Path = tmp_path) -> MetricsProcess:
+            process = MetricsProcess(directory)
+            undo.enter_context(process.popen)
+            undo.callback(process.kill)
+            return process
 
         yield start
 
 
-def test_metrics_of_running_processes_are_summed(start_sharer):
-    one, other = start_sharer(), start_sharer()
+def test_metrics_of_running_processes_are_summed(start_process):
+    one, other = start_process(), start_process()
     assert {one("get_slot()"), other("get_slot()")} == {0, 1}
     one.count(2)
     other.count(3)
     assert one.samples()[_MISSES] == other.samples()[_MISSES] == 5
 
 
-@pytest.mark.parametrize("end", [Sharer.kill, Sharer.close])
-def test_new_process_continues_the_counters_of_an_exited_one(start_sharer, tmp_path, end):
-    first, bystander = start_sharer(), start_sharer()
+@pytest.mark.parametrize("end", [MetricsProcess.kill, MetricsProcess.close])
+def test_new_process_continues_the_counters_of_an_exited_one(start_process, tmp_path, end):
+    first, bystander = start_process(), start_process()
     first.count(2)
     slot = first("get_slot()")
     assert bystander("get_slot()") != slot
     end(first)
     assert bystander.samples()[_MISSES] == 2
     files = set(tmp_path.glob("[ch]*.db"))
-    following = start_sharer()
-    assert following("get_slot()") == slot
-    following.count(1)
+    successor = start_process()
+    assert successor("get_slot()") == slot
+    successor.count(1)
     assert bystander.samples()[_MISSES] == 3
     assert set(tmp_path.glob("[ch]*.db")) == files
 
 
-def test_child_process_has_its_own_files(start_sharer):
-    parent = start_sharer()
-    fork = "(pid := __import__('os').fork()) or (registry.PROFILE_CACHE_MISSES.inc(7), "
-    parent(f"{fork}__import__('os')._exit(get_slot())) and 0")
+def test_child_process_has_its_own_files(start_process):
+    parent = start_process()
+    forked = "(pid := __import__('os').fork()) or (registry.PROFILE_CACHE_MISSES.inc(7), "
+    parent(f"{forked}__import__('os')._exit(get_slot())) and 0")
     assert parent("__import__('os').waitstatus_to_exitcode(__import__('os').wait()[1])") == 1
     parent.count(1)
     assert parent.samples()[_MISSES] == 8
 
 
-def test_gauge_is_removed_with_its_process(start_sharer):
+def test_gauge_is_removed_with_its_process(start_process):
     gauge = "Gauge('connections', '', multiprocess_mode='livesum', registry=None)"
-    one, other = start_sharer(), start_sharer()
+    one, other = start_process(), start_process()
     one(f"{gauge}.set(500)")
     other(f"{gauge}.set(3)")
     assert other.samples()["connections"] == 503
     one.kill()
     assert other.samples()["connections"] == 3
-    following = start_sharer()
-    following(f"{gauge}.inc()")
+    successor = start_process()
+    successor(f"{gauge}.inc()")
     assert other.samples()["connections"] == 4
 
 
-def test_truncated_file_does_not_fail_the_scrape(start_sharer, tmp_path):
-    first = start_sharer()
+def test_truncated_file_does_not_fail_the_scrape(start_process, tmp_path):
+    first = start_process()
     first.count(2)
     first.kill()
     with (tmp_path / "counter_0.db").open("r+b") as file:
         file.seek(8)
         file.write(bytes(500))
-    following = start_sharer()
-    following.count(1)
-    assert following.samples()[_MISSES] == 1
+    successor = start_process()
+    successor.count(1)
+    assert successor.samples()[_MISSES] == 1
 
 
-def test_unusable_directory_is_logged_and_metrics_stay_in_memory(start_sharer, tmp_path):
+def test_unusable_directory_is_logged_and_metrics_stay_in_memory(start_process, tmp_path):
     (tmp_path / "file").write_text("no directory")
-    sharer = start_sharer(tmp_path / "file" / "metrics")
-    sharer.count(2)
-    assert sharer.samples()[_MISSES] == 2
-    assert "metrics_write_failed" in sharer.popen.communicate(timeout=20)[1]
+    process = start_process(tmp_path / "file" / "metrics")
+    process.count(2)
+    assert process.samples()[_MISSES] == 2
+    assert "metrics_write_failed" in process.popen.communicate(timeout=20)[1]
 
 
 _DURATIONS = (0.0001, 0.0005, 0.003, 0.003, 10.0, 11.0)
 
 
-def test_loop_metrics_equal_direct_metrics(start_sharer):
-    loop, direct = start_sharer(), start_sharer()
+def test_loop_metrics_equal_direct_metrics(start_process):
+    loop, direct_program = start_process(), start_process()
     labels = "'GET', '/x', 200"
     loop("globals().update(m=LoopMetrics('read'))")
     for seconds in _DURATIONS:
@@ -162,17 +162,17 @@ def test_loop_metrics_equal_direct_metrics(start_sharer):
         loop("m.inc(registry.REDIS_CONNECTS, 'profiles', amount=2)")
         loop("m.flush()")
     loop("m.flush()")
-    of_loop = loop.samples()
+    loop_program = loop.samples()
     for seconds in _DURATIONS:
-        direct(f"registry.HTTP_REQUEST_DURATION.labels({labels}).observe({seconds})")
-        direct("registry.PROFILE_CACHE_MISSES.inc()")
-        direct("registry.REDIS_CONNECTS.labels('profiles').inc(2)")
-    both = direct.samples()
-    assert of_loop[_MISSES] == len(_DURATIONS)
+        direct_program(f"registry.HTTP_REQUEST_DURATION.labels({labels}).observe({seconds})")
+        direct_program("registry.PROFILE_CACHE_MISSES.inc()")
+        direct_program("registry.REDIS_CONNECTS.labels('profiles').inc(2)")
+    both = direct_program.samples()
+    assert loop_program[_MISSES] == len(_DURATIONS)
     names = [name for name in both if not name.startswith("process_cpu")]
     assert len(names) > 15
     assert {name: both[name] for name in names} == pytest.approx(
-        {name: 2 * of_loop[name] for name in names}
+        {name: 2 * loop_program[name] for name in names}
     )
 
 

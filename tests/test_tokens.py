@@ -13,7 +13,7 @@ KEYS = KeyRing(["one secret"])
 PERSON = uuid4()
 
 
-def token_with(characters: str) -> str:
+def find_token(characters: str) -> str:
     return next(
         token
         for token, _ in (session.issue(KEYS, PERSON, 7) for _ in range(1000))
@@ -28,19 +28,19 @@ def test_token_contains_person_and_version():
 
 
 def test_token_has_one_canonical_encoding():
-    for ours, other in (("-", "+"), ("_", "/")):
-        token = token_with(ours)
+    for own, other in (("-", "+"), ("_", "/")):
+        token = find_token(own)
         session.check(KEYS, token)
         with pytest.raises(InvalidToken):
-            session.check(KEYS, token.replace(ours, other))
+            session.check(KEYS, token.replace(own, other))
 
 
 def test_token_with_any_flipped_bit_is_rejected():
     token, _ = session.issue(KEYS, PERSON, 7)
-    for at, bit in ((at, 1 << bit) for at in range(len(token)) for bit in range(7)):
-        turned = token[:at] + chr(ord(token[at]) ^ bit) + token[at + 1 :]
+    for index, bit in ((index, 1 << bit) for index in range(len(token)) for bit in range(7)):
+        altered = token[:index] + chr(ord(token[index]) ^ bit) + token[index + 1 :]
         with pytest.raises(InvalidToken):
-            session.check(KEYS, turned)
+            session.check(KEYS, altered)
 
 
 def test_token_of_another_key_is_rejected():
@@ -49,8 +49,8 @@ def test_token_of_another_key_is_rejected():
         session.check(KEYS, token)
 
 
-def seed(**other: object) -> code.Seed:
-    right: dict[str, object] = {
+def make_context(**other: object) -> code.Seed:
+    valid: dict[str, object] = {
         "row_id": 1,
         "person_id": PERSON,
         "channel": Channel.EMAIL,
@@ -58,7 +58,7 @@ def seed(**other: object) -> code.Seed:
         "salt": b"salt",
         "key_id": KEYS.current.id,
     }
-    return code.Seed(**(right | other))  # type: ignore[arg-type]  # of mixed types, by name
+    return code.Seed(**(valid | other))  # type: ignore[arg-type]  # of mixed types, by name
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,15 @@ def seed(**other: object) -> code.Seed:
     ],
 )
 def test_code_and_link_depend_on_every_derivation_input(other):
-    assert code.code_for(KEYS, seed()) == code.code_for(KEYS, seed())
-    assert code.code_for(KEYS, seed()) != code.code_for(KEYS, seed(**other))
-    assert code.link_token_for(KEYS, seed()) != code.link_token_for(KEYS, seed(**other))
+    assert code.code_for(KEYS, make_context()) == code.code_for(KEYS, make_context())
+    assert code.code_for(KEYS, make_context()) != code.code_for(KEYS, make_context(**other))
+    assert code.link_token_for(KEYS, make_context()) != code.link_token_for(
+        KEYS, make_context(**other)
+    )
 
 
 def test_codes_have_six_uniformly_distributed_digits():
-    codes = [code.code_for(KEYS, seed(row_id=n)) or "" for n in range(5000)]
+    codes = [code.code_for(KEYS, make_context(row_id=n)) or "" for n in range(5000)]
     assert {len(c) for c in codes} == {6}
     assert all(c.isdigit() for c in codes)
     assert len(set(codes)) > 4950
@@ -86,9 +88,9 @@ def test_codes_have_six_uniformly_distributed_digits():
 
 
 def test_link_token_is_parsed_and_invalid_ones_are_rejected():
-    token = code.link_token_for(KEYS, seed(row_id=123_456))
+    token = code.link_token_for(KEYS, make_context(row_id=123_456))
     assert token is not None
     assert code.row_of_link(token) == 123_456
-    assert [code.row_of_link(junk) for junk in ("", "x", "é" * 43, "!" * 43, token + "A")] == [
-        None
-    ] * 5
+    assert [
+        code.row_of_link(invalid) for invalid in ("", "x", "é" * 43, "!" * 43, token + "A")
+    ] == [None] * 5

@@ -16,8 +16,8 @@ from django.test import Client, override_settings
 
 from local.stack import Stack
 from tests import signing
-from tests.signing import post
-from tests.someone import Rollcall, Someone, code_of
+from tests.signing import post_receipts
+from tests.someone import ApiClient, SignedUpPerson, problem_code
 
 DEEP = urlsafe_b64encode(b"[" * 20_000).decode()
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -25,25 +25,25 @@ FORM = "application/x-www-form-urlencoded"
 _numbers = itertools.count(1)
 
 
-class Sent:
+class SentMessages:
     """Somebody whose two messages the providers took, gave ids to, and told nothing more of."""
 
-    def __init__(self, someone: Someone) -> None:
+    def __init__(self, person: SignedUpPerson) -> None:
         from domain.stores.models import Outbox
 
-        self.http, self.someone = someone.rollcall.http, someone
+        self.http, self.someone = person.api.http, person
         # As the providers write them: see workers/delivery.
         self.mail = f"XBg2anf2TqCy6WXKQFh{next(_numbers):03}"
         self.text = f"0B00000127FDB{next(_numbers):03}"
-        rows = Outbox.objects.filter(person_id=someone.id)
+        rows = Outbox.objects.filter(person_id=person.id)
         rows.update(receipt="", receipt_at=None)
         rows.filter(confirmation__channel="email").update(provider_id=self.mail)
         rows.filter(confirmation__channel="phone").update(provider_id=self.text)
 
-    def event(self, word: str, **fields: object) -> dict[str, object]:
+    def event(self, event_type: str, **fields: object) -> dict[str, object]:
         """One of SendGrid's."""
         return {
-            "event": word,
+            "event": event_type,
             "email": self.someone.body["email"],
             "timestamp": int(time.time()),
             "sg_event_id": "ZGVsaXZlcmVk",
@@ -60,125 +60,150 @@ class Sent:
             "message-timestamp": "2026-03-01 12:10:29",
         } | fields
 
-    def mailed(self, *words: str) -> str:
+    def receive_email_events(self, *event_types: str) -> str:
         """Have SendGrid tell this in one batch; the status of the e-mail after it."""
-        events = [self.event(word) for word in words]
-        assert post(self.http, "sendgrid", events, signing.sendgrid(events)) == 204
+        events = [self.event(event_type) for event_type in event_types]
+        assert post_receipts(self.http, "sendgrid", events, signing.sign_sendgrid(events)) == 204
         return self.status("email")
 
-    def texted(self, status: str) -> str:
+    def receive_sms_receipt(self, status: str) -> str:
         """Have Vonage tell this; the status of the text message after it."""
         receipt = self.receipt(status)
-        assert post(self.http, "vonage", receipt, signing.vonage(receipt)) == 204
+        assert post_receipts(self.http, "vonage", receipt, signing.sign_vonage(receipt)) == 204
         return self.status("phone")
 
     def status(self, channel: str) -> str:
         """What the person is told of the message."""
-        status: str = self.someone.call("GET", "confirmations/").json()[channel]["status"]
+        status: str = self.someone.request("GET", "confirmations/").json()[channel]["status"]
         return status
 
 
 @pytest.fixture(scope="module")
-def someone(django_is_set_up, stack: Stack) -> Iterator[Someone]:
+def person(django_setup, stack: Stack) -> Iterator[SignedUpPerson]:
     with httpx.Client(base_url=stack.url, timeout=20) as http:
-        someone = Rollcall(http).sign_up()
-        someone.settled()
-        yield someone
+        person = ApiClient(http).sign_up()
+        person.wait_for_outbox()
+        yield person
 
 
 @pytest.fixture
-def sent(django_here, someone: Someone) -> Sent:
-    return Sent(someone)
+def sent(django_db_access, person: SignedUpPerson) -> SentMessages:
+    return SentMessages(person)
 
 
-def test_delivered_message_sets_the_status_of_its_channel(sent: Sent):
-    assert sent.mailed("processed", "deferred") == "sent"
-    assert sent.mailed("delivered") == "delivered"
-    assert sent.texted("accepted") == sent.texted("buffered") == sent.texted("unknown") == "sent"
-    assert sent.texted("delivered") == "delivered"
+def test_delivered_message_sets_the_status_of_its_channel(sent: SentMessages):
+    assert sent.receive_email_events("processed", "deferred") == "sent"
+    assert sent.receive_email_events("delivered") == "delivered"
+    assert (
+        sent.receive_sms_receipt("accepted")
+        == sent.receive_sms_receipt("buffered")
+        == sent.receive_sms_receipt("unknown")
+        == "sent"
+    )
+    assert sent.receive_sms_receipt("delivered") == "delivered"
 
 
-@pytest.mark.parametrize("word", ["bounce", "dropped"])
-def test_rejected_email_has_status_failed(sent: Sent, word):
-    assert sent.mailed("processed", word) == "failed"
+@pytest.mark.parametrize("event_type", ["bounce", "dropped"])
+def test_rejected_email_has_status_failed(sent: SentMessages, event_type):
+    assert sent.receive_email_events("processed", event_type) == "failed"
     assert sent.status("phone") == "sent"
 
 
-@pytest.mark.parametrize("word", ["expired", "failed", "rejected"])
-def test_undelivered_text_message_has_status_failed(sent: Sent, word):
-    assert sent.texted(word) == "failed"
+@pytest.mark.parametrize("event_type", ["expired", "failed", "rejected"])
+def test_undelivered_text_message_has_status_failed(sent: SentMessages, event_type):
+    assert sent.receive_sms_receipt(event_type) == "failed"
     assert sent.status("email") == "sent"
 
 
-def test_status_never_regresses_with_late_or_repeated_receipts(sent: Sent):
+def test_status_never_regresses_with_late_or_repeated_receipts(sent: SentMessages):
     from domain.stores.models import Outbox
 
-    assert [sent.mailed("bounce"), sent.mailed("bounce")] == ["failed", "failed"]
-    assert sent.mailed("delivered", "delivered", "bounce") == "delivered"
-    told_at = Outbox.objects.get(provider_id=sent.mail).receipt_at
-    old = [sent.event("delivered")]
-    assert post(sent.http, "sendgrid", old, signing.sendgrid(old, age=60)) == 204
-    assert sent.mailed("bounce") == sent.mailed("processed") == "delivered"
-    assert Outbox.objects.get(provider_id=sent.mail).receipt_at == told_at
-    assert [sent.texted(s) for s in ("failed", "delivered", "expired")] == [
+    assert [sent.receive_email_events("bounce"), sent.receive_email_events("bounce")] == [
+        "failed",
+        "failed",
+    ]
+    assert sent.receive_email_events("delivered", "delivered", "bounce") == "delivered"
+    reported_at = Outbox.objects.get(provider_id=sent.mail).receipt_at
+    other_value = [sent.event("delivered")]
+    assert (
+        post_receipts(
+            sent.http, "sendgrid", other_value, signing.sign_sendgrid(other_value, age=60)
+        )
+        == 204
+    )
+    assert (
+        sent.receive_email_events("bounce") == sent.receive_email_events("processed") == "delivered"
+    )
+    assert Outbox.objects.get(provider_id=sent.mail).receipt_at == reported_at
+    assert [sent.receive_sms_receipt(s) for s in ("failed", "delivered", "expired")] == [
         "failed",
         "delivered",
         "delivered",
     ]
 
 
-def test_vonage_receipt_may_be_a_form(sent: Sent):
+def test_vonage_receipt_may_be_a_form(sent: SentMessages):
     form = f"msisdn=34600000000&messageId={sent.text}&status=delivered&err-code=0".encode()
-    assert post(sent.http, "vonage", form, signing.vonage(form, media_type=FORM)) == 204
+    assert (
+        post_receipts(sent.http, "vonage", form, signing.sign_vonage(form, media_type=FORM)) == 204
+    )
     assert sent.status("phone") == "delivered"
 
 
-def test_sendgrid_id_with_dots_is_matched(sent: Sent):
+def test_sendgrid_id_with_dots_is_matched(sent: SentMessages):
     from domain.stores.models import Outbox
 
     Outbox.objects.filter(provider_id=sent.mail).update(provider_id=f"{sent.mail}.dfd.64b469")
     sent.mail += ".dfd.64b469"
-    assert sent.mailed("delivered") == "delivered"
+    assert sent.receive_email_events("delivered") == "delivered"
 
 
-def test_receipts_of_unknown_messages_are_ignored(sent: Sent):
+def test_receipts_of_unknown_messages_are_ignored(sent: SentMessages):
     known, sent.mail, sent.text = (sent.mail, sent.text), "unknown", "unknown"
-    assert (sent.mailed("delivered"), sent.texted("delivered")) == ("sent", "sent")
+    assert (sent.receive_email_events("delivered"), sent.receive_sms_receipt("delivered")) == (
+        "sent",
+        "sent",
+    )
     sent.mail, sent.text = "", ""
-    assert (sent.mailed("delivered"), sent.texted("delivered")) == ("sent", "sent")
+    assert (sent.receive_email_events("delivered"), sent.receive_sms_receipt("delivered")) == (
+        "sent",
+        "sent",
+    )
     sent.mail, sent.text = known
-    assert sent.mailed("delivered") == "delivered"
+    assert sent.receive_email_events("delivered") == "delivered"
 
 
-def test_invalid_events_do_not_affect_the_rest_of_a_batch(sent: Sent):
-    things: list[Any] = [None, 7, "delivered", [[]], {}, {"event": ["delivered"]}, {"event": {}}]
+def test_invalid_events_do_not_affect_the_rest_of_a_batch(sent: SentMessages):
+    items: list[Any] = [None, 7, "delivered", [[]], {}, {"event": ["delivered"]}, {"event": {}}]
     ids: list[Any] = [None, 5, [], "", "a\x00b", "x" * 9999]
-    batch = [*things, *(sent.event("delivered", sg_message_id=i) for i in ids)]
+    batch = [*items, *(sent.event("delivered", sg_message_id=i) for i in ids)]
     batch.append(sent.event("delivered"))
-    assert post(sent.http, "sendgrid", batch, signing.sendgrid(batch)) == 204
+    assert post_receipts(sent.http, "sendgrid", batch, signing.sign_sendgrid(batch)) == 204
     assert sent.status("email") == "delivered"
     values: list[Any] = [[], ["delivered"], {}, "a\x00b", None]
     for name, value in itertools.product(("messageId", "status"), values):
         receipt = sent.receipt("delivered") | {name: value}
-        assert post(sent.http, "vonage", receipt, signing.vonage(receipt)) == 204
+        assert post_receipts(sent.http, "vonage", receipt, signing.sign_vonage(receipt)) == 204
     assert sent.status("phone") == "sent"
 
 
-def test_large_batch_is_processed_completely(sent: Sent):
+def test_large_batch_is_processed_completely(sent: SentMessages):
     others = [f"other{i}.filter0905p1mdw1-4434-59E0C6FF-3.0" for i in range(4_100)]
     batch = [sent.event("delivered", sg_message_id=other) for other in others]
     batch.append(sent.event("delivered"))
-    assert 700_000 < len(signing.body_of(batch)) < 768 * 1024
-    assert post(sent.http, "sendgrid", batch, signing.sendgrid(batch)) == 204
+    assert 700_000 < len(signing.encode_body(batch)) < 768 * 1024
+    assert post_receipts(sent.http, "sendgrid", batch, signing.sign_sendgrid(batch)) == 204
     assert sent.status("email") == "delivered"
 
 
-def without(headers: dict[str, str], *names: str) -> dict[str, str]:
+def without_headers(headers: dict[str, str], *names: str) -> dict[str, str]:
     return {name: value for name, value in headers.items() if not name.endswith(names)}
 
 
-def changed(headers: dict[str, str], name: str, value: str) -> dict[str, str]:
-    return {key: value if key.endswith(name) else old for key, old in headers.items()}
+def with_header(headers: dict[str, str], name: str, value: str) -> dict[str, str]:
+    return {
+        key: value if key.endswith(name) else other_value for key, other_value in headers.items()
+    }
 
 
 type Forge = Callable[[bytes], dict[str, str]]
@@ -186,59 +211,63 @@ type Forge = Callable[[bytes], dict[str, str]]
 FORGERIES: dict[str, dict[str, Forge]] = {
     "sendgrid": {
         "unsigned": lambda _: {},
-        "no signature": lambda body: without(signing.sendgrid(body), "Signature"),
-        "no timestamp": lambda body: without(signing.sendgrid(body), "Timestamp"),
-        "another key": lambda body: signing.sendgrid(body, key=OTHER_KEY),
-        "another body": lambda body: signing.sendgrid(body + b" "),
-        "another time": lambda body: changed(
-            signing.sendgrid(body, age=2), "Timestamp", str(int(time.time()))
+        "no signature": lambda body: without_headers(signing.sign_sendgrid(body), "Signature"),
+        "no timestamp": lambda body: without_headers(signing.sign_sendgrid(body), "Timestamp"),
+        "another key": lambda body: signing.sign_sendgrid(body, key=OTHER_KEY),
+        "another body": lambda body: signing.sign_sendgrid(body + b" "),
+        "another time": lambda body: with_header(
+            signing.sign_sendgrid(body, age=2), "Timestamp", str(int(time.time()))
         ),
-        "too old": lambda body: signing.sendgrid(body, age=605),
-        "of tomorrow": lambda body: signing.sendgrid(body, age=-86_400),
-        "no number": lambda body: changed(signing.sendgrid(body), "Timestamp", "-1.5"),
-        "strange digits": lambda body: changed(signing.sendgrid(body), "Timestamp", "١٢٣"),
-        "a huge number": lambda body: changed(signing.sendgrid(body), "Timestamp", "9" * 5000),
-        "no base64": lambda body: changed(signing.sendgrid(body), "Signature", "%%%"),
-        "no DER": lambda body: changed(signing.sendgrid(body), "Signature", "AAAA"),
-        "an empty signature": lambda body: changed(signing.sendgrid(body), "Signature", ""),
+        "too old": lambda body: signing.sign_sendgrid(body, age=605),
+        "of tomorrow": lambda body: signing.sign_sendgrid(body, age=-86_400),
+        "no number": lambda body: with_header(signing.sign_sendgrid(body), "Timestamp", "-1.5"),
+        "strange digits": lambda body: with_header(signing.sign_sendgrid(body), "Timestamp", "١٢٣"),
+        "a huge number": lambda body: with_header(
+            signing.sign_sendgrid(body), "Timestamp", "9" * 5000
+        ),
+        "no base64": lambda body: with_header(signing.sign_sendgrid(body), "Signature", "%%%"),
+        "no DER": lambda body: with_header(signing.sign_sendgrid(body), "Signature", "AAAA"),
+        "an empty signature": lambda body: with_header(
+            signing.sign_sendgrid(body), "Signature", ""
+        ),
     },
     "vonage": {
         "unsigned": lambda _: {},
-        "another secret": lambda body: signing.vonage(body, secret="x" * 40),
-        "another body": lambda body: signing.vonage(body + b" "),
-        "no hash": lambda body: signing.vonage(body, payload_hash=None),
-        "an odd hash": lambda body: signing.vonage(body, payload_hash=["ä"]),
-        "no time": lambda body: signing.vonage(body, iat=None),
-        "an odd time": lambda body: signing.vonage(body, iat="soon"),
-        "an endless time": lambda body: signing.vonage(body, iat=10**400),
-        "long ago": lambda body: signing.vonage(body, iat=-(10**400)),
-        "too old": lambda body: signing.vonage(body, age=605),
-        "of tomorrow": lambda body: signing.vonage(body, age=-86_400),
-        "no algorithm": lambda body: signing.vonage(body, secret=None, algorithm="none"),
-        "another algorithm": lambda body: signing.vonage(body, algorithm="HS384"),
+        "another secret": lambda body: signing.sign_vonage(body, secret="x" * 40),
+        "another body": lambda body: signing.sign_vonage(body + b" "),
+        "no hash": lambda body: signing.sign_vonage(body, payload_hash=None),
+        "an odd hash": lambda body: signing.sign_vonage(body, payload_hash=["ä"]),
+        "no time": lambda body: signing.sign_vonage(body, iat=None),
+        "an odd time": lambda body: signing.sign_vonage(body, iat="soon"),
+        "an endless time": lambda body: signing.sign_vonage(body, iat=10**400),
+        "long ago": lambda body: signing.sign_vonage(body, iat=-(10**400)),
+        "too old": lambda body: signing.sign_vonage(body, age=605),
+        "of tomorrow": lambda body: signing.sign_vonage(body, age=-86_400),
+        "no algorithm": lambda body: signing.sign_vonage(body, secret=None, algorithm="none"),
+        "another algorithm": lambda body: signing.sign_vonage(body, algorithm="HS384"),
         "no token": lambda _: {"Authorization": "Bearer"},
         "junk": lambda _: {"Authorization": "Bearer a.b.c"},
         "a deep header": lambda _: {"Authorization": f"Bearer {DEEP}.e30.e30"},
-        "another scheme": lambda body: changed(
-            signing.vonage(body), "Authorization", "Basic a2V5OnNlY3JldA=="
+        "another scheme": lambda body: with_header(
+            signing.sign_vonage(body), "Authorization", "Basic a2V5OnNlY3JldA=="
         ),
     },
 }
 
 
 @pytest.mark.parametrize("provider", ["sendgrid", "vonage"])
-def test_invalid_signature_is_a_401_and_changes_nothing(sent: Sent, provider):
+def test_invalid_signature_is_a_401_and_changes_nothing(sent: SentMessages, provider):
     documents = {"sendgrid": [sent.event("delivered")], "vonage": sent.receipt("delivered")}
-    body = signing.body_of(documents[provider])
+    body = signing.encode_body(documents[provider])
     for name, forge in FORGERIES[provider].items():
         octets = {name.encode(): value.encode() for name, value in forge(body).items()}
-        answer = sent.http.post(f"/webhooks/{provider}/", content=body, headers=octets)
-        assert (answer.status_code, code_of(answer)) == (401, "invalid_signature"), name
-        assert "bearer" in answer.headers["www-authenticate"].lower()
+        response = sent.http.post(f"/webhooks/{provider}/", content=body, headers=octets)
+        assert (response.status_code, problem_code(response)) == (401, "invalid_signature"), name
+        assert "bearer" in response.headers["www-authenticate"].lower()
     assert sent.status("email") == sent.status("phone") == "sent"
 
 
-BODIES = {
+INVALID_BODIES = {
     "empty": b"",
     "deep": b"[" * 100_000 + b"]" * 100_000,
     "no JSON": b"{",
@@ -250,49 +279,61 @@ BODIES = {
 
 
 @pytest.mark.parametrize(
-    ("provider", "sign"), [("sendgrid", signing.sendgrid), ("vonage", signing.vonage)]
+    ("provider", "sign"), [("sendgrid", signing.sign_sendgrid), ("vonage", signing.sign_vonage)]
 )
-def test_invalid_body_is_a_401(rollcall: Rollcall, provider, sign):
-    for name, body in BODIES.items():
-        for media in ("application/json", FORM, "multipart/form-data; boundary=x", "text/plain"):
-            assert post(rollcall.http, provider, body, {"Content-Type": media}) == 401, name
-        assert post(rollcall.http, provider, body, sign(body)) == 401, name
+def test_invalid_body_is_a_401(api: ApiClient, provider, sign):
+    for name, body in INVALID_BODIES.items():
+        for media_type in (
+            "application/json",
+            FORM,
+            "multipart/form-data; boundary=x",
+            "text/plain",
+        ):
+            assert post_receipts(api.http, provider, body, {"Content-Type": media_type}) == 401, (
+                name
+            )
+        assert post_receipts(api.http, provider, body, sign(body)) == 401, name
 
 
-def test_body_over_1_mib_is_a_413(rollcall: Rollcall):
+def test_body_over_1_mib_is_a_413(api: ApiClient):
     body = b" " * 1024 * 1024 + b"[]"
-    answer = rollcall.http.post("/webhooks/sendgrid/", content=body, headers=signing.sendgrid(body))
-    assert (answer.status_code, code_of(answer)) == (413, "body_too_large")
+    response = api.http.post(
+        "/webhooks/sendgrid/", content=body, headers=signing.sign_sendgrid(body)
+    )
+    assert (response.status_code, problem_code(response)) == (413, "body_too_large")
 
 
-def test_every_receipt_is_rejected_without_a_configured_key(django_here):
+def test_every_receipt_is_rejected_without_a_configured_key(django_db_access):
     def code(provider: str, body: bytes, headers: dict[str, str]) -> int:
         client = Client(headers=headers | {"Host": "localhost"})
         return client.post(f"/webhooks/{provider}/", body, "application/json").status_code
 
-    def by_nobody(body: bytes) -> dict[str, str]:
+    def sign_with_empty_secret(body: bytes) -> dict[str, str]:
         """A token signed with the empty secret, which everybody knows."""
         claims = {"iat": int(time.time()), "payload_hash": sha256(body).hexdigest()}
-        parts = [json.dumps(p).encode() for p in ({"alg": "HS256", "typ": "JWT"}, claims)]
+        parts = [json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
         signed = b".".join(urlsafe_b64encode(part).rstrip(b"=") for part in parts)
-        mac = urlsafe_b64encode(hmac.digest(b"", signed, "sha256")).rstrip(b"=")
-        return {"Authorization": f"Bearer {signed.decode()}.{mac.decode()}"}
+        signature = urlsafe_b64encode(hmac.digest(b"", signed, "sha256")).rstrip(b"=")
+        return {"Authorization": f"Bearer {signed.decode()}.{signature.decode()}"}
 
-    assert code("sendgrid", b"[]", signing.sendgrid(b"[]")) == 204
-    assert code("vonage", b"{}", signing.vonage(b"{}")) == 204
+    assert code("sendgrid", b"[]", signing.sign_sendgrid(b"[]")) == 204
+    assert code("vonage", b"{}", signing.sign_vonage(b"{}")) == 204
     with override_settings(SENDGRID_WEBHOOK_PUBLIC_KEY=None, VONAGE_SIGNATURE_SECRET=""):
-        assert code("sendgrid", b"[]", signing.sendgrid(b"[]")) == 401
-        assert code("vonage", b"{}", signing.vonage(b"{}")) == 401
-        assert code("vonage", b"{}", by_nobody(b"{}")) == 401
+        assert code("sendgrid", b"[]", signing.sign_sendgrid(b"[]")) == 401
+        assert code("vonage", b"{}", signing.sign_vonage(b"{}")) == 401
+        assert code("vonage", b"{}", sign_with_empty_secret(b"{}")) == 401
 
 
-def test_addresses_in_receipts_are_neither_stored_nor_logged(sent: Sent, stack):
+def test_addresses_in_receipts_are_neither_stored_nor_logged(sent: SentMessages, stack):
     from domain.stores.models import Outbox
 
     email = sent.someone.body["email"]
-    assert sent.mailed("delivered") == "delivered"
+    assert sent.receive_email_events("delivered") == "delivered"
     events = [sent.event("bounce")]
-    assert post(sent.http, "sendgrid", events, signing.sendgrid(events, key=OTHER_KEY)) == 401
+    assert (
+        post_receipts(sent.http, "sendgrid", events, signing.sign_sendgrid(events, key=OTHER_KEY))
+        == 401
+    )
     log = (stack.data_dir / "logs" / "write.log").read_text()
     assert '"receipt_refused"' in log
     assert email not in log

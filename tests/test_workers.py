@@ -4,114 +4,110 @@ import itertools
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
-from tests.someone import Rollcall, Someone, eventually
+from tests.someone import ApiClient, SignedUpPerson, wait_until
 
 
-def rows_of(someone: Someone):
+def get_outbox(person: SignedUpPerson):
     from domain.stores.models import Outbox
 
-    return Outbox.objects.filter(person_id=someone.answer.json()["id"])
+    return Outbox.objects.filter(person_id=person.response.json()["id"])
 
 
-def ends_of(someone: Someone) -> set[tuple[str, str, str]]:
-    return set(rows_of(someone).values_list("kind", "state", "reason"))
+def get_outcomes(person: SignedUpPerson) -> set[tuple[str, str, str]]:
+    return set(get_outbox(person).values_list("kind", "state", "reason"))
 
 
-DONE = {("profile", "done", ""), ("confirmation", "done", "")}
+ALL_DONE = {("profile", "done", ""), ("confirmation", "done", "")}
 
 
-def test_every_outbox_entry_is_done_after_a_sign_up(django_here, rollcall: Rollcall):
-    someone = rollcall.sign_up()
-    assert eventually(lambda: ends_of(someone) == DONE)
+def test_every_outbox_entry_is_done_after_a_sign_up(django_db_access, api: ApiClient):
+    person = api.sign_up()
+    assert wait_until(lambda: get_outcomes(person) == ALL_DONE)
 
 
-def test_killed_worker_loses_no_message(
-    stack, django_here, rollcall: Rollcall, many: int
-):
+def test_killed_worker_loses_no_message(stack, django_db_access, api: ApiClient, scale: int):
     with ThreadPoolExecutor(8) as clients:
-        signing_up = [clients.submit(rollcall.sign_up) for _ in range(20 * many)]
+        signing_up = [clients.submit(api.sign_up) for _ in range(20 * scale)]
         for _ in range(3):
-            eventually(lambda: any(s.done() for s in signing_up))
+            wait_until(lambda: any(s.done() for s in signing_up))
             stack.services["worker"].kill()
             stack.services["worker"].start()
         people = [s.result() for s in signing_up]
     stack.services["worker"].kill()
     stack.services["worker"].start()
-    for someone, channel in itertools.product(people, ("email", "phone")):
-        codes = {m["code"] for m in eventually(lambda: someone.messages(channel), within=60)}  # noqa: B023  # asked at once
+    for person, channel in itertools.product(people, ("email", "phone")):
+        codes = {m["code"] for m in wait_until(lambda: person.messages(channel), timeout=60)}  # noqa: B023  # asked at once
         assert len(codes) == 1, "a message that comes twice has the same code"
-    eventually(lambda: all(ends_of(someone) == DONE for someone in people), within=60)
+    wait_until(lambda: all(get_outcomes(person) == ALL_DONE for person in people), timeout=60)
 
 
-def test_flushed_queue_loses_no_message(stack, django_here, rollcall: Rollcall):
+def test_flushed_queue_loses_no_message(stack, django_db_access, api: ApiClient):
     from huey.contrib.djhuey import HUEY
 
     stack.services["worker"].stop()
     try:
-        people = [rollcall.sign_up() for _ in range(5)]
+        people = [api.sign_up() for _ in range(5)]
         HUEY.storage.flush_queue()
     finally:
         stack.services["worker"].start()
-    eventually(lambda: all(ends_of(someone) == DONE for someone in people), within=60)
+    wait_until(lambda: all(get_outcomes(person) == ALL_DONE for person in people), timeout=60)
 
 
-def test_killed_relay_loses_nothing_after_its_restart(
-    stack, django_here, rollcall: Rollcall
-):
+def test_killed_relay_loses_nothing_after_its_restart(stack, django_db_access, api: ApiClient):
     from huey.contrib.djhuey import HUEY
 
     stack.services["worker"].stop()
     stack.services["relay"].kill()
-    someone = rollcall.sign_up()
+    person = api.sign_up()
     HUEY.storage.flush_queue()
     stack.services["worker"].start()
     stack.services["relay"].start()
-    assert eventually(lambda: ends_of(someone) == DONE, within=60)
+    assert wait_until(lambda: get_outcomes(person) == ALL_DONE, timeout=60)
 
 
-def test_owner_gets_a_notice_without_a_code(django_here, rollcall: Rollcall):
-    owner = rollcall.sign_up()
+def test_owner_gets_a_notice_without_a_code(django_db_access, api: ApiClient):
+    owner = api.sign_up()
     assert owner.confirm("phone").status_code == 200
-    stranger = rollcall.sign_up(phone=owner.body["phone"])
-    eventually(lambda: ("confirmation", "done", "owned") in ends_of(stranger))
-    told = owner.messages("phone")
-    assert len(told) == 2
-    assert told[0]["code"] is None
-    assert "somebody signed up" in told[0]["text"]
-    assert str(stranger.call("GET", "confirmations/").json()["phone"]["status"]) == "sent"
+    other = api.sign_up(phone=owner.body["phone"])
+    wait_until(lambda: ("confirmation", "done", "owned") in get_outcomes(other))
+    messages = owner.messages("phone")
+    assert len(messages) == 2
+    assert messages[0]["code"] is None
+    assert "somebody signed up" in messages[0]["text"]
+    assert str(other.request("GET", "confirmations/").json()["phone"]["status"]) == "sent"
 
 
-def test_older_write_never_overwrites_a_newer_profile(django_here, rollcall: Rollcall):
+def test_older_write_never_overwrites_a_newer_profile(django_db_access, api: ApiClient):
     from dataclasses import replace
 
     from domain.person import Person
     from domain.stores import people, profiles
 
-    someone = rollcall.sign_up()
-    person = people.load(UUID(someone.answer.json()["id"]))
-    assert isinstance(person, Person)
-    newer = replace(person, version=person.version + 7, name="Grace")
+    person = api.sign_up()
+    stored = people.load(UUID(person.response.json()["id"]))
+    assert isinstance(stored, Person)
+    newer = replace(stored, version=stored.version + 7, name="Grace")
     assert profiles.publish(newer)
-    assert not profiles.publish(person)
+    assert not profiles.publish(stored)
     assert not profiles.publish(replace(newer, name="Eve"))
-    assert someone.profile().json()["name"] == "Grace"
+    assert person.profile().json()["name"] == "Grace"
 
 
-def test_missing_profiles_are_backfilled_without_a_worker(stack, django_here, rollcall: Rollcall):
+def test_missing_profiles_are_backfilled_without_a_worker(stack, django_db_access, api: ApiClient):
     from domain.stores.profiles import redis
 
-    people = [rollcall.sign_up() for _ in range(6)]
-    for someone in people:
-        someone.settled()
-    changed, left, *_ = people
+    people = [api.sign_up() for _ in range(6)]
+    for person in people:
+        person.wait_for_outbox()
+    changed, remaining, *_ = people
     assert changed.patch({"name": "Grace"}).status_code == 200
-    assert left.call("DELETE", "profile/").status_code == 204
+    assert remaining.request("DELETE", "profile/").status_code == 204
     stack.services["worker"].stop()
     try:
         redis().flushdb()
-        for someone in people:
-            eventually(lambda: someone.profile().status_code != 503)  # noqa: B023  # asked at once
-        assert [someone.profile().status_code for someone in people] == [
+        for person in people:
+            wait_until(lambda: person.profile().status_code != 503)  # noqa: B023  # asked at once
+        assert [person.profile().status_code for person in people] == [
             200,
             401,
             200,
@@ -125,27 +121,27 @@ def test_missing_profiles_are_backfilled_without_a_worker(stack, django_here, ro
 
 
 def test_session_revoked_during_a_backfill_is_never_readable(
-    django_here, rollcall: Rollcall, monkeypatch
+    django_db_access, api: ApiClient, monkeypatch
 ):
     from domain.stores import bulk, profiles
 
-    someone = rollcall.sign_up()
-    someone.settled()
+    person = api.sign_up()
+    person.wait_for_outbox()
     write = bulk.run
-    seen: list[int] = []
+    statuses: list[int] = []
 
-    def late(*words):
+    def write_late(*words):
         """What was read before the sign-out is written when Redis has forgotten it."""
-        if not seen:
-            assert someone.call("DELETE", "sessions/current/").status_code == 204
+        if not statuses:
+            assert person.request("DELETE", "sessions/current/").status_code == 204
             profiles.redis().flushdb()
         written = write(*words)
-        seen.append(someone.profile().status_code)
+        statuses.append(person.profile().status_code)
         return written
 
-    assert someone.patch({"name": "Grace"}).status_code == 200
+    assert person.patch({"name": "Grace"}).status_code == 200
     with monkeypatch.context() as patch:
-        patch.setattr(bulk, "run", late)
-        profiles.refresh_all([UUID(someone.id)])
-    assert 200 not in seen
-    assert someone.profile().status_code == 401
+        patch.setattr(bulk, "run", write_late)
+        profiles.refresh_all([UUID(person.id)])
+    assert 200 not in statuses
+    assert person.profile().status_code == 401

@@ -16,13 +16,13 @@ from local.machine import child_pids
 from local.processes import Process
 from local.stack import Stack
 from tests.someone import (
-    Rollcall,
-    Someone,
-    code_of,
-    eventually,
-    new_body,
+    ApiClient,
+    SignedUpPerson,
+    problem_code,
     read_process,
-    socket_of,
+    sign_up_payload,
+    socket_path,
+    wait_until,
     write_process,
 )
 
@@ -30,10 +30,10 @@ SIGN_UP = "/api/v1/signup/"
 
 
 @pytest.fixture
-def write(stack: Stack) -> Iterator[tuple[Process, str]]:
+def own_write_process(stack: Stack) -> Iterator[tuple[Process, str]]:
     """A write process of the test's own, to harm; and the value of WRITE_UPSTREAM for it."""
     with write_process(stack) as (process, url):
-        yield process, f"unix:{socket_of(url)}"
+        yield process, f"unix:{socket_path(url)}"
 
 
 @contextmanager
@@ -50,18 +50,18 @@ def suspended(process: Process) -> Iterator[None]:
 
 
 def sign_up(url: str) -> httpx.Response:
-    return httpx.post(url + SIGN_UP, json=new_body(), timeout=30)
+    return httpx.post(url + SIGN_UP, json=sign_up_payload(), timeout=30)
 
 
 def is_unavailable(response: httpx.Response) -> bool:
     if response.status_code != 503:
         return False
-    assert code_of(response) == "unavailable"
+    assert problem_code(response) == "unavailable"
     assert response.headers["retry-after"]
     return True
 
 
-def assert_reads_work(url: str, person: Someone) -> None:
+def assert_reads_work(url: str, person: SignedUpPerson) -> None:
     with httpx.Client(base_url=url, timeout=5) as client:
         for _ in range(100):
             assert client.get("/api/v1/profile/", headers=person.bearer).status_code == 200
@@ -70,10 +70,10 @@ def assert_reads_work(url: str, person: Someone) -> None:
 
 
 def test_killed_write_process_is_a_503_at_once_and_recovers(
-    stack: Stack, rollcall: Rollcall, write: tuple[Process, str]
+    stack: Stack, api: ApiClient, own_write_process: tuple[Process, str]
 ):
-    process, upstream = write
-    person = rollcall.sign_up()
+    process, upstream = own_write_process
+    person = api.sign_up()
     with read_process(stack, WRITE_UPSTREAM=upstream) as (_, url):
         assert sign_up(url).status_code == 201
         process.kill()
@@ -82,14 +82,14 @@ def test_killed_write_process_is_a_503_at_once_and_recovers(
         assert time.monotonic() - started_at < 5
         assert_reads_work(url, person)
         process.start()
-        eventually(lambda: sign_up(url).status_code == 201)
+        wait_until(lambda: sign_up(url).status_code == 201)
 
 
 def test_hung_write_process_is_a_503_and_recovers(
-    stack: Stack, rollcall: Rollcall, write: tuple[Process, str]
+    stack: Stack, api: ApiClient, own_write_process: tuple[Process, str]
 ):
-    process, upstream = write
-    person = rollcall.sign_up()
+    process, upstream = own_write_process
+    person = api.sign_up()
     with read_process(stack, WRITE_UPSTREAM=upstream, WRITE_TIMEOUT="2") as (_, url):
         assert sign_up(url).status_code == 201
         with suspended(process):
@@ -98,14 +98,14 @@ def test_hung_write_process_is_a_503_and_recovers(
             started_at = time.monotonic()
             assert is_unavailable(sign_up(url))
             assert time.monotonic() - started_at < 2, "at once, once it is known to hang"
-        eventually(lambda: sign_up(url).status_code == 201)
+        wait_until(lambda: sign_up(url).status_code == 201)
 
 
 def test_full_write_process_is_a_503_and_reads_continue(
-    stack: Stack, rollcall: Rollcall, write: tuple[Process, str]
+    stack: Stack, api: ApiClient, own_write_process: tuple[Process, str]
 ):
-    process, upstream = write
-    person = rollcall.sign_up()
+    process, upstream = own_write_process
+    person = api.sign_up()
     limits = {"WRITE_MAX_CONCURRENCY": "2", "WRITE_MAX_WAITING": "2", "WRITE_TIMEOUT": "20"}
     with (
         read_process(stack, WRITE_UPSTREAM=upstream, **limits) as (_, url),
@@ -113,26 +113,26 @@ def test_full_write_process_is_a_503_and_reads_continue(
     ):
         with suspended(process):
             requests = [pool.submit(sign_up, url) for _ in range(10)]
-            eventually(lambda: sum(request.done() for request in requests) == 6)
+            wait_until(lambda: sum(request.done() for request in requests) == 6)
             assert_reads_work(url, person)
         statuses = Counter(request.result().status_code for request in requests)
         assert statuses == {201: 4, 503: 6}
 
 
-@pytest.mark.parametrize("how", ["reload", "redeploy"])
+@pytest.mark.parametrize("case", ["reload", "redeploy"])
 def test_replaced_write_process_fails_no_request(
-    stack: Stack, write: tuple[Process, str], how: str
+    stack: Stack, own_write_process: tuple[Process, str], case: str
 ):
     """SIGHUP starts new workers, SIGUSR2 and SIGTERM a new main process, on the same socket."""
-    process, upstream = write
+    process, upstream = own_write_process
     port = int(upstream.rpartition("-")[2].removesuffix(".sock"))
     log = stack.data_dir / "logs" / f"write-{port}.log"
-    seen: Counter[int] = Counter()
-    over = threading.Event()
+    statuses: Counter[int] = Counter()
+    stopped = threading.Event()
 
     def keep_signing_up(url: str) -> None:
-        while not over.is_set():
-            seen[sign_up(url).status_code] += 1
+        while not stopped.is_set():
+            statuses[sign_up(url).status_code] += 1
 
     with (
         read_process(stack, WRITE_UPSTREAM=upstream) as (_, url),
@@ -140,21 +140,21 @@ def test_replaced_write_process_fails_no_request(
     ):
         clients = [pool.submit(keep_signing_up, url) for _ in range(4)]
         try:
-            eventually(lambda: seen[201] > 20)
+            wait_until(lambda: statuses[201] > 20)
             started = log.read_text().count("Booting worker")
-            process.send(signal.SIGHUP if how == "reload" else signal.SIGUSR2)
-            eventually(lambda: log.read_text().count("Booting worker") > started)
-            if how == "redeploy":
-                eventually(lambda: len(child_pids(process.pid)) == 2)
+            process.send(signal.SIGHUP if case == "reload" else signal.SIGUSR2)
+            wait_until(lambda: log.read_text().count("Booting worker") > started)
+            if case == "redeploy":
+                wait_until(lambda: len(child_pids(process.pid)) == 2)
                 new_main = max(child_pids(process.pid))
-                eventually(lambda: child_pids(new_main))
-                before = seen[201]
-                eventually(lambda: seen[201] > before + 20)
+                wait_until(lambda: child_pids(new_main))
+                before = statuses[201]
+                wait_until(lambda: statuses[201] > before + 20)
                 process.send(signal.SIGTERM)
-            before = seen[201]
-            eventually(lambda: seen[201] > before + 50)
+            before = statuses[201]
+            wait_until(lambda: statuses[201] > before + 50)
         finally:
-            over.set()
+            stopped.set()
             for client in clients:
                 client.result()
-    assert set(seen) == {201}
+    assert set(statuses) == {201}

@@ -31,10 +31,10 @@ class Pipe:
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self._errors.append(context))
-        ours, theirs = socket.socketpair()
-        self._redis = theirs
+        own_socket, redis_socket = socket.socketpair()
+        self._redis = redis_socket
         self._redis.setblocking(False)
-        await loop.create_unix_connection(lambda: self.connection, sock=ours)
+        await loop.create_unix_connection(lambda: self.connection, sock=own_socket)
         self.connection.mark_ready()
         return self
 
@@ -46,17 +46,17 @@ class Pipe:
 
     # --- The one end -----------------------------------------------------------------------------
 
-    def send(self, name: bytes, then: Callable[[Any], None] = lambda _: None) -> None:
-        """Send the command ECHO name; note its reply, and call `then` with it.
+    def send(self, argument: bytes, callback: Callable[[Any], None] = lambda _: None) -> None:
+        """Send the command ECHO name; note its reply, and call `callback` with it.
 
         Raises RedisUnavailable once the connection is lost.
         """
 
         def on_reply(reply: Any) -> None:
-            self.received.append((name, reply))
-            then(reply)
+            self.received.append((argument, reply))
+            callback(reply)
 
-        self.connection.send_command(encode_command(("ECHO", name)), on_reply)
+        self.connection.send_command(encode_command(("ECHO", argument)), on_reply)
 
     def close(self) -> None:
         """Give the connection up."""
@@ -67,14 +67,14 @@ class Pipe:
 
     # --- The other end ---------------------------------------------------------------------------
 
-    async def say(self, data: bytes, *cuts: int) -> None:
+    async def send_replies(self, data: bytes, *cuts: int) -> None:
         """Send this in pieces that end at these places, each received by itself."""
-        for begin, end in zip((0, *cuts), (*cuts, len(data)), strict=True):
+        for begin, close_redis in zip((0, *cuts), (*cuts, len(data)), strict=True):
             with suppress(OSError):  # it was given up
-                self._redis.send(data[begin:end])
+                self._redis.send(data[begin:close_redis])
             await self.turn()
 
-    async def end(self, *, reset: bool = False) -> None:
+    async def close_redis(self, *, reset: bool = False) -> None:
         """Hang up."""
         with suppress(OSError):
             self._redis.shutdown(socket.SHUT_RDWR if reset else socket.SHUT_WR)

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 import pytest
 
 from local.machine import HOST
-from tests.someone import eventually
+from tests.someone import wait_until
 from tests.support.hostile_client import HostileClient
 from tests.support.hostile_messages import BODIES, MESSAGES, REPEATED
 from tests.support.hostile_scripts import ALL, DEADLINES, Close, HalfClose, Moment, Send, play
@@ -39,9 +39,7 @@ def test_request_similar_to_a_cached_one_gets_its_own_response(server: ReadServe
 
 
 @pytest.mark.parametrize("write", BODIES)
-def test_read_behind_a_rejected_write_affects_no_other(
-    server: ReadServer, write: str
-):
+def test_read_behind_a_rejected_write_affects_no_other(server: ReadServer, write: str):
     """Ten such connections ended all reads of the process for good."""
     play(server, [Moment((Send((write, "read"), clients=ALL),), stall=True)])
 
@@ -67,9 +65,9 @@ def test_client_that_stops_reading_a_small_rest_is_disconnected(server: ReadServ
         with pytest.raises(AssertionError):  # noqa: PT012  # the kernel has room for only a part of this
             while True:
                 client.send([MESSAGES["read"]] * 100)  # 46 kB of responses
-                eventually(is_buffered, within=1)
+                wait_until(is_buffered, timeout=1)
                 buffered = server.connections().get(client.port, 0)
-        assert not server.remaining(within=8)
+        assert not server.remaining(timeout=8)
         assert buffered < SEND_BUFFER
 
 
@@ -92,21 +90,21 @@ def test_unread_requests_at_close_lose_no_response(server: ReadServer):
         names = ["read"] * 100 + ["sign-up in chunks"] + ["read of a long URL"] * 50
         client.send([MESSAGES[name] for name in names])
         with suppress(AssertionError):  # it is not closed while its client takes the responses
-            eventually(lambda: client.port not in server.connections(), within=0.4)
+            wait_until(lambda: client.port not in server.connections(), timeout=0.4)
         client.settle(old=60)
 
 
 def test_long_pipeline_does_not_block_the_event_loop(server: ReadServer):
     """250 kB of requests in one segment held it for 40 to 100 ms; CPU time, so noise is none."""
-    took = []
+    duration = []
     for number in range(3):
         with closing(HostileClient(server.port, server.people[0], f"long-{number}")) as client:
             client.reading = False
             client.send([MESSAGES["read without token"]] * 3000)
             before = server.cpu_seconds()
             server.serves_bystander()
-            took.append(server.cpu_seconds() - before)
-    assert min(took) < 0.02
+            duration.append(server.cpu_seconds() - before)
+    assert min(duration) < 0.02
 
 
 # --- Without an end ------------------------------------------------------------------------------
@@ -143,7 +141,7 @@ def test_endless_message_is_rejected_and_not_stored(server: ReadServer, what: st
                 if sent > 3_000_000:  # that is enough; from here on, slowly
                     select.select([], [], [], 0.05)
         assert server.memory() - before < 2**20
-    assert not server.remaining(within=5)
+    assert not server.remaining(timeout=5)
 
 
 # --- Clients of a write process that hangs --------------------------------------------------------
@@ -168,5 +166,5 @@ def test_clients_of_a_hung_write_process_leave_no_connection(stack, tmp_path, re
                 if reset:
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 client.close()
-            assert not server.remaining(within=8)
-            eventually(lambda: server.sockets() <= sockets, within=8)
+            assert not server.remaining(timeout=8)
+            wait_until(lambda: server.sockets() <= sockets, timeout=8)

@@ -16,7 +16,7 @@ from api.reads.redis.connection import RedisUnavailable
 from tests.conftest import LONG
 from tests.support.redis_pipe import Pipe
 
-FUZZ = settings(
+FUZZ_SETTINGS = settings(
     max_examples=20_000 if LONG else 400,
     derandomize=not LONG,
     database=None,
@@ -27,7 +27,7 @@ FUZZ = settings(
 ERROR = hiredis.ReplyError("OOM command not allowed")
 
 
-class Raised(Exception):
+class CallbackError(Exception):
     """What a callback raises."""
 
 
@@ -49,7 +49,7 @@ def encode(value: Any) -> bytes:
 PUSH = b">2\r\n" + encode(b"invalidate") + encode([b"p:0"])
 
 # Where Redis stops making sense, if it does: what it sends then, and whether it hangs up.
-ENDS = {
+ENDINGS = {
     "goes on": (b"", False),
     "hangs up": (b"", True),
     "hangs up in a reply": (b"$100\r\nabc", True),
@@ -69,7 +69,7 @@ class Command:
 
 values = st.recursive(
     st.none() | st.integers(-(2**40), 2**40) | st.binary(max_size=40) | st.just(b"\r\n"),
-    lambda inner: st.lists(inner, max_size=3),
+    lambda nested: st.lists(nested, max_size=3),
     max_leaves=4,
 )
 commands = st.builds(
@@ -80,73 +80,73 @@ commands = st.builds(
 )
 
 
-def alike(first: Any, second: Any) -> bool:
+def are_equal(first: Any, second: Any) -> bool:
     """Whether two replies are the same; errors are by their text."""
     if isinstance(second, Exception):
         return type(first) is type(second) and str(first) == str(second)
     return bool(first == second)
 
 
-async def run(script: list[Command], answered: int, end: str, sizes: list[int]) -> None:
-    """Send all commands, reply to so many of them, then do as `end` says."""
-    pushed: list[Any] = []
-    async with Pipe(pushed.append) as pipe:
+async def run(script: list[Command], answered: int, close_redis: str, sizes: list[int]) -> None:
+    """Send all commands, reply to so many of them, then do as `close_redis` says."""
+    pushes_sent: list[Any] = []
+    async with Pipe(pushes_sent.append) as pipe:
 
-        def react(number: int) -> Any:
-            def then(reply: Any) -> None:
+        def make_callback(number: int) -> Any:
+            def callback(reply: Any) -> None:
                 match script[number].callback:
                     case "raises":
-                        raise Raised
+                        raise CallbackError
                     case "closes":
                         pipe.close()
                     case "sends" if not isinstance(reply, RedisUnavailable):
                         pipe.send(b"more-%d" % number)
 
-            return then
+            return callback
 
         for number in range(len(script)):
-            pipe.send(b"%d" % number, react(number))
+            pipe.send(b"%d" % number, make_callback(number))
         await pipe.turn()
         assert pipe.commands() == [b"%d" % number for number in range(len(script))]
         stream = b"".join(PUSH * each.pushes + encode(each.reply) for each in script[:answered])
-        last, hangs_up = ENDS[end]
+        last, closes = ENDINGS[close_redis]
         stream += last
-        cuts, place = [], 0
+        cuts, position = [], 0
         for size in sizes * len(stream):
-            if (place := place + size) >= len(stream):
+            if (position := position + size) >= len(stream):
                 break
-            cuts.append(place)
-        await pipe.say(stream, *cuts)
-        if hangs_up:
-            await pipe.end()
+            cuts.append(position)
+        await pipe.send_replies(stream, *cuts)
+        if closes:
+            await pipe.close_redis()
         closing = [n for n, each in enumerate(script[:answered]) if each.callback == "closes"]
-        lost = bool(closing) or end != "goes on"
-        assert pipe.closed == lost
+        disconnects = bool(closing) or close_redis != "goes on"
+        assert pipe.closed == disconnects
     assert pipe.closed == 1
     assert pipe.uncaught == []
     replies = closing[0] + 1 if closing else answered
-    own = [(name, reply) for name, reply in pipe.received if name.isdigit()]
-    assert [name for name, _ in own] == [b"%d" % number for number in range(len(script))]
+    own = [(argument, reply) for argument, reply in pipe.received if argument.isdigit()]
+    assert [argument for argument, _ in own] == [b"%d" % number for number in range(len(script))]
     for (_, reply), each in zip(own[:replies], script, strict=False):
-        assert alike(reply, each.reply)
+        assert are_equal(reply, each.reply)
     assert all(isinstance(reply, RedisUnavailable) for _, reply in own[replies:])
-    more = [name for name, _ in pipe.received if not name.isdigit()]
+    more = [argument for argument, _ in pipe.received if not argument.isdigit()]
     assert len(more) == len(set(more))
-    assert all(each == [b"invalidate", [b"p:0"]] for each in pushed)
+    assert all(each == [b"invalidate", [b"p:0"]] for each in pushes_sent)
 
 
-@FUZZ
+@FUZZ_SETTINGS
 @given(
     script=st.lists(commands, min_size=1, max_size=8),
     answered=st.integers(0, 8),
-    end=st.sampled_from(list(ENDS)),
+    close_redis=st.sampled_from(list(ENDINGS)),
     sizes=st.lists(st.integers(1, 30), min_size=1, max_size=4),
 )
 def test_every_command_gets_its_reply_or_an_error(
-    script: list[Command], answered: int, end: str, sizes: list[int]
+    script: list[Command], answered: int, close_redis: str, sizes: list[int]
 ):
-    note(f"{script!r}, {answered}, {end!r}, {sizes}")
+    note(f"{script!r}, {answered}, {close_redis!r}, {sizes}")
     with structlog.testing.capture_logs() as logs:
-        uvloop.run(run(script, min(answered, len(script)), end, sizes))
+        uvloop.run(run(script, min(answered, len(script)), close_redis, sizes))
     raised = any(each.callback == "raises" for each in script)
     assert raised == any(log["log_level"] == "error" for log in logs)
