@@ -1,5 +1,6 @@
 # Everything runs in .venv, created from requirements-dev.lock on first use (the peers of `make
-# bench` in a separate environment). Only make and a Python 3 must be installed.
+# bench` in a separate environment). Only make and a Python 3 must be installed. PYTHON_VERSION (3.12 to
+# 3.14) chooses the interpreter of a new .venv; by default it is the newest that is here.
 
 PYTHON := .venv/bin/python
 
@@ -52,4 +53,4 @@ $(BENCH_VENV)/.installed: requirements-bench.lock local/environment.sh | .venv/.
 	@sh local/environment.sh $(BENCH_VENV) requirements-bench.lock $(or $(BENCH_PYTHON),$(PYTHON))
 
 .venv/.installed: requirements-dev.lock local/environment.sh
-	@sh local/environment.sh
+	@sh local/environment.sh .venv requirements-dev.lock "$(PYTHON_VERSION)"

@@ -14,6 +14,7 @@ from pathlib import Path
 from local.processes import StackError
 
 HOST = "127.0.0.1"
+READ_NICE = -15  # of the read processes and their Redis, where this user may set it
 # Below the kernel's ephemeral ports: a client that reconnects while the server is down could be
 # assigned the server's port, connect to itself, and keep the server from binding it again.
 _PORT_RANGE = range(10_000, 32_000)
@@ -79,13 +80,16 @@ def unprivileged_prefix() -> tuple[str, ...]:
     return prefix
 
 
-def low_priority(nice: int, argv: list[str]) -> list[str]:
-    """Returns a command that runs at lower CPU priority than the reads beside it.
+def with_nice(nice: int, argv: list[str]) -> list[str]:
+    """Returns a command that runs at a nice value, as far as this user may set it.
 
     Where the kernel groups processes by session (autogroup), a nice value counts only inside the
-    group: so the group gets it too.
+    group: so the group gets it too. Values below 0 need CAP_SYS_NICE (as root), or `ulimit -e`.
     """
-    script = f'echo {nice} 2>/dev/null >/proc/self/autogroup; exec nice -n {nice} "$@"'
+    script = (
+        f"echo {nice} 2>/dev/null >/proc/self/autogroup; "
+        f'renice -n {nice} -p $$ >/dev/null 2>&1; exec "$@"'
+    )
     return ["sh", "-c", script, "sh", *argv]
 
 

@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.machine import HOST, low_priority
+from local.machine import HOST, READ_NICE, with_nice
 
 _ROOT = Path(__file__).resolve().parent.parent
 WRITE_SOCKET = "write.sock"  # in DATA_DIR
@@ -23,22 +23,26 @@ def rollcall_commands(port: int, workers: int = 2) -> Commands:
     """Returns the commands that make up Rollcall: `workers` read processes on `port`, and as many
     write processes on the unix socket that WRITE_UPSTREAM names (unix:/path).
 
-    WRITE_NICE (19) is the nice value of write processes and workers, so that reads come first on a
-    busy machine. The relay is above them: reads wait for its backfills.
+    Reads come first on a busy machine: WRITE_NICE (19) is the nice value of write processes and
+    workers, and READ_NICE that of read processes. Sessions of a Postgres server have the default,
+    in between. The relay is above the workers: reads wait for its backfills.
     """
     nice = int(os.environ.get("WRITE_NICE") or 19)
     return Commands(
         setup={"setup": _manage("devsetup")},
         services={
             # First, so that its socket is there when the read process is ready.
-            "write": low_priority(
+            "write": with_nice(
                 nice, _gunicorn("local.write_config", "api.wsgi:application", workers)
             ),
-            "read": _gunicorn(
-                "local.read_config", "api.reads.app:Application", workers, f"{HOST}:{port}"
+            "read": with_nice(
+                READ_NICE,
+                _gunicorn(
+                    "local.read_config", "api.reads.app:Application", workers, f"{HOST}:{port}"
+                ),
             ),
-            "worker": low_priority(nice, _manage("run_huey")),
-            "relay": low_priority(5, _manage("relay")),
+            "worker": with_nice(nice, _manage("run_huey")),
+            "relay": with_nice(5, _manage("relay")),
         },
     )
 

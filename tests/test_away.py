@@ -35,8 +35,9 @@ def test_stopped_postgres_makes_writes_503_and_reads_continue(stop_service, api:
         assert int(response.headers["retry-after"]) >= 1
     assert api.http.get("/livez").status_code == 200
     # Each write process checks once a second.
-    for path in ("/readyz", "/readyz?capability=write"):
-        wait_until(lambda path=path: api.http.get(path).status_code == 503, timeout=5)  # type: ignore[misc]  # a default cannot have a type
+    assert wait_until(lambda: api.http.get("/readyz").status_code == 503, timeout=5)
+    write_probe = "/readyz?capability=write"
+    assert wait_until(lambda: api.http.get(write_probe).status_code == 503, timeout=5)
     assert api.http.get("/readyz?capability=read").status_code == 200
 
 

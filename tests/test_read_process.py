@@ -1,11 +1,13 @@
 """The read process by itself: its modules, its memory, its CPU priority."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import httpx
+import pytest
 
-from local.machine import child_pids
+from local.machine import READ_NICE, child_pids
 from local.stack import Stack
 from tests.someone import ApiClient, read_process
 
@@ -75,3 +77,12 @@ def test_read_processes_have_the_highest_cpu_priority(stack: Stack):
             assert get_nice(process) > get_nice(reads)
         if (group := get_autogroup_nice(pid)) is not None:
             assert group > (get_autogroup_nice(reads) or 0)
+
+
+def test_reads_and_their_redis_come_before_postgres_where_permitted(stack: Stack):
+    if subprocess.run(["sh", "-c", f"renice -n {READ_NICE} -p $$"], check=False).returncode:
+        pytest.skip("this user may not raise a priority")
+    for name in ("read", "profiles"):
+        pid = stack.services[name].pid
+        assert {get_nice(process) for process in (pid, *child_pids(pid))} == {READ_NICE}
+        assert get_autogroup_nice(pid) in (READ_NICE, None)
