@@ -81,9 +81,10 @@ class Server(Process):
 
 
 class Valkey(Server):
-    """A Valkey server that keeps what it is told in an append-only file.
+    """A Valkey server with an append-only file.
 
-    Goes in: the folder for all servers' data, a name, more options of valkey.conf, a nice value.
+    `data_dir` is the folder of all servers' data; `options` are added to valkey.conf; `nice` is its
+    nice value.
     """
 
     def __init__(

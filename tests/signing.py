@@ -29,7 +29,7 @@ ENV = {
 
 
 def encode_body(document: Any) -> bytes:
-    """JSON, unless it is octets already."""
+    """Encodes a document as JSON, unless it is bytes."""
     return document if isinstance(document, bytes) else json.dumps(document).encode()
 
 

@@ -12,7 +12,7 @@ from tests.someone import ApiClient, SignedUpPerson, problem_code, wait_until, w
 from tests.staff import LOGIN, TableParser, admin_session, form_origin
 
 PEOPLE = "/admin/stores/person/"
-ACTIONS = ["resend", "end-sessions", "forget"]
+ACTIONS = ["resend", "revoke-sessions", "erase"]
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_person_page_shows_history_and_no_secret(django_db_access, staff, person
     ]
     kinds = {row[1]: row[3] for row in rows if len(row) == 9}
     assert kinds == {"sign-in": "done", "profile": "done", "confirmation": "done"}
-    assert "Live sessions: 1" in page
+    assert "Active sessions: 1" in page
     secrets = [person.body["email"], person.body["phone"], person.token, signed_in.token]
     secrets += [email["code"], sms["code"], email["link"].partition("#")[2]]
     for row in Confirmation.objects.filter(person_id=person.id):
@@ -160,13 +160,13 @@ def test_resend_action_sends_to_pending_addresses_only(staff, django_db_access, 
     assert person.confirm("phone").status_code == 200
     link = person.message("email")["link"]
     page = run_action(staff, person, "resend").text
-    assert "Email: another message is on its way" in page
-    assert "Phone: nothing waits" in page
+    assert "Email: another message is being sent" in page
+    assert "Phone: no confirmation is pending" in page
     wait_until(lambda: len(person.messages("email")) == 2)
     assert person.message("email")["link"] != link
     assert len(person.messages("phone")) == 1
-    assert get_log_entries(person) == [log_entry(person, "sent again: email")]
-    assert "sent again: email" in get_page(staff, person)
+    assert get_log_entries(person) == [log_entry(person, "resent: email")]
+    assert "resent: email" in get_page(staff, person)
 
 
 def test_resend_action_above_the_quota_sends_and_logs_nothing(
@@ -188,20 +188,20 @@ def test_resend_action_above_the_quota_sends_and_logs_nothing(
 
 
 def test_sessions_revoked_by_staff_are_rejected_on_the_next_read(staff, django_db_access, person):
-    assert "All sessions have ended." in run_action(staff, person, "end-sessions").text
+    assert "All sessions are revoked." in run_action(staff, person, "revoke-sessions").text
     assert problem_code(person.profile()) == "invalid_token"
-    assert get_log_entries(person) == [log_entry(person, "ended all sessions")]
+    assert get_log_entries(person) == [log_entry(person, "revoked all sessions")]
 
 
 def test_erase_action_deletes_the_person_and_keeps_the_log_entry(staff, django_db_access, person):
     from domain.stores.models import Gone, Person
 
-    assert f"Forgotten: {person.id}." in run_action(staff, person, "forget").text
+    assert f"Erased: {person.id}." in run_action(staff, person, "erase").text
     assert problem_code(person.profile()) == "invalid_token"
     assert not Person.objects.filter(id=person.id).exists()
     assert Gone.objects.filter(id=person.id).exists()
-    assert get_log_entries(person) == [log_entry(person, "forgotten")]
-    assert staff.get(f"{PEOPLE}{person.id}/forget/").status_code == 404
+    assert get_log_entries(person) == [log_entry(person, "erased")]
+    assert staff.get(f"{PEOPLE}{person.id}/erase/").status_code == 404
     assert person.id in staff.get("/admin/admin/logentry/").text
     assert person.id in staff.get("/admin/stores/gone/", params={"q": person.id}).text
 
@@ -211,12 +211,12 @@ def test_action_without_redis_reports_that_workers_complete_it(
 ):
     stack.services["profiles"].stop()
     try:
-        page = run_action(staff, person, "end-sessions").text
+        page = run_action(staff, person, "revoke-sessions").text
     finally:
         stack.services["profiles"].start()
         wait_until_readable(stack)
-    assert "Redis is away" in page
-    assert get_log_entries(person) == [log_entry(person, "ended all sessions")]
+    assert "Redis is unavailable" in page
+    assert get_log_entries(person) == [log_entry(person, "revoked all sessions")]
     wait_until(lambda: person.profile().status_code == 401)
 
 
@@ -227,8 +227,8 @@ def test_action_without_redis_reports_that_workers_complete_it(
     ("permissions", "allowed"),
     [
         (["view_person"], []),
-        (["view_person", "change_person"], ["resend", "end-sessions"]),
-        (["view_person", "delete_person"], ["forget"]),
+        (["view_person", "change_person"], ["resend", "revoke-sessions"]),
+        (["view_person", "delete_person"], ["erase"]),
     ],
 )
 def test_actions_require_their_permission(stack, django_db_access, person, permissions, allowed):

@@ -91,7 +91,9 @@ def test_link_confirms_only_when_the_button_is_pressed(browser: Chrome, person):
     assert "If this was not you, do nothing" in text
     assert not person.profile().json()["email_verified"]
     press_button(browser)
-    assert "Thank you, Ada" in wait_for_state(browser, "done", "Your e-mail address is confirmed")
+    assert "Thank you, Ada" in wait_for_state(
+        browser, "success", "Your e-mail address is confirmed"
+    )
     assert person.profile().json()["email_verified"]
     # What has the focus is what a screen reader goes on from; the button is gone.
     assert browser.switch_to.active_element.tag_name == "h1"
@@ -105,14 +107,14 @@ def test_invalid_or_incomplete_link_is_reported(browser: Chrome, person):
     invalid = link[:-1] + ("A" if link[-1] != "A" else "B")
     for bad in (invalid, link.partition("#")[0], f"{link}{'x' * 999}"):
         open_page(browser, bad)
-        assert "copied whole" in wait_for_state(browser, "wrong", "This link confirms nothing")
+        assert "incomplete" in wait_for_state(browser, "invalid", "This link is invalid")
         assert not browser.find_element(By.TAG_NAME, "button").is_displayed()
 
 
 def test_second_link_in_the_same_tab_is_inspected(browser: Chrome, person):
     link = get_link(person)
     open_page(browser, link.partition("#")[0])
-    wait_for_state(browser, "wrong", "This link confirms nothing")
+    wait_for_state(browser, "invalid", "This link is invalid")
     browser.get(link)
     wait_for_state(browser, "open", "Confirm your e-mail address")
 
@@ -123,7 +125,7 @@ def test_expired_link_is_reported(browser: Chrome, person):
     wait_for_state(browser, "open", "Confirm your e-mail address")
     assert person.request("POST", "confirmations/email/resend/").status_code == 202
     open_page(browser, link)
-    assert "24 hours" in wait_for_state(browser, "expired", "This link is too old")
+    assert "24 hours" in wait_for_state(browser, "expired", "This link has expired")
 
 
 def test_offline_page_offers_a_retry(browser: Chrome, person):
@@ -138,7 +140,7 @@ def test_offline_page_offers_a_retry(browser: Chrome, person):
     assert not person.profile().json()["email_verified"]
     # The focus has stayed on the button.
     ActionChains(browser).send_keys(Keys.ENTER).perform()
-    wait_for_state(browser, "done", "Your e-mail address is confirmed")
+    wait_for_state(browser, "success", "Your e-mail address is confirmed")
 
 
 def test_page_reports_an_unavailable_postgres(browser: Chrome, stack: Stack, person):
@@ -146,7 +148,7 @@ def test_page_reports_an_unavailable_postgres(browser: Chrome, stack: Stack, per
     stack.services["postgres"].stop()
     try:
         open_page(browser, link)
-        wait_for_state(browser, "away", "Not at the moment")
+        wait_for_state(browser, "unavailable", "Temporarily unavailable")
     finally:
         stack.services["postgres"].start()
     press_button(browser)
@@ -169,12 +171,13 @@ def test_rate_limited_page_shows_how_long_to_wait(browser: Chrome, django_db_acc
     try:
         press_button(browser)
         assert re.search(
-            r"in \d+ (second|minute)s?\.", wait_for_state(browser, "busy", "Too many tries")
+            r"in \d+ (second|minute)s?\.",
+            wait_for_state(browser, "rate_limited", "Too many attempts"),
         )
     finally:
         redis().delete(all_clients)
     ActionChains(browser).send_keys(Keys.ENTER).perform()
-    wait_for_state(browser, "done", "Your e-mail address is confirmed")
+    wait_for_state(browser, "success", "Your e-mail address is confirmed")
 
 
 @pytest.mark.parametrize(

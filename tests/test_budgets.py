@@ -207,5 +207,5 @@ def test_conversion_counts_for_the_hour_of_sending(api: ApiClient, cursor):
 
 def test_unsupported_country_is_a_field_error(api: ApiClient):
     response = api.post("/api/v1/signup/", sign_up_payload(phone="+33612345678"))
-    assert field_errors(response) == {"phone": "country_not_served"}
+    assert field_errors(response) == {"phone": "country_not_supported"}
     assert api.post("/api/v1/signup/", sign_up_payload(phone="+351912345678")).status_code == 201

@@ -145,8 +145,8 @@ def test_malformed_code_is_a_field_error_and_no_attempt(api: ApiClient, code):
 @pytest.mark.parametrize(
     ("body", "fields"),
     [
-        ({}, {"code": "either_code_or_token"}),
-        ({"code": "123456", "token": "x"}, {"code": "either_code_or_token"}),
+        ({}, {"code": "exactly_one_of"}),
+        ({"code": "123456", "token": "x"}, {"code": "exactly_one_of"}),
         ({"code": 123456}, {"code": "not_a_string"}),
         ({"code": None}, {"code": "null"}),
         ({"token": {}}, {"token": "not_a_string"}),

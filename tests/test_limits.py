@@ -182,8 +182,8 @@ def test_redis_key_names_network_and_limit_and_expires(django_db_access, new_cli
 
     for _ in range(4):
         new_client(OTHER, forwarded="203.0.113.50")
-    keys = [key for key in redis().scan_iter("limit:*") if b"203.0.113.50" in key]
-    assert keys == [b"limit:other/203.0.113.50/3/2"]
+    keys = [key for key in redis().scan_iter("ratelimit:*") if b"203.0.113.50" in key]
+    assert keys == [b"ratelimit:other/203.0.113.50/3/2"]
     assert 0 < redis().ttl(keys[0]) <= 4
 
 

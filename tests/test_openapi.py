@@ -116,7 +116,7 @@ def test_responses_of_limited_routes_have_rate_limit_headers(document):
 def test_every_error_code_is_documented(django_db_access, document):
     from api.problem_documents import PROBLEMS
 
-    words = document["components"]["schemas"]["ProblemDocument"]["properties"]["code"]
+    words = document["components"]["schemas"]["ProblemDetails"]["properties"]["code"]
     if "$ref" in words:
         words = document["components"]["schemas"][words["$ref"].rpartition("/")[2]]
     assert set(words["enum"]) == set(PROBLEMS)

@@ -1,4 +1,4 @@
-"""`manage.py people forget ID`: an operator has somebody forgotten, and sees the proof."""
+"""`manage.py people erase ID`: erases a person, and prints what is left."""
 
 import io
 import itertools
@@ -22,20 +22,20 @@ ROOT = Path(__file__).parent.parent
 
 
 def run_erase(person_id: object) -> tuple[int, str]:
-    """The command's exit code, and what it prints."""
+    """Runs the command; returns its exit status and output."""
     from django.core.management import CommandError, call_command
 
     printed = io.StringIO()
     try:
-        call_command("people", "forget", str(person_id), stdout=printed)
+        call_command("people", "erase", str(person_id), stdout=printed)
     except CommandError as error:
         return error.returncode, f"{printed.getvalue()}{error}"
     return 0, printed.getvalue()
 
 
 def parse_counts(printed: str) -> dict[str, int]:
-    """Kind of rows -> how many, as the command prints them."""
-    lines = printed.partition("Rows that know this id:\n")[2].splitlines()
+    """Returns the printed number of rows by kind."""
+    lines = printed.partition("Rows with this id:\n")[2].splitlines()
     rows = (line.split() for line in itertools.takewhile(lambda line: line[:1] == " ", lines))
     return {kind: int(count) for kind, count in rows}
 
@@ -57,7 +57,7 @@ def test_erase_prints_its_proof_each_time(stack, django_db_access, api: ApiClien
     assert before.pop("Gone") == 0
     assert all(before.values()), before
     result = subprocess.run(
-        [sys.executable, "manage.py", "people", "forget", person.id],
+        [sys.executable, "manage.py", "people", "erase", person.id],
         env=stack.environment(),
         cwd=ROOT,
         capture_output=True,
@@ -68,7 +68,7 @@ def test_erase_prints_its_proof_each_time(stack, django_db_access, api: ApiClien
     nothing = dict.fromkeys(before, 0)
     assert parse_counts(result.stdout) == nothing | {"Gone": 1, "Outbox": 1}
     assert "is a tombstone" in result.stdout
-    assert "fields: b, e, t, v\n  body:   0 octets" in result.stdout
+    assert "fields: b, e, t, v\n  body:   0 bytes" in result.stdout
     assert problem_code(person.profile()) == "invalid_token"
     assert run_erase(person.id) == (0, result.stdout)
 

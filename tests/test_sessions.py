@@ -204,8 +204,8 @@ def test_first_sign_in_revokes_sessions_from_before_confirmation(
 def test_invalid_bodies_are_rejected_by_field(api: ApiClient):
     body = sign_up_payload()
     channels = {"email": body["email"], "phone": body["phone"]}
-    assert field_errors(request_code(api)) == {"email": "either_email_or_phone"}
-    assert field_errors(request_code(api, **channels)) == {"email": "either_email_or_phone"}
+    assert field_errors(request_code(api)) == {"email": "exactly_one_of"}
+    assert field_errors(request_code(api, **channels)) == {"email": "exactly_one_of"}
     assert field_errors(request_code(api, email="nobody", name="x")) == {
         "email": "invalid",
         "name": "unknown_field",

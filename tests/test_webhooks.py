@@ -260,8 +260,8 @@ def test_invalid_signature_is_a_401_and_changes_nothing(sent: SentMessages, prov
     documents = {"sendgrid": [sent.event("delivered")], "vonage": sent.receipt("delivered")}
     body = signing.encode_body(documents[provider])
     for name, forge in FORGERIES[provider].items():
-        octets = {name.encode(): value.encode() for name, value in forge(body).items()}
-        response = sent.http.post(f"/webhooks/{provider}/", content=body, headers=octets)
+        raw_headers = {name.encode(): value.encode() for name, value in forge(body).items()}
+        response = sent.http.post(f"/webhooks/{provider}/", content=body, headers=raw_headers)
         assert (response.status_code, problem_code(response)) == (401, "invalid_signature"), name
         assert "bearer" in response.headers["www-authenticate"].lower()
     assert sent.status("email") == sent.status("phone") == "sent"
@@ -335,6 +335,6 @@ def test_addresses_in_receipts_are_neither_stored_nor_logged(sent: SentMessages,
         == 401
     )
     log = (stack.data_dir / "logs" / "write.log").read_text()
-    assert '"receipt_refused"' in log
+    assert '"delivery_receipt_rejected"' in log
     assert email not in log
     assert email not in str(Outbox.objects.filter(provider_id=sent.mail).values())
