@@ -110,13 +110,13 @@ class InMemoryUnitOfWork:
         if row.confirmation.confirmed:
             return None
         competing = [
-            row
-            for row in self.store.rows
-            if (row.confirmation.seed.channel, row.confirmation.seed.address_key)
+            other
+            for other in self.store.rows
+            if (other.confirmation.seed.channel, other.confirmation.seed.address_key)
             == (seed.channel, seed.address_key)
-            and row is not row
+            and other is not row
         ]
-        if any(row.confirmation.confirmed for row in competing):
+        if any(other.confirmation.confirmed for other in competing):
             raise AddressTaken
         for competitor in competing:
             competitor.confirmation = replace(competitor.confirmation, void=True)

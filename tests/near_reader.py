@@ -60,7 +60,7 @@ async def main(url: str, secret: str, tokens: str, shared: str) -> None:
             errors += [text for text in await asyncio.gather(*checks) if text]
             count += len(numbers)
         await reader.close()
-    sys.stdout.write(json.dumps({"reads": count, "wrong": errors[:10]}) + "\n")
+    sys.stdout.write(json.dumps({"reads": count, "errors": errors[:10]}) + "\n")
 
 
 if __name__ == "__main__":

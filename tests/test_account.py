@@ -207,9 +207,9 @@ def test_delete_erases_all_data_and_revokes_all_tokens(django_db_access, person)
     from domain.stores.models import Gone, Outbox, Person
     from domain.stores.profiles import redis
 
-    here, other = person.sign_in(), person.sign_in()
-    assert here.request("DELETE", "profile/").status_code == 204
-    for session in (here, other):
+    current, other = person.sign_in(), person.sign_in()
+    assert current.request("DELETE", "profile/").status_code == 204
+    for session in (current, other):
         assert problem_code(session.profile()) == "invalid_token"
         assert problem_code(session.patch({"name": "Eve"})) == "invalid_token"
     assert not Person.objects.filter(id=person.id).exists()

@@ -81,7 +81,9 @@ def test_search_finds_national_number_with_default_region(django_db_access, pers
 
     assert find_person_ids(person.body["phone"][3:]) == []
     monkeypatch.setattr(settings, "DEFAULT_PHONE_REGION", "ES")
-    assert [str(search) for search in find_person_ids(person.body["phone"][3:])] == [person.id]
+    assert [str(person_id) for person_id in find_person_ids(person.body["phone"][3:])] == [
+        person.id
+    ]
 
 
 def test_search_finds_owner_and_unverified_claimants(staff, api: ApiClient, person):

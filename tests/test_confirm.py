@@ -32,8 +32,8 @@ def test_valid_code_confirms_and_updates_the_profile_at_once(api: ApiClient, cha
     response = person.confirm(channel)
     assert response.status_code == 200
     assert response.json() == {f"{channel}_verified": True}
-    verified = {channel: person.profile().json()[f"{channel}_verified"] for channel in CHANNELS}
-    assert verified == {channel: channel == channel for channel in CHANNELS}
+    verified = {each: person.profile().json()[f"{each}_verified"] for each in CHANNELS}
+    assert verified == {each: each == channel for each in CHANNELS}
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
@@ -122,8 +122,8 @@ def test_truncated_or_altered_link_token_confirms_nothing(api: ApiClient):
     person = api.sign_up()
     token = link_token(person)
     altered = [
-        token[:at] + ("A" if channel != "A" else "B") + token[at + 1 :]
-        for at, channel in enumerate(token)
+        token[:at] + ("A" if character != "A" else "B") + token[at + 1 :]
+        for at, character in enumerate(token)
     ]
     for bad in [*altered, token[:-1], token + "A", "A" * 43, "_" * 43, "x"]:
         assert problem_code(confirm_by_link(api, bad)) == "code_invalid"
@@ -221,13 +221,11 @@ def test_one_of_20_concurrent_confirmations_of_an_address_succeeds(
     first = api.sign_up()
     people = [first, *(api.sign_up(phone=first.body["phone"]) for _ in range(19))]
     # Their messages go to one telephone; only the derivation tells whose code is whose.
-    own_codes = derive_codes([session.response.json()["id"] for session in people])
+    own_codes = derive_codes([person.id for person in people])
     with ThreadPoolExecutor(20) as clients:
         statuses = list(
             clients.map(
-                lambda session: confirm_with_new_client(
-                    stack.url, session, own_codes[session.response.json()["id"]]
-                ),
+                lambda person: confirm_with_new_client(stack.url, person, own_codes[person.id]),
                 people,
             )
         )

@@ -131,7 +131,7 @@ def test_dashboard_contains_no_address_code_or_token(
         return row is not None and row[0] >= TASKS
 
     wait_until(is_settled)
-    text = [staff.get(path).text for path in (DASHBOARD, f"{DASHBOARD}events/")]
+    pages = [staff.get(path).text for path in (DASHBOARD, f"{DASHBOARD}events/")]
     stored = [
         str(row)
         for table in ("huey_event", "huey_inflight")
@@ -141,7 +141,7 @@ def test_dashboard_contains_no_address_code_or_token(
     for secret in get_secrets(people):
         # Not as a part of a longer number: six digits stand in many an id or a time.
         pattern = re.compile(rf"(?<![0-9A-Za-z.]){re.escape(secret)}(?![0-9A-Za-z.])")
-        assert [text for text in [*text, *stored] if pattern.search(text)] == []
+        assert [text for text in [*pages, *stored] if pattern.search(text)] == []
 
 
 def get_secrets(people: list[SignedUpPerson]) -> list[str]:

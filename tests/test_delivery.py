@@ -75,7 +75,7 @@ class ProviderCase:
             deadline=deadline,
         )
 
-    def send_failure(
+    def get_failure(
         self, response: standin.Respond | None = None, **options: Any
     ) -> DeliveryFailed:
         """How sending fails when the stand-in answers so."""
@@ -129,7 +129,7 @@ def test_message_is_posted_once_and_its_id_returned(provider: ProviderCase) -> N
 
 
 @pytest.mark.parametrize(
-    ("status", "provider_name", "code"),
+    ("status", "failure_type", "code"),
     [
         (400, Refused, "refused"),
         (404, Refused, "refused"),
@@ -147,11 +147,11 @@ def test_message_is_posted_once_and_its_id_returned(provider: ProviderCase) -> N
     ],
 )
 def test_status_is_classified_as_temporary_or_permanent(
-    provider: ProviderCase, status: int, provider_name: type[DeliveryFailed], code: str
+    provider: ProviderCase, status: int, failure_type: type[DeliveryFailed], code: str
 ) -> None:
     body = b"" if status in (204, 304) else b"{}"
-    send_failure = provider.send_failure(standin.status(status, body=body))
-    assert (type(send_failure), send_failure.code, str(send_failure)) == (provider_name, code, code)
+    failure = provider.get_failure(standin.status(status, body=body))
+    assert (type(failure), failure.code, str(failure)) == (failure_type, code, code)
     assert len(provider.server.requests) == 1
 
 
@@ -162,29 +162,29 @@ def test_status_is_classified_as_temporary_or_permanent(
 def test_retry_after_in_seconds_is_clamped(
     provider: ProviderCase, header: str, seconds: float | None
 ) -> None:
-    send_failure = provider.send_failure(standin.status(429, {"Retry-After": header}))
-    assert isinstance(send_failure, TryAgain)
-    assert send_failure.retry_after == seconds
+    failure = provider.get_failure(standin.status(429, {"Retry-After": header}))
+    assert isinstance(failure, TryAgain)
+    assert failure.retry_after == seconds
 
 
 def test_retry_after_date_is_converted_to_seconds(provider: ProviderCase) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    send_failure = provider.send_failure(standin.status(503, {"Retry-After": date}))
-    assert isinstance(send_failure, TryAgain)
-    assert send_failure.retry_after == pytest.approx(90, abs=3)
+    failure = provider.get_failure(standin.status(503, {"Retry-After": date}))
+    assert isinstance(failure, TryAgain)
+    assert failure.retry_after == pytest.approx(90, abs=3)
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_redirect_to_another_host_is_not_followed(provider: ProviderCase, code: int) -> None:
     with FakeProvider(tls=provider.message.channel == "phone") as other:
-        send_failure = provider.send_failure(standin.redirect(f"{other.url}/v3/mail/send", code))
-        assert (type(send_failure), send_failure.code) == (TryAgain, "bad_answer")
+        failure = provider.get_failure(standin.redirect(f"{other.url}/v3/mail/send", code))
+        assert (type(failure), failure.code) == (TryAgain, "bad_answer")
         assert other.requests == []
     assert len(provider.server.requests) == 1
 
 
 def test_redirect_to_the_same_url_is_not_followed(provider: ProviderCase) -> None:
-    provider.send_failure(standin.redirect("/again"))
+    provider.get_failure(standin.redirect("/again"))
     assert len(provider.server.requests) == 1
 
 
@@ -204,15 +204,15 @@ def test_redirect_to_the_same_url_is_not_followed(provider: ProviderCase) -> Non
 def test_broken_response_is_temporary_and_not_retried_in_place(
     provider: ProviderCase, response: standin.Respond, code: str
 ) -> None:
-    send_failure = provider.send_failure(response)
-    assert (type(send_failure), send_failure.code) == (TryAgain, code)
+    failure = provider.get_failure(response)
+    assert (type(failure), failure.code) == (TryAgain, code)
     assert len(provider.server.requests) == 1
 
 
 def test_silent_server_fails_at_the_timeout(provider: ProviderCase) -> None:
     started_at = time.monotonic()
-    send_failure = provider.send_failure(standin.hang(), timeout=0.9, deadline=10)
-    assert (type(send_failure), send_failure.code) == (TryAgain, "timeout")
+    failure = provider.get_failure(standin.hang(), timeout=0.9, deadline=10)
+    assert (type(failure), failure.code) == (TryAgain, "timeout")
     assert 0.8 < time.monotonic() - started_at < 3
     assert len(provider.server.requests) == 1
 
@@ -226,8 +226,8 @@ def test_slow_response_fails_at_the_deadline(
     provider: ProviderCase, response: standin.Respond
 ) -> None:
     started_at = time.monotonic()
-    send_failure = provider.send_failure(response, timeout=10, deadline=0.4)
-    assert (type(send_failure), send_failure.code) == (TryAgain, "timeout")
+    failure = provider.get_failure(response, timeout=10, deadline=0.4)
+    assert (type(failure), failure.code) == (TryAgain, "timeout")
     assert 0.3 < time.monotonic() - started_at < 2
     assert len(provider.server.requests) == 1
 
@@ -235,8 +235,8 @@ def test_slow_response_fails_at_the_deadline(
 def test_refused_connection_differs_from_a_lost_response(provider: ProviderCase) -> None:
     with FakeProvider() as closed:
         pass
-    send_failure = provider.send_failure(host=closed.host)
-    assert (type(send_failure), send_failure.code) == (TryAgain, "unreachable")
+    failure = provider.get_failure(host=closed.host)
+    assert (type(failure), failure.code) == (TryAgain, "unreachable")
 
 
 def test_no_thread_is_left_after_sending(provider: ProviderCase) -> None:
@@ -270,15 +270,13 @@ def test_errors_and_logs_contain_no_message_content(
     for logger in ("", "vonage", "python_http_client", "python_http_client.client", "urllib3"):
         caplog.set_level(logging.DEBUG, logger=logger)
     provider.server.queue_responses(response)
-    send_failure = None
+    failure = None
     try:
         provider.delivery().send(provider.message)
     except DeliveryFailed as caught:
-        send_failure = caught
-    assert send_failure is None or (
-        send_failure.__cause__ is None and send_failure.__context__ is None
-    )
-    reported = f"{send_failure!r} {vars(send_failure) if send_failure else ''}"
+        failure = caught
+    assert failure is None or (failure.__cause__ is None and failure.__context__ is None)
+    reported = f"{failure!r} {vars(failure) if failure else ''}"
     reported += caplog.text + "".join(str(vars(record)) for record in caplog.records)
     assert [secret for secret in SECRETS if secret in reported] == []
 
@@ -344,7 +342,7 @@ def test_connection_made_after_the_deadline_is_not_used() -> None:
 @pytest.mark.parametrize("message", [EMAIL, SMS], ids=["sendgrid", "vonage"])
 def test_untrusted_certificate_is_rejected(message: Message) -> None:
     with FakeProvider(tls=True) as other:
-        assert ProviderCase(other, message).send_failure().code == "unreachable"
+        assert ProviderCase(other, message).get_failure().code == "unreachable"
         assert other.requests == []
 
 
@@ -382,7 +380,7 @@ def test_address_is_sent_to_sendgrid_unchanged(sendgrid: ProviderCase, recipient
 
 
 def test_sendgrid_200_is_a_failure(sendgrid: ProviderCase) -> None:
-    assert sendgrid.send_failure(standin.status(200)).code == "bad_answer"
+    assert sendgrid.get_failure(standin.status(200)).code == "bad_answer"
 
 
 @pytest.mark.parametrize(
@@ -401,7 +399,7 @@ def test_sendgrid_is_reached_over_tls(
         monkeypatch.setenv("SSL_CERT_FILE", server.ca_file)
         sendgrid = ProviderCase(server, EMAIL)
         assert sendgrid.delivery().send(EMAIL) == "mail-1"
-        assert sendgrid.send_failure(response, timeout=10, deadline=0.5).code == code
+        assert sendgrid.get_failure(response, timeout=10, deadline=0.5).code == code
         assert len(server.requests) == 2
 
 
@@ -444,7 +442,7 @@ def test_text_outside_the_gsm_alphabet_is_sent_as_unicode(vonage: ProviderCase) 
 
 
 @pytest.mark.parametrize(
-    ("status", "provider_name", "code"),
+    ("status", "failure_type", "code"),
     [
         *[(status, Refused, "refused") for status in ("3", "6", "7", "12", "22", "33")],
         *[(status, TryAgain, "rate_limited") for status in ("1", "10")],
@@ -455,16 +453,16 @@ def test_text_outside_the_gsm_alphabet_is_sent_as_unicode(vonage: ProviderCase) 
     ],
 )
 def test_status_in_the_body_of_a_vonage_200_is_classified(
-    vonage: ProviderCase, status: str, provider_name: type[DeliveryFailed], code: str
+    vonage: ProviderCase, status: str, failure_type: type[DeliveryFailed], code: str
 ) -> None:
-    send_failure = vonage.send_failure(standin.sms({"status": status, "error-text": "no"}))
-    assert (type(send_failure), send_failure.code) == (provider_name, code)
+    failure = vonage.get_failure(standin.sms({"status": status, "error-text": "no"}))
+    assert (type(failure), failure.code) == (failure_type, code)
     assert len(vonage.server.requests) == 1
 
 
 def test_failed_part_fails_the_message(vonage: ProviderCase) -> None:
     parts = [{"status": "0", "message-id": "a"}, {"status": "1", "error-text": "slower"}]
-    assert vonage.send_failure(standin.sms(*parts)).code == "rate_limited"
+    assert vonage.get_failure(standin.sms(*parts)).code == "rate_limited"
 
 
 @pytest.mark.parametrize(
@@ -485,8 +483,8 @@ def test_failed_part_fails_the_message(vonage: ProviderCase) -> None:
     ],
 )
 def test_vonage_200_without_a_status_is_invalid(vonage: ProviderCase, body: bytes) -> None:
-    send_failure = vonage.send_failure(standin.status(200, body=body))
-    assert (type(send_failure), send_failure.code) == (TryAgain, "bad_answer")
+    failure = vonage.get_failure(standin.status(200, body=body))
+    assert (type(failure), failure.code) == (TryAgain, "bad_answer")
 
 
 @pytest.mark.parametrize(

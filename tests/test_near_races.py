@@ -122,7 +122,7 @@ def test_readers_never_see_state_older_than_an_answered_write(
             states[-1] = 1
             outputs = [reader.communicate(timeout=30)[0] for reader in readers]
     results = [json.loads(lines.splitlines()[-1]) for lines in outputs]
-    assert [result["wrong"] for result in results] == [[], []]
+    assert [result["errors"] for result in results] == [[], []]
     count = sum(result["reads"] for result in results)
     assert all(result["reads"] > 1_000 for result in results)
     assert count_redis_reads() - before < 0.9 * count, "copies were in use"

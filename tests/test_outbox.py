@@ -198,7 +198,7 @@ def test_old_finished_entries_are_purged_and_unfinished_ones_are_not(
     assert Outbox.objects.filter(finished_at__lt=ago(days=7)).count() == 0
 
 
-def ago(**ago: float):
+def ago(**units: float):
     from django.db.models.functions import Now
 
-    return Now() - timedelta(**ago)
+    return Now() - timedelta(**units)
