@@ -146,12 +146,12 @@ def test_dashboard_contains_no_address_code_or_token(
 
 def get_secrets(people: list[SignedUpPerson]) -> list[str]:
     """What only these people should know."""
-    matches = []
+    secrets = []
     for person in people:
         email, sms = person.message("email"), person.message("phone")
-        matches += [person.body["email"], person.body["phone"], person.token]
-        matches += [email["code"], sms["code"], email["link"].partition("#")[2]]
-    return matches
+        secrets += [person.body["email"], person.body["phone"], person.token]
+        secrets += [email["code"], sms["code"], email["link"].partition("#")[2]]
+    return secrets
 
 
 def test_migration_creates_the_tables_that_huey_stats_declares(

@@ -53,9 +53,9 @@ def new_client(limited_client: httpx.Client) -> Callable[..., httpx.Response]:
 
 def get_remaining(response: httpx.Response) -> int:
     """How many more requests `RateLimit` allows."""
-    told = re.fullmatch(r'"[a-z-]+";r=(\d+);t=\d+', response.headers["ratelimit"])
-    assert told
-    return int(told[1])
+    match = re.fullmatch(r'"[a-z-]+";r=(\d+);t=\d+', response.headers["ratelimit"])
+    assert match
+    return int(match[1])
 
 
 def test_concurrent_requests_are_limited_exactly(new_client):
@@ -106,7 +106,9 @@ def test_previous_window_is_weighted_by_its_overlap(django_db_access):
     from domain.stores.profiles import redis
 
     key, previous_start = redis_key("confirmation", "203.0.113.60"), time.time() - 75
-    redis().hset(key, mapping={"begin": int(previous_start * 1000), "count": 800_000, "before": 0})
+    redis().hset(
+        key, mapping={"started_at": int(previous_start * 1000), "count": 800_000, "previous": 0}
+    )
     result = hit("confirmation", "203.0.113.60")
     assert result is not None
     # At most 1,000,000 a minute, and at first three quarters of 800,000 count; a few seconds later
@@ -122,10 +124,10 @@ def test_each_address_and_route_has_its_own_limit(new_client):
 
 
 def test_forwarded_addresses_before_the_trusted_proxy_are_ignored(new_client):
-    client_key, client = "203.0.113.{}, 1.1.1.1", "203.0.113.99"
-    first = get_remaining(new_client(CONFIRMATION, forwarded=f"{client_key.format(1)}, {client}"))
+    forged, client = "203.0.113.{}, 1.1.1.1", "203.0.113.99"
+    first = get_remaining(new_client(CONFIRMATION, forwarded=f"{forged.format(1)}, {client}"))
     assert (
-        get_remaining(new_client(CONFIRMATION, forwarded=f"{client_key.format(2)}, {client}"))
+        get_remaining(new_client(CONFIRMATION, forwarded=f"{forged.format(2)}, {client}"))
         == first - 1
     )
 

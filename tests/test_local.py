@@ -151,23 +151,23 @@ def valkey(tmp_path: Path) -> Iterator[Valkey]:
 # --- Servers -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stop", ["stop", "kill"])
-def test_postgres_keeps_data_and_port_after_stop_and_kill(postgres: Postgres, stop: str) -> None:
+@pytest.mark.parametrize("method", ["stop", "kill"])
+def test_postgres_keeps_data_and_port_after_stop_and_kill(postgres: Postgres, method: str) -> None:
     url = postgres.url
     with psycopg.connect(url) as connection:
-        connection.execute(f"CREATE TABLE kept_{stop} AS SELECT 42 AS answer")
-    getattr(postgres, stop)()
+        connection.execute(f"CREATE TABLE kept_{method} AS SELECT 42 AS answer")
+    getattr(postgres, method)()
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(url, connect_timeout=2)
     postgres.start()
     with psycopg.connect(url) as connection:
-        assert connection.execute(f"SELECT answer FROM kept_{stop}").fetchone() == (42,)
+        assert connection.execute(f"SELECT answer FROM kept_{method}").fetchone() == (42,)
 
 
-@pytest.mark.parametrize("stop", ["stop", "kill"])
-def test_valkey_keeps_data_and_port_after_stop_and_kill(valkey: Valkey, stop: str) -> None:
+@pytest.mark.parametrize("method", ["stop", "kill"])
+def test_valkey_keeps_data_and_port_after_stop_and_kill(valkey: Valkey, method: str) -> None:
     redis.Redis.from_url(valkey.url).set("answer", 42)
-    getattr(valkey, stop)()
+    getattr(valkey, method)()
     with pytest.raises(redis.ConnectionError):
         redis.Redis.from_url(valkey.url).ping()
     valkey.start()

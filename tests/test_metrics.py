@@ -141,7 +141,7 @@ def test_counters_never_decrease_when_processes_are_replaced(
     assert wait_until(lambda: len(set(child_pids(process.pid)) - killed) == 2)
     process.stop()
     process.start()
-    wait_until(lambda: all_responses(client))
+    wait_until(lambda: responds(client))
     after = get_samples(client)
     counts = [name for name in previous if "_count " in name or "_total" in name]
     assert counts
@@ -150,7 +150,7 @@ def test_counters_never_decrease_when_processes_are_replaced(
     assert 2 <= len(files) <= 4  # at most one each for the processes that ran at the same time
 
 
-def all_responses(client: httpx.Client) -> bool:
+def responds(client: httpx.Client) -> bool:
     try:
         return client.get("/livez").status_code == 200
     except httpx.TransportError:
@@ -246,10 +246,8 @@ def test_hung_postgres_blocks_neither_metrics_nor_probes(stack: Stack, api: ApiC
 
         def states() -> set[tuple[int, str]]:
             with ThreadPoolExecutor(4) as pool:
-                all_responses = pool.map(
-                    lambda _: httpx.get(f"{stack.url}/readyz", timeout=20), "1234"
-                )
-            return {(each.status_code, each.json()["write"]) for each in all_responses}
+                responses = pool.map(lambda _: httpx.get(f"{stack.url}/readyz", timeout=20), "1234")
+            return {(each.status_code, each.json()["write"]) for each in responses}
 
         # Each write process uses what it found for a second.
         assert wait_until(lambda: states() == {(503, "unavailable")}, timeout=10)

@@ -72,13 +72,13 @@ def test_older_data_in_redis_are_never_served(stack, django_db_access, api: ApiC
         restored.start()
         wait_until(lambda: api.http.get(READ).status_code == 200)
         wait_until(
-            lambda: [first[-1].status_code for first in responses.values()] == [200, 401, 401, 200]
+            lambda: [each[-1].status_code for each in responses.values()] == [200, 401, 401, 200]
         )
-    assert {first.json()["name"] for first in responses["changed"] if first.status_code == 200} == {
+    assert {each.json()["name"] for each in responses["changed"] if each.status_code == 200} == {
         "Grace"
     }
-    assert {first.status_code for first in responses["changed"] + responses["late"]} == {200, 503}
-    assert {first.status_code for first in responses["left"] + responses["gone"]} == {401, 503}
+    assert {each.status_code for each in responses["changed"] + responses["late"]} == {200, 503}
+    assert {each.status_code for each in responses["left"] + responses["gone"]} == {401, 503}
     wait_until_readable(stack)
     assert own.profile().json() == own.body
 

@@ -30,10 +30,8 @@ def test_document_has_every_route_and_no_other(django_db_access, document):
     routes = {str(p.pattern) for p in get_resolver().url_patterns}
     routes = {r for r in routes if not r.startswith(UNDOCUMENTED_PATHS)}
     routes.add("api/v1/profile/")  # the front door's own, at which Django is not asked
-    get_documented_response = {
-        path.removeprefix("/").removesuffix("/") for path in document["paths"]
-    }
-    assert {r.removesuffix("/") for r in routes} == get_documented_response
+    documented_paths = {path.removeprefix("/").removesuffix("/") for path in document["paths"]}
+    assert {r.removesuffix("/") for r in routes} == documented_paths
 
 
 def get_documented_response(
@@ -116,10 +114,10 @@ def test_responses_of_limited_routes_have_rate_limit_headers(document):
 def test_every_error_code_is_documented(django_db_access, document):
     from api.problem_documents import PROBLEMS
 
-    words = document["components"]["schemas"]["ProblemDetails"]["properties"]["code"]
-    if "$ref" in words:
-        words = document["components"]["schemas"][words["$ref"].rpartition("/")[2]]
-    assert set(words["enum"]) == set(PROBLEMS)
+    code = document["components"]["schemas"]["ProblemDetails"]["properties"]["code"]
+    if "$ref" in code:
+        code = document["components"]["schemas"][code["$ref"].rpartition("/")[2]]
+    assert set(code["enum"]) == set(PROBLEMS)
 
 
 def test_docs_page_loads_nothing_from_other_hosts(api: ApiClient):

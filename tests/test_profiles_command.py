@@ -279,11 +279,11 @@ def test_rebuilt_hash_has_the_ten_newest_active_sessions(person, run: RunCommand
 
     from domain.stores.models import Session
 
-    expires_at = datetime.now(UTC) + timedelta(days=1)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
     for number in range(12):
-        results = expires_at if number != 5 else datetime.now(UTC)
+        expires_at = tomorrow if number != 5 else datetime.now(UTC)
         Session.objects.create(
-            person_id=person.id, digest=os.urandom(31) + bytes([number]), expires_at=results
+            person_id=person.id, digest=os.urandom(31) + bytes([number]), expires_at=expires_at
         )
     drop(person)
     run("rebuild")
@@ -364,10 +364,10 @@ def test_unavailable_server_is_reported_in_one_sentence(stack, service: str):
         stack.services[service].start()
         stack.wait_until_ready()
     expected = "Postgres is away" if service == "postgres" else "The profile Redis is away"
-    for exit_info in results:
-        assert exit_info.returncode == 2
-        assert exit_info.stderr.startswith(expected), exit_info.stderr
-        assert "Traceback" not in exit_info.stderr
+    for result in results:
+        assert result.returncode == 2
+        assert result.stderr.startswith(expected), result.stderr
+        assert "Traceback" not in result.stderr
     assert "--after 00000000-" in results[0].stderr
 
 
@@ -396,12 +396,12 @@ def test_live_writes_are_never_overwritten_by_older_ones(
     with ThreadPoolExecutor(len(people)) as writers:
         writing = [writers.submit(keep_changing, person) for person in people]
         try:
-            names = [
+            results = [
                 run(*arguments) for _ in range(3 * scale) for arguments in (["rebuild"], ["verify"])
             ]
-            names.append(run("repair"))
+            results.append(run("repair"))
         finally:
             stopped.set()
         assert all(future.result() > 1 for future in writing)
-    assert {status for status, _ in names} == {0}, names
+    assert {status for status, _ in results} == {0}, results
     assert run("verify")[0] == 0

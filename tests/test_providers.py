@@ -95,8 +95,8 @@ def test_delivery_receipt_sets_the_confirmation_status(providers):
         return [states[channel]["status"] for channel in ("email", "phone")]
 
     wait_until(lambda: statuses() == ["sent", "sent"])
-    id_before = "XBg2anf2TqCy6WXKQFhieQ.filter0905p1mdw1-4434-59E0C6FF-3.0"
-    events = [{"event": "bounce", "sg_message_id": id_before}]
+    receipt_id = "XBg2anf2TqCy6WXKQFhieQ.filter0905p1mdw1-4434-59E0C6FF-3.0"
+    events = [{"event": "bounce", "sg_message_id": receipt_id}]
     receipt = {"messageId": "0B00000127FDBC63", "status": "delivered"}
     assert signing.post_receipts(api.http, "sendgrid", events, signing.sign_sendgrid(events)) == 204
     assert signing.post_receipts(api.http, "vonage", receipt, signing.sign_vonage(receipt)) == 204

@@ -36,7 +36,7 @@ CACHING = {"cache-control": "private, no-cache", "vary": "Authorization", "etag"
 OK_HEADERS = CACHING | {"content-type": "application/json", "content-length": "{length}"}
 PROBLEM = {"content-type": "application/problem+json", "cache-control": "no-store"}
 ERROR_HEADERS = PROBLEM | {"www-authenticate": "Bearer", "vary": "Authorization"}
-INVALID = PROBLEM | {"allow": "GET, HEAD, PATCH, DELETE"}
+METHOD_NOT_ALLOWED = PROBLEM | {"allow": "GET, HEAD, PATCH, DELETE"}
 VALID = {"authorization": "Bearer {token}"}
 REQUESTS: dict[str, tuple[dict[str, str], int, dict[str, str]]] = {
     "a right token": (VALID, 200, OK_HEADERS),
@@ -79,7 +79,7 @@ def test_read_has_the_expected_status_and_headers(api: ApiClient, kind, path):
 def test_other_method_is_a_405_with_allow(api: ApiClient, method):
     response = api.http.request(method, PROFILE, headers=ALWAYS)
     assert response.status_code == 405
-    assert (INVALID | ALWAYS).items() <= dict(response.headers).items()
+    assert (METHOD_NOT_ALLOWED | ALWAYS).items() <= dict(response.headers).items()
 
 
 def test_read_for_an_unknown_host_is_a_400(api: ApiClient):
@@ -317,9 +317,9 @@ def test_reads_return_the_own_profile_during_random_disconnects(
 
     pause = threading.Event()
     with ThreadPoolExecutor(5) as pool:
-        call = [pool.submit(read_with_disconnects, seed) for seed in range(4)]
-        call.append(pool.submit(close_redis_connections))
-        for each in call:
+        futures = [pool.submit(read_with_disconnects, seed) for seed in range(4)]
+        futures.append(pool.submit(close_redis_connections))
+        for each in futures:
             each.result()
     assert counts["mine"] > counts["reads"] / 2
 

@@ -259,8 +259,8 @@ async def test_loading_redis_receives_no_commands():
         return await echo(command)
 
     fake = FakeRedis(connect_only)
-    handshake = b"-LOADING Redis is loading the dataset in memory\r\n"
-    fake.reply = always_reply(handshake)  # type: ignore[method-assign]
+    loading = b"-LOADING Redis is loading the dataset in memory\r\n"
+    fake.reply = always_reply(loading)  # type: ignore[method-assign]
     async with fake.listening(), connected(fake.url) as redis:
         assert await try_command(redis, "ECHO", "a") is Unavailable
         assert fake.commands == []

@@ -23,7 +23,9 @@ from tests.someone import ApiClient, SignedUpPerson, read_process, wait_until
 PROFILE = "/api/v1/profile/"
 # What may stand in a header's value (RFC 9110 section 5.5), obsolete octets included.
 VALUES = st.binary(max_size=300).map(
-    lambda size: bytes(byte for byte in size if byte == 9 or 32 <= byte < 127 or byte > 127).strip()
+    lambda value: bytes(
+        byte for byte in value if byte == 9 or 32 <= byte < 127 or byte > 127
+    ).strip()
 )
 TAGS = st.lists(st.sampled_from(['"a"', 'W/"a"', "*", '"', "W/", ",", "", "{etag}", '"\\""']))
 
@@ -118,13 +120,13 @@ class Clients:
     """
 
     def __init__(self, port: int, person: SignedUpPerson) -> None:
-        self.port, self.someone = port, person
+        self.port, self.person = port, person
         self.count: Counter[str] = Counter()
         self.stopped = threading.Event()
         self.threads = ThreadPoolExecutor(8)
 
     def connect_repeatedly(self, header_lines: str) -> None:
-        request = encode_request(self.someone, header_lines)
+        request = encode_request(self.person, header_lines)
         while not self.stopped.is_set():
             try:
                 with socket.create_connection((HOST, self.port), timeout=20) as connection:

@@ -106,8 +106,8 @@ def test_known_and_unknown_addresses_get_the_same_responses(api: ApiClient, pers
     assert (
         len(
             {
-                (first.status_code, first.text, tuple(sorted(first.headers.keys())))
-                for first in responses
+                (each.status_code, each.text, tuple(sorted(each.headers.keys())))
+                for each in responses
             }
         )
         == 1
@@ -138,8 +138,8 @@ def test_new_code_supersedes_the_previous_one(api: ApiClient, person):
         wait_until(partial(has_messages, person, 2 + number))
         codes.append(person.message("phone")["code"])
     assert codes[0] != codes[1]
-    first = api.sign_in("phone", person.body["phone"], codes[0])
-    assert problem_code(first) == "code_invalid"
+    response = api.sign_in("phone", person.body["phone"], codes[0])
+    assert problem_code(response) == "code_invalid"
     assert api.sign_in("phone", person.body["phone"], codes[1]).status_code == 201
 
 
@@ -147,10 +147,10 @@ def test_confirmation_and_sign_in_codes_are_not_interchangeable(api: ApiClient):
     person = sign_up_confirmed(api, "email")
     request_code(api, email=person.body["email"])
     wait_until(lambda: len(person.messages("email")) == 2)
-    executor, confirming = (m["code"] for m in person.messages("email"))
-    other = api.sign_in("email", person.body["email"], confirming)
+    sign_in_code, confirmation_code = (m["code"] for m in person.messages("email"))
+    other = api.sign_in("email", person.body["email"], confirmation_code)
     assert problem_code(other) == "code_invalid"
-    assert problem_code(person.confirm("phone", executor)) == "code_invalid"
+    assert problem_code(person.confirm("phone", sign_in_code)) == "code_invalid"
 
 
 def test_eleventh_session_revokes_the_oldest(person):
@@ -159,18 +159,18 @@ def test_eleventh_session_revokes_the_oldest(person):
 
 
 def test_sign_out_revokes_only_the_current_session(person):
-    here, other = person.sign_in(), person.sign_in()
-    assert here.request("DELETE", "sessions/current/").status_code == 204
-    assert problem_code(here.profile()) == "invalid_token"
-    assert problem_code(here.patch({"name": "Eve"})) == "invalid_token"
+    current, other = person.sign_in(), person.sign_in()
+    assert current.request("DELETE", "sessions/current/").status_code == 204
+    assert problem_code(current.profile()) == "invalid_token"
+    assert problem_code(current.patch({"name": "Eve"})) == "invalid_token"
     assert other.profile().status_code == 200
 
 
 def test_sign_out_everywhere_revokes_all_sessions(person):
-    here, other = person.sign_in(), person.sign_in()
-    assert here.request("DELETE", "sessions/").status_code == 204
-    assert {problem_code(session.profile()) for session in (here, other)} == {"invalid_token"}
-    assert problem_code(here.request("DELETE", "sessions/")) == "invalid_token"
+    current, other = person.sign_in(), person.sign_in()
+    assert current.request("DELETE", "sessions/").status_code == 204
+    assert {problem_code(session.profile()) for session in (current, other)} == {"invalid_token"}
+    assert problem_code(current.request("DELETE", "sessions/")) == "invalid_token"
 
 
 def test_sign_out_without_redis_is_a_503_and_then_completed(stack, person):

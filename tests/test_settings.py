@@ -58,8 +58,8 @@ def test_malformed_setting_is_reported_by_name(load_settings: SettingsProcess, n
 
 
 def test_debug_is_off_in_development_by_default():
-    for env_value, expected in ({}, "False"), ({"DEBUG": "1"}, "True"):
-        env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "settings.dev"} | env_value
+    for variables, expected in ({}, "False"), ({"DEBUG": "1"}, "True"):
+        env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "settings.dev"} | variables
         code = "from django.conf import settings; print(settings.DEBUG, settings.HUEY['immediate'])"
         result = subprocess.run(
             [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60

@@ -153,7 +153,7 @@ _DURATIONS = (0.0001, 0.0005, 0.003, 0.003, 10.0, 11.0)
 
 
 def test_loop_metrics_equal_direct_metrics(start_process):
-    loop, direct_program = start_process(), start_process()
+    loop, direct = start_process(), start_process()
     labels = "'GET', '/x', 200"
     loop("globals().update(m=LoopMetrics('read'))")
     for seconds in _DURATIONS:
@@ -162,17 +162,17 @@ def test_loop_metrics_equal_direct_metrics(start_process):
         loop("m.inc(registry.REDIS_CONNECTS, 'profiles', amount=2)")
         loop("m.flush()")
     loop("m.flush()")
-    loop_program = loop.samples()
+    loop_samples = loop.samples()
     for seconds in _DURATIONS:
-        direct_program(f"registry.HTTP_REQUEST_DURATION.labels({labels}).observe({seconds})")
-        direct_program("registry.PROFILE_CACHE_MISSES.inc()")
-        direct_program("registry.REDIS_CONNECTS.labels('profiles').inc(2)")
-    both = direct_program.samples()
-    assert loop_program[_MISSES] == len(_DURATIONS)
-    names = [name for name in both if not name.startswith("process_cpu")]
+        direct(f"registry.HTTP_REQUEST_DURATION.labels({labels}).observe({seconds})")
+        direct("registry.PROFILE_CACHE_MISSES.inc()")
+        direct("registry.REDIS_CONNECTS.labels('profiles').inc(2)")
+    direct_samples = direct.samples()
+    assert loop_samples[_MISSES] == len(_DURATIONS)
+    names = [name for name in direct_samples if not name.startswith("process_cpu")]
     assert len(names) > 15
-    assert {name: both[name] for name in names} == pytest.approx(
-        {name: 2 * loop_program[name] for name in names}
+    assert {name: direct_samples[name] for name in names} == pytest.approx(
+        {name: 2 * loop_samples[name] for name in names}
     )
 
 

@@ -25,8 +25,8 @@ def test_sign_up_returns_a_profile_and_a_session(api: ApiClient):
     ]
     session = response.json()["session"]
     assert session["token_type"] == "Bearer"
-    suffixes = datetime.fromisoformat(session["expires_at"])
-    assert timedelta(days=29) < suffixes - datetime.now(UTC) <= timedelta(days=30)
+    expires_at = datetime.fromisoformat(session["expires_at"])
+    assert timedelta(days=29) < expires_at - datetime.now(UTC) <= timedelta(days=30)
 
 
 def test_trailing_slash_is_optional(api: ApiClient):

@@ -69,9 +69,9 @@ class Pipe:
 
     async def send_replies(self, data: bytes, *cuts: int) -> None:
         """Send this in pieces that end at these places, each received by itself."""
-        for begin, close_redis in zip((0, *cuts), (*cuts, len(data)), strict=True):
+        for start, end in zip((0, *cuts), (*cuts, len(data)), strict=True):
             with suppress(OSError):  # it was given up
-                self._redis.send(data[begin:close_redis])
+                self._redis.send(data[start:end])
             await self.turn()
 
     async def close_redis(self, *, reset: bool = False) -> None:

@@ -28,7 +28,7 @@ ALL_DEADLINES = 40.0  # seconds
 ATTACK = {"idle": 10_000, "slow": 500, "unread": 500}
 FILE_ATTACK = {"unread-file": 100}  # of which the server ends some at once
 P99_MS = 10.0
-NOISE_MS = 3.0  # the factor by which a busy machine may move reads that nobody attacks
+NOISE_FACTOR = 3.0  # the factor by which a busy machine may move reads that nobody attacks
 # Bytes that an attack may cost, with what the kernel buffers for it: 6 kB a connection.
 MAX_MEMORY = 64 * 2**20
 # 32 MB of responses that are not sent yet, 16 of 1.6 MB that arrive from the write process, and the
@@ -47,7 +47,7 @@ class Measurement:
 
     @property
     def is_unaffected(self) -> bool:
-        limit = max(P99_MS, NOISE_MS * self.control["p99_ms"])
+        limit = max(P99_MS, NOISE_FACTOR * self.control["p99_ms"])
         return self.attacked["failed"] == 0 and self.attacked["p99_ms"] < limit
 
 

@@ -87,8 +87,8 @@ def are_equal(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
-async def run(script: list[Command], answered: int, close_redis: str, sizes: list[int]) -> None:
-    """Send all commands, reply to so many of them, then do as `close_redis` says."""
+async def run(script: list[Command], answered: int, ending: str, sizes: list[int]) -> None:
+    """Send all commands, reply to so many of them, then do as `ending` says."""
     pushes_sent: list[Any] = []
     async with Pipe(pushes_sent.append) as pipe:
 
@@ -109,7 +109,7 @@ async def run(script: list[Command], answered: int, close_redis: str, sizes: lis
         await pipe.turn()
         assert pipe.commands() == [b"%d" % number for number in range(len(script))]
         stream = b"".join(PUSH * each.pushes + encode(each.reply) for each in script[:answered])
-        last, closes = ENDINGS[close_redis]
+        last, closes = ENDINGS[ending]
         stream += last
         cuts, position = [], 0
         for size in sizes * len(stream):
@@ -120,7 +120,7 @@ async def run(script: list[Command], answered: int, close_redis: str, sizes: lis
         if closes:
             await pipe.close_redis()
         closing = [n for n, each in enumerate(script[:answered]) if each.callback == "closes"]
-        disconnects = bool(closing) or close_redis != "goes on"
+        disconnects = bool(closing) or ending != "goes on"
         assert pipe.closed == disconnects
     assert pipe.closed == 1
     assert pipe.uncaught == []
@@ -139,14 +139,14 @@ async def run(script: list[Command], answered: int, close_redis: str, sizes: lis
 @given(
     script=st.lists(commands, min_size=1, max_size=8),
     answered=st.integers(0, 8),
-    close_redis=st.sampled_from(list(ENDINGS)),
+    ending=st.sampled_from(list(ENDINGS)),
     sizes=st.lists(st.integers(1, 30), min_size=1, max_size=4),
 )
 def test_every_command_gets_its_reply_or_an_error(
-    script: list[Command], answered: int, close_redis: str, sizes: list[int]
+    script: list[Command], answered: int, ending: str, sizes: list[int]
 ):
-    note(f"{script!r}, {answered}, {close_redis!r}, {sizes}")
+    note(f"{script!r}, {answered}, {ending!r}, {sizes}")
     with structlog.testing.capture_logs() as logs:
-        uvloop.run(run(script, min(answered, len(script)), close_redis, sizes))
+        uvloop.run(run(script, min(answered, len(script)), ending, sizes))
     raised = any(each.callback == "raises" for each in script)
     assert raised == any(log["log_level"] == "error" for log in logs)
