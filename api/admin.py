@@ -19,8 +19,8 @@ from django.urls import URLPattern, path, reverse
 from api.staff.actions import ACTIONS, Action, has_permission
 from api.staff.history import build_tables
 from api.staff.search import find_person_ids
-from domain.address import Channel, masked
-from domain.stores.models import Gone, Outbox, Person
+from domain.address import Channel, mask
+from domain.stores.models import OutboxEntry, Person, Tombstone
 
 
 class ReadOnlyModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # is not generic when it runs
@@ -51,11 +51,11 @@ class PersonAdmin(ReadOnlyModelAdmin):
 
     @admin.display(description="e-mail")
     def masked_email(self, person: Person) -> str:
-        return masked(Channel.EMAIL, person.email)
+        return mask(Channel.EMAIL, person.email)
 
     @admin.display(description="phone")
     def masked_phone(self, person: Person) -> str:
-        return masked(Channel.PHONE, person.phone)
+        return mask(Channel.PHONE, person.phone)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Person], search_term: str
@@ -107,22 +107,24 @@ class PersonAdmin(ReadOnlyModelAdmin):
         return HttpResponseRedirect(reverse(f"admin:stores_person_{view}", args=args))
 
 
-@admin.register(Gone)
+@admin.register(Tombstone)
 class TombstoneAdmin(ReadOnlyModelAdmin):
-    fields = ("id", "version", "gone_at")
-    list_display = ("id", "gone_at")
+    fields = ("id", "version", "deleted_at")
+    list_display = ("id", "deleted_at")
     search_fields = ("=id",)
     search_help_text = "An id."
-    ordering = ("-gone_at",)
+    ordering = ("-deleted_at",)
 
 
-@admin.register(Outbox)
+@admin.register(OutboxEntry)
 class OutboxAdmin(ReadOnlyModelAdmin):
-    fields = ("kind", "person_id", "state", "reason", "attempts", "due_at", "provider_id",
-              "receipt", "receipt_at", "created_at", "finished_at")  # fmt: skip  # one glance
+    fields = ("kind", "person_id", "state", "reason_code", "attempts", "due_at",
+              "provider_message_id", "delivery_status", "delivery_status_at", "created_at",
+              "finished_at")  # fmt: skip  # one glance
     readonly_fields = ("person_id",)  # an id: its row may be deleted
-    list_display = ("id", "kind", "state", "reason", "receipt", "attempts", "due_at", "created_at")
-    list_filter = ("state", "kind", "reason", "receipt")
+    list_display = ("id", "kind", "state", "reason_code", "delivery_status", "attempts", "due_at",
+                    "created_at")  # fmt: skip  # one glance
+    list_filter = ("state", "kind", "reason_code", "delivery_status")
     ordering = ("-id",)
 
 

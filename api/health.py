@@ -13,9 +13,9 @@ from redis import RedisError
 
 from api.problems import problem_response, require_methods
 from domain import vouched
-from domain.errors import Unavailable
+from domain.errors import ServiceUnavailable
 from domain.stores.postgres.errors import translate_database_errors
-from domain.stores.profiles import redis
+from domain.stores.profiles import get_client
 
 log = structlog.get_logger(__name__)
 
@@ -75,9 +75,9 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 def _check_redis() -> str:
     try:
-        policy = redis().info("memory").get("maxmemory_policy")
-        run_id = str(redis().info("server").get("run_id", ""))
-        trusted_run_id = cast(bytes | None, redis().hget(vouched.KEY, vouched.RUN))
+        policy = get_client().info("memory").get("maxmemory_policy")
+        run_id = str(get_client().info("server").get("run_id", ""))
+        trusted_run_id = cast(bytes | None, get_client().hget(vouched.FENCE_KEY, vouched.RUN_ID))
     except RedisError as error:
         log.warning("redis_error", error_type=type(error).__name__)
         return "unavailable"
@@ -85,7 +85,7 @@ def _check_redis() -> str:
     if policy != "noeviction":
         return "misconfigured"
     # Readers wait until a relay has marked what older data lack.
-    return "ok" if vouched.may_be_believed(run_id.encode(), trusted_run_id) else "stale"
+    return "ok" if vouched.is_trusted(run_id.encode(), trusted_run_id) else "stale"
 
 
 def _check_postgres() -> str:
@@ -93,7 +93,7 @@ def _check_postgres() -> str:
         with translate_database_errors(), connection.cursor() as cursor:
             cursor.execute("SHOW transaction_read_only")
             (read_only,) = cursor.fetchone()
-    except Unavailable:
+    except ServiceUnavailable:
         return "unavailable"
     if read_only == "on":
         connection.close()  # the next connection may find the primary

@@ -14,7 +14,7 @@ from redis import RedisError
 from api.client_ip import client_network
 from api.observability.registry import RATE_LIMITED_REQUESTS, RATE_LIMITER_ERRORS
 from api.problems import problem_response
-from domain.stores.profiles import script
+from domain.stores.profiles import get_script
 
 log = structlog.get_logger(__name__)
 
@@ -135,5 +135,5 @@ def redis_key(name: str, network: str) -> str:
 
 def _run_script(key: str, limit: int, window: int) -> tuple[int, int, int]:
     """Returns the result of `_HIT_SCRIPT`; `window` is in seconds. Raises `RedisError`."""
-    allowed, remaining, retry_after_ms = script(_HIT_SCRIPT)([key], [limit, window * 1000])
+    allowed, remaining, retry_after_ms = get_script(_HIT_SCRIPT)([key], [limit, window * 1000])
     return allowed, remaining, retry_after_ms

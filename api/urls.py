@@ -52,7 +52,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *with_optional_slash("metrics", metrics.metrics),
     path("admin/", admin.site.urls),
 ]
-if settings.DEV_MAILBOX_PAGE:
+if settings.DEV_MAILBOX_ENABLED:
     urlpatterns += [
         *with_optional_slash("dev/mailbox/", pages.dev_mailbox),
         *with_optional_slash("dev/mailbox.json", pages.dev_mailbox_json),

@@ -1,1 +1,1 @@
-"""What the service means, and (in `stores`) where it is kept."""
+"""The domain, and (in `stores`) its storage."""

@@ -1,14 +1,14 @@
-"""What can go wrong, as code words that clients may rely on.
+"""Errors with stable codes, which clients may rely on.
 
-The text of these exceptions is their code word and nothing else, so that no address, code or
-token can travel into a log, a task's result or a dashboard by way of an exception.
+The text of an exception is its code alone, so that no address, code or token reaches a log, a
+task's result or a dashboard through an exception.
 """
 
 from dataclasses import dataclass
 
 
 class RollcallError(Exception):
-    """A failure with a stable code word; `str()` of it is that word."""
+    """An error with a stable code; `str()` of it is that code."""
 
     code = "internal_error"
 
@@ -18,103 +18,103 @@ class RollcallError(Exception):
 
 
 class InvalidToken(RollcallError):
-    """No session answers to this bearer token."""
+    """The bearer token belongs to no active session."""
 
     code = "invalid_token"
 
 
-class CodeInvalid(RollcallError):
-    """The code or link confirms nothing."""
+class InvalidCode(RollcallError):
+    """The code or link token is wrong, superseded or invalidated."""
 
     code = "code_invalid"
 
 
-class CodeExpired(RollcallError):
-    """The code or link was right once, or may have been, and is out of date."""
+class ExpiredCode(RollcallError):
+    """The code or link token has expired."""
 
     code = "code_expired"
 
 
 class PreconditionFailed(RollcallError):
-    """The profile is not (or not any more) the one that the client has in mind."""
+    """No ETag in If-Match is the profile's current one."""
 
     code = "precondition_failed"
 
 
-class Later(RollcallError):
-    """The same request may succeed later: after `retry_after` seconds."""
+class RetryableError(RollcallError):
+    """The same request may succeed after `retry_after` seconds."""
 
     def __init__(self, retry_after: int = 1) -> None:
         super().__init__()
         self.retry_after = retry_after
 
 
-class TooManyAttempts(Later):
-    """All tries are used up."""
+class TooManyAttempts(RetryableError):
+    """No attempts are left."""
 
     code = "too_many_attempts"
 
 
-class RateLimited(Later):
-    """This happens too often."""
+class RateLimited(RetryableError):
+    """A rate limit is exceeded."""
 
     code = "rate_limited"
 
 
-class Unavailable(Later):
-    """A dependency is away."""
+class ServiceUnavailable(RetryableError):
+    """A dependency is unavailable."""
 
     code = "unavailable"
 
 
-class IdempotencyInProgress(Later):
-    """A request with this key is being worked on."""
+class IdempotencyInProgress(RetryableError):
+    """Another request with this idempotency key is in progress."""
 
     code = "idempotency_in_progress"
 
 
 class IdempotencyClosed(RollcallError):
-    """What was done with this key cannot be answered again: too late, or its person is in use."""
+    """The key can no longer be replayed: too late, or its person has confirmed an address."""
 
     code = "idempotency_closed"
 
 
 class IdempotencyMismatch(RollcallError):
-    """This key was used with another body."""
+    """The idempotency key was used with another body."""
 
     code = "idempotency_mismatch"
 
 
-class OverBudget(RollcallError):
-    """A message may not be sent: not yet, if there is a `retry_after` in seconds, or not at all.
+class QuotaExceeded(RollcallError):
+    """A message exceeds a quota: until `retry_after` seconds have passed, or for good if None.
 
-    Never shown to clients: the code says which budget it was, for operators.
+    Never shown to clients: the code names the quota, for operators.
     """
 
-    code = "over_budget"
+    code = "quota_exceeded"
 
     def __init__(self, code: str, retry_after: float | None = None) -> None:
         super().__init__(code)
         self.retry_after = retry_after
 
 
-class AddressTaken(RollcallError):
-    """Somebody else has confirmed this address already. Never shown: clients see `code_invalid`."""
+class AddressAlreadyVerified(RollcallError):
+    """Another person has verified this address. Never shown: clients see `code_invalid`."""
 
-    code = "address_taken"
+    code = "address_already_verified"
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong with a field: a stable word and a sentence for people."""
+class FieldError:
+    """An error of one field: a stable code and a message for people."""
 
     code: str
     message: str
 
 
 class InvalidField(ValueError):
-    """A value that its field does not take; carries the `Problem`, never the value."""
+    """A value that is invalid for its field; carries the `FieldError`, never the value."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code)
-        self.problem = Problem(code, message)
+        self.error = FieldError(code, message)

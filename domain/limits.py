@@ -1,42 +1,42 @@
-"""How often something may happen: a pure rule over the moments at which it did."""
+"""Rate limits: pure functions over the timestamps of what is limited."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-DAY = timedelta(days=1)
-NO_TIME = timedelta(0)
+WINDOW = timedelta(days=1)
+ZERO = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """At most `most` times in any 24 hours; after the first time `pause` must pass, after each
-    further one twice as long as before.
+class RateLimit:
+    """At most `max_per_day` times in any 24 hours; `cooldown` after the first time, and twice as
+    long after each further one.
     """
 
-    most: int
-    pause: timedelta = NO_TIME
+    max_per_day: int
+    cooldown: timedelta = ZERO
 
 
-def recent(moments: Sequence[datetime], now: datetime) -> list[datetime]:
-    """Those moments that a rule still looks at, in their order."""
-    return [moment for moment in moments if moment > now - DAY]
+def within_window(timestamps: Sequence[datetime], now: datetime) -> list[datetime]:
+    """Returns the timestamps of the last 24 hours, in their order."""
+    return [timestamp for timestamp in timestamps if timestamp > now - WINDOW]
 
 
-def wait(rule: Rule, moments: Sequence[datetime], now: datetime) -> timedelta:
-    """How long to wait until it may happen again (zero: not at all).
+def retry_after(limit: RateLimit, timestamps: Sequence[datetime], now: datetime) -> timedelta:
+    """Returns the time until the limit allows another one (zero: now).
 
-    `moments` are in order of time; those older than a day do not matter.
+    `timestamps` are in ascending order; those older than 24 hours are ignored.
     """
-    last_day = recent(moments, now)
-    free_at = [now]
-    if last_day:
-        free_at.append(last_day[-1] + rule.pause * 2 ** min(len(last_day) - 1, 16))
-    if len(last_day) >= rule.most:
-        free_at.append(last_day[-rule.most] + DAY)
-    return max(free_at) - now
+    recent = within_window(timestamps, now)
+    allowed_at = [now]
+    if recent:
+        allowed_at.append(recent[-1] + limit.cooldown * 2 ** min(len(recent) - 1, 16))
+    if len(recent) >= limit.max_per_day:
+        allowed_at.append(recent[-limit.max_per_day] + WINDOW)
+    return max(allowed_at) - now
 
 
-def seconds(time: timedelta) -> int:
-    """Whole seconds, rounded up, at least 1: for `Retry-After`."""
-    return max(1, -(-time // timedelta(seconds=1)))
+def ceil_seconds(duration: timedelta) -> int:
+    """Rounds up to whole seconds, at least 1: for `Retry-After`."""
+    return max(1, -(-duration // timedelta(seconds=1)))

@@ -1,7 +1,7 @@
-"""What the commands need from the outside: units of work, one Protocol for each kind of work.
+"""Ports of the commands: one Protocol for each kind of unit of work.
 
-`domain.stores.unit_of_work` has the real one (Postgres), which is all of them. `tests.fakes` has
-one in memory for sign-up and confirmations, and one contract test runs against both.
+`domain.stores.unit_of_work` implements them all on Postgres; `tests.fakes` implements sign-up and
+confirmations in memory, and one contract test runs against both.
 """
 
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from typing import Protocol
 from uuid import UUID
 
 from domain.address import Address, Channel
-from domain.code import Seed
-from domain.person import Gone, LiveSession, Person
-from domain.session import Token
+from domain.code import DerivationContext
+from domain.person import ActiveSession, Person, Tombstone
+from domain.session import TokenClaims
 
 
 @dataclass(frozen=True, slots=True)
-class Committed[State: Person | Gone]:
-    """What a command has committed, and what must follow: `person` is the newest state."""
+class CommandResult[State: Person | Tombstone]:
+    """The committed state of a person, and the ids of the outbox entries to enqueue."""
 
     person: State
     outbox_ids: list[int]
@@ -27,167 +27,191 @@ class Committed[State: Person | Gone]:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """An address that waits to be confirmed, or was.
+    """An address that is to be confirmed, or was.
 
-    No code will ever confirm it if it is `void` (somebody else's address by now) or `ended` (a
-    newer one took its place).
+    No code confirms it if it is `invalidated` (another person has verified the address) or
+    `superseded` (by a newer confirmation).
     """
 
-    seed: Seed
+    context: DerivationContext
     confirmed: bool
-    void: bool
-    ended: bool
+    invalidated: bool
+    superseded: bool
     code_expired: bool
     link_expired: bool
-    retry_after: int  # seconds until another try may be allowed, once they are used up
+    retry_after: int  # seconds until another attempt is allowed, once none are left
 
 
 @dataclass(frozen=True, slots=True)
-class SignInTry:
-    """A counted try to sign in. `seed` is None if no code that was sent can be the right one."""
+class SignInAttempt:
+    """A recorded sign-in attempt. `context` is None if no code that was sent can be valid."""
 
     allowed: bool
     retry_after: int
-    row_id: int
-    seed: Seed | None
+    challenge_id: int
+    context: DerivationContext | None
 
 
-class SignUpUnit(Protocol):
-    """One transaction that signs somebody up, and does nothing else."""
+class SignUpUnitOfWork(Protocol):
+    """One transaction that signs a person up, and does nothing else."""
 
     def sign_up(
-        self, person: Person, addresses: list[Address], salts: list[bytes], key: bytes
+        self, person: Person, addresses: list[Address], salts: list[bytes], key_id: bytes
     ) -> list[int]:
-        """Keep a new person with their one session, and open a confirmation of each address.
+        """Creates a person with their one session, and a confirmation of each address.
 
-        `addresses` are the e-mail address and the phone number, `salts` go with them, `key` is the
-        id of the key that codes are derived with.
-        Returns the ids of the outbox rows, as `follow_up` does: one for the profile, one for
-        each confirmation's message.
+        `addresses` are the e-mail address and the phone number, `salts` are theirs, `key_id` is
+        that of the key from which codes are derived. Returns the ids of the outbox entries, leased
+        as those of `add_projection_entry`: one for the profile, one for each confirmation's
+        message.
         """
 
 
-class Unit(SignUpUnit, Protocol):
-    """One transaction. Its effects are visible to others after it was left without an error."""
+class UnitOfWork(SignUpUnitOfWork, Protocol):
+    """One transaction: committed when it is left without an error."""
 
-    def follow_up(self, person_id: UUID) -> list[int]:
-        """Write an outbox row for the profile; returns its id.
+    def add_projection_entry(self, person_id: UUID) -> list[int]:
+        """Creates an outbox entry that projects the profile; returns its id.
 
-        It stands leased: handing it out is up to the caller, after the commit.
+        It is created with a lease: the caller enqueues it after the commit.
         """
 
-    def live_session(self, digest: bytes, now: datetime) -> UUID | None:
-        """Whose session this is; None if it is not (or no longer) one."""
-
-    def count_try(self, person_id: UUID, channel: Channel) -> tuple[Confirmation, bool] | None:
-        """Count a try at the person's newest confirmation on that channel.
-
-        Returns it, and whether the try was still allowed; None if there is no confirmation.
+    def find_active_session(self, digest: bytes, now: datetime) -> UUID | None:
+        """Returns the id of the session's person; None if there is no such session, or it has
+        expired.
         """
 
-    def confirmation(self, row_id: int) -> Confirmation | None:
-        """The confirmation with that row id, None if there is none."""
+    def record_attempt(self, person_id: UUID, channel: Channel) -> tuple[Confirmation, bool] | None:
+        """Records an attempt at the person's newest confirmation on that channel.
 
-    def name_of(self, person_id: UUID) -> str | None:
-        """The name with which somebody signed up; None if there is no such person."""
+        Returns it, and whether the attempt was allowed; None if there is no confirmation.
+        """
 
-    def confirm(self, seed: Seed) -> Person | None:
-        """Make the address the person's, confirmed; raise the version; void all others' claims.
+    def find_confirmation(self, confirmation_id: int) -> Confirmation | None:
+        """Returns the confirmation with that id, None if there is none."""
+
+    def get_name(self, person_id: UUID) -> str | None:
+        """Returns the person's name; None if there is no such person."""
+
+    def confirm(self, context: DerivationContext) -> Person | None:
+        """Verifies the address for the person, raises the version, invalidates all competing
+        claims.
 
         Returns the person's new state, or None if it was confirmed before (nothing is written).
-        Raises `AddressTaken` if somebody else has confirmed that address already, and
-        `CodeInvalid` if the confirmation is void or its person is gone.
+        Raises `AddressAlreadyVerified` if another person has verified the address, and
+        `InvalidCode` if the confirmation is invalidated or its person deleted.
         """
 
 
-class AccountUnit(Protocol):
-    """One transaction on somebody's account."""
+class AccountUnitOfWork(Protocol):
+    """One transaction on a person's account."""
 
-    def caller(self, token: Token, now: datetime) -> Person:
-        """Whose token this is, locked until the end. Raises `InvalidToken`."""
+    def lock_person_by_token(self, claims: TokenClaims, now: datetime) -> Person:
+        """Returns the token's person, locked until the end of the transaction. Raises
+        `InvalidToken`.
+        """
 
-    def exists(self, person_id: UUID) -> bool:
-        """Whether there is such a person, who is then locked until the end."""
+    def lock_person(self, person_id: UUID) -> bool:
+        """Locks the person until the end of the transaction; returns whether there is such a
+        person.
+        """
 
-    def changed(self, person_id: UUID) -> Committed[Person]:
-        """Raise the version, and write an outbox row for the profile."""
+    def bump_version(self, person_id: UUID) -> CommandResult[Person]:
+        """Raises the version, and creates an outbox entry that projects the profile."""
 
-    def save(self, person: Person) -> None:
-        """Write a person's names, addresses and hobbies. Nothing else of it is looked at."""
+    def update_person(self, person: Person) -> None:
+        """Updates names, addresses and hobbies to those of `person`; ignores its other fields."""
 
-    def end_confirmations(self, person_id: UUID, channel: Channel) -> None:
-        """Void the open codes and links of a channel."""
+    def supersede_confirmations(self, person_id: UUID, channel: Channel) -> None:
+        """Supersedes the pending confirmations of a channel."""
 
-    def open_confirmation(
-        self, person_id: UUID, address: Address, salt: bytes, key: bytes, replaces: str = ""
+    def create_confirmation(
+        self,
+        person_id: UUID,
+        address: Address,
+        salt: bytes,
+        key_id: bytes,
+        replaces_address: str = "",
     ) -> list[int]:
-        """Have an address confirmed by a new code, which ends the one before.
+        """Creates a confirmation with a new code, which supersedes the one before.
 
-        `replaces` is the confirmed address that it is to take the place of, and that is told.
-        Returns the ids of the messages' outbox rows. Raises `RateLimited` after too many a day.
+        `replaces_address` is the verified address that the new one is to replace; it receives a
+        notice. Returns the ids of the messages' outbox entries. Raises `RateLimited` at the daily
+        limit.
         """
 
-    def waiting_address(self, person_id: UUID, channel: Channel) -> tuple[Address, str] | None:
-        """The address that waits to be confirmed, and what it replaces; None if none does."""
+    def get_pending_address(self, person_id: UUID, channel: Channel) -> tuple[Address, str] | None:
+        """Returns the unconfirmed address, and the one that it replaces; None if there is none."""
 
-    def resend_wait(self, person_id: UUID, channel: Channel) -> int:
-        """Seconds until the next message may be asked for; 0 if it may be now."""
+    def resend_cooldown(self, person_id: UUID, channel: Channel) -> int:
+        """Returns the seconds until another message may be requested; 0: now."""
 
-    def end_sessions(self, person_id: UUID, digest: bytes | None = None) -> None:
-        """End the session with that digest, or all of the person's."""
+    def revoke_sessions(self, person_id: UUID, digest: bytes | None = None) -> None:
+        """Revokes the session with that digest, or all sessions of the person."""
 
-    def forget(self, person_id: UUID, unless_confirmed: bool = False) -> Committed[Gone] | None:
-        """Delete all that is known of a person, but id, version and time; None if unknown, or if
-        they are to be spared because they have confirmed an address.
+    def erase(
+        self, person_id: UUID, only_if_unverified: bool = False
+    ) -> CommandResult[Tombstone] | None:
+        """Deletes everything about a person but id, version and time; None if there is no such
+        person, or if `only_if_unverified` and an address is verified.
         """
 
 
-class SignInUnit(Protocol):
-    """One transaction on the way into an account."""
+class SignInUnitOfWork(Protocol):
+    """One transaction of a sign-in."""
 
-    def open_sign_in(
-        self, address: Address, hashes: list[bytes], salt: bytes, key: bytes
+    def create_sign_in_challenge(
+        self, address: Address, address_hashes: list[bytes], salt: bytes, key_id: bytes
     ) -> list[int]:
-        """Have a code sent to a confirmed address, in place of the one before.
+        """Creates a sign-in challenge for an address, which supersedes the one before.
 
-        `hashes` are those of the address, the current key's first. Returns the ids of outbox
-        rows: none if codes were asked for too often. Does the same for addresses nobody has.
+        `address_hashes` are those of the address, the signing key's first. Returns the ids of
+        outbox entries: none above the rate limit. Does the same for addresses that nobody has
+        verified.
         """
 
-    def count_sign_in(self, address: Address, hashes: list[bytes]) -> SignInTry:
-        """Count a try at the newest code for that address."""
+    def record_sign_in_attempt(
+        self, address: Address, address_hashes: list[bytes]
+    ) -> SignInAttempt:
+        """Records an attempt at the newest challenge for that address."""
 
-    def sign_in(self, row_id: int, address: Address) -> Person:
-        """Use a code up, and end the sessions opened before its address was confirmed.
+    def consume_sign_in_code(self, challenge_id: int, address: Address) -> Person:
+        """Uses up a code, and revokes the sessions created before its address was verified.
 
-        Returns whose it is, locked until the end. Raises `CodeInvalid`.
+        Returns the person, locked until the end of the transaction. Raises `InvalidCode`.
         """
 
-    def open_session(self, person_id: UUID, session: LiveSession) -> Committed[Person]:
-        """Keep a new session, raise the version; the oldest ends if there are too many."""
+    def create_session(self, person_id: UUID, session: ActiveSession) -> CommandResult[Person]:
+        """Creates a session and raises the version; revokes the oldest above the limit."""
 
 
-class RepeatableUnit(Unit, Protocol):
-    """One transaction that signs somebody up, and may be repeated by its key."""
+class IdempotentSignUpUnitOfWork(UnitOfWork, Protocol):
+    """One transaction that signs a person up, and may be repeated by its idempotency key."""
 
-    def signed_up_with(self, key_hashes: list[bytes], body_hashes: list[bytes]) -> Person | None:
-        """Who signed up with this key and body; None if nobody has (yet).
+    def find_sign_up_by_idempotency_key(
+        self, key_hashes: list[bytes], request_fingerprints: list[bytes]
+    ) -> Person | None:
+        """Returns the person who signed up with this key and body; None if there is none (yet).
 
         Raises `IdempotencyInProgress`, `IdempotencyMismatch`, `IdempotencyClosed`.
         """
 
-    def remember(self, key_hash: bytes, body_hash: bytes, person_id: UUID) -> None:
-        """Keep with which key and body somebody has signed up."""
+    def store_idempotency_key(
+        self, key_hash: bytes, request_fingerprint: bytes, person_id: UUID
+    ) -> None:
+        """Stores the key and the fingerprint of the body of a sign-up."""
 
-    def end_sessions(self, person_id: UUID, digest: bytes | None = None) -> None:
-        """As `AccountUnit.end_sessions`."""
+    def revoke_sessions(self, person_id: UUID, digest: bytes | None = None) -> None:
+        """As `AccountUnitOfWork.revoke_sessions`."""
 
-    def open_session(self, person_id: UUID, session: LiveSession) -> Committed[Person]:
-        """As `SignInUnit.open_session`."""
+    def create_session(self, person_id: UUID, session: ActiveSession) -> CommandResult[Person]:
+        """As `SignInUnitOfWork.create_session`."""
 
 
-type SignUpUnits = Callable[[], AbstractContextManager[SignUpUnit]]
-type Units = Callable[[], AbstractContextManager[Unit]]
-type AccountUnits = Callable[[], AbstractContextManager[AccountUnit]]
-type SignInUnits = Callable[[], AbstractContextManager[SignInUnit]]
-type RepeatableUnits = Callable[[], AbstractContextManager[RepeatableUnit]]
+type SignUpUnitOfWorkFactory = Callable[[], AbstractContextManager[SignUpUnitOfWork]]
+type UnitOfWorkFactory = Callable[[], AbstractContextManager[UnitOfWork]]
+type AccountUnitOfWorkFactory = Callable[[], AbstractContextManager[AccountUnitOfWork]]
+type SignInUnitOfWorkFactory = Callable[[], AbstractContextManager[SignInUnitOfWork]]
+type IdempotentSignUpUnitOfWorkFactory = Callable[
+    [], AbstractContextManager[IdempotentSignUpUnitOfWork]
+]

@@ -1,14 +1,14 @@
-"""The profile hash: what stands in Redis for each person, and what a reader makes of it.
+"""The profile hash: the format in Redis, and how readers decode it.
 
     key      p:<person, 32 hex digits>
-    b        the profile's body, the very octets that are sent
+    b        the profile's body, the bytes that are sent
     e        its ETag
     v        the person's version
-    <digest> for each live session: SHA-256 of its token -> its end, in Unix seconds
+    <digest> for each active session: SHA-256 of its token -> its expiry, in Unix seconds
 
-One HMGET of `b`, `e`, `v` and the caller's own digest answers "who", "still allowed?" and "what".
-Of somebody who is gone a tombstone stays: `b` and `e` are empty, `v` is the last version, `t` the
-Unix time. Its version keeps a late write of an older state out.
+One HMGET of `b`, `e`, `v` and the caller's digest authenticates, authorizes and reads. The
+tombstone of an erased person has empty `b` and `e`, the last version in `v`, and the Unix time in
+`t`. Its version keeps late writes of older states out.
 """
 
 from binascii import b2a_base64
@@ -19,43 +19,43 @@ from uuid import UUID
 import orjson
 
 from domain.errors import InvalidToken
-from domain.person import Gone, Person
-from domain.session import Token
+from domain.person import Person, Tombstone
+from domain.session import TokenClaims
 
-BODY, ETAG, VERSION, GONE_AT = b"b", b"e", b"v", b"t"
+BODY, ETAG, VERSION, DELETED_AT = b"b", b"e", b"v", b"t"
 DIGEST_BYTES = 32  # no other field has a name of that length
-KEYS = "p:" + "[0-9a-f]" * 32  # a glob for SCAN
-FIELDS = 4  # that one read asks for
+KEY_PATTERN = "p:" + "[0-9a-f]" * 32  # a glob for SCAN
+FIELD_COUNT = 4  # of one read
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")  # base64 to base64url
-WANTED = "wanted"  # a sorted set: person -> how often somebody asked for a missing profile
+BACKFILL_QUEUE = "profile:backfill"  # a sorted set: person -> number of missed reads
 
 
-class Missing(Exception):
-    """The hash is not there, or older than the caller's token says it must be."""
+class CacheMiss(Exception):
+    """The hash is missing, or older than the token."""
 
 
-def key_of(person_id: UUID) -> str:
-    """The Redis key of a person's profile hash."""
+def redis_key(person_id: UUID) -> str:
+    """Returns the Redis key of a person's profile hash."""
     return f"p:{person_id.hex}"
 
 
-def key_for(token: Token) -> str:
-    """The Redis key of the profile hash of whose token this is."""
-    return f"p:{token.person.hex()}"
+def redis_key_for_token(claims: TokenClaims) -> str:
+    """Returns the Redis key of the profile hash of the token's person."""
+    return f"p:{claims.person_id_bytes.hex()}"
 
 
-def person_of(key: bytes) -> UUID:
-    """Whose profile hash a Redis key is; the opposite of `key_of`."""
+def parse_redis_key(key: bytes) -> UUID:
+    """Returns the person id of a profile hash's key; the inverse of `redis_key`."""
     return UUID(hex=key[2:].decode())
 
 
-def fields_of(token: Token) -> list[bytes]:
-    """What a reader asks HMGET for, in the order that `answer` expects: so many `FIELDS`."""
-    return [BODY, ETAG, VERSION, token.digest]
+def hmget_fields(claims: TokenClaims) -> list[bytes]:
+    """Returns the fields that a read requests by HMGET, in the order of `decode_reply`."""
+    return [BODY, ETAG, VERSION, claims.digest]
 
 
-def fields_for_clients(person: Person) -> dict[str, object]:
-    """The profile as clients see it: seven fields, in the contract's order."""
+def to_public_dict(person: Person) -> dict[str, object]:
+    """Returns the seven public fields of a profile, in the order of the HTTP contract."""
     return {
         "name": person.name,
         "surname": person.surname,
@@ -67,48 +67,50 @@ def fields_for_clients(person: Person) -> dict[str, object]:
     }
 
 
-def body_of(person: Person) -> bytes:
-    """The octets that are stored and sent: the profile as JSON in UTF-8."""
-    return orjson.dumps(fields_for_clients(person))
+def render_body(person: Person) -> bytes:
+    """Renders the profile as JSON in UTF-8: the bytes that are stored and sent."""
+    return orjson.dumps(to_public_dict(person))
 
 
-def etag_of(body: bytes) -> bytes:
-    """A strong ETag (RFC 9110 section 8.8.3) made from the octets and nothing else."""
+def strong_etag(body: bytes) -> bytes:
+    """Returns a strong ETag (RFC 9110 section 8.8.3), derived from the bytes alone."""
     base64 = b2a_base64(sha256(body).digest()[:15], newline=False)
     return b'"%b"' % base64.translate(_URL_SAFE)
 
 
-def hash_of(person: Person | Gone) -> dict[bytes, bytes]:
-    """Every field of a person's profile hash, or of their tombstone."""
+def to_hash(person: Person | Tombstone) -> dict[bytes, bytes]:
+    """Returns all fields of a person's profile hash, or of their tombstone."""
     version = b"%d" % person.version
-    if isinstance(person, Gone):
-        gone_at = b"%d" % int(person.gone_at.timestamp())
-        return {BODY: b"", ETAG: b"", VERSION: version, GONE_AT: gone_at}
-    body = body_of(person)
-    fields = {BODY: body, ETAG: etag_of(body), VERSION: version}
+    if isinstance(person, Tombstone):
+        deleted_at = b"%d" % int(person.deleted_at.timestamp())
+        return {BODY: b"", ETAG: b"", VERSION: version, DELETED_AT: deleted_at}
+    body = render_body(person)
+    fields = {BODY: body, ETAG: strong_etag(body), VERSION: version}
     for session in person.sessions:
         fields[session.digest] = b"%d" % int(session.expires_at.timestamp())
     return fields
 
 
-def lasting(fields: Mapping[bytes, bytes], moment: float) -> dict[bytes, bytes]:
-    """A profile hash without the sessions that end by `moment`, in Unix seconds."""
+def without_expired_sessions(fields: Mapping[bytes, bytes], at: float) -> dict[bytes, bytes]:
+    """Returns a profile hash without the sessions that expire by `at`, in Unix seconds."""
     return {
         name: value
         for name, value in fields.items()
-        if len(name) != DIGEST_BYTES or not value.isdigit() or int(value) > moment
+        if len(name) != DIGEST_BYTES or not value.isdigit() or int(value) > at
     }
 
 
-def answer(token: Token, reply: Sequence[bytes | None], now: float) -> tuple[bytes, bytes]:
-    """What the reply to HMGET gives to the bearer of `token` at Unix time `now`: body and ETag.
+def decode_reply(
+    claims: TokenClaims, reply: Sequence[bytes | None], now: float
+) -> tuple[bytes, bytes]:
+    """Decodes the reply to HMGET for a token at Unix time `now`; returns body and ETag.
 
-    Raises `Missing` when the hash cannot be trusted to know this token yet, and `InvalidToken`
-    when it knows better: session ended or out of date, person gone.
+    Raises `CacheMiss` if the hash is missing or older than the token, and `InvalidToken` if the
+    session is revoked or expired, or the person deleted.
     """
-    body, etag, version, expires = reply
-    if body is None or etag is None or version is None or int(version) < token.version:
-        raise Missing
-    if not body or expires is None or int(expires) <= now:
+    body, etag, version, expires_at = reply
+    if body is None or etag is None or version is None or int(version) < claims.version:
+        raise CacheMiss
+    if not body or expires_at is None or int(expires_at) <= now:
         raise InvalidToken
     return body, etag

@@ -1,9 +1,9 @@
-"""Bearer tokens (RFC 6750): opaque to clients, and checked without any I/O.
+"""Bearer tokens (RFC 6750): opaque to clients, verified without I/O.
 
-A token is 75 octets in base64url, 100 characters: format (1), key id (4), person (16), the
-person's version when it was issued (6), random (32), and 16 octets of HMAC-SHA256 over all that.
-The MAC keeps junk away from Redis; the version tells a reader how old a profile hash may be;
-whether the session still lives is said by its digest in that hash, or in Postgres.
+A token is 75 bytes in base64url, 100 characters: format (1), key id (4), person id (16), the
+person's version when it was issued (6), random (32), and 16 bytes of HMAC-SHA256 over all that. The
+MAC rejects forged tokens before Redis is queried; the version tells readers how old a profile hash
+may be; whether the session is active depends on its digest in that hash, or in Postgres.
 """
 
 import binascii
@@ -15,37 +15,37 @@ from typing import NamedTuple
 from uuid import UUID
 
 from domain.errors import InvalidToken
-from domain.keys import KEY_ID_BYTES, KeyRing
+from domain.keys import KEY_ID_BYTES, Keyring
 
-TOKEN_CHARACTERS = 100
-SESSIONS_MAX = 10
+TOKEN_LENGTH = 100
+MAX_SESSIONS = 10
 _FORMAT = b"\x01"
-_BYTES = 75
+_TOKEN_BYTES = 75
 _MAC_BYTES = 16
 _VERSION_BYTES = 6
 _PURPOSE = b"session token"
 
 
-# base64url to base64; the two characters that only the latter has become ones that neither has.
-_BASE64 = bytes.maketrans(b"-_+/", b"+/**")
+# base64url to base64; the two characters that only base64 has are mapped to one in neither.
+_BASE64URL_TO_BASE64 = bytes.maketrans(b"-_+/", b"+/**")
 
 
-class Token(NamedTuple):
-    """What a token says, once its MAC was found right. `person` are the 16 octets of the id."""
+class TokenClaims(NamedTuple):
+    """The claims of a verified token. `person_id_bytes` are the 16 bytes of the id."""
 
-    person: bytes
+    person_id_bytes: bytes
     version: int
     digest: bytes
 
     @property
     def person_id(self) -> UUID:
         """The person's id."""
-        return UUID(bytes=self.person)
+        return UUID(bytes=self.person_id_bytes)
 
 
-def issue(keys: KeyRing, person_id: UUID, version: int) -> tuple[str, bytes]:
-    """A new token for a person, and the SHA-256 digest by which it is remembered."""
-    key = keys.current
+def issue_token(keyring: Keyring, person_id: UUID, version: int) -> tuple[str, bytes]:
+    """Issues a token for a person; returns it and its SHA-256 digest, which is stored."""
+    key = keyring.signing_key
     claims = b"".join(
         (
             _FORMAT,
@@ -59,25 +59,26 @@ def issue(keys: KeyRing, person_id: UUID, version: int) -> tuple[str, bytes]:
     return token.decode(), sha256(token).digest()
 
 
-def digest_of(token: str) -> bytes:
-    """The SHA-256 by which a token, or whatever was sent as one, is remembered."""
+def token_digest(token: str) -> bytes:
+    """Returns the SHA-256 digest of a token, or of any text that was sent as one."""
     return sha256(token.encode(errors="replace")).digest()
 
 
-def check(keys: KeyRing, token: str, digest: bytes | None = None) -> Token:
-    """What `token` says; `digest` is its own, if that is known already.
+def verify_token(keyring: Keyring, token: str, digest: bytes | None = None) -> TokenClaims:
+    """Verifies a token and returns its claims; `digest` is its own, if known already.
 
-    Raises `InvalidToken` unless one of our keys has signed it.
+    Raises `InvalidToken` unless a key of the keyring has signed it.
     """
     try:
-        raw = binascii.a2b_base64(token.encode("ascii").translate(_BASE64))
+        raw = binascii.a2b_base64(token.encode("ascii").translate(_BASE64URL_TO_BASE64))
     except (UnicodeEncodeError, binascii.Error):
         raise InvalidToken from None
-    # What is not in the alphabet is skipped, and missed in the length: one token, one spelling.
-    if len(token) != TOKEN_CHARACTERS or len(raw) != _BYTES or raw[:1] != _FORMAT:
+    # Decoding skips characters outside the alphabet, which shows in the length: each token has one
+    # spelling.
+    if len(token) != TOKEN_LENGTH or len(raw) != _TOKEN_BYTES or raw[:1] != _FORMAT:
         raise InvalidToken
     claims, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-    key = keys.get(claims[1 : 1 + KEY_ID_BYTES])
+    key = keyring.get(claims[1 : 1 + KEY_ID_BYTES])
     if key is None or not hmac.compare_digest(key.mac(_PURPOSE, claims)[:_MAC_BYTES], mac):
         raise InvalidToken
-    return Token(claims[5:21], int.from_bytes(claims[21:27]), digest or digest_of(token))
+    return TokenClaims(claims[5:21], int.from_bytes(claims[21:27]), digest or token_digest(token))

@@ -1,33 +1,33 @@
-"""Whether what stands in the profile Redis may be believed.
+"""Decides whether the data in the profile Redis may be trusted.
 
 A Redis that was started from a snapshot, or a replica that took over, may have older data: sessions
-that have ended since, people who have left. Its run id is not that of the server that was vouched
-for, so readers know, and wait until a relay has rewritten what changed meanwhile.
+that were revoked since, people who were deleted. Its run id is not the fenced one, so readers do
+not trust it until a relay has rewritten what has changed since.
 
-    key   vouched
-    run   the run id (INFO, section "server") of the server whose data are complete
-    at    when they were, last: what had been written by then is in every snapshot that has this
+    key             profile:fence
+    run_id          the run id (INFO, section "server") of the server whose data are complete
+    complete_until  when they were last complete: a snapshot with this has all earlier writes
 
-A server without that key is empty, and has nothing that could be old.
+A server without that key is empty, and has no older data.
 """
 
 import re
 
-KEY, RUN, AT = "vouched", "run", "at"
-# To be sent together, on one connection: so both replies are of one run.
-QUESTION = (("INFO", "server"), ("HGET", KEY, RUN))
-_RUN_ID = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
+FENCE_KEY, RUN_ID, COMPLETE_UNTIL = "profile:fence", "run_id", "complete_until"
+# Sent together on one connection, so that both replies come from one run.
+FENCE_COMMANDS = (("INFO", "server"), ("HGET", FENCE_KEY, RUN_ID))
+_RUN_ID_PATTERN = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
 
 
-def run_of(info: bytes) -> bytes:
-    """The run id that the reply to INFO tells; empty if it tells none."""
-    found = _RUN_ID.search(info)
-    return found[1] if found else b""
+def parse_run_id(info: bytes) -> bytes:
+    """Returns the run id in the reply to INFO; empty if there is none."""
+    match = _RUN_ID_PATTERN.search(info)
+    return match[1] if match else b""
 
 
-def may_be_believed(run: bytes, vouched_for: bytes | None) -> bool:
-    """Whether a server with that run id has nothing old, and `run` of the key is `vouched_for`.
+def is_trusted(run_id: bytes, fenced_run_id: bytes | None) -> bool:
+    """Returns whether the server with that run id is the fenced one, or has no fence at all.
 
-    One that tells no run id cannot be told from another, and is believed.
+    A server that reports no run id cannot be told from another, and is trusted.
     """
-    return not run or vouched_for in (None, run)
+    return not run_id or fenced_run_id in (None, run_id)

@@ -1,7 +1,7 @@
-"""Django's settings that every environment shares; `settings.environment` has those of the read
-process too.
+"""Django's settings for all environments, with those of `settings.environment`, which the read
+process shares.
 
-A value that is missing or malformed stops the start with a sentence that names it.
+A missing or malformed value stops the start with a sentence that names it.
 """
 
 from datetime import timedelta
@@ -25,9 +25,9 @@ from settings.environment import (
     REDIS_URL,
     env,
 )
-from settings.keys import p256_key
-from settings.limits import TIGHT, rate_limits
-from settings.logs import logging_config
+from settings.keys import parse_p256_key
+from settings.limits import PRODUCTION_LIMITS, parse_rate_limits
+from settings.logs import configure_logging
 
 DEBUG = env.bool("DEBUG", False)
 PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
@@ -58,7 +58,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "api.writes.middleware.MetricsMiddleware",
     "api.writes.middleware.RequestIDMiddleware",
-    # Around all that may respond, so that a web client can read errors too.
+    # Before all middleware that may respond, so that web clients can read errors too.
     *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.middleware.security.SecurityMiddleware",
     "api.writes.middleware.CommonMiddleware",
@@ -92,10 +92,10 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-WHITENOISE_USE_FINDERS = True  # no collectstatic: they are found in the packages at the start
+WHITENOISE_USE_FINDERS = True  # no collectstatic: files are found in the packages at the start
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CSRF_FAILURE_VIEW = "api.problems.csrf_failure"
-# Not "no-referrer": browsers then send a form with `Origin: null`, and nobody could log in.
+# Not "no-referrer": browsers then send forms with `Origin: null`, and nobody could log in.
 SECURE_REFERRER_POLICY = "same-origin"
 
 # --- Postgres: the truth -----------------------------------------------------------------------
@@ -153,8 +153,8 @@ HUEY = {
     "immediate": False,  # djhuey's default is DEBUG: tasks would run inside the request
     "results": False,
     "connection": {
-        # A push that is sent twice is two tasks, so it is retried only after a demoted primary has
-        # refused it. The timeout must be above the consumer's blocking pop of one second.
+        # A repeated push would enqueue a task twice, so it is retried only after a demoted primary
+        # has rejected it. The timeout must be above the consumer's blocking pop of one second.
         "connection_pool": Pool.from_url(
             QUEUE_URL,
             socket_connect_timeout=0.5,
@@ -163,7 +163,7 @@ HUEY = {
         )
     },
     "consumer": {
-        "workers": env.int("WORKERS", 8),
+        "workers": env.int("HUEY_WORKERS", 8),
         "worker_type": "thread",  # they wait for providers; processes could be orphaned
         "graceful_signal": "TERM",
         "shutdown_timeout": 20,
@@ -183,7 +183,7 @@ HUEY_STATS = {
 
 # --- HTTP --------------------------------------------------------------------------------------
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES  # for forms
-RATE_LIMITS = rate_limits(env, TIGHT)
+RATE_LIMITS = parse_rate_limits(env, PRODUCTION_LIMITS)
 REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["api.writes.json.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -209,31 +209,33 @@ SPECTACULAR_SETTINGS = {
 }
 
 # --- People and messages -----------------------------------------------------------------------
-SESSION_LIFETIME = timedelta(days=env.int("SESSION_DAYS", 30))
+SESSION_LIFETIME = timedelta(days=env.int("SESSION_LIFETIME_DAYS", 30))
 DEFAULT_PHONE_REGION = env.str("DEFAULT_PHONE_REGION", None)
-# Longer than the slowest delivery takes (8 s), and short enough that what a killed worker held is
-# sent within a minute.
-OUTBOX_LEASE = timedelta(seconds=env.int("OUTBOX_LEASE", 20))
-OUTBOX_KEPT = timedelta(days=env.int("OUTBOX_KEPT_DAYS", 7))
-UNCONFIRMED_KEPT = timedelta(days=env.int("UNCONFIRMED_KEPT_DAYS", 7))
-IDEMPOTENCY_OPEN = timedelta(minutes=10)  # how long a sign-up may be repeated by its key
+# Longer than the slowest send (8 s), and short enough that messages of a killed worker are sent
+# within a minute.
+OUTBOX_LEASE = timedelta(seconds=env.int("OUTBOX_LEASE_SECONDS", 20))
+OUTBOX_RETENTION = timedelta(days=env.int("OUTBOX_RETENTION_DAYS", 7))
+UNVERIFIED_RETENTION = timedelta(days=env.int("UNVERIFIED_RETENTION_DAYS", 7))
+IDEMPOTENCY_REPLAY_WINDOW = timedelta(minutes=10)  # for repeating a sign-up by its key
 SERVICE_NAME = env.str("SERVICE_NAME", "Rollcall")
 SMS_DOMAIN = env.str("SMS_DOMAIN", urlsplit(PUBLIC_URL).hostname or "localhost")
 
-# What costs money or a person's patience. Counted in Postgres, when a message is about to be sent.
-MESSAGES_A_DAY = env.int("MESSAGES_A_DAY", 5)  # to one address, for each purpose
-# Between two messages to one address; twice as long after each further one.
-MESSAGE_PAUSE = timedelta(seconds=env.int("MESSAGE_PAUSE", 60))
-SMS_A_DAY = env.int("SMS_A_DAY", 5_000)
-SMS_A_DAY_PREFIX = env.int("SMS_A_DAY_PREFIX", 500)  # to numbers whose first six characters agree
-SMS_COUNTRIES: list[str] = env.list("SMS_COUNTRIES", [])  # ISO 3166-1, such as ES,PT; none: all
-# No more text messages to a prefix when, of at least so many, less than this part was confirmed.
-SMS_BREAKER_LEAST = env.int("SMS_BREAKER_LEAST", 20)
-SMS_BREAKER_RATE = env.float("SMS_BREAKER_RATE", 0.1)
+# Message quotas, enforced in Postgres at send time.
+MESSAGES_PER_DAY = env.int("MESSAGES_PER_DAY", 5)  # to one address, for each purpose
+# Between two messages to one address; doubles after each further one.
+MESSAGE_COOLDOWN = timedelta(seconds=env.int("MESSAGE_COOLDOWN_SECONDS", 60))
+SMS_PER_DAY = env.int("SMS_PER_DAY", 5_000)
+SMS_PER_PREFIX_PER_DAY = env.int(
+    "SMS_PER_PREFIX_PER_DAY", 500
+)  # to numbers with the same first six characters
+SMS_COUNTRIES: list[str] = env.list("SMS_COUNTRIES", [])  # ISO 3166-1, such as ES,PT; empty: all
+# Stops text messages to a prefix of which fewer than this fraction converted, of at least so many.
+SMS_CONVERSION_MIN_SAMPLE = env.int("SMS_CONVERSION_MIN_SAMPLE", 20)
+SMS_CONVERSION_MIN_RATE = env.float("SMS_CONVERSION_MIN_RATE", 0.1)
 
-DELIVERY = env.str("DELIVERY", "mailbox")  # or "providers": SendGrid and Vonage
+MESSAGE_BACKEND = env.str("MESSAGE_BACKEND", "mailbox")  # or "providers": SendGrid and Vonage
 MAILBOX_PATH = DATA_DIR / "mailbox.jsonl"
-DEV_MAILBOX_PAGE = False
+DEV_MAILBOX_ENABLED = False
 PROVIDER_TIMEOUT = env.float("PROVIDER_TIMEOUT", 4.0)  # seconds, for each wait
 SENDGRID_HOST = env.str("SENDGRID_HOST", "https://api.sendgrid.com")
 SENDGRID_API_KEY = env.str("SENDGRID_API_KEY", "")
@@ -243,9 +245,9 @@ VONAGE_API_KEY = env.str("VONAGE_API_KEY", "")
 VONAGE_API_SECRET = env.str("VONAGE_API_SECRET", "")
 SMS_FROM = env.str("SMS_FROM", "Rollcall")
 
-# Delivery receipts: without its key every receipt of a provider is refused.
-SENDGRID_WEBHOOK_PUBLIC_KEY = p256_key(env, "SENDGRID_WEBHOOK_PUBLIC_KEY")
+# Delivery receipts: without a key all receipts of that provider are rejected.
+SENDGRID_WEBHOOK_PUBLIC_KEY = parse_p256_key(env, "SENDGRID_WEBHOOK_PUBLIC_KEY")
 VONAGE_SIGNATURE_SECRET = env.str("VONAGE_SIGNATURE_SECRET", "")
 WEBHOOK_MAX_AGE = env.int("WEBHOOK_MAX_AGE", 600)  # seconds since it was signed
 
-LOGGING = logging_config(level=LOG_LEVEL)
+LOGGING = configure_logging(level=LOG_LEVEL)

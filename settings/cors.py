@@ -9,7 +9,7 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-def allowed_origins(env: Env) -> tuple[str, ...]:
+def parse_allowed_origins(env: Env) -> tuple[str, ...]:
     """Returns the origins in `CORS_ALLOWED_ORIGINS`, which separates them by commas; default none.
 
     Raises `EnvValidationError`, which names the variable and the first entry that is no origin.

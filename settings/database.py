@@ -1,4 +1,4 @@
-"""DATABASE_URL in the form of Django's settings, by libpq's own parser: it takes several hosts."""
+"""DATABASE_URL as Django's settings, parsed by libpq: it takes several hosts."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _NAMES = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "hos
 
 
 def parse_database_url(url: str) -> dict[str, Any]:
-    """Returns a value for `DATABASES`; parameters that Django has no name for are its OPTIONS.
+    """Returns a value for `DATABASES`; parameters without a Django name become its OPTIONS.
 
     Raises ImproperlyConfigured, whose text has no part of the URL: a password may be in it.
     """
@@ -21,6 +21,6 @@ def parse_database_url(url: str) -> dict[str, Any]:
             "DATABASE_URL must be a connection URI of PostgreSQL: postgresql://USER:PASSWORD@HOST/NAME"
         ) from None
     if "," in str(params.get("host")):
-        # Of one host only the error would be an earlier one, and reads need no primary.
+        # With one host it would only be an earlier error, and reads need no primary.
         params.setdefault("target_session_attrs", "read-write")
     return {name: params.pop(key, "") for name, key in _NAMES.items()} | {"OPTIONS": params}

@@ -1,4 +1,4 @@
-"""Keys among the settings."""
+"""Parsers for settings."""
 
 from base64 import b64decode
 from typing import TYPE_CHECKING
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 
-def p256_key(env: Env, name: str) -> "EllipticCurvePublicKey | None":
-    """The public key on P-256 in a variable (base64 of its DER, as SendGrid shows it), if any.
+def parse_p256_key(env: Env, name: str) -> "EllipticCurvePublicKey | None":
+    """Parses a P-256 public key (base64 of its DER, as SendGrid shows it); None if unset.
 
     Raises ImproperlyConfigured for anything else.
     """
     text = env.str(name, "")
     if not text:
         return None
-    # Loaded for those who have such a key; every process reads the settings.
+    # Imported only if there is a key; every process reads the settings.
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import load_der_public_key

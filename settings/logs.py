@@ -1,8 +1,8 @@
-"""Structured logs: one JSON object a line, on standard error, with the request's id.
+"""Structured logs: one JSON object a line, on standard error, with the request id.
 
-An exception is logged as its type and the lines of code it came through, without its text:
-drivers put values into their texts ("Key (email_key)=(…) already exists"), and no address, code
-or token may reach a log. Our own errors are the exception, because their text is a code word.
+An exception is logged as its type and stack frames, without its text: drivers put values into it
+("Key (email_canonical)=(…) already exists"), and no address, code or token may reach a log.
+Rollcall's own errors keep their text, which is a code.
 """
 
 import sys
@@ -15,20 +15,20 @@ import structlog
 
 from domain.errors import RollcallError
 
-_FRAMES = 12
-# How gunicorn's lines begin that quote a request.
+_MAX_FRAMES = 12
+# gunicorn's messages that quote a request begin with these.
 _GUNICORN_QUOTES = ("Invalid request from", "Error handling request")
 type ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
-def logging_config(level: str) -> dict[str, Any]:
-    """The value of Django's `LOGGING`, and structlog set up to go through it."""
+def configure_logging(level: str) -> dict[str, Any]:
+    """Returns Django's `LOGGING`, and configures structlog to use it."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _exception_without_text,
+        _redact_exception,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -52,17 +52,17 @@ def logging_config(level: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            # Django says these twice: once for itself, and once here by way of the root logger.
+            # Django would log these twice: by its own handler, and by the root logger.
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
-            # The web server's processes: begun, ended, killed.
+            # The server's processes: started, exited, killed.
             "gunicorn.error": {"handlers": ["stderr"], "level": level, "propagate": False},
-            # A warning for each HEAD, whose body WSGI leaves to the server to drop.
+            # A warning for each HEAD: WSGI leaves it to the server to drop the body.
             "gunicorn.http.wsgi": {"level": "ERROR"},
-            # Two lines a task at INFO; the dashboard tells the same.
+            # Two lines a task at INFO; the dashboard shows the same.
             "huey": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
             "huey.consumer": {"level": level},
-            # These write whole requests and statements, with everything in them.
+            # These log whole requests and statements, with all values.
             "sendgrid": {"level": "WARNING"},
             "python_http_client": {"level": "WARNING"},
             "vonage": {"level": "WARNING"},
@@ -73,24 +73,26 @@ def logging_config(level: str) -> dict[str, Any]:
     }
 
 
-def describe(error: BaseException) -> str:
-    """The kind of an error and its causes, with the text of none but our own."""
-    kinds = []
-    seen: BaseException | None = error
-    while seen is not None:
-        kind = type(seen).__qualname__
-        kinds.append(f"{kind}: {seen}" if isinstance(seen, RollcallError) else kind)
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
-    return " from ".join(kinds)
+def exception_chain_types(error: BaseException) -> str:
+    """Returns the types of an error and its causes, with the text of Rollcall's own errors only."""
+    types = []
+    current: BaseException | None = error
+    while current is not None:
+        name = type(current).__qualname__
+        types.append(f"{name}: {current}" if isinstance(current, RollcallError) else name)
+        current = current.__cause__ or (
+            None if current.__suppress_context__ else current.__context__
+        )
+    return " from ".join(types)
 
 
-def _exception_without_text(
+def _redact_exception(
     logger: Any, method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     info = _exc_info(event.pop("exc_info", None))
     if info is not None:
-        event["exception"] = describe(info[1])
-        frames = traceback.extract_tb(info[2])[-_FRAMES:]
+        event["exception"] = exception_chain_types(info[1])
+        frames = traceback.extract_tb(info[2])[-_MAX_FRAMES:]
         event["traceback"] = [f"{f.filename}:{f.lineno} {f.name}" for f in frames]
     return event
 
@@ -109,7 +111,7 @@ def _exc_info(value: Any) -> ExcInfo | None:
 def _redact_request(
     logger: Any, method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Removes what a client has sent (path, host, a malformed line) from others' log records."""
+    """Removes what a client has sent (path, host, a malformed line) from other loggers' records."""
     record = event.get("_record")
     if record is None:
         return event

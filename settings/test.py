@@ -1,4 +1,4 @@
-"""Tests: development's settings, with the dashboard off unless a test is about it."""
+"""Tests: the development settings, with the dashboard off unless a test needs it."""
 
 import os
 

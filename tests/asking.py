@@ -8,7 +8,7 @@ from api.http_server.request import Request
 from api.reads.profile import ProfileReader
 from api.reads.redis.client import RedisClient
 from api.reads.redis.url import parse_url
-from domain.keys import KeyRing
+from domain.keys import Keyring
 
 
 class Response(NamedTuple):
@@ -41,7 +41,7 @@ class Reader:
     """A reader with a Redis client of its own, as a read process has it."""
 
     def __init__(
-        self, url: str, keys: KeyRing, *, miss_timeout: float = 0.25, **options: Any
+        self, url: str, keys: Keyring, *, miss_timeout: float = 0.25, **options: Any
     ) -> None:
         defaults = {"max_staleness": 0.02, "check_interval": 60.0}
         self.redis = RedisClient(parse_url(url), **defaults | options)

@@ -19,19 +19,19 @@ def advance_time(time: timedelta, person_id: str) -> None:
         person,
         models.Session.objects.filter(person_id=person_id),
         models.Confirmation.objects.filter(person_id=person_id),
-        models.SignIn.objects.filter(person_id=person_id),
+        models.SignInChallenge.objects.filter(person_id=person_id),
         models.IdempotencyKey.objects.filter(person_id=person_id),
-        models.Outbox.objects.filter(person_id=person_id),
+        models.OutboxEntry.objects.filter(person_id=person_id),
     ]
     for rows in tables:
         fields = [f.name for f in rows.model._meta.fields if isinstance(f, DateTimeField)]
         rows.update(**{name: F(name) - time for name in fields})
     person.update(version=F("version") + 1)
-    profiles.refresh(UUID(person_id))
+    profiles.project(UUID(person_id))
 
 
 def advance_rate_limits(time: timedelta) -> None:
     """Date all tallies back: what is limited is not kept by person."""
-    for row in models.Tally.objects.all():
-        moments = [moment - time for moment in row.moments]
-        models.Tally.objects.filter(subject=row.subject).update(moments=moments)
+    for row in models.RateLimitWindow.objects.all():
+        moments = [moment - time for moment in row.hits]
+        models.RateLimitWindow.objects.filter(key=row.key).update(moments=moments)

@@ -39,7 +39,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     env = {"DJANGO_SETTINGS_MODULE": "settings.test", "SMS_DOMAIN": "rollcall.example"}
     env |= signing.ENV
     if not LONG:
-        env["OUTBOX_LEASE"] = "2"  # seconds that a killed worker's messages wait; 20 for users
+        # How long a killed worker's messages wait; 20 by default.
+        env["OUTBOX_LEASE_SECONDS"] = "2"
     with Stack(folder, env=env, durable=False) as running:
         yield running
         assert find_leaks(running) == [], (

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from domain import ports
 from domain.address import Address, Channel
-from domain.code import TRIES, Seed
-from domain.errors import AddressTaken, CodeInvalid
+from domain.code import MAX_ATTEMPTS, DerivationContext
+from domain.errors import AddressAlreadyVerified, InvalidCode
 from domain.person import Person
 
 
@@ -38,12 +38,12 @@ class InMemoryStore:
             raise
 
 
-def _new_confirmation(seed: Seed) -> ports.Confirmation:
+def _new_confirmation(context: DerivationContext) -> ports.Confirmation:
     return ports.Confirmation(
-        seed,
+        context,
         confirmed=False,
-        void=False,
-        ended=False,
+        invalidated=False,
+        superseded=False,
         code_expired=False,
         link_expired=False,
         retry_after=600,
@@ -51,79 +51,79 @@ def _new_confirmation(seed: Seed) -> ports.Confirmation:
 
 
 class InMemoryUnitOfWork:
-    """`domain.ports.Unit` in memory."""
+    """`domain.ports.UnitOfWork` in memory."""
 
     def __init__(self, store: InMemoryStore) -> None:
         self.store = store
 
     def sign_up(
-        self, person: Person, addresses: list[Address], salts: list[bytes], key: bytes
+        self, person: Person, addresses: list[Address], salts: list[bytes], key_id: bytes
     ) -> list[int]:
         self.store.people[person.id] = person
-        outbox_ids = self.follow_up(person.id)
+        outbox_ids = self.add_projection_entry(person.id)
         for address, salt in zip(addresses, salts, strict=True):
             row_id = len(self.store.rows)
-            seed = Seed(row_id, person.id, address.channel, address.key, salt, key)
-            self.store.rows.append(Row(_new_confirmation(seed)))
+            context = DerivationContext(
+                row_id, person.id, address.channel, address.canonical, salt, key_id
+            )
+            self.store.rows.append(Row(_new_confirmation(context)))
             outbox_ids += self._add_outbox_entry(person.id, row_id)
         return outbox_ids
 
-    def follow_up(self, person_id: UUID) -> list[int]:
+    def add_projection_entry(self, person_id: UUID) -> list[int]:
         return self._add_outbox_entry(person_id, None)
 
     def _add_outbox_entry(self, person_id: UUID, row_id: int | None) -> list[int]:
         self.store.outbox.append((person_id, row_id))
         return [len(self.store.outbox) - 1]
 
-    def live_session(self, digest: bytes, now: datetime) -> UUID | None:
+    def find_active_session(self, digest: bytes, now: datetime) -> UUID | None:
         for person in self.store.people.values():
-            if any(
-                session.digest == digest and session.expires_at > now for session in person.sessions
-            ):
+            if any(s.digest == digest and s.expires_at > now for s in person.sessions):
                 return person.id
         return None
 
-    def count_try(
+    def record_attempt(
         self, person_id: UUID, channel: Channel
     ) -> tuple[ports.Confirmation, bool] | None:
         for row in reversed(self.store.rows):
-            seed = row.confirmation.seed
-            if (seed.person_id, seed.channel) == (person_id, channel):
-                allowed = row.tries < TRIES
+            context = row.confirmation.context
+            if (context.person_id, context.channel) == (person_id, channel):
+                allowed = row.tries < MAX_ATTEMPTS
                 row.tries += allowed
                 return row.confirmation, allowed
         return None
 
-    def confirmation(self, row_id: int) -> ports.Confirmation | None:
-        exists = row_id < len(self.store.rows)
-        return self.store.rows[row_id].confirmation if exists else None
+    def find_confirmation(self, confirmation_id: int) -> ports.Confirmation | None:
+        exists = confirmation_id < len(self.store.rows)
+        return self.store.rows[confirmation_id].confirmation if exists else None
 
-    def name_of(self, person_id: UUID) -> str | None:
+    def get_name(self, person_id: UUID) -> str | None:
         person = self.store.people.get(person_id)
         return person.name if person else None
 
-    def confirm(self, seed: Seed) -> Person | None:
-        row = self.store.rows[seed.row_id]
-        if row.confirmation.void:
-            raise CodeInvalid
+    def confirm(self, context: DerivationContext) -> Person | None:
+        row = self.store.rows[context.row_id]
+        if row.confirmation.invalidated:
+            raise InvalidCode
         row.tries = 0
         if row.confirmation.confirmed:
             return None
         competing = [
             other
             for other in self.store.rows
-            if (other.confirmation.seed.channel, other.confirmation.seed.address_key)
-            == (seed.channel, seed.address_key)
+            if (other.confirmation.context.channel, other.confirmation.context.address_canonical)
+            == (context.channel, context.address_canonical)
             and other is not row
         ]
         if any(other.confirmation.confirmed for other in competing):
-            raise AddressTaken
+            raise AddressAlreadyVerified
         for competitor in competing:
-            competitor.confirmation = replace(competitor.confirmation, void=True)
+            competitor.confirmation = replace(competitor.confirmation, invalidated=True)
         row.confirmation = replace(row.confirmation, confirmed=True)
-        person = self.store.people[seed.person_id]
+        person = self.store.people[context.person_id]
         person = replace(person, version=person.version + 1)
-        if seed.channel is Channel.EMAIL:
+        if context.channel is Channel.EMAIL:
             person = replace(person, email_verified=True)
         else:
             person = replace(person, phone_verified=True)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from domain.keys import KeyRing
+from domain.keys import Keyring
 from tests.asking import Reader
 
 
@@ -51,7 +51,7 @@ async def main(url: str, secret: str, tokens: str, shared: str) -> None:
     """Read until told to stop."""
     token_list = Path(tokens).read_text().split()
     with shared_states(Path(shared)) as states:
-        reader = Reader(url, KeyRing([secret]))
+        reader = Reader(url, Keyring([secret]))
         reader.start(asyncio.get_running_loop())
         count, errors = 0, []
         while not states[-1]:

@@ -156,9 +156,9 @@ class SignedUpPerson:
 
         Needs Django in the test's own process.
         """
-        from domain.stores.models import Outbox
+        from domain.stores.models import OutboxEntry
 
-        rows = Outbox.objects.filter(person_id=self.response.json()["id"])
+        rows = OutboxEntry.objects.filter(person_id=self.response.json()["id"])
         wait_until(lambda: set(rows.values_list("state", flat=True)) == {"done"})
 
     def messages(self, channel: str) -> list[dict[str, Any]]:

@@ -203,9 +203,9 @@ def test_account_operations_require_a_token(api: ApiClient):
 def test_delete_erases_all_data_and_revokes_all_tokens(django_db_access, person):
     from uuid import UUID
 
-    from domain.profile import key_of
-    from domain.stores.models import Gone, Outbox, Person
-    from domain.stores.profiles import redis
+    from domain.profile import redis_key
+    from domain.stores.models import OutboxEntry, Person, Tombstone
+    from domain.stores.profiles import get_client
 
     current, other = person.sign_in(), person.sign_in()
     assert current.request("DELETE", "profile/").status_code == 204
@@ -213,26 +213,26 @@ def test_delete_erases_all_data_and_revokes_all_tokens(django_db_access, person)
         assert problem_code(session.profile()) == "invalid_token"
         assert problem_code(session.patch({"name": "Eve"})) == "invalid_token"
     assert not Person.objects.filter(id=person.id).exists()
-    assert Gone.objects.get(id=person.id).version > 1
-    assert set(Outbox.objects.filter(person_id=person.id).values_list("kind", flat=True)) == {
+    assert Tombstone.objects.get(id=person.id).version > 1
+    assert set(OutboxEntry.objects.filter(person_id=person.id).values_list("kind", flat=True)) == {
         "profile"
     }
-    assert set(redis().hgetall(key_of(UUID(person.id)))) == {b"b", b"e", b"v", b"t"}
+    assert set(get_client().hgetall(redis_key(UUID(person.id)))) == {b"b", b"e", b"v", b"t"}
 
 
 def test_late_writes_do_not_restore_a_deleted_person(django_db_access, person):
     """Not a late worker, not an empty Redis, not a write of the state before."""
     from uuid import UUID
 
-    from domain.profile import key_of
+    from domain.profile import redis_key
     from domain.stores import people, profiles
 
-    before = people.load(UUID(person.id))
+    before = people.get_person(UUID(person.id))
     assert before is not None
     assert person.request("DELETE", "profile/").status_code == 204
-    assert not profiles.publish(before)
+    assert not profiles.write_profile(before)
     assert problem_code(person.profile()) == "invalid_token"
-    profiles.redis().delete(key_of(UUID(person.id)))
+    profiles.get_client().delete(redis_key(UUID(person.id)))
     responses = {person.profile().status_code for _ in range(20)}
     assert responses <= {401, 503}
     assert wait_until(lambda: problem_code(person.profile()) == "invalid_token")
@@ -258,10 +258,10 @@ def test_delete_without_redis_is_a_503_and_completed_later(stack, person):
 
 
 def test_sessions_are_revoked_while_redis_is_full(django_db_access, api: ApiClient, person):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     other = api.sign_up()
-    redis().config_set("maxmemory", "1mb")
+    get_client().config_set("maxmemory", "1mb")
     try:
         assert person.request("DELETE", "sessions/current/").status_code == 204
         assert problem_code(person.profile()) == "invalid_token"
@@ -269,7 +269,7 @@ def test_sessions_are_revoked_while_redis_is_full(django_db_access, api: ApiClie
         late = api.sign_up()
         assert late.profile().status_code == 503
     finally:
-        redis().config_set("maxmemory", "0")
+        get_client().config_set("maxmemory", "0")
     assert wait_until(lambda: late.profile().status_code == 200)
 
 

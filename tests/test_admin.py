@@ -116,7 +116,7 @@ def test_person_page_shows_history_and_no_secret(django_db_access, staff, person
         ["email", "a…@e….com", "0", "confirmed"],
     ]
     kinds = {row[1]: row[3] for row in rows if len(row) == 9}
-    assert kinds == {"sign-in": "done", "profile": "done", "confirmation": "done"}
+    assert kinds == {"sign_in_code": "done", "project_profile": "done", "confirmation": "done"}
     assert "Active sessions: 1" in page
     secrets = [person.body["email"], person.body["phone"], person.token, signed_in.token]
     secrets += [email["code"], sms["code"], email["link"].partition("#")[2]]
@@ -124,8 +124,8 @@ def test_person_page_shows_history_and_no_secret(django_db_access, staff, person
         secrets += [bytes(row.salt).hex(), bytes(row.key_id).hex()]
     for session in Session.objects.filter(person_id=person.id):
         secrets.append(bytes(session.digest).hex())
-    pages = [page, staff.get(PEOPLE).text, staff.get("/admin/stores/outbox/").text]
-    pages += [staff.get(f"/admin/stores/outbox/{find_outbox_id(page)}/change/").text]
+    pages = [page, staff.get(PEOPLE).text, staff.get("/admin/stores/outboxentry/").text]
+    pages += [staff.get(f"/admin/stores/outboxentry/{find_outbox_id(page)}/change/").text]
     for secret in secrets:
         pattern = re.compile(rf"(?<![0-9A-Za-z.]){re.escape(secret)}(?![0-9A-Za-z.])")
         assert [text for text in pages if pattern.search(text)] == []
@@ -182,7 +182,7 @@ def test_resend_action_above_the_quota_sends_and_logs_nothing(
     from api.staff.actions import ACTIONS
 
     user = get_user_model().objects.get(username="staff")
-    monkeypatch.setattr(settings, "MESSAGES_A_DAY", 1)
+    monkeypatch.setattr(settings, "MESSAGES_PER_DAY", 1)
     result = ACTIONS[0].handler(UUID(person.id), user)
     assert result is not None
     assert all(re.search(r"not before 8\d{4} s from now", message.text) for message in result)
@@ -196,16 +196,16 @@ def test_sessions_revoked_by_staff_are_rejected_on_the_next_read(staff, django_d
 
 
 def test_erase_action_deletes_the_person_and_keeps_the_log_entry(staff, django_db_access, person):
-    from domain.stores.models import Gone, Person
+    from domain.stores.models import Person, Tombstone
 
     assert f"Erased: {person.id}." in run_action(staff, person, "erase").text
     assert problem_code(person.profile()) == "invalid_token"
     assert not Person.objects.filter(id=person.id).exists()
-    assert Gone.objects.filter(id=person.id).exists()
+    assert Tombstone.objects.filter(id=person.id).exists()
     assert get_log_entries(person) == [log_entry(person, "erased")]
     assert staff.get(f"{PEOPLE}{person.id}/erase/").status_code == 404
     assert person.id in staff.get("/admin/admin/logentry/").text
-    assert person.id in staff.get("/admin/stores/gone/", params={"q": person.id}).text
+    assert person.id in staff.get("/admin/stores/tombstone/", params={"q": person.id}).text
 
 
 def test_action_without_redis_reports_that_workers_complete_it(

@@ -83,21 +83,21 @@ def test_idempotency_key_of_another_person_reveals_nothing(api: ApiClient):
 @pytest.mark.parametrize("deletes", [False, True], ids=["signed out", "left"])
 @pytest.mark.usefixtures("django_db_access")
 def test_revocation_survives_a_flush_and_a_late_worker(api: ApiClient, deletes):
-    from domain.profile import key_of
+    from domain.profile import redis_key
     from domain.stores import people, profiles
 
     person = sign_up_confirmed(api)
     person_id = UUID(person.id)
-    before = people.load(person_id)
+    before = people.get_person(person_id)
     assert before is not None
     path = "profile/" if deletes else "sessions/current/"
     assert person.request("DELETE", path).status_code == 204
-    profiles.publish(before)  # a worker that read the person before, and writes now
+    profiles.write_profile(before)  # a worker that read the person before, and writes now
     assert problem_code(person.profile()) == "invalid_token"
     for is_late in (False, True):
-        profiles.redis().delete(key_of(person_id))
+        profiles.get_client().delete(redis_key(person_id))
         if is_late:  # both at once: the late one finds that it is late
-            assert not profiles.publish(before)
+            assert not profiles.write_profile(before)
         responses = {person.profile().status_code for _ in range(20)}
         assert responses <= {401, 503}
         assert wait_until(lambda: person.profile().status_code == 401)

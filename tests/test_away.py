@@ -85,10 +85,10 @@ def test_stopped_profile_redis_makes_reads_503_and_writes_continue(stack, api: A
 
 
 def test_empty_profile_redis_is_backfilled(django_db_access, api: ApiClient):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     people = [api.sign_up() for _ in range(10)]
-    redis().flushall()
+    get_client().flushall()
     statuses_seen = set()
 
     def all_readable() -> bool:
@@ -115,19 +115,19 @@ def test_stopped_queue_only_delays_messages(stack, api: ApiClient):
 def test_missing_profile_is_backfilled_while_the_queue_is_stopped(
     stop_service, django_db_access, api: ApiClient
 ):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
     stop_service("queue")
-    redis().delete(f"p:{person.response.json()['id'].replace('-', '')}")
+    get_client().delete(f"p:{person.response.json()['id'].replace('-', '')}")
     assert wait_until(lambda: person.profile().status_code == 200, timeout=10)
 
 
 def test_profile_redis_that_may_evict_is_not_ready(django_db_access, api: ApiClient):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
-    redis().config_set("maxmemory-policy", "allkeys-lru")
+    get_client().config_set("maxmemory-policy", "allkeys-lru")
     try:
         # One response has both: the next may be another process's, and of up to a second ago.
         assert wait_until(
@@ -138,5 +138,5 @@ def test_profile_redis_that_may_evict_is_not_ready(django_db_access, api: ApiCli
             timeout=5,
         )
     finally:
-        redis().config_set("maxmemory-policy", "noeviction")
+        get_client().config_set("maxmemory-policy", "noeviction")
     assert wait_until(lambda: api.http.get("/readyz").status_code == 200, timeout=5)

@@ -14,10 +14,10 @@ EMOJI = "\U0001f642"
 @pytest.fixture(autouse=True)
 def assert_nothing_written(django_db_access, request):
     """Whatever a test of this file sends, unless it is marked as right, leaves no row behind."""
-    from domain.stores.models import Outbox, Person
+    from domain.stores.models import OutboxEntry, Person
 
     def count_rows() -> tuple[int, int]:
-        return Person.objects.count(), Outbox.objects.count()
+        return Person.objects.count(), OutboxEntry.objects.count()
 
     before = count_rows()
     yield

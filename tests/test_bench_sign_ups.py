@@ -13,7 +13,7 @@ from tests.someone import ApiClient, sign_up_payload
 
 URL = "/api/v1/signup/"
 VARIABLE_FIELDS = {"id", "person", "confirmation", "digest", "salt"}
-VARIABLE_FIELDS |= {"state", "attempts", "lease", "provider_id"}  # by the worker
+VARIABLE_FIELDS |= {"state", "attempts", "lease_token", "provider_message_id"}  # by the worker
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +28,12 @@ def plain(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ht
 @pytest.fixture
 def body(django_db_access: None) -> Iterator[dict[str, Any]]:
     """The body of a sign-up, whose rows are deleted in the end."""
-    from domain.stores.models import Outbox, Person
+    from domain.stores.models import OutboxEntry, Person
 
     body = sign_up_payload()
     yield body
     people = Person.objects.filter(email=body["email"])
-    Outbox.objects.filter(person__in=list(people)).delete()
+    OutboxEntry.objects.filter(person__in=list(people)).delete()
     people.delete()
 
 

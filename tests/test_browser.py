@@ -160,14 +160,14 @@ def test_rate_limited_page_shows_how_long_to_wait(browser: Chrome, django_db_acc
 
     from api.client_ip import client_network
     from api.limits import redis_key
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     open_page(browser, get_link(person))
     wait_for_state(browser, "open", "Confirm your e-mail address")
     limit = settings.RATE_LIMITS["confirmation"].amount
     all_clients = redis_key("confirmation", client_network("127.0.0.1"))
     now = int(time.time() * 1000)
-    redis().hset(all_clients, mapping={"begin": now, "count": limit, "before": 0})
+    get_client().hset(all_clients, mapping={"begin": now, "count": limit, "before": 0})
     try:
         press_button(browser)
         assert re.search(
@@ -175,7 +175,7 @@ def test_rate_limited_page_shows_how_long_to_wait(browser: Chrome, django_db_acc
             wait_for_state(browser, "rate_limited", "Too many attempts"),
         )
     finally:
-        redis().delete(all_clients)
+        get_client().delete(all_clients)
     ActionChains(browser).send_keys(Keys.ENTER).perform()
     wait_for_state(browser, "success", "Your e-mail address is confirmed")
 

@@ -20,12 +20,12 @@ from tests.someone import (
 )
 
 LIMITS = {
-    "MESSAGES_A_DAY": "3",
-    "MESSAGE_PAUSE": "60",
-    "SMS_A_DAY": "1000",
-    "SMS_A_DAY_PREFIX": "4",
+    "MESSAGES_PER_DAY": "3",
+    "MESSAGE_COOLDOWN_SECONDS": "60",
+    "SMS_PER_DAY": "1000",
+    "SMS_PER_PREFIX_PER_DAY": "4",
     "SMS_COUNTRIES": "ES,PT",
-    "SMS_BREAKER_LEAST": "3",
+    "SMS_CONVERSION_MIN_SAMPLE": "3",
 }
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
@@ -33,7 +33,7 @@ MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A service of its own, with tight limits."""
-    env = {"DJANGO_SETTINGS_MODULE": "settings.test", "OUTBOX_LEASE": "2", **LIMITS}
+    env = {"DJANGO_SETTINGS_MODULE": "settings.test", "OUTBOX_LEASE_SECONDS": "2", **LIMITS}
     with Stack(
         tmp_path_factory.mktemp("tight"),
         env=env,
@@ -66,14 +66,14 @@ def advance_time(cursor: Any) -> Any:
     def advance_time(time: timedelta) -> None:
         cursor.execute("UPDATE stores_confirmation SET created_at = created_at - %s", [time])
         cursor.execute(
-            "UPDATE stores_tally SET moments ="
-            " ARRAY(SELECT moment - %s FROM unnest(moments) AS moment ORDER BY 1)",
+            "UPDATE stores_ratelimitwindow SET hits ="
+            " ARRAY(SELECT hit - %s FROM unnest(hits) AS hit ORDER BY 1)",
             [time],
         )
         cursor.execute(
-            "UPDATE stores_outbox SET due_at = due_at - %s WHERE state = 'waiting'", [time]
+            "UPDATE stores_outboxentry SET due_at = due_at - %s WHERE state = 'pending'", [time]
         )
-        cursor.execute("UPDATE stores_textmessages SET hour = hour - %s", [time])
+        cursor.execute("UPDATE stores_smsprefixstats SET hour_start = hour_start - %s", [time])
 
     return advance_time
 
@@ -94,7 +94,7 @@ def make_phone(prefix: str) -> str:
 def get_outcomes(cursor: Any, person: SignedUpPerson, channel: str) -> list[tuple[str, str]]:
     """State and reason of the outbox rows of somebody's messages on a channel, oldest first."""
     rows = cursor.execute(
-        "SELECT o.state, o.reason FROM stores_outbox o JOIN stores_confirmation c"
+        "SELECT o.state, o.reason_code FROM stores_outboxentry o JOIN stores_confirmation c"
         " ON c.id = o.confirmation_id WHERE o.person_id = %s AND c.channel = %s ORDER BY o.id",
         [person.id, channel],
     )
@@ -136,7 +136,7 @@ def test_messages_to_one_address_are_limited_across_sign_ups(api: ApiClient, cur
     people = [api.sign_up(**body)]
     wait_until(lambda: len(api.mailbox(body["email"])) == 1)
     people.append(api.sign_up(**body | {"phone": make_phone("+34603")}))
-    wait_until(lambda: ("waiting", "address_pause") in get_outcomes(cursor, people[1], "email"))
+    wait_until(lambda: ("pending", "address_cooldown") in get_outcomes(cursor, people[1], "email"))
     assert len(api.mailbox(body["email"])) == 1
     assert get_status(people[1], "email") == "queued"
     advance_time(2 * MINUTE)
@@ -146,7 +146,7 @@ def test_messages_to_one_address_are_limited_across_sign_ups(api: ApiClient, cur
         people.append(api.sign_up(**body | {"phone": make_phone("+34604")}))
         wait_until(lambda: get_outcomes(cursor, people[-1], "email")[0][0] in ("done", "failed"))
         assert len(api.mailbox(body["email"])) == count
-    assert get_outcomes(cursor, people[-1], "email") == [("failed", "address_budget")]
+    assert get_outcomes(cursor, people[-1], "email") == [("failed", "address_quota")]
     assert get_status(people[-1], "email") == "failed"
 
 
@@ -167,25 +167,27 @@ def test_sms_quota_per_prefix_holds_under_concurrency(api: ApiClient, cursor):
     for person in people:
         wait_until(lambda: get_outcomes(cursor, person, "phone")[0][0] in ("done", "failed"))  # noqa: B023  # it is called at once
     reasons = sorted(get_outcomes(cursor, person, "phone")[0] for person in people)
-    assert reasons == [("done", "")] * 4 + [("failed", "sms_budget_prefix")] * 6
+    assert reasons == [("done", "")] * 4 + [("failed", "sms_prefix_quota")] * 6
     assert all(get_outcomes(cursor, person, "email")[0][0] == "done" for person in people)
 
 
 def test_total_sms_quota_per_day(api: ApiClient, cursor, advance_time):
-    cursor.execute("INSERT INTO stores_textmessages (prefix, hour, sent, confirmed)"
+    cursor.execute("INSERT INTO stores_smsprefixstats (prefix, hour_start, sent, converted)"
                " VALUES ('+35100', date_trunc('hour', now()), 1000, 1000)")  # fmt: skip
     person = api.sign_up(phone=make_phone("+34607"))
-    wait_until(lambda: get_outcomes(cursor, person, "phone") == [("failed", "sms_budget")])
+    wait_until(lambda: get_outcomes(cursor, person, "phone") == [("failed", "sms_quota")])
     advance_time(DAY)
     assert resend(person, "phone").status_code == 202
     wait_until(lambda: person.messages("phone"))
 
 
-@pytest.mark.parametrize(("confirmed", "end"), [(0, ("failed", "sms_breaker")), (1, ("done", ""))])
+@pytest.mark.parametrize(
+    ("confirmed", "end"), [(0, ("failed", "sms_low_conversion")), (1, ("done", ""))]
+)
 def test_low_conversion_stops_sms_to_a_prefix(api: ApiClient, cursor, confirmed, end):
     prefix = f"+3461{confirmed}"
     cursor.execute(
-        "INSERT INTO stores_textmessages (prefix, hour, sent, confirmed)"
+        "INSERT INTO stores_smsprefixstats (prefix, hour_start, sent, converted)"
         " VALUES (%s, date_trunc('hour', now()) - interval '3 hours', 3, %s)",
         [prefix, confirmed],
     )
@@ -200,7 +202,7 @@ def test_conversion_counts_for_the_hour_of_sending(api: ApiClient, cursor):
         assert person.confirm(channel).status_code == 200
         person.message("phone")
     counts = cursor.execute(
-        "SELECT sent, confirmed FROM stores_textmessages WHERE prefix = '+34609'"
+        "SELECT sent, converted FROM stores_smsprefixstats WHERE prefix = '+34609'"
     )
     assert counts.fetchall() == [(2, 1)]
 

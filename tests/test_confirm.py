@@ -96,11 +96,11 @@ def test_code_expires_after_sending_and_not_while_queued(django_db_access, api: 
     row = Confirmation.objects.filter(person_id=person.response.json()["id"], channel=channel)
     row.update(created_at=F("created_at") - timedelta(days=3))  # it waited that long
     lifetime = timedelta(minutes=15 if channel == "email" else 10)
-    row.update(first_sent_at=F("first_sent_at") - lifetime)
+    row.update(first_attempted_at=F("first_attempted_at") - lifetime)
     response = person.confirm(channel, code)
     assert response.status_code == 400
     assert problem_code(response) == "code_expired"
-    row.update(first_sent_at=F("first_sent_at") + timedelta(minutes=1))
+    row.update(first_attempted_at=F("first_attempted_at") + timedelta(minutes=1))
     assert person.confirm(channel, code).status_code == 200
 
 
@@ -112,9 +112,9 @@ def test_link_is_valid_for_24_hours(django_db_access, api: ApiClient):
     person = api.sign_up()
     token = link_token(person)
     row = Confirmation.objects.filter(person_id=person.response.json()["id"], channel="email")
-    row.update(first_sent_at=F("first_sent_at") - timedelta(hours=24))
+    row.update(first_attempted_at=F("first_attempted_at") - timedelta(hours=24))
     assert problem_code(confirm_by_link(api, token)) == "code_expired"
-    row.update(first_sent_at=F("first_sent_at") + timedelta(minutes=5))
+    row.update(first_attempted_at=F("first_attempted_at") + timedelta(minutes=5))
     assert confirm_by_link(api, token).status_code == 200
 
 
@@ -168,12 +168,12 @@ def test_code_without_a_session_is_rejected(api: ApiClient, channel):
 
 
 def test_concurrent_valid_codes_confirm_once(stack, django_db_access, api: ApiClient):
-    from domain.stores.models import Outbox, Person
+    from domain.stores.models import OutboxEntry, Person
 
     person = api.sign_up()
     code = person.message("phone")["code"]
     person_id = person.response.json()["id"]
-    outbox = Outbox.objects.filter(person_id=person_id, kind="profile")
+    outbox = OutboxEntry.objects.filter(person_id=person_id, kind="project_profile")
     rows = outbox.count()
     with ThreadPoolExecutor(50) as clients:
         responses = list(
@@ -200,7 +200,7 @@ def test_concurrent_invalid_codes_are_limited_to_five_attempts(
         )
     assert sorted(responses) == [400] * 5 + [429] * 45
     row = Confirmation.objects.get(person_id=person.response.json()["id"], channel="phone")
-    assert row.tries == 5
+    assert row.attempts == 5
 
 
 def test_address_belongs_to_the_first_who_confirms_it(api: ApiClient):
@@ -234,13 +234,16 @@ def test_one_of_20_concurrent_confirmations_of_an_address_succeeds(
 
 
 def derive_codes(ids: list[str]) -> dict[str, str]:
-    from domain.code import code_for
+    from domain.code import derive_code
     from domain.stores import keys
     from domain.stores.models import Confirmation
-    from domain.stores.units.confirmations import seed_of
+    from domain.stores.units.confirmations import derivation_context
 
     rows = Confirmation.objects.filter(person_id__in=ids, channel="phone")
-    return {str(row.person_id): code_for(keys.ring(), seed_of(row)) or "" for row in rows}
+    return {
+        str(row.person_id): derive_code(keys.get_keyring(), derivation_context(row)) or ""
+        for row in rows
+    }
 
 
 def confirm_with_new_client(url: str, person: SignedUpPerson, code: str) -> int:

@@ -13,7 +13,7 @@ from tests.starting import SettingsProcess
 
 ALLOWED, FOREIGN = "https://app.example", "https://evil.example"
 ORIGINS = (ALLOWED, "http://localhost:5173")
-ENV = {"CORS_ALLOWED_ORIGINS": ",".join(ORIGINS), "LIMIT_DOCS": "1/hour"}
+ENV = {"CORS_ALLOWED_ORIGINS": ",".join(ORIGINS), "RATE_LIMIT_DOCS": "1/hour"}
 PROFILE, SIGN_UP = "/api/v1/profile/", "/api/v1/signup/"
 
 # What is asked for, and the status.

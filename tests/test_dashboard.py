@@ -101,17 +101,17 @@ def test_dashboard_shows_tasks_and_counts_without_errors(
     def is_settled() -> str:
         page = staff.get(DASHBOARD)
         assert page.status_code == 200
-        return page.text if parse_tasks(page.text)["work"][1] >= TASKS else ""
+        return page.text if parse_tasks(page.text)["process_outbox_entry"][1] >= TASKS else ""
 
     page = wait_until(is_settled)
-    assert parse_tasks(page)["work"] == (TASKS, TASKS, 0)
-    assert {"work", "purge"} <= parse_tasks(page).keys()
+    assert parse_tasks(page)["process_outbox_entry"] == (TASKS, TASKS, 0)
+    assert {"process_outbox_entry", "purge_expired"} <= parse_tasks(page).keys()
     assert parse_tiles(page)["Errors 24h"] == "0"
     assert int(parse_tiles(page)["Completed 24h"]) >= TASKS
     assert (parse_tiles(page)["Pending"], parse_tiles(page)["Running"]) == ("0", "0")
     assert "not running" not in page
     events = [row for row in TableParser(page).rows if len(row) == 5]
-    assert {"work"} <= {row[1] for row in events}
+    assert {"process_outbox_entry"} <= {row[1] for row in events}
     assert {"executing", "complete"} <= {row[2] for row in events}
 
 

@@ -22,9 +22,9 @@ import pytest
 
 from tests import standin
 from tests.standin import FakeProvider
-from workers.delivery import Delivery, DeliveryFailed, Message, Refused, TryAgain
+from workers.delivery import Message, PermanentFailure, ProviderCase, SendError, TemporaryFailure
 from workers.delivery.exchange import Deadline
-from workers.delivery.mailbox import Mailbox
+from workers.delivery.mailbox import FileMailbox
 from workers.delivery.sendgrid import SendGrid
 from workers.delivery.vonage import Vonage
 
@@ -51,12 +51,14 @@ ECHO = json.dumps({"errors": SECRETS}).encode()
 
 @dataclass
 class ProviderCase:
-    """A provider's stand-in, and how to make the delivery that speaks to it."""
+    """A fake provider, and a message to send through the real client."""
 
     server: FakeProvider
     message: Message
 
-    def delivery(self, timeout: float = 2.0, deadline: float = 5.0, host: str = "") -> Delivery:
+    def make_provider(
+        self, timeout: float = 2.0, deadline: float = 5.0, host: str = ""
+    ) -> ProviderCase:
         if self.message.channel == "email":
             return SendGrid(
                 api_key="SG.api-key",
@@ -75,14 +77,12 @@ class ProviderCase:
             deadline=deadline,
         )
 
-    def get_failure(
-        self, response: standin.Respond | None = None, **options: Any
-    ) -> DeliveryFailed:
+    def get_failure(self, response: standin.Respond | None = None, **options: Any) -> SendError:
         """How sending fails when the stand-in answers so."""
         if response is not None:
             self.server.queue_responses(response)
-        with pytest.raises(DeliveryFailed) as caught:
-            self.delivery(**options).send(self.message)
+        with pytest.raises(SendError) as caught:
+            self.make_provider(**options).send(self.message)
         return caught.value
 
 
@@ -123,7 +123,7 @@ def provider(request: pytest.FixtureRequest) -> ProviderCase:
 
 
 def test_message_is_posted_once_and_its_id_returned(provider: ProviderCase) -> None:
-    sent = provider.delivery().send(provider.message)
+    sent = provider.make_provider().send(provider.message)
     assert sent in {"mail-1", "sms-1"}
     assert [request.method for request in provider.server.requests] == ["POST"]
 
@@ -131,23 +131,23 @@ def test_message_is_posted_once_and_its_id_returned(provider: ProviderCase) -> N
 @pytest.mark.parametrize(
     ("status", "failure_type", "code"),
     [
-        (400, Refused, "refused"),
-        (404, Refused, "refused"),
-        (413, Refused, "refused"),
-        (401, TryAgain, "credentials_refused"),
-        (403, TryAgain, "credentials_refused"),
-        (408, TryAgain, "timeout"),
-        (429, TryAgain, "rate_limited"),
-        (500, TryAgain, "provider_error"),
-        (502, TryAgain, "provider_error"),
-        (503, TryAgain, "provider_error"),
-        (201, TryAgain, "bad_answer"),
-        (204, TryAgain, "bad_answer"),
-        (304, TryAgain, "bad_answer"),
+        (400, PermanentFailure, "rejected"),
+        (404, PermanentFailure, "rejected"),
+        (413, PermanentFailure, "rejected"),
+        (401, TemporaryFailure, "authentication_failed"),
+        (403, TemporaryFailure, "authentication_failed"),
+        (408, TemporaryFailure, "timeout"),
+        (429, TemporaryFailure, "rate_limited"),
+        (500, TemporaryFailure, "provider_error"),
+        (502, TemporaryFailure, "provider_error"),
+        (503, TemporaryFailure, "provider_error"),
+        (201, TemporaryFailure, "invalid_response"),
+        (204, TemporaryFailure, "invalid_response"),
+        (304, TemporaryFailure, "invalid_response"),
     ],
 )
 def test_status_is_classified_as_temporary_or_permanent(
-    provider: ProviderCase, status: int, failure_type: type[DeliveryFailed], code: str
+    provider: ProviderCase, status: int, failure_type: type[SendError], code: str
 ) -> None:
     body = b"" if status in (204, 304) else b"{}"
     failure = provider.get_failure(standin.status(status, body=body))
@@ -163,14 +163,14 @@ def test_retry_after_in_seconds_is_clamped(
     provider: ProviderCase, header: str, seconds: float | None
 ) -> None:
     failure = provider.get_failure(standin.status(429, {"Retry-After": header}))
-    assert isinstance(failure, TryAgain)
+    assert isinstance(failure, TemporaryFailure)
     assert failure.retry_after == seconds
 
 
 def test_retry_after_date_is_converted_to_seconds(provider: ProviderCase) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
     failure = provider.get_failure(standin.status(503, {"Retry-After": date}))
-    assert isinstance(failure, TryAgain)
+    assert isinstance(failure, TemporaryFailure)
     assert failure.retry_after == pytest.approx(90, abs=3)
 
 
@@ -178,7 +178,7 @@ def test_retry_after_date_is_converted_to_seconds(provider: ProviderCase) -> Non
 def test_redirect_to_another_host_is_not_followed(provider: ProviderCase, code: int) -> None:
     with FakeProvider(tls=provider.message.channel == "phone") as other:
         failure = provider.get_failure(standin.redirect(f"{other.url}/v3/mail/send", code))
-        assert (type(failure), failure.code) == (TryAgain, "bad_answer")
+        assert (type(failure), failure.code) == (TemporaryFailure, "invalid_response")
         assert other.requests == []
     assert len(provider.server.requests) == 1
 
@@ -194,10 +194,10 @@ def test_redirect_to_the_same_url_is_not_followed(provider: ProviderCase) -> Non
         (standin.drop(), "connection_lost"),
         (standin.drop_midway(202), "connection_lost"),
         (standin.drop_midway(200), "connection_lost"),
-        (standin.raw(b"\x16\x03garbage\r\n\r\n"), "bad_answer"),
-        (standin.raw(b"HTTP/1.1 what?\r\n\r\n"), "bad_answer"),
-        (standin.status(200, body=b"<html>busy</html>"), "bad_answer"),
-        (standin.status(200, {"Content-Encoding": "gzip"}, b"not gzip"), "bad_answer"),
+        (standin.raw(b"\x16\x03garbage\r\n\r\n"), "invalid_response"),
+        (standin.raw(b"HTTP/1.1 what?\r\n\r\n"), "invalid_response"),
+        (standin.status(200, body=b"<html>busy</html>"), "invalid_response"),
+        (standin.status(200, {"Content-Encoding": "gzip"}, b"not gzip"), "invalid_response"),
     ],
     ids=["drop", "midway-202", "midway-200", "garbage", "status-line", "html", "gzip"],
 )
@@ -205,14 +205,14 @@ def test_broken_response_is_temporary_and_not_retried_in_place(
     provider: ProviderCase, response: standin.Respond, code: str
 ) -> None:
     failure = provider.get_failure(response)
-    assert (type(failure), failure.code) == (TryAgain, code)
+    assert (type(failure), failure.code) == (TemporaryFailure, code)
     assert len(provider.server.requests) == 1
 
 
 def test_silent_server_fails_at_the_timeout(provider: ProviderCase) -> None:
     started_at = time.monotonic()
     failure = provider.get_failure(standin.hang(), timeout=0.9, deadline=10)
-    assert (type(failure), failure.code) == (TryAgain, "timeout")
+    assert (type(failure), failure.code) == (TemporaryFailure, "timeout")
     assert 0.8 < time.monotonic() - started_at < 3
     assert len(provider.server.requests) == 1
 
@@ -227,7 +227,7 @@ def test_slow_response_fails_at_the_deadline(
 ) -> None:
     started_at = time.monotonic()
     failure = provider.get_failure(response, timeout=10, deadline=0.4)
-    assert (type(failure), failure.code) == (TryAgain, "timeout")
+    assert (type(failure), failure.code) == (TemporaryFailure, "timeout")
     assert 0.3 < time.monotonic() - started_at < 2
     assert len(provider.server.requests) == 1
 
@@ -236,12 +236,12 @@ def test_refused_connection_differs_from_a_lost_response(provider: ProviderCase)
     with FakeProvider() as closed:
         pass
     failure = provider.get_failure(host=closed.host)
-    assert (type(failure), failure.code) == (TryAgain, "unreachable")
+    assert (type(failure), failure.code) == (TemporaryFailure, "connect_failed")
 
 
 def test_no_thread_is_left_after_sending(provider: ProviderCase) -> None:
     before = set(threading.enumerate())
-    provider.delivery(deadline=60).send(provider.message)
+    provider.make_provider(deadline=60).send(provider.message)
     own = [t for t in threading.enumerate() if t not in before and isinstance(t, threading.Timer)]
     for thread in own:
         thread.join(2)
@@ -272,8 +272,8 @@ def test_errors_and_logs_contain_no_message_content(
     provider.server.queue_responses(response)
     failure = None
     try:
-        provider.delivery().send(provider.message)
-    except DeliveryFailed as caught:
+        provider.make_provider().send(provider.message)
+    except SendError as caught:
         failure = caught
     assert failure is None or (failure.__cause__ is None and failure.__context__ is None)
     reported = f"{failure!r} {vars(failure) if failure else ''}"
@@ -295,13 +295,13 @@ def test_log_filter_survives_logging_configuration(
         }
     )
     provider.server.queue_responses(standin.status(500, body=ECHO))
-    with caplog.at_level(logging.DEBUG), pytest.raises(TryAgain):
-        provider.delivery().send(provider.message)
+    with caplog.at_level(logging.DEBUG), pytest.raises(TemporaryFailure):
+        provider.make_provider().send(provider.message)
     assert caplog.text == ""
 
 
 def test_concurrent_threads_send_each_message_once(provider: ProviderCase) -> None:
-    delivery = provider.delivery(timeout=10, deadline=20)
+    delivery = provider.make_provider(timeout=10, deadline=20)
     together = threading.Barrier(20)
     messages = [
         replace(provider.message, to=f"{number}@example.org", text=f"text {number}")
@@ -335,14 +335,14 @@ def test_connection_made_after_the_deadline_is_not_used() -> None:
     with Deadline(0.01) as deadline:
         deadline._timer.join(5)
         with pytest.raises(TimeoutError):
-            deadline.watch(LateConnection())  # type: ignore[arg-type]  # no socket: it must not be touched
+            deadline.register(LateConnection())  # type: ignore[arg-type]  # no socket: it must not be touched
     assert not deadline.connected
 
 
 @pytest.mark.parametrize("message", [EMAIL, SMS], ids=["sendgrid", "vonage"])
 def test_untrusted_certificate_is_rejected(message: Message) -> None:
     with FakeProvider(tls=True) as other:
-        assert ProviderCase(other, message).get_failure().code == "unreachable"
+        assert ProviderCase(other, message).get_failure().code == "connect_failed"
         assert other.requests == []
 
 
@@ -350,7 +350,7 @@ def test_untrusted_certificate_is_rejected(message: Message) -> None:
 
 
 def test_request_to_sendgrid_has_the_expected_content(sendgrid: ProviderCase) -> None:
-    sendgrid.delivery().send(EMAIL)
+    sendgrid.make_provider().send(EMAIL)
     [request] = sendgrid.server.requests
     assert request.path == "/v3/mail/send"
     assert request.headers["Authorization"] == "Bearer SG.api-key"
@@ -375,12 +375,12 @@ def test_request_to_sendgrid_has_the_expected_content(sendgrid: ProviderCase) ->
 
 @pytest.mark.parametrize("recipient", [r'"\a b"@example.org', "a@[127.0.0.1]", "ü@exämple.org"])
 def test_address_is_sent_to_sendgrid_unchanged(sendgrid: ProviderCase, recipient: str) -> None:
-    sendgrid.delivery().send(replace(EMAIL, to=recipient))
+    sendgrid.make_provider().send(replace(EMAIL, to=recipient))
     assert sendgrid.server.requests[0].json["personalizations"][0]["to"] == [{"email": recipient}]
 
 
 def test_sendgrid_200_is_a_failure(sendgrid: ProviderCase) -> None:
-    assert sendgrid.get_failure(standin.status(200)).code == "bad_answer"
+    assert sendgrid.get_failure(standin.status(200)).code == "invalid_response"
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_sendgrid_200_is_a_failure(sendgrid: ProviderCase) -> None:
     [
         (standin.drip(202), "timeout"),
         (standin.drop(), "connection_lost"),
-        (standin.redirect("/again", 302), "bad_answer"),
+        (standin.redirect("/again", 302), "invalid_response"),
     ],
     ids=["drip", "drop", "redirect"],
 )
@@ -398,7 +398,7 @@ def test_sendgrid_is_reached_over_tls(
     with FakeProvider(tls=True) as server:
         monkeypatch.setenv("SSL_CERT_FILE", server.ca_file)
         sendgrid = ProviderCase(server, EMAIL)
-        assert sendgrid.delivery().send(EMAIL) == "mail-1"
+        assert sendgrid.make_provider().send(EMAIL) == "mail-1"
         assert sendgrid.get_failure(response, timeout=10, deadline=0.5).code == code
         assert len(server.requests) == 2
 
@@ -406,7 +406,7 @@ def test_sendgrid_is_reached_over_tls(
 @pytest.mark.parametrize("unusual", ["", "x" * 201])
 def test_invalid_message_id_is_discarded(sendgrid: ProviderCase, unusual: str) -> None:
     sendgrid.server.queue_responses(standin.status(202, {"X-Message-Id": unusual}, b""))
-    assert sendgrid.delivery().send(EMAIL) == ""
+    assert sendgrid.make_provider().send(EMAIL) == ""
 
 
 @pytest.mark.parametrize("key", ["SG.api-key\n", "SG.äpi-key"])
@@ -420,7 +420,7 @@ def test_invalid_sendgrid_key_is_rejected_and_not_printed(key: str) -> None:
 
 
 def test_request_to_vonage_has_the_expected_content(vonage: ProviderCase) -> None:
-    vonage.delivery().send(SMS)
+    vonage.make_provider().send(SMS)
     [request] = vonage.server.requests
     assert request.path == "/sms/json"
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
@@ -436,7 +436,7 @@ def test_request_to_vonage_has_the_expected_content(vonage: ProviderCase) -> Non
 
 
 def test_text_outside_the_gsm_alphabet_is_sent_as_unicode(vonage: ProviderCase) -> None:
-    vonage.delivery().send(replace(SMS, text="код 731964"))
+    vonage.make_provider().send(replace(SMS, text="код 731964"))
     form = vonage.server.requests[0].form
     assert (form["type"], form["text"]) == ("unicode", "код 731964")
 
@@ -444,16 +444,19 @@ def test_text_outside_the_gsm_alphabet_is_sent_as_unicode(vonage: ProviderCase) 
 @pytest.mark.parametrize(
     ("status", "failure_type", "code"),
     [
-        *[(status, Refused, "refused") for status in ("3", "6", "7", "12", "22", "33")],
-        *[(status, TryAgain, "rate_limited") for status in ("1", "10")],
-        *[(status, TryAgain, "credentials_refused") for status in ("4", "8", "11", "14", "32")],
-        *[(status, TryAgain, "quota_exceeded") for status in ("9", "29")],
-        *[(status, TryAgain, "misconfigured") for status in ("2", "15", "23")],
-        *[(status, TryAgain, "provider_error") for status in ("5", "99", "new")],
+        *[(status, PermanentFailure, "rejected") for status in ("3", "6", "7", "12", "22", "33")],
+        *[(status, TemporaryFailure, "rate_limited") for status in ("1", "10")],
+        *[
+            (status, TemporaryFailure, "authentication_failed")
+            for status in ("4", "8", "11", "14", "32")
+        ],
+        *[(status, TemporaryFailure, "provider_quota_exceeded") for status in ("9", "29")],
+        *[(status, TemporaryFailure, "misconfigured") for status in ("2", "15", "23")],
+        *[(status, TemporaryFailure, "provider_error") for status in ("5", "99", "new")],
     ],
 )
 def test_status_in_the_body_of_a_vonage_200_is_classified(
-    vonage: ProviderCase, status: str, failure_type: type[DeliveryFailed], code: str
+    vonage: ProviderCase, status: str, failure_type: type[SendError], code: str
 ) -> None:
     failure = vonage.get_failure(standin.sms({"status": status, "error-text": "no"}))
     assert (type(failure), failure.code) == (failure_type, code)
@@ -484,7 +487,7 @@ def test_failed_part_fails_the_message(vonage: ProviderCase) -> None:
 )
 def test_vonage_200_without_a_status_is_invalid(vonage: ProviderCase, body: bytes) -> None:
     failure = vonage.get_failure(standin.status(200, body=body))
-    assert (type(failure), failure.code) == (TryAgain, "bad_answer")
+    assert (type(failure), failure.code) == (TemporaryFailure, "invalid_response")
 
 
 @pytest.mark.parametrize(
@@ -499,21 +502,21 @@ def test_accepted_message_succeeds_if_the_sdk_rejects_the_response(
     vonage: ProviderCase, body: bytes
 ) -> None:
     vonage.server.queue_responses(standin.status(200, body=body))
-    assert vonage.delivery().send(SMS) == "m-1"
+    assert vonage.make_provider().send(SMS) == "m-1"
 
 
 # --- The development mailbox --------------------------------------------------------------------
 
 
 @pytest.fixture
-def mailbox(tmp_path: Path) -> Mailbox:
-    return Mailbox(tmp_path / "data" / "mailbox.jsonl")
+def mailbox(tmp_path: Path) -> FileMailbox:
+    return FileMailbox(tmp_path / "data" / "mailbox.jsonl")
 
 
-def test_mailbox_lists_messages_newest_first(mailbox: Mailbox) -> None:
+def test_mailbox_lists_messages_newest_first(mailbox: FileMailbox) -> None:
     assert mailbox.send(EMAIL) == ""
     mailbox.send(SMS)
-    newest, oldest = mailbox.messages()
+    newest, oldest = mailbox.list_messages()
     assert list(newest) == ["channel", "to", "subject", "text", "code", "link", "sent_at"]
     assert (newest["channel"], newest["link"]) == ("phone", None)
     when = datetime.fromisoformat(oldest.pop("sent_at"))
@@ -529,86 +532,88 @@ def test_mailbox_lists_messages_newest_first(mailbox: Mailbox) -> None:
     }
 
 
-def test_mailbox_is_empty_before_the_first_message(mailbox: Mailbox, tmp_path: Path) -> None:
-    assert mailbox.messages() == []
+def test_mailbox_is_empty_before_the_first_message(mailbox: FileMailbox, tmp_path: Path) -> None:
+    assert mailbox.list_messages() == []
     (tmp_path / "empty").touch()
-    assert Mailbox(tmp_path / "empty").messages(to="x") == []
+    assert FileMailbox(tmp_path / "empty").list_messages(to="x") == []
 
 
-def test_mailbox_filters_by_recipient_and_not_by_text(mailbox: Mailbox) -> None:
+def test_mailbox_filters_by_recipient_and_not_by_text(mailbox: FileMailbox) -> None:
     mailbox.send(replace(EMAIL, to='"a b"@exämple.org', text="mine"))
     mailbox.send(replace(EMAIL, to="other@example.org", text='"to":"\\"a b\\"@exämple.org"'))
-    assert [case["text"] for case in mailbox.messages(to='"a b"@exämple.org')] == ["mine"]
+    assert [case["text"] for case in mailbox.list_messages(to='"a b"@exämple.org')] == [
+        "mine"
+    ]
 
 
-def test_mailbox_does_not_parse_other_messages(mailbox: Mailbox) -> None:
+def test_mailbox_does_not_parse_other_messages(mailbox: FileMailbox) -> None:
     mailbox.send(EMAIL)
     with mailbox._path.open("ab") as file:
         file.write(b'{"channel":"email","to":"x@example.org",not json}\n' * 3)
     mailbox.send(EMAIL)
-    assert len(mailbox.messages(to=EMAIL.to)) == 2
-    assert len(mailbox.messages(limit=1)) == 1
+    assert len(mailbox.list_messages(to=EMAIL.to)) == 2
+    assert len(mailbox.list_messages(limit=1)) == 1
 
 
-def test_mailbox_returns_at_most_the_limit(mailbox: Mailbox) -> None:
+def test_mailbox_returns_at_most_the_limit(mailbox: FileMailbox) -> None:
     for number in range(5):
         mailbox.send(replace(SMS, code=str(number)))
-    assert [case["code"] for case in mailbox.messages(limit=2)] == ["4", "3"]
-    assert [case["code"] for case in mailbox.messages(to=SMS.to, limit=1)] == ["4"]
+    assert [case["code"] for case in mailbox.list_messages(limit=2)] == ["4", "3"]
+    assert [case["code"] for case in mailbox.list_messages(to=SMS.to, limit=1)] == ["4"]
 
 
-def test_incomplete_mailbox_line_is_not_returned(mailbox: Mailbox) -> None:
+def test_incomplete_mailbox_line_is_not_returned(mailbox: FileMailbox) -> None:
     mailbox.send(replace(EMAIL, code="first"))
     mailbox.send(replace(EMAIL, code="second"))
     complete = mailbox._path.read_bytes()
     mailbox._path.write_bytes(complete[:-1])
-    assert [case["code"] for case in mailbox.messages(to=EMAIL.to)] == ["first"]
-    assert [case["code"] for case in mailbox.messages()] == ["first"]
+    assert [case["code"] for case in mailbox.list_messages(to=EMAIL.to)] == ["first"]
+    assert [case["code"] for case in mailbox.list_messages()] == ["first"]
 
 
 @pytest.mark.parametrize("recipient", [None, EMAIL.to])
-def test_killed_writer_loses_only_its_own_line(mailbox: Mailbox, recipient: str | None) -> None:
+def test_killed_writer_loses_only_its_own_line(mailbox: FileMailbox, recipient: str | None) -> None:
     mailbox.send(replace(EMAIL, code="killed"))
     mailbox._path.write_bytes(mailbox._path.read_bytes()[:-30])
     mailbox.send(replace(EMAIL, code="next"))
     mailbox.send(replace(EMAIL, code="last"))
-    assert [case["code"] for case in mailbox.messages(to=recipient)] == ["last", "next"]
+    assert [case["code"] for case in mailbox.list_messages(to=recipient)] == ["last", "next"]
 
 
-def test_partial_line_does_not_affect_the_recipient_of_the_next(mailbox: Mailbox) -> None:
+def test_partial_line_does_not_affect_the_recipient_of_the_next(mailbox: FileMailbox) -> None:
     mailbox.send(replace(EMAIL, code="killed"))
     mailbox._path.write_bytes(mailbox._path.read_bytes()[:-30])
     mailbox.send(SMS)
-    assert mailbox.messages(to=EMAIL.to) == []
-    assert len(mailbox.messages(to=SMS.to)) == 1
+    assert mailbox.list_messages(to=EMAIL.to) == []
+    assert len(mailbox.list_messages(to=SMS.to)) == 1
 
 
-def test_mailbox_file_is_private(mailbox: Mailbox) -> None:
+def test_mailbox_file_is_private(mailbox: FileMailbox) -> None:
     mailbox.send(EMAIL)
     assert stat.S_IMODE(mailbox._path.stat().st_mode) == 0o600
 
 
 def test_unwritable_mailbox_is_a_temporary_failure(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(TryAgain) as caught:
-        Mailbox(tmp_path / "file" / "mailbox.jsonl").send(EMAIL)
-    assert (str(caught.value), caught.value.__context__) == ("mailbox_unwritable", None)
+    with pytest.raises(TemporaryFailure) as caught:
+        FileMailbox(tmp_path / "file" / "mailbox.jsonl").send(EMAIL)
+    assert (str(caught.value), caught.value.__context__) == ("mailbox_write_failed", None)
 
 
 _WRITER = """
 import sys
 from workers.delivery import Message
-from workers.delivery.mailbox import Mailbox
+from workers.delivery.mailbox import FileMailbox
 for number in range(200):
     text = f"{sys.argv[2]}-{number}"
-    Mailbox(sys.argv[1]).send(Message("email", text, "", text * 500, ""))
+    FileMailbox(sys.argv[1]).send(Message("email", text, "", text * 500, ""))
 """
 
 
-def test_concurrent_processes_write_complete_lines(mailbox: Mailbox) -> None:
+def test_concurrent_processes_write_complete_lines(mailbox: FileMailbox) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, "-c", _WRITER, str(mailbox._path)]
     writers = [subprocess.Popen([*command, name], env=environment) for name in "abcd"]
     assert [writer.wait(30) for writer in writers] == [0, 0, 0, 0]
-    sent = {case["to"]: case["text"] for case in mailbox.messages()}
+    sent = {case["to"]: case["text"] for case in mailbox.list_messages()}
     assert sent == {f"{n}-{i}": f"{n}-{i}" * 500 for n in "abcd" for i in range(200)}

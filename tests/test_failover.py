@@ -86,7 +86,7 @@ def replicated(
     """A client of a stack of its own, whose profile and queue Redis can fail over."""
     folder = tmp_path_factory.mktemp("replicated")
     with Replicated(folder, "profiles") as profiles, Replicated(folder, "queue") as queue:
-        env = {"DJANGO_SETTINGS_MODULE": "settings.test", "OUTBOX_LEASE": "2"}
+        env = {"DJANGO_SETTINGS_MODULE": "settings.test", "OUTBOX_LEASE_SECONDS": "2"}
         env |= {"REDIS_URL": profiles.url, "QUEUE_URL": queue.url}
         with (
             Stack(folder / "stack", env=env, durable=False) as stack,

@@ -30,10 +30,14 @@ _addresses = count(1)
 @pytest.fixture(scope="module")
 def limited_client(stack: Stack) -> Iterator[httpx.Client]:
     """A web server with narrow limits behind one trusted proxy, which we play."""
-    limits = {"LIMIT_CONFIRMATION": "10/minute", "LIMIT_SIGN_UP": "10/minute"}
+    limits = {"RATE_LIMIT_CONFIRMATION": "10/minute", "RATE_LIMIT_SIGN_UP": "10/minute"}
     with (
         extra_service(
-            stack, TRUSTED_PROXIES="1", LIMIT_DOCS="1/minute", LIMIT_OTHER="3/2seconds", **limits
+            stack,
+            TRUSTED_PROXIES="1",
+            RATE_LIMIT_DOCS="1/minute",
+            RATE_LIMIT_OTHER="3/2seconds",
+            **limits,
         ) as (_, url),
         httpx.Client(base_url=url, timeout=20) as client,
     ):
@@ -103,10 +107,10 @@ def test_request_after_retry_after_is_allowed(new_client):
 
 def test_previous_window_is_weighted_by_its_overlap(django_db_access):
     from api.limits import hit, redis_key
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     key, previous_start = redis_key("confirmation", "203.0.113.60"), time.time() - 75
-    redis().hset(
+    get_client().hset(
         key, mapping={"started_at": int(previous_start * 1000), "count": 800_000, "previous": 0}
     )
     result = hit("confirmation", "203.0.113.60")
@@ -180,13 +184,13 @@ def test_requests_are_allowed_while_redis_is_unavailable(stack: Stack, new_clien
 
 
 def test_redis_key_names_network_and_limit_and_expires(django_db_access, new_client):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     for _ in range(4):
         new_client(OTHER, forwarded="203.0.113.50")
-    keys = [key for key in redis().scan_iter("ratelimit:*") if b"203.0.113.50" in key]
+    keys = [key for key in get_client().scan_iter("ratelimit:*") if b"203.0.113.50" in key]
     assert keys == [b"ratelimit:other/203.0.113.50/3/2"]
-    assert 0 < redis().ttl(keys[0]) <= 4
+    assert 0 < get_client().ttl(keys[0]) <= 4
 
 
 @pytest.mark.parametrize(
@@ -215,7 +219,7 @@ def test_client_ip_is_the_one_seen_by_the_outermost_trusted_proxy(
 
 
 def test_client_ip_behind_a_unix_socket_is_the_last_forwarded_one(stack: Stack):
-    with write_process(stack, LIMIT_CONFIRMATION="10/minute") as (_, url):
+    with write_process(stack, RATE_LIMIT_CONFIRMATION="10/minute") as (_, url):
         transport = httpx.HTTPTransport(uds=socket_path(url))
         with httpx.Client(transport=transport, base_url=url, timeout=20) as client:
 
@@ -235,9 +239,9 @@ def test_clients_without_an_address_are_counted_together():
 
 def test_limits_depend_on_the_environment_and_can_be_set(load_settings: SettingsProcess):
     code = "from django.conf import settings as s; print(*s.RATE_LIMITS.values(), sep=', ')"
-    in_production = load_settings(code, LIMIT_SIGN_IN="7/2hours").stdout
+    in_production = load_settings(code, RATE_LIMIT_SIGN_IN="7/2hours").stdout
     assert in_production.startswith("10 per 1 minute, 7 per 2 hour, 30 per 1 minute, ")
-    env = {"DJANGO_SETTINGS_MODULE": "settings.dev", "LIMIT_SIGN_IN": "7/2hours"}
+    env = {"DJANGO_SETTINGS_MODULE": "settings.dev", "RATE_LIMIT_SIGN_IN": "7/2hours"}
     assert load_settings(code, **env).stdout.startswith(
         "1000000 per 1 minute, 7 per 2 hour, 1000000 per"
     )
@@ -245,7 +249,11 @@ def test_limits_depend_on_the_environment_and_can_be_set(load_settings: Settings
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("LIMIT_SIGN_UP", "often"), ("LIMIT_DOCS", "1/minute;2/hour"), ("TRUSTED_PROXIES", "-1")],
+    [
+        ("RATE_LIMIT_SIGN_UP", "often"),
+        ("RATE_LIMIT_DOCS", "1/minute;2/hour"),
+        ("TRUSTED_PROXIES", "-1"),
+    ],
 )
 def test_malformed_limit_is_reported_by_name(load_settings: SettingsProcess, name, value):
     result = load_settings(**{name: value})

@@ -64,7 +64,7 @@ def track_growth(client: httpx.Client) -> Growth:
 @pytest.fixture(scope="module")
 def write(stack: Stack) -> Iterator[tuple[Process, str]]:
     """Two write processes: what runs them, and their URL."""
-    with write_process(stack, WEB_CONCURRENCY="2", LIMIT_DOCS="1/hour") as running:
+    with write_process(stack, WEB_CONCURRENCY="2", RATE_LIMIT_DOCS="1/hour") as running:
         yield running
 
 
@@ -179,12 +179,12 @@ def test_reads_are_counted_by_status_across_processes(stack: Stack, tmp_path: Pa
 def test_cache_misses_and_redis_disconnects_are_counted(
     django_db_access, stack: Stack, api: ApiClient
 ):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
     growth = track_growth(api.http)
-    redis().delete(f"p:{person.response.json()['id'].replace('-', '')}")
+    get_client().delete(f"p:{person.response.json()['id'].replace('-', '')}")
     # More than once, because the relay may still be waiting for a Redis that was unavailable.
     assert wait_until(lambda: person.profile().status_code == 200)
     names = ("profile_cache_misses_total", "profile_backfill_requests_total")
@@ -260,14 +260,14 @@ def test_metrics_require_the_token_in_production(django_db_access, load_settings
     from django.test import Client, override_settings
 
     token, client = "of-prometheus-alone", Client(HTTP_HOST="localhost")
-    with override_settings(METRICS_OPEN=False):
+    with override_settings(METRICS_PUBLIC=False):
         assert client.get(PATH).status_code == 404
     with override_settings(METRICS_TOKEN=token):
         for wrong in ({}, {"Authorization": "Bearer none"}, {"Authorization": f"Basic {token}"}):
             response = client.get(PATH, headers=wrong)
             assert (response.status_code, response["WWW-Authenticate"]) == (401, "Bearer")
         assert client.get(PATH, headers={"Authorization": f"Bearer {token}"}).status_code == 200
-    closed = "from django.conf import settings as s; print(s.METRICS_OPEN, repr(s.METRICS_TOKEN))"
+    closed = "from django.conf import settings as s; print(s.METRICS_PUBLIC, repr(s.METRICS_TOKEN))"
     assert load_settings(closed).stdout == "False ''\n"
     refused = load_settings(METRICS_TOKEN="short")
     assert "METRICS_TOKEN" in refused.stderr.splitlines()[-1]

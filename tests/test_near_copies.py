@@ -22,7 +22,7 @@ from tests.test_reads_connection import run_in_loop
 
 MAX_STALENESS = 0.3  # seconds; longer than in life, for a machine that is busy
 LONG_STALENESS = 30.0  # so that nothing but Redis ends a copy
-KEY = profile.key_of(PERSON)
+KEY = profile.redis_key(PERSON)
 
 
 @asynccontextmanager
@@ -162,7 +162,7 @@ async def test_cache_has_a_byte_limit_and_evicts_the_least_recent():
     body = b"x" * 20_000
     reply = encode_reply(body, b'"t"', b"1", b"9999999999")
     handler = CountingHandler(reply)
-    tokens = [session.issue(KEYS, uuid4(), 1)[0] for _ in range(100)]
+    tokens = [session.issue_token(KEYS, uuid4(), 1)[0] for _ in range(100)]
     async with (
         FakeRedis(handler, supports_tracking=True).listening() as fake,
         open_reader(fake.url, cache_bytes=20 * 22_000) as reader,
@@ -181,7 +181,7 @@ async def test_cache_has_a_byte_limit_and_evicts_the_least_recent():
 @run_in_loop
 async def test_sessions_of_a_person_share_one_cached_body():
     person = uuid4()
-    tokens = [session.issue(KEYS, person, 1)[0] for _ in range(10)]
+    tokens = [session.issue_token(KEYS, person, 1)[0] for _ in range(10)]
     handler = CountingHandler(encode_reply(*make_fields(1)))
     async with (
         FakeRedis(handler, supports_tracking=True).listening() as fake,

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain import session
-from domain.person import LiveSession, Person
+from domain.person import ActiveSession, Person
 from tests.near_reader import shared_states
 from tests.someone import ApiClient, wait_until
 
@@ -22,9 +22,9 @@ PEOPLE, WRITERS = 20, 10
 @pytest.fixture
 def count_redis_reads(django_db_access):
     """How many HMGETs the profile Redis has had."""
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
-    return lambda: redis().info("commandstats")["cmdstat_hmget"]["calls"]
+    return lambda: get_client().info("commandstats")["cmdstat_hmget"]["calls"]
 
 
 def test_frequent_reads_are_served_without_redis(api: ApiClient, count_redis_reads):
@@ -49,35 +49,35 @@ def test_client_reads_its_own_write(api: ApiClient):
 
 def test_flush_of_redis_invalidates_cached_profiles(django_db_access, api: ApiClient):
     """Somebody who is only read from copies would not be asked for, and never come back."""
-    from domain.profile import key_of
-    from domain.stores.profiles import redis
+    from domain.profile import redis_key
+    from domain.stores.profiles import get_client
 
     person = api.sign_up()
     for _ in range(20):
         assert person.profile().status_code == 200
-    redis().flushdb()
-    key = key_of(UUID(person.id))
-    wait_until(lambda: person.profile().status_code == 200 and redis().exists(key))
+    get_client().flushdb()
+    key = redis_key(UUID(person.id))
+    wait_until(lambda: person.profile().status_code == 200 and get_client().exists(key))
 
 
 # --- the race ------------------------------------------------------------------------------------
 
 
-def new_person() -> tuple[Person, LiveSession, str]:
+def new_person() -> tuple[Person, ActiveSession, str]:
     """Somebody in Redis alone, their session, and their token."""
     from domain.stores import keys, profiles
 
     person_id = uuid4()
-    token, digest = session.issue(keys.ring(), person_id, 1)
-    session_row = LiveSession(digest, datetime.now(UTC) + timedelta(hours=1))
+    token, digest = session.issue_token(keys.get_keyring(), person_id, 1)
+    session_row = ActiveSession(digest, datetime.now(UTC) + timedelta(hours=1))
     person = Person(person_id, 1, "Ada 1", "L", "a@example.com", "+34600000000", (), False, False,
                     (session_row,))  # fmt: skip  # nothing of it matters here
-    assert profiles.publish(person)
+    assert profiles.write_profile(person)
     return person, session_row, token
 
 
 def keep_writing(
-    person: Person, session_row: LiveSession, states: "memoryview[int]", index: int, writes: int
+    person: Person, session_row: ActiveSession, states: "memoryview[int]", index: int, writes: int
 ) -> None:
     """Change somebody so many times, every third time by ending the session."""
     from domain.stores import profiles
@@ -87,8 +87,8 @@ def keep_writing(
         sessions = () if is_revoked else (session_row,)
         person = replace(person, version=version, name=f"Ada {version}", sessions=sessions)
         states[index] = -1
-        profiles.publish(person)
-        profiles.settle()
+        profiles.write_profile(person)
+        profiles.sleep_max_staleness()
         states[index] = 2 * version + is_revoked
 
 

@@ -107,27 +107,27 @@ def lose_change(person: SignedUpPerson, known: dict[str, str], *, open_rows: boo
     The outbox remembers the change by rows that are open (but nobody's to work on), or not at all.
     """
     from domain import profile, vouched
-    from domain.stores.models import Outbox
-    from domain.stores.profiles import redis
+    from domain.stores.models import OutboxEntry
+    from domain.stores.profiles import get_client
 
     key = f"p:{person.id.replace('-', '')}"
-    older = redis().hgetall(key)
+    older = get_client().hgetall(key)
     assert person.patch({"name": "Grace"}).status_code == 200
     person.wait_for_outbox()
-    rows = Outbox.objects.filter(person_id=person.id)
+    rows = OutboxEntry.objects.filter(person_id=person.id)
     if open_rows:
         rows.update(finished_at=None)
     else:
         rows.delete()
-    with redis().pipeline() as pipeline:
+    with get_client().pipeline() as pipeline:
         pipeline.hset(key, mapping={name: older[name] for name in (profile.BODY, profile.VERSION)})
-        pipeline.delete(vouched.KEY)
-        for name, value in {vouched.RUN: "another", **known}.items():
-            pipeline.hset(vouched.KEY, name, value)
+        pipeline.delete(vouched.FENCE_KEY)
+        for name, value in {vouched.RUN_ID: "another", **known}.items():
+            pipeline.hset(vouched.FENCE_KEY, name, value)
         pipeline.execute()
 
 
-@pytest.mark.parametrize("known", [{"at": "2001-01-01T00:00:00+00:00"}, {}])
+@pytest.mark.parametrize("known", [{"complete_until": "2001-01-01T00:00:00+00:00"}, {}])
 def test_changes_purged_from_the_outbox_are_rebuilt(known, django_db_access, api: ApiClient):
     person, bystander = api.sign_up(), api.sign_up()
     person.wait_for_outbox()
@@ -139,5 +139,5 @@ def test_changes_purged_from_the_outbox_are_rebuilt(known, django_db_access, api
 def test_change_not_yet_projected_is_restored(django_db_access, api: ApiClient):
     person = api.sign_up()
     person.wait_for_outbox()
-    lose_change(person, {"at": "2100-01-01T00:00:00+00:00"}, open_rows=True)
+    lose_change(person, {"complete_until": "2100-01-01T00:00:00+00:00"}, open_rows=True)
     wait_until(lambda: person.profile().json().get("name") == "Grace")

@@ -59,13 +59,13 @@ def test_inspection_returns_the_state_of_the_link(django_db_access, api: ApiClie
     person = api.sign_up()
     token = get_link_token(person)
     row = Confirmation.objects.filter(person_id=person.id, channel="email")
-    row.update(first_sent_at=F("first_sent_at") - timedelta(hours=24))
+    row.update(first_attempted_at=F("first_attempted_at") - timedelta(hours=24))
     assert state() == "expired"
-    row.update(first_sent_at=F("first_sent_at") + timedelta(minutes=5))
+    row.update(first_attempted_at=F("first_attempted_at") + timedelta(minutes=5))
     assert state() == "open"
     assert api.post("/api/v1/confirmations/email/", {"token": token}).status_code == 200
     assert state() == "confirmed"
-    row.update(first_sent_at=F("first_sent_at") - timedelta(hours=24))
+    row.update(first_attempted_at=F("first_attempted_at") - timedelta(hours=24))
     assert state() == "confirmed"
 
 

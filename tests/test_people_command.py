@@ -53,8 +53,8 @@ def test_erase_prints_its_proof_each_time(stack, django_db_access, api: ApiClien
     from domain.stores import traces
 
     person = person_in_every_table(api)
-    before = traces.rows_about(UUID(person.id))
-    assert before.pop("Gone") == 0
+    before = traces.count_rows_by_table(UUID(person.id))
+    assert before.pop("Tombstone") == 0
     assert all(before.values()), before
     result = subprocess.run(
         [sys.executable, "manage.py", "people", "erase", person.id],
@@ -66,7 +66,7 @@ def test_erase_prints_its_proof_each_time(stack, django_db_access, api: ApiClien
     )
     assert result.returncode == 0, result.stderr
     nothing = dict.fromkeys(before, 0)
-    assert parse_counts(result.stdout) == nothing | {"Gone": 1, "Outbox": 1}
+    assert parse_counts(result.stdout) == nothing | {"Tombstone": 1, "OutboxEntry": 1}
     assert "is a tombstone" in result.stdout
     assert "fields: b, e, t, v\n  body:   0 bytes" in result.stdout
     assert problem_code(person.profile()) == "invalid_token"
@@ -74,29 +74,29 @@ def test_erase_prints_its_proof_each_time(stack, django_db_access, api: ApiClien
 
 
 def test_repeated_erase_restores_a_lost_tombstone(django_db_access, api: ApiClient):
-    from domain.profile import key_of
-    from domain.stores.profiles import redis
+    from domain.profile import redis_key
+    from domain.stores.profiles import get_client
 
     person = api.sign_up()
     assert run_erase(person.id)[0] == 0
-    redis().delete(key_of(UUID(person.id)))
+    get_client().delete(redis_key(UUID(person.id)))
     assert run_erase(person.id)[0] == 0
-    assert redis().exists(key_of(UUID(person.id)))
+    assert get_client().exists(redis_key(UUID(person.id)))
 
 
 def test_erase_fails_if_a_row_is_left(django_db_access, api: ApiClient):
-    from domain.stores.models import SignIn
+    from domain.stores.models import SignInChallenge
 
     person = api.sign_up()
     assert run_erase(person.id)[0] == 0
-    row = SignIn.objects.create(
+    row = SignInChallenge.objects.create(
         person_id=person.id, channel="email", address_hash=b"-", salt=b"-", key_id=b"-"
     )
     try:
         code, printed = run_erase(person.id)
     finally:
         row.delete()
-    assert (code, parse_counts(printed)["SignIn"]) == (1, 1)
+    assert (code, parse_counts(printed)["SignInChallenge"]) == (1, 1)
 
 
 @pytest.mark.parametrize("person_id", [uuid4(), "ada@example.com"])

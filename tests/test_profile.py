@@ -119,7 +119,7 @@ def test_read_with_a_session_missing_from_the_hash_is_rejected(django_db_access,
     rows = Person.objects.filter(id=person.id)
     Session.objects.filter(person__in=rows).delete()
     rows.update(version=F("version") + 1)
-    profiles.refresh(rows.get().id)
+    profiles.project(rows.get().id)
     assert problem_code(person.profile()) == "invalid_token"
 
 
@@ -132,23 +132,23 @@ def test_expired_session_is_rejected(django_db_access, api: ApiClient):
     from domain.stores import people, profiles
 
     person = api.sign_up()
-    stored = people.load(UUID(person.id))
+    stored = people.get_person(UUID(person.id))
     assert isinstance(stored, Person)
     for version, minutes, status in ((2, 1, 200), (3, -1, 401)):
         expires_at = datetime.now(UTC) + timedelta(minutes=minutes)
         session = replace(stored.sessions[0], expires_at=expires_at)
-        assert profiles.publish(replace(stored, version=version, sessions=(session,)))
+        assert profiles.write_profile(replace(stored, version=version, sessions=(session,)))
         assert person.profile().status_code == status
 
 
 def test_read_is_one_redis_command(django_db_access, api: ApiClient):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
-    before = redis().info("commandstats")
+    before = get_client().info("commandstats")
     assert person.profile().json() == person.body
-    after = redis().info("commandstats")
+    after = get_client().info("commandstats")
     calls = {name: after[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in after}
     # INFO is this test's own; the relay of the stack waits with BZPOPMAX.
     own = {n for n, count in calls.items() if count and n.split("_")[1] not in ("info", "bzpopmax")}
@@ -157,13 +157,13 @@ def test_read_is_one_redis_command(django_db_access, api: ApiClient):
 
 
 def test_missing_profile_is_backfilled_and_returned(django_db_access, api: ApiClient):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
 
     def status_of_first_read() -> int:
-        redis().delete(f"p:{person.response.json()['id'].replace('-', '')}")
+        get_client().delete(f"p:{person.response.json()['id'].replace('-', '')}")
         return person.profile().status_code
 
     # More than once, because the relay may still be waiting for a Redis that was away.
@@ -171,13 +171,13 @@ def test_missing_profile_is_backfilled_and_returned(django_db_access, api: ApiCl
 
 
 def test_missing_profile_is_a_503_after_the_timeout(stack, django_db_access, api: ApiClient):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
     stack.services["relay"].suspend()
     try:
-        redis().delete(f"p:{person.response.json()['id'].replace('-', '')}")
+        get_client().delete(f"p:{person.response.json()['id'].replace('-', '')}")
         response = person.profile()
     finally:
         stack.services["relay"].resume()

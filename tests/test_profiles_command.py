@@ -20,7 +20,7 @@ from redis import Redis
 
 from tests.someone import ApiClient, SignedUpPerson, problem_code
 
-NO_GRACE_PERIOD = ("--patience", "0.05")
+NO_GRACE_PERIOD = ("--grace-period", "0.05")
 type RunCommand = Callable[..., tuple[int, str]]
 
 
@@ -73,7 +73,7 @@ def redis_key(person: SignedUpPerson) -> str:
 def redis() -> Redis:
     from domain.stores import profiles
 
-    return profiles.redis()
+    return profiles.get_client()
 
 
 def read_hash(person: SignedUpPerson) -> dict[bytes, bytes]:
@@ -92,7 +92,7 @@ def raise_version(person: SignedUpPerson) -> None:
 def test_verify_finds_no_difference_in_consistent_data(person, deleted_person, run: RunCommand):
     status, output = run("verify", *NO_GRACE_PERIOD)
     assert status == 0
-    assert "\n0 in all." in output
+    assert "\n0 in total." in output
 
 
 def test_expired_session_is_no_difference(person, run: RunCommand):
@@ -126,16 +126,16 @@ def move_expiries(person: SignedUpPerson) -> None:
 
 DIFFERENCES = {
     "no hash": ("missing", drop),
-    "an old hash": ("old", raise_version),
-    "another body": ("wrong", set_field(b"b", b"{}")),
-    "another ETag": ("wrong", set_field(b"e", b'"x"')),
-    "no version": ("wrong", drop_field(b"v")),
-    "no number for a version": ("wrong", set_field(b"v", b"x")),
-    "a session too many": ("wrong", set_field(b"x" * 32, b"4000000000")),
-    "a session too few": ("wrong", drop_sessions),
-    "a session that ends later": ("wrong", move_expiries),
-    "a field too many": ("wrong", set_field(b"t", b"1")),
-    "a version of the future": ("newer", set_field(b"v", b"77")),
+    "an old hash": ("stale", raise_version),
+    "another body": ("mismatch", set_field(b"b", b"{}")),
+    "another ETag": ("mismatch", set_field(b"e", b'"x"')),
+    "no version": ("mismatch", drop_field(b"v")),
+    "no number for a version": ("mismatch", set_field(b"v", b"x")),
+    "a session too many": ("mismatch", set_field(b"x" * 32, b"4000000000")),
+    "a session too few": ("mismatch", drop_sessions),
+    "a session that ends later": ("mismatch", move_expiries),
+    "a field too many": ("mismatch", set_field(b"t", b"1")),
+    "a version of the future": ("ahead", set_field(b"v", b"77")),
 }
 
 
@@ -147,14 +147,14 @@ def test_difference_is_reported_and_repaired(person, run: RunCommand, difference
     status, output = run("verify", *NO_GRACE_PERIOD)
     assert status == 1
     assert f"{kind}: 1 {person.id}\n" in output
-    assert "1 in all." in output
+    assert "1 in total." in output
     status, output = run("repair", *NO_GRACE_PERIOD)
     assert status == 0
     assert f"{kind}: 1 {person.id}\n" in output
-    assert "1 mended, 0 left." in output
+    assert "1 repaired, 0 left." in output
     assert run("verify", *NO_GRACE_PERIOD)[0] == 0
-    assert (read_hash(person) == before) == (kind != "old")
-    assert person.profile().json()["name"] == ("Grace" if kind == "old" else "Ada")
+    assert (read_hash(person) == before) == (kind != "stale")
+    assert person.profile().json()["name"] == ("Grace" if kind == "stale" else "Ada")
 
 
 @pytest.mark.parametrize("difference", ["no hash", "another body", "a field too many"])
@@ -176,7 +176,7 @@ def test_orphan_hash_is_deleted_and_other_keys_are_kept(person, run: RunCommand)
     redis().set("p:something-else", "stays")
     status, output = run("verify", *NO_GRACE_PERIOD)
     assert status == 1
-    assert f"extra: 1 {orphan}\n" in output
+    assert f"orphan: 1 {orphan}\n" in output
     assert run("repair", *NO_GRACE_PERIOD)[0] == 0
     assert not redis().exists(f"p:{orphan.hex}")
     assert redis().getdel("p:something-else") == b"stays"
@@ -187,7 +187,7 @@ def test_max_ids_limits_the_printed_ids(consistent_redis, api: ApiClient, run: R
     for person in people:
         person.wait_for_outbox()
         drop(person)
-    output = run("verify", "--show", "2", *NO_GRACE_PERIOD)[1]
+    output = run("verify", "--max-ids", "2", *NO_GRACE_PERIOD)[1]
     assert re.search(r"^missing: 3( [0-9a-f-]{36}){2}$", output, re.MULTILINE)
     assert "@" not in output
     assert "+" not in output
@@ -199,14 +199,14 @@ def test_change_in_flight_is_no_difference(person, run: RunCommand):
     from domain.stores import profiles
 
     def write_and_change_again() -> None:
-        profiles.refresh(UUID(person.id))
+        profiles.project(UUID(person.id))
         raise_version(person)
         connections.close_all()
 
     raise_version(person)
     write_late = threading.Timer(0.2, write_and_change_again)
     write_late.start()
-    status, _ = run("verify", "--patience", "3")
+    status, _ = run("verify", "--grace-period", "3")
     write_late.join()
     assert status == 0
 
@@ -215,7 +215,7 @@ def test_change_in_flight_is_no_difference(person, run: RunCommand):
 def test_concurrent_write_is_never_overwritten(person, run: RunCommand, monkeypatch, action: str):
     from domain.stores import bulk
 
-    write = bulk.run
+    write = bulk.run_script
     names: list[str] = []
 
     def write_late(script: str, calls: list[tuple[str, list[bytes]]]) -> list[int]:
@@ -227,7 +227,7 @@ def test_concurrent_write_is_never_overwritten(person, run: RunCommand, monkeypa
 
     redis().hset(redis_key(person), b"b", b"{}")
     with monkeypatch.context() as patch:
-        patch.setattr(bulk, "run", write_late)
+        patch.setattr(bulk, "run_script", write_late)
         assert run(action)[0] == 0
     assert set(names) == {"Grace"}
 
@@ -235,7 +235,7 @@ def test_concurrent_write_is_never_overwritten(person, run: RunCommand, monkeypa
 def test_concurrent_first_write_is_never_overwritten(person, run: RunCommand, monkeypatch):
     from domain.stores import bulk
 
-    create = bulk.create
+    create = bulk.create_hashes
 
     def write_late(hashes) -> list[int]:
         hashes = list(hashes)
@@ -246,7 +246,7 @@ def test_concurrent_first_write_is_never_overwritten(person, run: RunCommand, mo
 
     drop(person)
     with monkeypatch.context() as patch:
-        patch.setattr(bulk, "create", write_late)
+        patch.setattr(bulk, "create_hashes", write_late)
         assert run("rebuild")[0] == 0
     assert run("verify", *NO_GRACE_PERIOD)[0] == 0
 
@@ -269,7 +269,7 @@ def test_rebuild_of_an_empty_redis_writes_identical_bytes(person, deleted_person
     redis().flushdb()
     status, output = run("rebuild")
     assert status == 0
-    assert "a second" in output
+    assert "per second" in output
     assert [read_hash(person), read_hash(deleted_person)] == before
     assert run("verify", *NO_GRACE_PERIOD)[0] == 0
 
@@ -299,7 +299,7 @@ def test_interrupted_rebuild_resumes_after_its_cursor(
     people = sorted([api.sign_up() for _ in range(6)], key=lambda person: UUID(person.id))
     for person in people:
         person.wait_for_outbox()
-    write_profiles = profiles.publish_all
+    write_profiles = profiles.write_profiles
 
     def interrupt(page) -> int:
         if str(page[0].id) == people[3].id:
@@ -307,15 +307,15 @@ def test_interrupted_rebuild_resumes_after_its_cursor(
         return write_profiles(page)
 
     with monkeypatch.context() as patch:
-        patch.setattr(bulk, "PAGE", 1)
-        patch.setattr(profiles, "publish_all", interrupt)
+        patch.setattr(bulk, "PAGE_SIZE", 1)
+        patch.setattr(profiles, "write_profiles", interrupt)
         redis().flushdb()
         status, output = run("rebuild")
     assert status == 2
     assert "Stopped." in output
-    cursor = output.split("--after ")[1].strip()
+    cursor = output.split("--resume-after ")[1].strip()
     redis().flushdb()
-    assert run("rebuild", "--after", cursor)[0] == 0
+    assert run("rebuild", "--resume-after", cursor)[0] == 0
     is_stored = [bool(read_hash(person)) for person in people]
     assert is_stored == [UUID(person.id) > UUID(cursor) for person in people]
     assert set(is_stored) == {True, False}
@@ -327,7 +327,7 @@ def test_rebuild_does_not_restore_a_revoked_session(
 ):
     from domain.stores import profiles
 
-    write_profiles = profiles.publish_all
+    write_profiles = profiles.write_profiles
 
     def write_late(page) -> int:
         """What was read before the sign-out is written when Redis has forgotten it."""
@@ -337,7 +337,7 @@ def test_rebuild_does_not_restore_a_revoked_session(
         return write_profiles(page)
 
     with monkeypatch.context() as patch:
-        patch.setattr(profiles, "publish_all", write_late)
+        patch.setattr(profiles, "write_profiles", write_late)
         assert run("rebuild")[0] == 0
     assert problem_code(person.profile()) == "invalid_token"
     assert run("rebuild")[0] == 0
@@ -363,12 +363,14 @@ def test_unavailable_server_is_reported_in_one_sentence(stack, service: str):
     finally:
         stack.services[service].start()
         stack.wait_until_ready()
-    expected = "Postgres is away" if service == "postgres" else "The profile Redis is away"
+    expected = (
+        "Postgres is unavailable" if service == "postgres" else "The profile Redis is unavailable"
+    )
     for result in results:
         assert result.returncode == 2
         assert result.stderr.startswith(expected), result.stderr
         assert "Traceback" not in result.stderr
-    assert "--after 00000000-" in results[0].stderr
+    assert "--resume-after 00000000-" in results[0].stderr
 
 
 def test_memory_reports_the_overhead_of_profiles(person, run: RunCommand):

@@ -22,7 +22,7 @@ def providers(tmp_path_factory):
         vonage.default_response = standin.sms({"status": "0", "message-id": "1"})
         env = {
             "DJANGO_SETTINGS_MODULE": "settings.test",
-            "DELIVERY": "providers",
+            "MESSAGE_BACKEND": "providers",
             "SENDGRID_HOST": sendgrid.url,
             "SENDGRID_API_KEY": "SG.test",
             "EMAIL_FROM": "hello@rollcall.example",

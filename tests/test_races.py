@@ -45,11 +45,11 @@ def confirm(person: SignedUpPerson, channel: str, code: str) -> Callable[..., ht
 
 
 def test_concurrent_valid_codes_have_one_effect(django_db_access, api: ApiClient, run_concurrently):
-    from domain.stores.models import Outbox, Person
+    from domain.stores.models import OutboxEntry, Person
 
     person = api.sign_up()
     person.wait_for_outbox()
-    rows = Outbox.objects.filter(person_id=person.id, kind="profile")
+    rows = OutboxEntry.objects.filter(person_id=person.id, kind="project_profile")
     before = rows.count()
     responses = statuses(
         run_concurrently(confirm(person, "phone", person.message("phone")["code"]))
@@ -126,7 +126,7 @@ def test_no_read_succeeds_after_the_sign_out_response(stack, api: ApiClient):
 def test_deleted_profile_stays_deleted_during_concurrent_updates(
     django_db_access, api: ApiClient, run_concurrently
 ):
-    from domain.stores.models import Gone, Person
+    from domain.stores.models import Person, Tombstone
 
     person = api.sign_up()
 
@@ -139,7 +139,7 @@ def test_deleted_profile_stays_deleted_during_concurrent_updates(
     responses = run_concurrently(change)
     assert responses[CLIENTS // 2].status_code == 204
     assert set(statuses(responses)) <= {200, 204, 401}
-    assert Gone.objects.filter(id=person.id).exists()
+    assert Tombstone.objects.filter(id=person.id).exists()
     assert not Person.objects.filter(id=person.id).exists()
     assert problem_code(person.profile()) == "invalid_token"
 

@@ -93,10 +93,10 @@ def test_read_for_an_unknown_host_is_a_400(api: ApiClient):
 def test_forged_tokens_never_reach_redis(django_db_access, api: ApiClient):
     from domain.keys import KEY_ID_BYTES
     from domain.stores import keys
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     def count_commands() -> int:
-        stats = redis().info("commandstats")
+        stats = get_client().info("commandstats")
         return sum(
             calls["calls"]
             for name, calls in stats.items()
@@ -107,7 +107,9 @@ def test_forged_tokens_never_reach_redis(django_db_access, api: ApiClient):
     before = count_commands()
     for _ in range(300):
         # The format octet and the key's id are right; all that is missing is the MAC.
-        token_claims = b"\x01" + keys.ring().current.id + secrets.token_bytes(70 - KEY_ID_BYTES + 4)
+        token_claims = (
+            b"\x01" + keys.get_keyring().signing_key.id + secrets.token_bytes(70 - KEY_ID_BYTES + 4)
+        )
         token = urlsafe_b64encode(token_claims[:75]).decode()
         response = api.http.get(PROFILE, headers={"Authorization": f"Bearer {token}"})
         assert response.status_code == 401
@@ -136,7 +138,7 @@ def read_timed(person: SignedUpPerson) -> tuple[int, float]:
 def test_flushed_redis_is_backfilled_with_only_200_and_503(
     django_db_access, api: ApiClient, scale: int
 ):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     people = [api.sign_up() for _ in range(10 * scale)]
     for person in people:
@@ -144,7 +146,7 @@ def test_flushed_redis_is_backfilled_with_only_200_and_503(
     seen: Counter[int] = Counter()
     with Readers(people, lambda _, response: seen.update([response.status_code])):
         wait_until(lambda: seen[200] > 50)
-        redis().flushall()
+        get_client().flushall()
         wait_until(lambda: all(p.profile().status_code == 200 for p in people), timeout=10)
     assert set(seen) <= {200, 503}
 
@@ -152,18 +154,18 @@ def test_flushed_redis_is_backfilled_with_only_200_and_503(
 def test_concurrent_misses_send_one_backfill_request(
     stack: Stack, django_db_access, api: ApiClient
 ):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
     person_hex = person.response.json()["id"].replace("-", "")
     stack.services["relay"].suspend()
     try:
-        wait_until(lambda: not redis().exists("wanted"))
-        redis().delete(f"p:{person_hex}")
+        wait_until(lambda: not get_client().exists("profile:backfill"))
+        get_client().delete(f"p:{person_hex}")
         with ThreadPoolExecutor(20) as pool:
             responses = list(pool.map(lambda _: person.profile().status_code, range(20)))
-        score = redis().zscore("wanted", person_hex)
+        score = get_client().zscore("profile:backfill", person_hex)
     finally:
         stack.services["relay"].resume()
     assert set(responses) == {503}
@@ -285,7 +287,7 @@ def test_reads_return_the_own_profile_during_random_disconnects(
     stack: Stack, django_db_access, api: ApiClient, scale: int
 ):
     """Both kinds: those of clients, in the middle of a request, and those to Redis."""
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     people = [api.sign_up() for _ in range(20)]
     counts: Counter[str] = Counter()
@@ -312,7 +314,7 @@ def test_reads_return_the_own_profile_during_random_disconnects(
 
     def close_redis_connections() -> None:
         while counts["reads"] < 10_000 * scale:
-            redis().client_kill_filter(_type="normal", skipme=True)
+            get_client().client_kill_filter(_type="normal", skipme=True)
             pause.wait(0.2)
 
     pause = threading.Event()

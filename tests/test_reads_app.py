@@ -11,14 +11,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain import session
-from domain.keys import KeyRing
+from domain.keys import Keyring
 from tests.asking import Reader, Response
 from tests.fake_redis import CloseConnection, Command, FakeRedis, Handler, always_reply, never_reply
 from tests.test_reads_connection import run_in_loop
 
-KEYS = KeyRing(["a secret of these tests"])
+KEYS = Keyring(["a secret of these tests"])
 PERSON = uuid4()
-TOKEN, DIGEST = session.issue(KEYS, PERSON, 3)
+TOKEN, DIGEST = session.issue_token(KEYS, PERSON, 3)
 
 
 @asynccontextmanager
@@ -67,7 +67,7 @@ class LateRedis:
     async def __call__(self, command: Command) -> bytes:
         is_poll = command[0] == b"HMGET" and command[2:] == [b"v", b"e"]
         if command[0] == b"ZINCRBY":
-            assert command[1:] == [b"wanted", b"1", PERSON.hex.encode()]
+            assert command[1:] == [b"profile:backfill", b"1", PERSON.hex.encode()]
             self.backfill_requests += 1
             return b"$1\r\n9\r\n"
         self.polls -= is_poll
@@ -141,7 +141,7 @@ async def test_revoked_session_and_deleted_person_are_a_401():
 @run_in_loop
 async def test_invalid_token_is_rejected_without_a_redis_command():
     async with open_reader(always_reply(encode_reply(*make_fields(3)))) as (reader, fake):
-        other = session.issue(KeyRing(["another secret"]), PERSON, 3)[0]
+        other = session.issue_token(Keyring(["another secret"]), PERSON, 3)[0]
         altered = TOKEN[:-1] + ("B" if TOKEN.endswith("A") else "A")
         for token in (other, altered, "A" * 100, ""):
             assert (await reader.read(token)).status == 401

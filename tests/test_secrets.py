@@ -13,7 +13,7 @@ django.setup()
 for log in (structlog.get_logger("ours"), logging.getLogger("huey"), logging.getLogger("django")):
     try:
         try:
-            raise ValueError("Key (email_key)=(ada@example.com) already exists")
+            raise ValueError("Key (email_canonical)=(ada@example.com) already exists")
         except ValueError as error:
             raise RuntimeError("+442079460000") from error
     except RuntimeError:

@@ -120,14 +120,14 @@ def test_known_and_unknown_addresses_get_the_same_responses(api: ApiClient, pers
 
 
 def test_unverified_address_gets_no_code(django_db_access, api: ApiClient):
-    from domain.stores.models import Outbox
+    from domain.stores.models import OutboxEntry
 
     person = api.sign_up()
     person.wait_for_outbox()
-    before = Outbox.objects.latest("id").id
+    before = OutboxEntry.objects.latest("id").id
     request_code(api, email=person.body["email"])
-    row = Outbox.objects.filter(id__gt=before, kind="sign-in")
-    wait_until(lambda: row.filter(state="dropped").exists())
+    row = OutboxEntry.objects.filter(id__gt=before, kind="sign_in_code")
+    wait_until(lambda: row.filter(state="discarded").exists())
     assert len(person.messages("email")) == 1
 
 

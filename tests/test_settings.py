@@ -40,7 +40,7 @@ def test_production_rejects_a_weak_secret_without_printing_it(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("WORKERS", "many"),
+        ("HUEY_WORKERS", "many"),
         ("PROVIDER_TIMEOUT", "soon"),
         ("DEBUG", "perhaps"),
         ("SENDGRID_WEBHOOK_PUBLIC_KEY", "AAAA"),

@@ -18,9 +18,9 @@ from api.observability.loop_metrics import LoopMetrics
 _PROGRAM = """
 import sys
 from pathlib import Path
-from settings.logs import logging_config
+from settings.logs import configure_logging
 import logging.config
-logging.config.dictConfig(logging_config("INFO"))
+logging.config.dictConfig(configure_logging("INFO"))
 from api.observability.multiprocess import share_metrics
 share_metrics(Path(sys.argv[1]))
 from prometheus_client import Gauge

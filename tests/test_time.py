@@ -22,7 +22,7 @@ def run_purge() -> None:
     """Have the workers purge, as they do every ten minutes."""
     from workers import tasks
 
-    tasks.purge_all()
+    tasks.purge_expired()
 
 
 @pytest.mark.parametrize(("channel", "minutes"), [("email", 15), ("phone", 10)])
@@ -62,10 +62,10 @@ def test_sign_in_code_expires_after_ten_minutes(api: ApiClient):
         api.post("/api/v1/sessions/", {"phone": person.body["phone"]})
         wait_until(lambda: "sign-in" in api.mailbox(person.body["phone"])[0]["text"])  # noqa: B023  # it is called at once
         code = person.message("phone")["code"]
-        from domain.stores.models import SignIn
+        from domain.stores.models import SignInChallenge
         from tests import clock
 
-        wait_until(SignIn.objects.filter(person_id=person.id, outbox__state="done").exists)
+        wait_until(SignInChallenge.objects.filter(person_id=person.id, outbox__state="done").exists)
         clock.advance_time(minutes * MINUTE, person.id)
         assert api.sign_in("phone", person.body["phone"], code).status_code == status
 
@@ -96,26 +96,32 @@ def test_failed_attempts_expire_after_a_day(api: ApiClient):
 
 
 def test_unverified_person_is_purged_after_seven_days(api: ApiClient):
-    from domain.profile import key_of
-    from domain.stores.models import Confirmation, Gone, Person, Session
-    from domain.stores.profiles import redis
+    from domain.profile import redis_key
+    from domain.stores.models import Confirmation, Person, Session, Tombstone
+    from domain.stores.profiles import get_client
 
     premature, later, confirmed = (api.sign_up() for _ in range(3))
     assert confirmed.confirm("phone").status_code == 200
     for person, days in ((premature, 6), (later, 7), (confirmed, 7)):
         advance_time(days * DAY, person)
     run_purge()
-    assert wait_until(Gone.objects.filter(id=later.id).exists)
+    assert wait_until(Tombstone.objects.filter(id=later.id).exists)
     for table in (Session, Confirmation):
         assert not table.objects.filter(person_id=later.id).exists()
-    assert wait_until(lambda: redis().hget(key_of(UUID(later.id)), b"b") == b"")
+    assert wait_until(lambda: get_client().hget(redis_key(UUID(later.id)), b"b") == b"")
     assert problem_code(later.profile()) == "invalid_token"
     assert Person.objects.filter(id__in=[premature.id, confirmed.id]).count() == 2
     assert premature.profile().status_code == confirmed.profile().status_code == 200
 
 
 def test_expired_rows_are_purged(api: ApiClient):
-    from domain.stores.models import Confirmation, IdempotencyKey, Outbox, Session, SignIn
+    from domain.stores.models import (
+        Confirmation,
+        IdempotencyKey,
+        OutboxEntry,
+        Session,
+        SignInChallenge,
+    )
     from tests import clock
 
     body = sign_up_payload()
@@ -130,7 +136,7 @@ def test_expired_rows_are_purged(api: ApiClient):
     run_purge()
     own = {"person_id": person.id}
     wait_until(lambda: not Session.objects.filter(**own).exists())
-    for table in (SignIn, IdempotencyKey, Outbox):
+    for table in (SignInChallenge, IdempotencyKey, OutboxEntry):
         wait_until(lambda: not table.objects.filter(**own).exists())  # noqa: B023  # it is called at once
-    assert Confirmation.objects.filter(**own, ended_at__isnull=False).count() == 0
+    assert Confirmation.objects.filter(**own, superseded_at__isnull=False).count() == 0
     assert Confirmation.objects.filter(**own).count() == 2

@@ -7,58 +7,58 @@ import pytest
 from domain import code, session
 from domain.address import Channel
 from domain.errors import InvalidToken
-from domain.keys import KeyRing
+from domain.keys import Keyring
 
-KEYS = KeyRing(["one secret"])
+KEYS = Keyring(["one secret"])
 PERSON = uuid4()
 
 
 def find_token(characters: str) -> str:
     return next(
         token
-        for token, _ in (session.issue(KEYS, PERSON, 7) for _ in range(1000))
+        for token, _ in (session.issue_token(KEYS, PERSON, 7) for _ in range(1000))
         if any(character in token for character in characters)
     )
 
 
 def test_token_contains_person_and_version():
-    token, digest = session.issue(KEYS, PERSON, 7)
-    assert session.check(KEYS, token) == session.Token(PERSON.bytes, 7, digest)
-    assert session.check(KeyRing(["a newer secret", "one secret"]), token).digest == digest
+    token, digest = session.issue_token(KEYS, PERSON, 7)
+    assert session.verify_token(KEYS, token) == session.TokenClaims(PERSON.bytes, 7, digest)
+    assert session.verify_token(Keyring(["a newer secret", "one secret"]), token).digest == digest
 
 
 def test_token_has_one_canonical_encoding():
     for own, other in (("-", "+"), ("_", "/")):
         token = find_token(own)
-        session.check(KEYS, token)
+        session.verify_token(KEYS, token)
         with pytest.raises(InvalidToken):
-            session.check(KEYS, token.replace(own, other))
+            session.verify_token(KEYS, token.replace(own, other))
 
 
 def test_token_with_any_flipped_bit_is_rejected():
-    token, _ = session.issue(KEYS, PERSON, 7)
+    token, _ = session.issue_token(KEYS, PERSON, 7)
     for index, bit in ((index, 1 << bit) for index in range(len(token)) for bit in range(7)):
         altered = token[:index] + chr(ord(token[index]) ^ bit) + token[index + 1 :]
         with pytest.raises(InvalidToken):
-            session.check(KEYS, altered)
+            session.verify_token(KEYS, altered)
 
 
 def test_token_of_another_key_is_rejected():
-    token, _ = session.issue(KeyRing(["another secret"]), PERSON, 7)
+    token, _ = session.issue_token(Keyring(["another secret"]), PERSON, 7)
     with pytest.raises(InvalidToken):
-        session.check(KEYS, token)
+        session.verify_token(KEYS, token)
 
 
-def make_context(**other: object) -> code.Seed:
+def make_context(**other: object) -> code.DerivationContext:
     valid: dict[str, object] = {
         "row_id": 1,
         "person_id": PERSON,
         "channel": Channel.EMAIL,
-        "address_key": "ada@example.com",
+        "address_canonical": "ada@example.com",
         "salt": b"salt",
-        "key_id": KEYS.current.id,
+        "key_id": KEYS.signing_key.id,
     }
-    return code.Seed(**(valid | other))  # type: ignore[arg-type]  # of mixed types, by name
+    return code.DerivationContext(**(valid | other))  # type: ignore[arg-type]  # of mixed types, by name
 
 
 @pytest.mark.parametrize(
@@ -67,20 +67,20 @@ def make_context(**other: object) -> code.Seed:
         {"row_id": 2},
         {"person_id": uuid4()},
         {"channel": Channel.PHONE},
-        {"address_key": "eve@example.com"},
+        {"address_canonical": "eve@example.com"},
         {"salt": b"other"},
     ],
 )
 def test_code_and_link_depend_on_every_derivation_input(other):
-    assert code.code_for(KEYS, make_context()) == code.code_for(KEYS, make_context())
-    assert code.code_for(KEYS, make_context()) != code.code_for(KEYS, make_context(**other))
-    assert code.link_token_for(KEYS, make_context()) != code.link_token_for(
+    assert code.derive_code(KEYS, make_context()) == code.derive_code(KEYS, make_context())
+    assert code.derive_code(KEYS, make_context()) != code.derive_code(KEYS, make_context(**other))
+    assert code.derive_link_token(KEYS, make_context()) != code.derive_link_token(
         KEYS, make_context(**other)
     )
 
 
 def test_codes_have_six_uniformly_distributed_digits():
-    codes = [code.code_for(KEYS, make_context(row_id=n)) or "" for n in range(5000)]
+    codes = [code.derive_code(KEYS, make_context(row_id=n)) or "" for n in range(5000)]
     assert {len(c) for c in codes} == {6}
     assert all(c.isdigit() for c in codes)
     assert len(set(codes)) > 4950
@@ -88,9 +88,9 @@ def test_codes_have_six_uniformly_distributed_digits():
 
 
 def test_link_token_is_parsed_and_invalid_ones_are_rejected():
-    token = code.link_token_for(KEYS, make_context(row_id=123_456))
+    token = code.derive_link_token(KEYS, make_context(row_id=123_456))
     assert token is not None
-    assert code.row_of_link(token) == 123_456
+    assert code.parse_link_token(token) == 123_456
     assert [
-        code.row_of_link(invalid) for invalid in ("", "x", "é" * 43, "!" * 43, token + "A")
+        code.parse_link_token(invalid) for invalid in ("", "x", "é" * 43, "!" * 43, token + "A")
     ] == [None] * 5

@@ -29,16 +29,16 @@ class SentMessages:
     """Somebody whose two messages the providers took, gave ids to, and told nothing more of."""
 
     def __init__(self, person: SignedUpPerson) -> None:
-        from domain.stores.models import Outbox
+        from domain.stores.models import OutboxEntry
 
         self.http, self.someone = person.api.http, person
         # As the providers write them: see workers/delivery.
         self.mail = f"XBg2anf2TqCy6WXKQFh{next(_numbers):03}"
         self.text = f"0B00000127FDB{next(_numbers):03}"
-        rows = Outbox.objects.filter(person_id=person.id)
-        rows.update(receipt="", receipt_at=None)
-        rows.filter(confirmation__channel="email").update(provider_id=self.mail)
-        rows.filter(confirmation__channel="phone").update(provider_id=self.text)
+        rows = OutboxEntry.objects.filter(person_id=person.id)
+        rows.update(delivery_status="", delivery_status_at=None)
+        rows.filter(confirmation__channel="email").update(provider_message_id=self.mail)
+        rows.filter(confirmation__channel="phone").update(provider_message_id=self.text)
 
     def event(self, event_type: str, **fields: object) -> dict[str, object]:
         """One of SendGrid's."""
@@ -116,14 +116,14 @@ def test_undelivered_text_message_has_status_failed(sent: SentMessages, event_ty
 
 
 def test_status_never_regresses_with_late_or_repeated_receipts(sent: SentMessages):
-    from domain.stores.models import Outbox
+    from domain.stores.models import OutboxEntry
 
     assert [sent.receive_email_events("bounce"), sent.receive_email_events("bounce")] == [
         "failed",
         "failed",
     ]
     assert sent.receive_email_events("delivered", "delivered", "bounce") == "delivered"
-    reported_at = Outbox.objects.get(provider_id=sent.mail).receipt_at
+    reported_at = OutboxEntry.objects.get(provider_message_id=sent.mail).delivery_status_at
     other_value = [sent.event("delivered")]
     assert (
         post_receipts(
@@ -134,7 +134,7 @@ def test_status_never_regresses_with_late_or_repeated_receipts(sent: SentMessage
     assert (
         sent.receive_email_events("bounce") == sent.receive_email_events("processed") == "delivered"
     )
-    assert Outbox.objects.get(provider_id=sent.mail).receipt_at == reported_at
+    assert OutboxEntry.objects.get(provider_message_id=sent.mail).delivery_status_at == reported_at
     assert [sent.receive_sms_receipt(s) for s in ("failed", "delivered", "expired")] == [
         "failed",
         "delivered",
@@ -151,9 +151,11 @@ def test_vonage_receipt_may_be_a_form(sent: SentMessages):
 
 
 def test_sendgrid_id_with_dots_is_matched(sent: SentMessages):
-    from domain.stores.models import Outbox
+    from domain.stores.models import OutboxEntry
 
-    Outbox.objects.filter(provider_id=sent.mail).update(provider_id=f"{sent.mail}.dfd.64b469")
+    OutboxEntry.objects.filter(provider_message_id=sent.mail).update(
+        provider_message_id=f"{sent.mail}.dfd.64b469"
+    )
     sent.mail += ".dfd.64b469"
     assert sent.receive_email_events("delivered") == "delivered"
 
@@ -325,7 +327,7 @@ def test_every_receipt_is_rejected_without_a_configured_key(django_db_access):
 
 
 def test_addresses_in_receipts_are_neither_stored_nor_logged(sent: SentMessages, stack):
-    from domain.stores.models import Outbox
+    from domain.stores.models import OutboxEntry
 
     email = sent.someone.body["email"]
     assert sent.receive_email_events("delivered") == "delivered"
@@ -337,4 +339,4 @@ def test_addresses_in_receipts_are_neither_stored_nor_logged(sent: SentMessages,
     log = (stack.data_dir / "logs" / "write.log").read_text()
     assert '"delivery_receipt_rejected"' in log
     assert email not in log
-    assert email not in str(Outbox.objects.filter(provider_id=sent.mail).values())
+    assert email not in str(OutboxEntry.objects.filter(provider_message_id=sent.mail).values())

@@ -8,16 +8,16 @@ from tests.someone import ApiClient, SignedUpPerson, wait_until
 
 
 def get_outbox(person: SignedUpPerson):
-    from domain.stores.models import Outbox
+    from domain.stores.models import OutboxEntry
 
-    return Outbox.objects.filter(person_id=person.response.json()["id"])
+    return OutboxEntry.objects.filter(person_id=person.response.json()["id"])
 
 
 def get_outcomes(person: SignedUpPerson) -> set[tuple[str, str, str]]:
-    return set(get_outbox(person).values_list("kind", "state", "reason"))
+    return set(get_outbox(person).values_list("kind", "state", "reason_code"))
 
 
-ALL_DONE = {("profile", "done", ""), ("confirmation", "done", "")}
+ALL_DONE = {("project_profile", "done", ""), ("confirmation", "done", "")}
 
 
 def test_every_outbox_entry_is_done_after_a_sign_up(django_db_access, api: ApiClient):
@@ -69,7 +69,7 @@ def test_owner_gets_a_notice_without_a_code(django_db_access, api: ApiClient):
     owner = api.sign_up()
     assert owner.confirm("phone").status_code == 200
     other = api.sign_up(phone=owner.body["phone"])
-    wait_until(lambda: ("confirmation", "done", "owned") in get_outcomes(other))
+    wait_until(lambda: ("confirmation", "done", "owner_notified") in get_outcomes(other))
     messages = owner.messages("phone")
     assert len(messages) == 2
     assert messages[0]["code"] is None
@@ -84,17 +84,17 @@ def test_older_write_never_overwrites_a_newer_profile(django_db_access, api: Api
     from domain.stores import people, profiles
 
     person = api.sign_up()
-    stored = people.load(UUID(person.response.json()["id"]))
+    stored = people.get_person(UUID(person.response.json()["id"]))
     assert isinstance(stored, Person)
     newer = replace(stored, version=stored.version + 7, name="Grace")
-    assert profiles.publish(newer)
-    assert not profiles.publish(stored)
-    assert not profiles.publish(replace(newer, name="Eve"))
+    assert profiles.write_profile(newer)
+    assert not profiles.write_profile(stored)
+    assert not profiles.write_profile(replace(newer, name="Eve"))
     assert person.profile().json()["name"] == "Grace"
 
 
 def test_missing_profiles_are_backfilled_without_a_worker(stack, django_db_access, api: ApiClient):
-    from domain.stores.profiles import redis
+    from domain.stores.profiles import get_client
 
     people = [api.sign_up() for _ in range(6)]
     for person in people:
@@ -104,7 +104,7 @@ def test_missing_profiles_are_backfilled_without_a_worker(stack, django_db_acces
     assert remaining.request("DELETE", "profile/").status_code == 204
     stack.services["worker"].stop()
     try:
-        redis().flushdb()
+        get_client().flushdb()
         for person in people:
             wait_until(lambda: person.profile().status_code != 503)  # noqa: B023  # asked at once
         assert [person.profile().status_code for person in people] == [
@@ -127,21 +127,21 @@ def test_session_revoked_during_a_backfill_is_never_readable(
 
     person = api.sign_up()
     person.wait_for_outbox()
-    write = bulk.run
+    write = bulk.run_script
     statuses: list[int] = []
 
     def write_late(*words):
         """What was read before the sign-out is written when Redis has forgotten it."""
         if not statuses:
             assert person.request("DELETE", "sessions/current/").status_code == 204
-            profiles.redis().flushdb()
+            profiles.get_client().flushdb()
         written = write(*words)
         statuses.append(person.profile().status_code)
         return written
 
     assert person.patch({"name": "Grace"}).status_code == 200
     with monkeypatch.context() as patch:
-        patch.setattr(bulk, "run", write_late)
-        profiles.refresh_all([UUID(person.id)])
+        patch.setattr(bulk, "run_script", write_late)
+        profiles.project_many([UUID(person.id)])
     assert 200 not in statuses
     assert person.profile().status_code == 401

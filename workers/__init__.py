@@ -1,1 +1,1 @@
-"""Background work: Huey is the pool and the wake-up, the outbox in Postgres is the truth."""
+"""Background work: Huey's tasks and the relay. The outbox in Postgres is authoritative."""

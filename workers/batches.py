@@ -1,4 +1,4 @@
-"""Huey, which is told of many tasks at a time."""
+"""Huey with a batch operation."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from domain.stores.redis_command import execute
 
 
 class BatchHuey(RedisHuey):
-    """Huey on Redis, with one way in more than it has by itself."""
+    """Huey on Redis that enqueues several tasks at once."""
 
-    def enqueue_all(self, tasks: Sequence[Task]) -> None:
-        """As `enqueue` for each of them, in order, in one round trip, and without a signal: of each
-        the dashboard would write a row to Postgres for no figure of its own. Tasks that expire,
-        have a priority or leave a result are not foreseen. Raises `RedisError`.
+    def enqueue_many(self, tasks: Sequence[Task]) -> None:
+        """Enqueues these tasks in order, in one round trip, and without Huey's signal: for each the
+        dashboard would write a row to Postgres and show nothing. Not for tasks that expire, have a
+        priority or a result. Raises `RedisError`.
         """
         if tasks:
             messages = map(self.serialize_task, tasks)

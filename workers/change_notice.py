@@ -1,33 +1,35 @@
-"""The message to a confirmed address that another one is about to take its place."""
+"""Handler of `address_change_notice`: tells a verified address that it is to be replaced."""
 
 from django.conf import settings
 from django.db import transaction
 
-from domain.address import Address, Channel, key_of
-from domain.limits import Rule
+from domain.address import Address, Channel, canonicalize
+from domain.limits import RateLimit
 from domain.stores import budgets, models
-from domain.stores.outbox import End, Job
-from workers.deliveries import delivery_for
+from domain.stores.outbox import LeasedEntry, Outcome
+from workers.deliveries import get_provider
 from workers.delivery import notices
 
 
-def send(job: Job) -> End:
-    """Tell the address, also when the change is done or was taken back meanwhile: it was asked for.
+def send(entry: LeasedEntry) -> Outcome:
+    """Sends the notice, also if the change was completed or withdrawn meanwhile.
 
-    Raises `TryAgain` and `Refused` as the delivery does, and `OverBudget`.
+    Raises `TemporaryFailure` and `PermanentFailure` as the provider does, and `QuotaExceeded`.
     """
-    row = models.Confirmation.objects.filter(outbox=job.id).first()
+    row = models.Confirmation.objects.filter(outbox=entry.id).first()
     if row is None:
-        return End(models.Outbox.State.DROPPED, "gone")
+        return Outcome(models.OutboxEntry.State.DISCARDED, "person_deleted")
     channel = Channel(row.channel)
-    address = Address(channel, row.replaces, key_of(channel, row.replaces))
-    if job.attempts == 1:
+    address = Address(channel, row.replaces_address, canonicalize(channel, row.replaces_address))
+    if entry.attempts == 1:
         with transaction.atomic():
-            budgets.take("notice", address, Rule(settings.MESSAGES_A_DAY))
-    message = notices.change_notice(
+            budgets.consume("notice", address, RateLimit(settings.MESSAGES_PER_DAY))
+    message = notices.address_change_notice(
         channel=channel,
         to=address.value,
         service=settings.SERVICE_NAME,
         public_url=settings.PUBLIC_URL,
     )
-    return End(models.Outbox.State.DONE, provider_id=delivery_for(channel).send(message))
+    return Outcome(
+        models.OutboxEntry.State.DONE, provider_message_id=get_provider(channel).send(message)
+    )

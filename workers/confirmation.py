@@ -1,4 +1,4 @@
-"""The message that asks a person to confirm an address, or what its owner is told instead."""
+"""Handler of `confirmation`: sends a code, or a notice to the address' verified owner."""
 
 from django.conf import settings
 from django.db.models.functions import Now
@@ -6,53 +6,55 @@ from django.db.models.functions import Now
 from domain import code
 from domain.address import Address, Channel
 from domain.stores import budgets, keys, models
-from domain.stores.outbox import End, Job
-from domain.stores.people import owner_of
-from domain.stores.units.confirmations import is_over, seed_of
-from workers.deliveries import delivery_for
-from workers.delivery import Message, Refused, messages, notices
+from domain.stores.outbox import LeasedEntry, Outcome
+from domain.stores.people import verified_owner_filter
+from domain.stores.units.confirmations import derivation_context, is_expired
+from workers.deliveries import get_provider
+from workers.delivery import Message, PermanentFailure, messages, notices
 
 
-def send(job: Job) -> End:
-    """Send the code (and link) of the job's confirmation, unless nobody needs it any more.
+def send(entry: LeasedEntry) -> Outcome:
+    """Sends the code (and link) of the entry's confirmation, unless it is not needed any more.
 
-    Raises `TryAgain` and `Refused` as the delivery does, `OverBudget`, and `Refused` once the
-    code is out of date. The clock of the code starts before the first attempt, not at its
-    success: a provider that hangs up may have sent it all the same.
+    Raises `TemporaryFailure` and `PermanentFailure` as the provider does, `QuotaExceeded`, and
+    `PermanentFailure` once the code has expired. The code's lifetime starts before the first
+    attempt, not at its success: a provider that drops the connection may have sent it all the same.
     """
-    row = _load(job)
-    dropped = _why_not(row)
-    if row is None or dropped:
-        return End(models.Outbox.State.DROPPED, dropped)
-    address = Address(Channel(row.channel), row.address, row.address_key)
-    # Its owner gets no code that would confirm a stranger (DESIGN section 3).
-    owners = models.Person.objects.filter(owner_of(address)).exclude(id=row.person_id)
-    owned = owners.exists()
-    if row.void and not owned:
-        return End(models.Outbox.State.DROPPED, "void")
-    budgets.begin(row, "notice" if owned else "confirmation", address)
-    message = _taken_notice(row) if owned else _message(row)
+    row = _load_row(entry)
+    discard_reason = _discard_reason(row)
+    if row is None or discard_reason:
+        return Outcome(models.OutboxEntry.State.DISCARDED, discard_reason)
+    address = Address(Channel(row.channel), row.address, row.address_canonical)
+    # The owner must not get a code that would confirm another person (DESIGN section 3).
+    owners = models.Person.objects.filter(verified_owner_filter(address)).exclude(id=row.person_id)
+    has_verified_owner = owners.exists()
+    if row.invalidated and not has_verified_owner:
+        return Outcome(models.OutboxEntry.State.DISCARDED, "invalidated")
+    budgets.reserve_first_attempt(row, "notice" if has_verified_owner else "confirmation", address)
+    message = _address_in_use_notice(row) if has_verified_owner else _build_message(row)
     if message is None:
-        raise Refused("code_expired")
-    provider_id = delivery_for(message.channel).send(message)
-    return End(models.Outbox.State.DONE, "owned" if owned else "", provider_id)
+        raise PermanentFailure("code_expired")
+    message_id = get_provider(message.channel).send(message)
+    return Outcome(
+        models.OutboxEntry.State.DONE, "owner_notified" if has_verified_owner else "", message_id
+    )
 
 
-def _load(job: Job) -> models.Confirmation | None:
-    rows = models.Confirmation.objects.filter(outbox=job.id).select_related("person")
+def _load_row(entry: LeasedEntry) -> models.Confirmation | None:
+    rows = models.Confirmation.objects.filter(outbox=entry.id).select_related("person")
     return rows.annotate(now=Now()).first()
 
 
-def _why_not(row: models.Confirmation | None) -> str:
+def _discard_reason(row: models.Confirmation | None) -> str:
     if row is None:
-        return "gone"
+        return "person_deleted"
     if row.confirmed_at is not None:
         return "confirmed"
-    return "replaced" if row.ended_at is not None else ""
+    return "superseded" if row.superseded_at is not None else ""
 
 
-def _taken_notice(row: models.Confirmation) -> Message:
-    return notices.taken_notice(
+def _address_in_use_notice(row: models.Confirmation) -> Message:
+    return notices.address_in_use_notice(
         channel=row.channel,
         to=row.address,
         service=settings.SERVICE_NAME,
@@ -60,13 +62,13 @@ def _taken_notice(row: models.Confirmation) -> Message:
     )
 
 
-def _message(row: models.Confirmation) -> Message | None:
-    """The text, with what is still good for something in it; None if nothing is."""
-    seed = seed_of(row)
-    lifetime = code.CODE_LIFETIME[seed.channel]
-    digits = None if is_over(row, lifetime) else code.code_for(keys.ring(), seed)
+def _build_message(row: models.Confirmation) -> Message | None:
+    """Returns the message with what has not expired; None if everything has."""
+    context = derivation_context(row)
+    lifetime = code.CODE_LIFETIME[context.channel]
+    digits = None if is_expired(row, lifetime) else code.derive_code(keys.get_keyring(), context)
     minutes = int(lifetime.total_seconds() // 60)
-    if seed.channel == Channel.PHONE:
+    if context.channel == Channel.PHONE:
         if digits is None:
             return None
         return messages.confirmation_sms(
@@ -77,7 +79,11 @@ def _message(row: models.Confirmation) -> Message | None:
             domain=settings.SMS_DOMAIN,
             service=settings.SERVICE_NAME,
         )
-    token = None if is_over(row, code.LINK_LIFETIME) else code.link_token_for(keys.ring(), seed)
+    token = (
+        None
+        if is_expired(row, code.LINK_LIFETIME)
+        else code.derive_link_token(keys.get_keyring(), context)
+    )
     if token is None:
         return None
     return messages.confirmation_email(

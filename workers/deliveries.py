@@ -1,21 +1,21 @@
-"""Which delivery carries a channel's messages, as the settings have it."""
+"""Selects the provider of a channel by the settings."""
 
 from functools import cache
 
 from django.conf import settings
 
-from workers.delivery import Delivery
-from workers.delivery.mailbox import Mailbox
+from workers.delivery import Provider
+from workers.delivery.mailbox import FileMailbox
 
 
 @cache
-def delivery_for(channel: str) -> Delivery:
-    """The delivery for "email" or "phone"; one for the whole process.
+def get_provider(channel: str) -> Provider:
+    """Returns the provider for "email" or "phone"; one for the whole process.
 
-    The SDKs are imported when they are first needed: web processes queue messages and send none.
+    The SDKs are imported on first use: web processes enqueue messages and send none.
     """
-    if settings.DELIVERY == "mailbox":
-        return Mailbox(settings.MAILBOX_PATH)
+    if settings.MESSAGE_BACKEND == "mailbox":
+        return FileMailbox(settings.MAILBOX_PATH)
     if channel == "email":
         from workers.delivery.sendgrid import SendGrid
 

@@ -1,51 +1,58 @@
-"""Deletes what has served its time, from Postgres and from Redis."""
+"""Deletes expired rows and unverified people."""
 
 from contextlib import suppress
+from datetime import timedelta
 
 import structlog
 from django.conf import settings
 from django.db.models.functions import Now
 
 from domain.commands import people
-from domain.errors import Unavailable
-from domain.limits import DAY
+from domain.errors import ServiceUnavailable
 from domain.stores import models, outbox, profiles, sms, tallies
 from domain.stores.unit_of_work import unit_of_work
+from domain.stores.units.sign_ups import KEY_LIFETIME
 
 log = structlog.get_logger(__name__)
 
-_MOST = 1_000  # people that are forgotten in one run
+_BATCH_SIZE = 1_000  # people that are erased in one run
 
 
-def run() -> None:
-    """One run. It logs how much of what was deleted."""
-    old = Now() - settings.OUTBOX_KEPT
-    rows = {
-        "people": _forget_unconfirmed(),
-        "outbox": outbox.purge(settings.OUTBOX_KEPT),
+def purge_expired() -> None:
+    """Runs once, and logs how many rows were deleted by table."""
+    retention_start = Now() - settings.OUTBOX_RETENTION
+    tables = {
+        "people": _erase_unverified(),
+        "outbox_entries": outbox.delete_finished(settings.OUTBOX_RETENTION),
         "sessions": models.Session.objects.filter(expires_at__lte=Now()).delete()[0],
-        "confirmations": models.Confirmation.objects.filter(ended_at__lt=old).delete()[0],
-        "sign_ins": models.SignIn.objects.filter(created_at__lt=Now() - 2 * DAY).delete()[0],
-        "keys": models.IdempotencyKey.objects.filter(created_at__lte=Now() - DAY).delete()[0],
-        "tallies": tallies.purge(),
-        "text_messages": sms.purge(),
+        "confirmations": models.Confirmation.objects.filter(
+            superseded_at__lt=retention_start
+        ).delete()[0],
+        "sign_in_challenges": models.SignInChallenge.objects.filter(
+            created_at__lt=Now() - timedelta(days=2)
+        ).delete()[0],
+        "idempotency_keys": models.IdempotencyKey.objects.filter(
+            created_at__lte=Now() - KEY_LIFETIME
+        ).delete()[0],
+        "rate_limit_windows": tallies.delete_expired(),
+        "sms_prefix_stats": sms.delete_old_stats(),
     }
-    log.info("purged", **rows)
+    log.info("purge_completed", tables=tables)
 
 
-def _forget_unconfirmed() -> int:
-    """Forget people who never confirmed anything: their addresses may be somebody else's."""
-    found = models.Person.objects.filter(
-        created_at__lt=Now() - settings.UNCONFIRMED_KEPT,
+def _erase_unverified() -> int:
+    """Erases people who never verified an address: it may be another person's."""
+    person_ids = models.Person.objects.filter(
+        created_at__lt=Now() - settings.UNVERIFIED_RETENTION,
         email_verified_at=None,
         phone_verified_at=None,
     ).values_list("id", flat=True)
     count = 0
-    for person_id in found[:_MOST]:
-        committed = people.forget(person_id, unit_of_work, unless_confirmed=True)
-        if committed is not None:
-            # At once if Redis is there; else the outbox row has it done.
-            with suppress(Unavailable):
-                profiles.publish(committed.person)
+    for person_id in person_ids[:_BATCH_SIZE]:
+        result = people.erase_person(person_id, unit_of_work, only_if_unverified=True)
+        if result is not None:
+            # At once if Redis is available; else the outbox entry completes it.
+            with suppress(ServiceUnavailable):
+                profiles.write_profile(result.person)
             count += 1
     return count

@@ -1,4 +1,4 @@
-"""The way into Huey. Only ids go in: a queue is no place for an address, a code or a token."""
+"""Enqueues Huey tasks. They carry ids only, never an address, a code or a token."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,35 +14,35 @@ from workers import tasks
 
 log = structlog.get_logger(__name__)
 
-_breaker = CircuitBreaker("queue")  # not for Huey's consumer, which can but wait
+_breaker = CircuitBreaker("queue")  # not for Huey's consumer, which waits in any case
 
 
-def wake(outbox_ids: Iterable[int]) -> bool:
-    """Tell Huey of outbox rows that were committed; whether it could be told.
+def enqueue(outbox_ids: Iterable[int]) -> bool:
+    """Enqueues committed outbox entries; returns whether it succeeded.
 
-    Best effort: rows that were not handed over come due when their lease ends.
+    Best effort: entries that were not enqueued become due when their lease expires.
     """
     try:
-        with _circuit():
-            HUEY.enqueue_all([tasks.work.s(outbox_id) for outbox_id in outbox_ids])
+        with _circuit_breaker():
+            HUEY.enqueue_many([tasks.process_outbox_entry.s(outbox_id) for outbox_id in outbox_ids])
     except RedisError as error:
-        log.warning("queue_unavailable", error=type(error).__name__)
+        log.warning("queue_unavailable", error_type=type(error).__name__)
         return False
     return True
 
 
-def length() -> int | None:
-    """How many tasks stand in the queue; None while its Redis is away."""
+def queue_depth() -> int | None:
+    """Returns the number of tasks in the queue; None while its Redis is unavailable."""
     try:
-        with _circuit():
+        with _circuit_breaker():
             return int(HUEY.storage.queue_size())
     except RedisError as error:
-        log.warning("queue_unavailable", error=type(error).__name__)
+        log.warning("queue_unavailable", error_type=type(error).__name__)
         return None
 
 
 @contextmanager
-def _circuit() -> Iterator[None]:
+def _circuit_breaker() -> Iterator[None]:
     """Raises `CircuitOpen` at once while the queue's Redis does not respond."""
     if _breaker.is_open:
         raise CircuitOpen

@@ -1,13 +1,13 @@
-"""The relay: hands due outbox rows to Huey, and writes the profiles that readers wait for.
+"""The relay: dispatches due outbox entries to Huey, and backfills cache misses.
 
-Huey's own periodic tasks wake only once a minute, and its queue forgets what a killed worker
-held, or all of it when it is wiped. The relay makes good for both, because it looks at Postgres.
+Huey's own periodic tasks run once a minute, and its queue loses the tasks of a killed worker, or
+all of them when it is wiped. The relay compensates for both, because it reads Postgres.
 
-It also vouches for the profile Redis: readers do not believe one that was started from a snapshot,
-or took over, before the relay has looked at it. See `domain.stores.vouching`.
+It also fences the profile Redis: readers do not trust one that was started from a snapshot, or took
+over, before the relay has projected what it lacks. See `domain.stores.vouching`.
 
-Wanted profiles do not go through Huey: their readers wait for a quarter of a second. When Redis
-was lost everybody is wanted, and the relay writes all who wait at one time in a few round trips.
+Cache misses do not go through Huey: their readers wait for a quarter of a second. After Redis has
+lost its data every read misses, and the relay backfills all waiting ones in a few round trips.
 """
 
 import threading
@@ -16,80 +16,80 @@ import time
 import structlog
 from django.db import close_old_connections
 
-from domain.errors import Unavailable
+from domain.errors import ServiceUnavailable
 from domain.stores import outbox, profiles, vouching
 from domain.stores.postgres.errors import translate_database_errors
 from workers import queue
 
 log = structlog.get_logger(__name__)
 
-BATCH = 200
-# Rows whose lease ended while they stood in a long queue are not handed out a second time: the
-# queue still has them, and must not grow by waiting.
-QUEUE_MOST = 1_000
-WAIT_MOST = 0.7  # seconds; a blocking command must end before its socket times out
-_WAIT_LEAST = 0.02
-_GATHER = 0.02  # seconds; who is wanted in that time is served with one batch
-_PAUSE = 0.2  # seconds between two tries while something is away; less than a reader waits
+BATCH_SIZE = 200
+# Entries whose lease expired in a long queue are not dispatched again: the queue still has them,
+# and must not grow by waiting.
+MAX_QUEUE_DEPTH = 1_000
+MAX_WAIT = 0.7  # seconds; a blocking command must end before its socket times out
+_MIN_WAIT = 0.02
+_BATCH_WINDOW = 0.02  # seconds; misses of that time are backfilled in one batch
+_RETRY_DELAY = 0.2  # seconds, while a dependency is unavailable; less than a reader waits
 
 
 class Relay:
-    """One relay; several may run, each row goes to one of them."""
+    """One relay; several may run, each entry goes to one of them."""
 
     def __init__(self) -> None:
-        self._stopped = threading.Event()
-        self._vouching = vouching.steps()
+        self._stop_event = threading.Event()
+        self._fencing = vouching.run_fencing()
 
     def stop(self) -> None:
-        """End `run` soon: within `WAIT_MOST` seconds."""
-        self._stopped.set()
+        """Stops `run` within `MAX_WAIT` seconds."""
+        self._stop_event.set()
 
     def run(self) -> None:
-        """Hand out until `stop` is called. Whatever is away is waited for."""
-        while not self._stopped.is_set():
-            wait = self.hand_out()
-            if self.vouch():
-                self.serve_wanted(wait)
+        """Runs until `stop` is called; retries while a dependency is unavailable."""
+        while not self._stop_event.is_set():
+            wait = self.dispatch_due()
+            if self.advance_fence():
+                self.backfill_misses(wait)
 
-    def hand_out(self) -> float:
-        """Give due rows to Huey; returns how many seconds to wait for the next."""
-        length = queue.length()
-        if length is None or length >= QUEUE_MOST:
-            return WAIT_MOST
+    def dispatch_due(self) -> float:
+        """Dispatches due entries to Huey; returns how many seconds to wait for the next."""
+        depth = queue.queue_depth()
+        if depth is None or depth >= MAX_QUEUE_DEPTH:
+            return MAX_WAIT
         close_old_connections()
         try:
             with translate_database_errors():
-                due = outbox.hand_out(BATCH)
-                wait = 0.0 if len(due) == BATCH else outbox.seconds_until_due()
-        except Unavailable:
-            return WAIT_MOST
-        if due:
-            log.info("handed_out", rows=len(due), told=queue.wake(due))
-        return WAIT_MOST if wait is None else min(wait, WAIT_MOST)
+                outbox_ids = outbox.lease_due(BATCH_SIZE)
+                wait = 0.0 if len(outbox_ids) == BATCH_SIZE else outbox.seconds_until_due()
+        except ServiceUnavailable:
+            return MAX_WAIT
+        if outbox_ids:
+            log.info("outbox_dispatched", count=len(outbox_ids), enqueued=queue.enqueue(outbox_ids))
+        return MAX_WAIT if wait is None else min(wait, MAX_WAIT)
 
-    def vouch(self) -> bool:
-        """Whether the profile Redis may be believed; a part of what it has lost is brought back."""
+    def advance_fence(self) -> bool:
+        """Returns whether readers may trust the profile Redis; projects a part of what it lacks."""
         try:
             close_old_connections()
             with translate_database_errors():
-                return next(self._vouching)
-        except Unavailable as error:
-            log.warning("vouching_failed", error=type(error).__name__)
-            self._vouching = vouching.steps()
-            self._stopped.wait(_PAUSE)
+                return next(self._fencing)
+        except ServiceUnavailable as error:
+            log.warning("fencing_failed", error_type=type(error).__name__)
+            self._fencing = vouching.run_fencing()
+            self._stop_event.wait(_RETRY_DELAY)
             return False
 
-    def serve_wanted(self, wait: float) -> None:
-        """Rewrite the profiles that are wanted during the next `wait` seconds."""
-        end = time.monotonic() + max(wait, _WAIT_LEAST)
+    def backfill_misses(self, wait: float) -> None:
+        """Backfills the misses of the next `wait` seconds."""
+        deadline = time.monotonic() + max(wait, _MIN_WAIT)
         try:
-            while not self._stopped.is_set() and (left := end - time.monotonic()) > 0:
+            while not self._stop_event.is_set() and (remaining := deadline - time.monotonic()) > 0:
                 close_old_connections()
-                if people := profiles.next_wanted(BATCH, max(left, _WAIT_LEAST)):
+                if person_ids := profiles.pop_misses(BATCH_SIZE, max(remaining, _MIN_WAIT)):
                     with translate_database_errors():
-                        profiles.refresh_all(people)
-                    self._stopped.wait(_GATHER)
-        except Unavailable as error:
-            # Whoever still waits asks again; but is that the same Redis that comes back?
-            log.warning("refresh_failed", error=type(error).__name__)
-            self._stopped.wait(_PAUSE)
+                        profiles.project_many(person_ids)
+                    self._stop_event.wait(_BATCH_WINDOW)
+        except ServiceUnavailable as error:
+            # Readers request the backfill again; and another Redis may come up, so check the fence.
+            log.warning("backfill_failed", error_type=type(error).__name__)
+            self._stop_event.wait(_RETRY_DELAY)

@@ -1,57 +1,63 @@
-"""The message with a code to sign in by."""
+"""Handler of `sign_in_code`: sends a sign-in code."""
 
 from django.conf import settings
 from django.db.models.functions import Now
 
 from domain import code
-from domain.address import Address, Channel, key_of
+from domain.address import Address, Channel, canonicalize
 from domain.stores import budgets, keys, models
-from domain.stores.outbox import End, Job
-from domain.stores.units.confirmations import is_over
-from domain.stores.units.sessions import seed_of
-from workers.deliveries import delivery_for
-from workers.delivery import Message, Refused, notices
+from domain.stores.outbox import LeasedEntry, Outcome
+from domain.stores.units.confirmations import is_expired
+from domain.stores.units.sessions import derivation_context
+from workers.deliveries import get_provider
+from workers.delivery import Message, PermanentFailure, notices
 
 
-def send(job: Job) -> End:
-    """Send the code to the address that its owner has confirmed; nothing to nobody's address.
+def send(entry: LeasedEntry) -> Outcome:
+    """Sends the code to a verified address; discards the challenge of any other.
 
-    Raises `TryAgain` and `Refused` as the delivery does, `OverBudget`, and `Refused` once the
-    code is out of date.
+    Raises `TemporaryFailure` and `PermanentFailure` as the provider does, `QuotaExceeded`, and
+    `PermanentFailure` once the code has expired.
     """
-    row = _load(job)
-    address = _address(row)
-    if row is None or row.ended_at is not None or address is None:
-        return End(models.Outbox.State.DROPPED, "gone")
-    budgets.begin(row, "sign-in code", address)
-    digits = code.sign_in_code_for(keys.ring(), seed_of(row, address))
-    if digits is None or is_over(row, code.SIGN_IN_LIFETIME):
-        raise Refused("code_expired")
-    provider_id = delivery_for(address.channel).send(_message(address, digits))
-    return End(models.Outbox.State.DONE, provider_id=provider_id)
+    row = _load_row(entry)
+    if row is None:
+        return Outcome(models.OutboxEntry.State.DISCARDED, "person_deleted")
+    if row.superseded_at is not None:
+        return Outcome(models.OutboxEntry.State.DISCARDED, "superseded")
+    address = _find_address(row)
+    if address is None:
+        return Outcome(models.OutboxEntry.State.DISCARDED, "address_not_verified")
+    budgets.reserve_first_attempt(row, "sign-in code", address)
+    digits = code.derive_sign_in_code(keys.get_keyring(), derivation_context(row, address))
+    if digits is None or is_expired(row, code.SIGN_IN_LIFETIME):
+        raise PermanentFailure("code_expired")
+    message_id = get_provider(address.channel).send(_build_message(address, digits))
+    return Outcome(models.OutboxEntry.State.DONE, provider_message_id=message_id)
 
 
-def _load(job: Job) -> models.SignIn | None:
-    rows = models.SignIn.objects.filter(outbox=job.id).select_related("person")
+def _load_row(entry: LeasedEntry) -> models.SignInChallenge | None:
+    rows = models.SignInChallenge.objects.filter(outbox=entry.id).select_related("person")
     return rows.annotate(now=Now()).first()
 
 
-def _address(row: models.SignIn | None) -> Address | None:
-    """Where the code goes: to the very address that was typed, if it is still confirmed."""
-    if row is None or row.person_id is None:
+def _find_address(row: models.SignInChallenge) -> Address | None:
+    """Returns the address of the challenge, if it is still verified; None if not."""
+    if row.person_id is None:
         return None
     person = models.Person.objects.filter(id=row.person_id).first()
     if person is None:
         return None
     channel = Channel(row.channel)
     value: str = getattr(person, channel)
-    confirmed = getattr(person, f"{channel}_verified_at") is not None
-    address = Address(channel, value, key_of(channel, value))
-    hashes = keys.ring().macs(b"sign-in address", channel.encode(), address.key.encode())
-    return address if confirmed and bytes(row.address_hash) in hashes else None
+    is_verified = getattr(person, f"{channel}_verified_at") is not None
+    address = Address(channel, value, canonicalize(channel, value))
+    hashes = keys.get_keyring().macs_with_all_keys(
+        b"sign-in address", channel.encode(), address.canonical.encode()
+    )
+    return address if is_verified and bytes(row.address_hash) in hashes else None
 
 
-def _message(address: Address, digits: str) -> Message:
+def _build_message(address: Address, digits: str) -> Message:
     minutes = int(code.SIGN_IN_LIFETIME.total_seconds() // 60)
     if address.channel is Channel.PHONE:
         return notices.sign_in_sms(

@@ -1,5 +1,7 @@
-"""What Huey runs. A task raises nothing but our own errors, whose text is a code word: the
-dashboard and the log keep what a task raises.
+"""Huey's tasks, and the mapping of their errors to outcomes.
+
+A task raises only Rollcall's own errors, whose text is a code: the dashboard and the log record
+what a task raises.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,42 +11,42 @@ import structlog
 from huey import crontab
 from huey.contrib.djhuey import db_periodic_task, db_task
 
-from domain.errors import OverBudget, RollcallError
+from domain.errors import QuotaExceeded, RollcallError
 from domain.stores import outbox, profiles
-from domain.stores.models import Outbox
-from domain.stores.outbox import End, Job
+from domain.stores.models import OutboxEntry
+from domain.stores.outbox import LeasedEntry, Outcome
 from domain.stores.postgres.errors import translate_database_errors
 from workers import change_notice, confirmation, purge, sign_in
-from workers.delivery import Refused, TryAgain
+from workers.delivery import PermanentFailure, TemporaryFailure
 
 log = structlog.get_logger(__name__)
 
 
 class TaskFailed(RollcallError):
-    """A task met an error that nobody foresaw; the log has its kind and its lines."""
+    """A task raised an unexpected error; the log has its type and stack."""
 
     code = "task_failed"
 
 
-@db_task(name="work")
-def work(outbox_id: int) -> None:
-    """Do what an outbox row asks for, if it is still asked for and nobody else is at it."""
-    with _our_errors_only():
-        job = outbox.claim(outbox_id)
-        if job is not None:
-            carry_out(job)
+@db_task(name="process_outbox_entry")
+def process_outbox_entry(outbox_id: int) -> None:
+    """Executes an outbox entry, if it is queued."""
+    with _mask_unexpected_errors():
+        entry = outbox.claim(outbox_id)
+        if entry is not None:
+            execute(entry)
 
 
-@db_periodic_task(crontab(minute="*/10"), name="purge")
-def purge_all() -> None:
-    """Delete what has served its time."""
-    with _our_errors_only():
-        purge.run()
+@db_periodic_task(crontab(minute="*/10"), name="purge_expired")
+def purge_expired() -> None:
+    """Deletes expired data."""
+    with _mask_unexpected_errors():
+        purge.purge_expired()
 
 
 @contextmanager
-def _our_errors_only() -> Iterator[None]:
-    """Let our own errors through; log any other, and raise one of ours in its place."""
+def _mask_unexpected_errors() -> Iterator[None]:
+    """Passes Rollcall's own errors; logs any other, and raises `TaskFailed` in its place."""
     try:
         with translate_database_errors():
             yield
@@ -55,43 +57,43 @@ def _our_errors_only() -> Iterator[None]:
         raise TaskFailed from None
 
 
-def carry_out(job: Job) -> None:
-    """Work on a claimed row, and write down how it went, last of all."""
+def execute(entry: LeasedEntry) -> None:
+    """Executes a claimed entry, and records the outcome last."""
     try:
-        end = _HANDLERS[job.kind](job)
-    except TryAgain as error:
-        outbox.retry_later(job, error.code, error.retry_after)
-    except OverBudget as error:
+        outcome = _HANDLERS[entry.kind](entry)
+    except TemporaryFailure as error:
+        outbox.reschedule(entry, error.code, error.retry_after)
+    except QuotaExceeded as error:
         if error.retry_after is not None:
-            outbox.retry_later(job, error.code, error.retry_after)
+            outbox.reschedule(entry, error.code, error.retry_after)
         else:
-            _fail(job, error)
-    except Refused as error:
-        _fail(job, error)
+            _mark_failed(entry, error)
+    except PermanentFailure as error:
+        _mark_failed(entry, error)
     except RollcallError as error:
-        outbox.retry_later(job, error.code)
+        outbox.reschedule(entry, error.code)
     except Exception:
-        # Not hidden: the row goes back with its reason, and the task fails.
-        outbox.retry_later(job, TaskFailed.code)
+        # Not hidden: the entry is rescheduled with a reason, and the task fails.
+        outbox.reschedule(entry, TaskFailed.code)
         raise
     else:
-        outbox.finish(job, end)
+        outbox.complete(entry, outcome)
 
 
-def _fail(job: Job, error: RollcallError) -> None:
-    log.error("message_failed", outbox_id=job.id, reason=error.code)
-    outbox.finish(job, End(Outbox.State.FAILED, error.code))
+def _mark_failed(entry: LeasedEntry, error: RollcallError) -> None:
+    log.error("message_send_failed", outbox_id=entry.id, reason=error.code)
+    outbox.complete(entry, Outcome(OutboxEntry.State.FAILED, error.code))
 
 
-def _write_profile(job: Job) -> End:
-    if job.person_id is not None:
-        profiles.refresh(job.person_id)
-    return End(Outbox.State.DONE)
+def _project_profile(entry: LeasedEntry) -> Outcome:
+    if entry.person_id is not None:
+        profiles.project(entry.person_id)
+    return Outcome(OutboxEntry.State.DONE)
 
 
-_HANDLERS: dict[str, Callable[[Job], End]] = {
-    Outbox.Kind.PROFILE: _write_profile,
-    Outbox.Kind.CONFIRMATION: confirmation.send,
-    Outbox.Kind.CHANGE_NOTICE: change_notice.send,
-    Outbox.Kind.SIGN_IN: sign_in.send,
+_HANDLERS: dict[str, Callable[[LeasedEntry], Outcome]] = {
+    OutboxEntry.Kind.PROJECT_PROFILE: _project_profile,
+    OutboxEntry.Kind.CONFIRMATION: confirmation.send,
+    OutboxEntry.Kind.ADDRESS_CHANGE_NOTICE: change_notice.send,
+    OutboxEntry.Kind.SIGN_IN_CODE: sign_in.send,
 }

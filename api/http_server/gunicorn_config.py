@@ -9,7 +9,7 @@ inherited (systemd's `LISTEN_FDS`) is used if there is one.
 
 from api.observability.multiprocess import share_metrics
 from settings import environment
-from settings.logs import logging_config
+from settings.logs import configure_logging
 
 worker_class = "api.http_server.gunicorn_worker.Worker"
 worker_connections = 16_384  # of each process; idle ones must not keep others out
@@ -17,6 +17,6 @@ backlog = 4096
 graceful_timeout = int(environment.SHUTDOWN_DELAY) + 15  # seconds
 timeout = 30  # seconds without a heartbeat, after which a process is killed and replaced
 control_socket_disable = True
-logconfig_dict = logging_config(level=environment.LOG_LEVEL)
+logconfig_dict = configure_logging(level=environment.LOG_LEVEL)
 
 share_metrics(environment.METRICS_DIR)  # before a worker imports the metrics

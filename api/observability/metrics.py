@@ -12,8 +12,8 @@ from prometheus_client.registry import Collector
 from api.bearer import bearer_token
 from api.observability.exposition import CONTENT_TYPE, get_collector
 from api.problems import problem_response, require_methods
-from domain.errors import InvalidToken, Unavailable
-from domain.stores.figures import RECENT, Figures, figures
+from domain.errors import InvalidToken, ServiceUnavailable
+from domain.stores.figures import WINDOW_SECONDS, OutboxStats, collect
 from domain.stores.postgres.errors import translate_database_errors
 from workers import queue
 
@@ -22,13 +22,13 @@ from workers import queue
 def metrics(request: HttpRequest) -> HttpResponse:
     """The metrics, for clients that send METRICS_TOKEN.
 
-    Without such a token they are public if METRICS_OPEN, else a 404.
+    Without such a token they are public if METRICS_PUBLIC, else a 404.
     """
     if token := settings.METRICS_TOKEN:
         given = bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
         if not hmac.compare_digest(given.encode(), token.encode()):
             raise InvalidToken
-    elif not settings.METRICS_OPEN:
+    elif not settings.METRICS_PUBLIC:
         return problem_response(request, "not_found")
     response = HttpResponse(generate_latest(MetricsCollector()), content_type=CONTENT_TYPE)
     response["Cache-Control"] = "no-store"
@@ -40,7 +40,7 @@ class MetricsCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from get_collector().collect()
-        depth = queue.length()
+        depth = queue.queue_depth()
         yield _gauge("queue_up", "Whether Huey's Redis responds.", depth is not None)
         if depth is not None:
             yield _gauge("queue_depth", "Tasks that wait in Huey's queue.", depth)
@@ -54,25 +54,25 @@ def _gauge(name: str, text: str, value: float) -> Metric:
 def _postgres() -> Iterator[Metric]:
     try:
         with translate_database_errors():
-            stats = figures()
-    except Unavailable:
+            stats = collect()
+    except ServiceUnavailable:
         yield _gauge("postgres_up", "Whether Postgres responds.", False)
     else:
         yield _gauge("postgres_up", "Whether Postgres responds.", True)
         yield from _outbox(stats)
 
 
-def _outbox(stats: Figures) -> Iterator[Metric]:
+def _outbox(stats: OutboxStats) -> Iterator[Metric]:
     """They are the same whichever process is scraped: take the maximum over several, not a sum."""
     text = "Outbox entries that are not finished."
     family = GaugeMetricFamily("rollcall_outbox_entries", text, labels=["kind", "state"])
-    for values, count in stats.open.items():
+    for values, count in stats.unfinished.items():
         family.add_metric(values, count)
     yield family
     text = "Seconds for which the oldest due outbox entry has been due."
-    yield _gauge("outbox_oldest_due_age_seconds", text, stats.oldest_due)
-    text = f"Messages finished in the last {RECENT} seconds."
+    yield _gauge("outbox_oldest_due_age_seconds", text, stats.oldest_due_age)
+    text = f"Messages finished in the last {WINDOW_SECONDS} seconds."
     family = GaugeMetricFamily("rollcall_messages_finished", text, labels=["channel", "state"])
-    for values, count in stats.messages.items():
+    for values, count in stats.finished_messages.items():
         family.add_metric(values, count)
     yield family

@@ -15,10 +15,10 @@ from api.writes.json import json_response
 from api.writes.openapi import confirmations as openapi
 from api.writes.serializers import InspectLinkSerializer
 from domain.code import LINK_LIFETIME
-from domain.commands.confirmations import look_at_link
+from domain.commands.confirmations import inspect_link
 from domain.stores import keys
 from domain.stores.unit_of_work import unit_of_work
-from workers.delivery.mailbox import Mailbox
+from workers.delivery.mailbox import FileMailbox
 
 _CSP = (
     "default-src 'none'; img-src data:; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -44,14 +44,16 @@ class ConfirmEmailView(NoStoreAPIView):
     @openapi.inspect_link
     def post(self, request: Request) -> HttpResponse:
         body = InspectLinkSerializer.parse(request.data)
-        link = look_at_link(body["token"], unit_of_work, keys.ring())
+        link = inspect_link(body["token"], unit_of_work, keys.get_keyring())
         return json_response(asdict(link))
 
 
 @require_methods("GET", "HEAD")
 def dev_mailbox(request: HttpRequest) -> HttpResponse:
     """Returns a page with the newest 200 messages that would have been sent."""
-    messages = Mailbox(settings.MAILBOX_PATH).messages(request.GET.get("to"), MAILBOX_PAGE_SIZE)
+    messages = FileMailbox(settings.MAILBOX_PATH).list_messages(
+        request.GET.get("to"), MAILBOX_PAGE_SIZE
+    )
     context = {
         "messages": messages,
         "to": request.GET.get("to", ""),
@@ -63,7 +65,7 @@ def dev_mailbox(request: HttpRequest) -> HttpResponse:
 @require_methods("GET", "HEAD")
 def dev_mailbox_json(request: HttpRequest) -> HttpResponse:
     """Returns all messages that would have been sent, newest first; `?to=` filters by address."""
-    messages = Mailbox(settings.MAILBOX_PATH).messages(request.GET.get("to"))
+    messages = FileMailbox(settings.MAILBOX_PATH).list_messages(request.GET.get("to"))
     response = json_response(messages)
     response["Cache-Control"] = "no-store"
     return response

@@ -22,8 +22,8 @@ from api.reads.redis.url import parse_url
 from api.reads.request_policy import PolicySettings, RequestPolicy
 from api.reads.responses import METHODS, Response, error_response, problem_response
 from api.reads.upstream import parse_upstream
-from domain.errors import Unavailable
-from domain.keys import KeyRing
+from domain.errors import ServiceUnavailable
+from domain.keys import Keyring
 from settings import environment
 
 log = structlog.get_logger(__name__)
@@ -46,13 +46,13 @@ class Application:
             max_staleness=environment.CLIENT_CACHE_MAX_STALENESS,
             cache_bytes=environment.CLIENT_CACHE_MAX_BYTES,
         )
-        keys = KeyRing([environment.SECRET_KEY, *environment.SECRET_KEY_FALLBACKS])
+        keys = Keyring([environment.SECRET_KEY, *environment.SECRET_KEY_FALLBACKS])
         self._reader = ProfileReader(self._redis, keys, environment.READ_MISS_TIMEOUT)
         self._policy = RequestPolicy(
             PolicySettings(
                 allowed_hosts=tuple(environment.ALLOWED_HOSTS),
                 cors_origins=tuple(environment.CORS_ALLOWED_ORIGINS),
-                trust_forwarded_proto=environment.BEHIND_TLS_PROXY,
+                trust_forwarded_proto=environment.TRUST_X_FORWARDED_PROTO,
                 ssl_redirect=environment.SECURE_SSL_REDIRECT,
                 hsts_seconds=environment.HSTS_SECONDS,
             )
@@ -175,7 +175,7 @@ class Application:
         loop_metrics.inc(registry.HTTP_REQUESTS_REJECTED, code)
         headers = request.headers if request is not None else {}
         if code == "overloaded":
-            status, block, body = error_response(headers, Unavailable())
+            status, block, body = error_response(headers, ServiceUnavailable())
         else:
             status, block, body = problem_response(headers, code)
         return status, block + self._policy.find(headers).headers, body
@@ -183,7 +183,7 @@ class Application:
     def _reject(self, request: Request, reason: str) -> None:
         """Responds 503 to a request that the write process does not get, or does not answer."""
         loop_metrics.inc(registry.HTTP_REQUESTS_REJECTED, reason)
-        self._respond(request, error_response(request.headers, Unavailable()))
+        self._respond(request, error_response(request.headers, ServiceUnavailable()))
 
     def _respond(self, request: Request, response: Response) -> None:
         status, headers, body = response
@@ -205,6 +205,6 @@ def _redirect_to_https(request: Request) -> Response:
 
 def _may_see_metrics(headers: Mapping[str, str]) -> bool:
     if not environment.METRICS_TOKEN:
-        return environment.METRICS_OPEN
+        return environment.METRICS_PUBLIC
     expected = f"Bearer {environment.METRICS_TOKEN}".encode()
     return hmac.compare_digest(headers.get("authorization", "").encode(), expected)

@@ -13,7 +13,7 @@ from api.observability.loop_metrics import loop_metrics
 from api.reads.redis.client import RedisClient
 from api.reads.redis.connection import RedisUnavailable, encode_command
 from domain import profile
-from domain.session import Token
+from domain.session import TokenClaims
 
 _POLL_INTERVAL = 0.005  # seconds
 _POLL_BATCH_SIZE = 64  # people of one poll; more of them take turns
@@ -28,7 +28,7 @@ class _PendingMiss:
         self.done: Future[None] = loop.create_future()
         # A hash without its ETag is not activated yet.
         self.poll_command = encode_command(
-            ("HMGET", profile.key_of(person_id), profile.VERSION, profile.ETAG)
+            ("HMGET", profile.redis_key(person_id), profile.VERSION, profile.ETAG)
         )
 
 
@@ -44,7 +44,7 @@ class MissCoalescer:
         self._misses: dict[UUID, _PendingMiss] = {}
         self._poll_task: Task[None] | None = None
 
-    async def wait(self, token: Token) -> None:
+    async def wait(self, token: TokenClaims) -> None:
         """Returns when the profile is as new as the token needs it, or after the timeout.
 
         Any number of requests for a person send one backfill request. Errors only end the wait:
@@ -62,7 +62,7 @@ class MissCoalescer:
         miss = self._misses[person_id] = _PendingMiss(loop, person_id)
         timer = loop.call_later(self._timeout, self._resolve, miss)
         miss.done.add_done_callback(lambda _: timer.cancel())
-        command = encode_command(("ZINCRBY", profile.WANTED, 1, person_id.hex))
+        command = encode_command(("ZINCRBY", profile.BACKFILL_QUEUE, 1, person_id.hex))
         self._send(miss, command, self._on_error)
         if self._poll_task is None or self._poll_task.done():
             self._poll_task = loop.create_task(self._poll())

@@ -13,7 +13,7 @@ that no client reads a state older than its own answered write:
   ago. A write before that command was pushed before its reply, and the entry is gone; any other
   write is younger than `max_staleness`.
 - A command that changes a profile or revokes a session waits for `max_staleness`, after Redis has
-  the write, before it responds (`domain.stores.profiles.settle`).
+  the write, before it responds (`domain.stores.profiles.sleep_max_staleness`).
 
 Each clock measures only its own time; they must run equally fast. A process that was stopped
 (SIGSTOP, a long pause) finds its entries too old. Only where a whole machine is frozen with
@@ -29,8 +29,8 @@ from typing import Any, NamedTuple
 from api.reads.redis.connection import MultiplexedConnection, encode_command
 from domain import profile
 from domain.errors import InvalidToken
-from domain.profile import Missing
-from domain.session import Token
+from domain.profile import CacheMiss
+from domain.session import TokenClaims
 
 _TRACKING_ON = (("HELLO", "3"), ("CLIENT", "TRACKING", "ON", "OPTIN"))
 _CACHING = encode_command(("CLIENT", "CACHING", "YES"))
@@ -41,7 +41,7 @@ class CacheEntry(NamedTuple):
     """A reply to HMGET, and the verified token that it was sent for."""
 
     key: str
-    token: Token
+    token: TokenClaims
     reply: list[bytes | None]
 
 
@@ -102,7 +102,7 @@ class ClientCache:
         self._recent_digests[place] = digest
         return False
 
-    def fetch(self, token: Token, command: bytes, on_reply: Callable[[Any], None]) -> None:
+    def fetch(self, token: TokenClaims, command: bytes, on_reply: Callable[[Any], None]) -> None:
         """Sends `command`, the HMGET for that token, and stores its reply.
 
         Raises `RedisUnavailable`, as `MultiplexedConnection.send_command` does.
@@ -121,11 +121,11 @@ class ClientCache:
         self._connection.send_command(_CACHING, on_caching_reply)
         self._connection.send_command(command, on_hmget_reply)
 
-    def _store(self, token: Token, reply: Any) -> None:
+    def _store(self, token: TokenClaims, reply: Any) -> None:
         # Whatever is wrong with a reply is reported to the request that it belongs to.
-        with suppress(Missing, InvalidToken, ValueError, TypeError):
-            body, _ = profile.answer(token, reply, time.time())
-            key = profile.key_for(token)
+        with suppress(CacheMiss, InvalidToken, ValueError, TypeError):
+            body, _ = profile.decode_reply(token, reply, time.time())
+            key = profile.redis_key_for_token(token)
             person = self._people.setdefault(key, _CachedPerson())
             added = 0 if token.digest in person.digests else _SESSION_BYTES
             if not person.digests:

@@ -28,10 +28,10 @@ from api.reads.responses import (
     profile_response,
 )
 from domain import profile, session
-from domain.errors import InvalidToken, Unavailable
-from domain.keys import KeyRing
-from domain.profile import Missing
-from domain.session import Token
+from domain.errors import InvalidToken, ServiceUnavailable
+from domain.keys import Keyring
+from domain.profile import CacheMiss
+from domain.session import TokenClaims
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ _HMGET = b"*6\r\n$5\r\nHMGET\r\n$34\r\np:%b\r\n$1\r\nb\r\n$1\r\ne\r\n$1\r\nv\r\n
 class ProfileReader:
     """Reads profiles through `redis`; a missing one is waited for `miss_timeout` seconds."""
 
-    def __init__(self, redis: RedisClient, keys: KeyRing, miss_timeout: float) -> None:
+    def __init__(self, redis: RedisClient, keys: Keyring, miss_timeout: float) -> None:
         self._redis = redis
         self._keys = keys
         self._misses = MissCoalescer(redis, miss_timeout)
@@ -68,11 +68,11 @@ class ProfileReader:
         """Returns the response, if it can be given without Redis; else sends the command."""
         headers = request.headers
         text = bearer_token(headers.get("authorization", ""))
-        digest = session.digest_of(text)
+        digest = session.token_digest(text)
         cache = self._redis.cache
         if cache is not None and (entry := cache.find(digest)) is not None:
             return profile_response(headers, entry.token, entry.reply, time())
-        token = session.check(self._keys, text, digest)
+        token = session.verify_token(self._keys, text, digest)
         on_reply = partial(self._on_reply, request, common_headers, token)
         if cache is not None and cache.admits(digest):
             cache.fetch(token, encode_hmget(token), on_reply)
@@ -80,11 +80,13 @@ class ProfileReader:
             self._redis.send_command(encode_hmget(token), on_reply)
         return None
 
-    def _on_reply(self, request: Request, common_headers: bytes, token: Token, reply: Any) -> None:
+    def _on_reply(
+        self, request: Request, common_headers: bytes, token: TokenClaims, reply: Any
+    ) -> None:
         """Responds with Redis' reply, or waits for the backfill of a missing profile."""
         try:
             response = profile_response(request.headers, token, parse_reply(reply), time())
-        except Missing:
+        except CacheMiss:
             task = self._loop.create_task(
                 self._retry_after_backfill(request, common_headers, token)
             )
@@ -96,12 +98,12 @@ class ProfileReader:
         _respond(request, common_headers, response)
 
     async def _retry_after_backfill(
-        self, request: Request, common_headers: bytes, token: Token
+        self, request: Request, common_headers: bytes, token: TokenClaims
     ) -> None:
         """Waits for the backfill, then reads once more; 503 after the timeout."""
         try:
             await self._misses.wait(token)
-            key, fields = profile.key_for(token), profile.fields_of(token)
+            key, fields = profile.redis_key_for_token(token), profile.hmget_fields(token)
             reply = await self._redis.execute_command("HMGET", key, *fields)
             response = profile_response(request.headers, token, parse_reply(reply), time())
         except Exception as error:  # noqa: BLE001  # as in `handle`
@@ -110,14 +112,14 @@ class ProfileReader:
 
     def _to_error_response(self, headers: Headers, error: Exception) -> Response:
         match error:
-            case InvalidToken() | Unavailable():
+            case InvalidToken() | ServiceUnavailable():
                 return error_response(headers, error)
-            case RedisUnavailable() | Missing():
-                return error_response(headers, Unavailable())
+            case RedisUnavailable() | CacheMiss():
+                return error_response(headers, ServiceUnavailable())
             case hiredis.ReplyError():
                 self._redis.on_command_error(error)
                 self._log_once(error_code(error))
-                return error_response(headers, Unavailable())
+                return error_response(headers, ServiceUnavailable())
         request_id = resolve_request_id(headers.get("x-request-id", ""))
         log.error("profile_read_failed", request_id=request_id, exc_info=error)
         return problem_response({"x-request-id": request_id}, "internal_error")
@@ -129,18 +131,18 @@ class ProfileReader:
             log.warning("redis_command_failed", error_type=code)
 
 
-def encode_hmget(token: Token) -> bytes:
-    """Returns HMGET of `profile.key_for` and `profile.fields_of` in RESP; `encode_command` costs
-    three times as much.
+def encode_hmget(token: TokenClaims) -> bytes:
+    """Returns HMGET of `profile.redis_key_for_token` and `profile.hmget_fields` in RESP;
+    `encode_command` costs three times as much.
     """
-    return _HMGET % (token.person.hex().encode(), token.digest)
+    return _HMGET % (token.person_id_bytes.hex().encode(), token.digest)
 
 
 def parse_reply(reply: Any) -> list[bytes | None]:
     """Returns the fields in a reply. Raises the error in its place, and `RedisUnavailable`."""
     if isinstance(reply, Exception):
         raise reply
-    if type(reply) is not list or len(reply) != profile.FIELDS:
+    if type(reply) is not list or len(reply) != profile.FIELD_COUNT:
         raise RedisUnavailable  # not a reply to HMGET
     return reply
 

@@ -15,7 +15,7 @@ from api.problem_documents import (
 )
 from domain import profile
 from domain.errors import RollcallError
-from domain.session import Token
+from domain.session import TokenClaims
 
 type Headers = Mapping[str, str]
 # Status, header block, body. The server adds the length, and leaves the body out where the protocol
@@ -31,13 +31,13 @@ _HEADERS_304 = _CACHING + b"etag: %b\r\nx-request-id: %b\r\n"
 
 
 def profile_response(
-    headers: Headers, token: Token, reply: Sequence[bytes | None], now: float
+    headers: Headers, token: TokenClaims, reply: Sequence[bytes | None], now: float
 ) -> Response:
     """Returns 200 or 304, from the reply to HMGET at Unix time `now`.
 
-    Raises `Missing` and `InvalidToken` as `domain.profile.answer` does.
+    Raises `CacheMiss` and `InvalidToken` as `domain.profile.decode_reply` does.
     """
-    body, etag = profile.answer(token, reply, now)
+    body, etag = profile.decode_reply(token, reply, now)
     request_id = resolve_request_id(headers.get("x-request-id", "")).encode()
     tags = headers.get("if-none-match")
     if tags and if_none_match_matches(tags, etag.decode()):

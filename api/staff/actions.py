@@ -15,9 +15,9 @@ from django.db import transaction
 from api.writes.base import project_revocation
 from domain.address import Channel
 from domain.commands import confirmations, people, sessions
-from domain.errors import RateLimited, Unavailable
-from domain.person import Gone, Person
-from domain.ports import Committed
+from domain.errors import RateLimited, ServiceUnavailable
+from domain.person import Person, Tombstone
+from domain.ports import CommandResult
 from domain.stores import keys, models
 from domain.stores.unit_of_work import unit_of_work
 from workers import queue
@@ -65,7 +65,9 @@ def _resend_to_channel(person_id: UUID, channel: Channel, user: Any) -> ActionMe
     now, label = datetime.now(UTC), channel.capitalize()
     try:
         with transaction.atomic():
-            result = confirmations.resend_for(person_id, channel, unit_of_work, keys.ring(), now)
+            result = confirmations.resend_for_person(
+                person_id, channel, unit_of_work, keys.get_keyring(), now
+            )
             if result and result.outbox_ids:
                 _log_action(user, person_id, CHANGE, f"resent: {channel}")
     except RateLimited as error:
@@ -76,13 +78,13 @@ def _resend_to_channel(person_id: UUID, channel: Channel, user: Any) -> ActionMe
         return None
     if not result.outbox_ids:
         return ActionMessage(messages.INFO, f"{label}: no confirmation is pending.")
-    queue.wake(result.outbox_ids)
+    queue.enqueue(result.outbox_ids)
     return ActionMessage(messages.SUCCESS, f"{label}: another message is being sent.")
 
 
 def _revoke_sessions(person_id: UUID, user: Any) -> ActionMessages:
     with transaction.atomic():
-        committed = sessions.end_sessions(person_id, unit_of_work)
+        committed = sessions.revoke_sessions_of_person(person_id, unit_of_work)
         if committed is not None:
             _log_action(user, person_id, CHANGE, "revoked all sessions")
     return (
@@ -92,16 +94,18 @@ def _revoke_sessions(person_id: UUID, user: Any) -> ActionMessages:
 
 def _erase(person_id: UUID, user: Any) -> ActionMessages:
     with transaction.atomic():
-        committed = people.forget(person_id, unit_of_work)
+        committed = people.erase_person(person_id, unit_of_work)
         if committed is not None:
             _log_action(user, person_id, DELETION, "erased")
     return None if committed is None else [_apply_revocation(committed, f"Erased: {person_id}.")]
 
 
-def _apply_revocation(committed: Committed[Person] | Committed[Gone], text: str) -> ActionMessage:
+def _apply_revocation(
+    committed: CommandResult[Person] | CommandResult[Tombstone], text: str
+) -> ActionMessage:
     try:
         project_revocation(committed)
-    except Unavailable:
+    except ServiceUnavailable:
         note = "Redis is unavailable: the workers complete this once it has recovered."
         return ActionMessage(messages.WARNING, f"{text} {note}")
     return ActionMessage(messages.SUCCESS, text)

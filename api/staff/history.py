@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.admin.models import LogEntry
 from django.db.models.functions import Now
 
-from domain.address import Channel, masked
+from domain.address import Channel, mask
 from domain.stores import models, overview
 
 _MAX_ROWS = 50
@@ -46,7 +46,7 @@ def _format_cell(cell: Any) -> str:
 
 def _channels(row: models.Person) -> Table:
     columns = ("channel", "status", "attempts left", "next resend", "pending")
-    states = overview.of(row.id) or {}  # deleted meanwhile
+    states = overview.get_statuses(row.id) or {}  # deleted meanwhile
     rows = [
         (c, state.status, state.attempts_left, state.resend_available_at, state.pending)
         for c, state in states.items()
@@ -59,8 +59,8 @@ def _confirmations(row: models.Person) -> Table:
                "outcome at")  # fmt: skip  # one glance
     entries = row.confirmations.order_by("-id")[:_MAX_ROWS]
     rows = [
-        (c.pk, c.channel, masked(Channel(c.channel), c.address), c.created_at, c.first_sent_at,
-         c.tries, *_get_outcome(c))
+        (c.pk, c.channel, mask(Channel(c.channel), c.address), c.created_at, c.first_attempted_at,
+         c.attempts, *_get_outcome(c))
         for c in entries
     ]  # fmt: skip  # in the order of the columns
     return _make_table("Confirmations", columns, rows)
@@ -69,9 +69,9 @@ def _confirmations(row: models.Person) -> Table:
 def _get_outcome(row: models.Confirmation) -> tuple[str, Any]:
     if row.confirmed_at is not None:
         return "confirmed", row.confirmed_at
-    if row.ended_at is not None:
-        return "superseded", row.ended_at
-    return ("confirmed by another person" if row.void else "", None)
+    if row.superseded_at is not None:
+        return "superseded", row.superseded_at
+    return ("confirmed by another person" if row.invalidated else "", None)
 
 
 def _messages(row: models.Person) -> Table:
@@ -79,7 +79,7 @@ def _messages(row: models.Person) -> Table:
                "finished")  # fmt: skip  # one glance
     entries = row.outbox.order_by("-id")[:_MAX_ROWS]
     rows = [
-        (o.pk, o.kind, o.confirmation_id, o.state, o.reason, o.attempts, o.receipt,
+        (o.pk, o.kind, o.confirmation_id, o.state, o.reason_code, o.attempts, o.delivery_status,
          o.created_at, o.finished_at)
         for o in entries
     ]  # fmt: skip  # in the order of the columns

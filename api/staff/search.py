@@ -21,7 +21,7 @@ def find_person_ids(text: str) -> list[UUID]:
         pass  # an address
     try:
         if "@" in text:
-            return people.with_address(parse_email(text))
-        return people.with_address(parse_phone(text, settings.DEFAULT_PHONE_REGION))
+            return people.find_by_address(parse_email(text))
+        return people.find_by_address(parse_phone(text, settings.DEFAULT_PHONE_REGION))
     except InvalidField:
         return []

@@ -19,8 +19,8 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from api.webhooks.signed import InvalidSignature, check_timestamp
-from domain.stores.receipts import Receipts
-from workers.delivery.exchange import message_id
+from domain.stores.receipts import DeliveryReceipts
+from workers.delivery.exchange import sanitize_message_id
 
 SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
@@ -29,7 +29,7 @@ TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
 _FAILED = ("bounce", "dropped")
 
 
-def parse_receipts(request: HttpRequest, body: bytes) -> Receipts:
+def parse_receipts(request: HttpRequest, body: bytes) -> DeliveryReceipts:
     """Returns the receipts in a batch of events. Raises `InvalidSignature`."""
     timestamp = request.headers.get(TIMESTAMP, "")
     if not re.fullmatch("[0-9]{1,12}", timestamp):
@@ -43,8 +43,8 @@ def parse_receipts(request: HttpRequest, body: bytes) -> Receipts:
     if not isinstance(events, list):
         raise InvalidSignature("malformed")
     events = [event for event in events if isinstance(event, dict)]
-    return Receipts(
-        at=signed_at,
+    return DeliveryReceipts(
+        reported_at=signed_at,
         delivered=_ids_by_type(events, ("delivered",)),
         failed=_ids_by_type(events, _FAILED),
     )
@@ -71,4 +71,4 @@ def _ids(event: dict[str, Any]) -> Iterator[str]:
     `XBg2anf2TqCy6WXKQFhieQ.filter0905p1mdw1-4434-59E0C6FF-3.0`. Older ids had dots too, so each
     prefix that ends before a dot is a candidate.
     """
-    return accumulate(message_id(event.get("sg_message_id")).split("."), "{}.{}".format)
+    return accumulate(sanitize_message_id(event.get("sg_message_id")).split("."), "{}.{}".format)

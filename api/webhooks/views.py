@@ -28,7 +28,7 @@ def vonage(request: HttpRequest) -> HttpResponse:
 
 def _handle_webhook(
     provider: str,
-    parse_receipts: Callable[[HttpRequest, bytes], receipts.Receipts],
+    parse_receipts: Callable[[HttpRequest, bytes], receipts.DeliveryReceipts],
     request: HttpRequest,
 ) -> HttpResponse:
     """Records what the provider reports; unknown messages are ignored."""
@@ -37,5 +37,5 @@ def _handle_webhook(
     except InvalidSignature as error:
         log.info("delivery_receipt_rejected", provider=provider, reason=error.reason)
         return problem_response(request, InvalidSignature.code)
-    receipts.note(report)
+    receipts.record(report)
     return HttpResponse(status=204, headers={"Cache-Control": "no-store"})

@@ -17,14 +17,14 @@ from django.http import HttpRequest
 from api.bearer import bearer_token
 from api.webhooks.signed import CLOCK_SKEW, InvalidSignature, check_timestamp
 from domain.errors import InvalidToken
-from domain.stores.receipts import Receipts
-from workers.delivery.exchange import message_id
+from domain.stores.receipts import DeliveryReceipts
+from workers.delivery.exchange import sanitize_message_id
 
 # "accepted", "buffered" and "unknown" are not final.
 _FAILED = ("expired", "failed", "rejected")
 
 
-def parse_receipts(request: HttpRequest, body: bytes) -> Receipts:
+def parse_receipts(request: HttpRequest, body: bytes) -> DeliveryReceipts:
     """Returns what a receipt reports. Raises `InvalidSignature`."""
     claims = _verify_token(request.headers.get("Authorization", ""))
     signed_at = check_timestamp(int(claims["iat"]))
@@ -34,9 +34,9 @@ def parse_receipts(request: HttpRequest, body: bytes) -> Receipts:
     receipt = _parse_fields(request.content_type, body)
     status = receipt.get("status")
     # Guides and real receipts have the first name; the response to a send has the second.
-    ids = {message_id(receipt.get(name)) for name in ("messageId", "message-id")}
-    return Receipts(
-        at=signed_at,
+    ids = {sanitize_message_id(receipt.get(name)) for name in ("messageId", "message-id")}
+    return DeliveryReceipts(
+        reported_at=signed_at,
         delivered=ids if status == "delivered" else set(),
         failed=ids if status in _FAILED else set(),
     )

@@ -10,10 +10,10 @@ from rest_framework.views import APIView
 
 from api.bearer import bearer_token
 from domain import session
-from domain.errors import InvalidToken, Unavailable
-from domain.person import Gone, Person
-from domain.ports import Committed
-from domain.session import Token
+from domain.errors import InvalidToken, ServiceUnavailable
+from domain.person import Person, Tombstone
+from domain.ports import CommandResult
+from domain.session import TokenClaims
 from domain.stores import keys, profiles
 from workers import queue
 
@@ -34,30 +34,31 @@ def get_bearer_token(request: Request) -> str:
     return bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
 
 
-def get_token_claims(request: Request) -> Token:
+def get_token_claims(request: Request) -> TokenClaims:
     """Returns the claims of the request's token; the command checks that its session is active.
 
     Raises `InvalidToken`.
     """
-    return session.check(keys.ring(), get_bearer_token(request))
+    return session.verify_token(keys.get_keyring(), get_bearer_token(request))
 
 
-def project_and_enqueue(committed: Committed[Person], *, is_new: bool = False) -> None:
+def project_and_enqueue(committed: CommandResult[Person], *, is_new: bool = False) -> None:
     """Writes the profile to Redis, so that the client reads its own write, and enqueues the outbox
     entries. Both are best effort: the entries stay unfinished until a worker has completed them.
 
     Sleeps for the client caches' maximum staleness, unless the person is new: none is cached.
     """
     # Logged where it failed; the outbox entry repeats the write.
-    with suppress(Unavailable):
-        profiles.publish(committed.person)
-    queue.wake(committed.outbox_ids)
+    with suppress(ServiceUnavailable):
+        profiles.write_profile(committed.person)
+    queue.enqueue(committed.outbox_ids)
     if not is_new:
-        profiles.settle()
+        profiles.sleep_max_staleness()
 
 
 def run_revocation(
-    request: Request, command: Callable[[Token], Committed[Person] | Committed[Gone]]
+    request: Request,
+    command: Callable[[TokenClaims], CommandResult[Person] | CommandResult[Tombstone]],
 ) -> None:
     """Executes a command that revokes sessions; returns once no reader accepts them.
 
@@ -68,24 +69,24 @@ def run_revocation(
     try:
         committed = command(token)
     except InvalidToken:
-        profiles.refresh(token.person_id)
-        profiles.settle()
+        profiles.project(token.person_id)
+        profiles.sleep_max_staleness()
         raise
     project_revocation(committed)
 
 
-def project_revocation(committed: Committed[Person] | Committed[Gone]) -> None:
+def project_revocation(committed: CommandResult[Person] | CommandResult[Tombstone]) -> None:
     """Writes a revocation to Redis; returns once no reader accepts the sessions.
 
     Raises `Unavailable` while Redis is unavailable: the outbox entry completes it.
     """
     try:
         # Without memory for the hash there is none, so no session can be read.
-        with suppress(profiles.NoRoom):
-            profiles.publish(committed.person)
+        with suppress(profiles.RedisOutOfMemory):
+            profiles.write_profile(committed.person)
     finally:
-        queue.wake(committed.outbox_ids)
-    profiles.settle()
+        queue.enqueue(committed.outbox_ids)
+    profiles.sleep_max_staleness()
 
 
 def serialize_session(token: str, expires_at: datetime) -> dict[str, str]:

@@ -19,7 +19,7 @@ from api.writes.openapi import confirmations as openapi
 from api.writes.serializers import ConfirmEmailSerializer, ConfirmPhoneSerializer, EmptySerializer
 from domain.address import Channel
 from domain.commands import confirmations, sessions
-from domain.commands.confirmations import ConfirmByCode, ConfirmByLink, Resend
+from domain.commands.confirmations import ConfirmByCode, ConfirmByLink, ResendConfirmation
 from domain.errors import InvalidToken
 from domain.stores import keys, overview
 from domain.stores.unit_of_work import unit_of_work
@@ -34,7 +34,7 @@ class EmailConfirmationView(NoStoreAPIView):
         body = ConfirmEmailSerializer.parse(request.data)
         if "token" in body:
             command = ConfirmByLink(body["token"])
-            committed = confirmations.confirm_by_link(command, unit_of_work, keys.ring())
+            committed = confirmations.confirm_by_link(command, unit_of_work, keys.get_keyring())
             if committed is not None:
                 project_and_enqueue(committed)
         else:
@@ -54,9 +54,11 @@ class PhoneConfirmationView(NoStoreAPIView):
 
 def _confirm_by_code(request: Request, channel: Channel, code: str) -> None:
     now = datetime.now(UTC)
-    person_id = sessions.authenticate(get_bearer_token(request), unit_of_work, keys.ring(), now)
+    person_id = sessions.authenticate(
+        get_bearer_token(request), unit_of_work, keys.get_keyring(), now
+    )
     command = ConfirmByCode(person_id, channel, code)
-    committed = confirmations.confirm_by_code(command, unit_of_work, keys.ring())
+    committed = confirmations.confirm_by_code(command, unit_of_work, keys.get_keyring())
     if committed is not None:
         project_and_enqueue(committed)
 
@@ -67,9 +69,11 @@ class _ResendView(NoStoreAPIView):
     def _resend(self, request: Request) -> HttpResponse:
         if request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
             EmptySerializer.parse(request.data)
-        command = Resend(get_token_claims(request), self.channel)
-        result = confirmations.resend(command, unit_of_work, keys.ring(), datetime.now(UTC))
-        queue.wake(result.outbox_ids)
+        command = ResendConfirmation(get_token_claims(request), self.channel)
+        result = confirmations.resend_confirmation(
+            command, unit_of_work, keys.get_keyring(), datetime.now(UTC)
+        )
+        queue.enqueue(result.outbox_ids)
         return json_response({"resend_available_at": _format_time(result.available_at)}, status=202)
 
 
@@ -99,14 +103,16 @@ class ConfirmationStatusView(NoStoreAPIView):
     @openapi.get_confirmation_status
     def get(self, request: Request) -> HttpResponse:
         now = datetime.now(UTC)
-        person_id = sessions.authenticate(get_bearer_token(request), unit_of_work, keys.ring(), now)
-        states = overview.of(person_id)
+        person_id = sessions.authenticate(
+            get_bearer_token(request), unit_of_work, keys.get_keyring(), now
+        )
+        states = overview.get_statuses(person_id)
         if states is None:
             raise InvalidToken  # deleted meanwhile
         return json_response({str(channel): _serialize(state) for channel, state in states.items()})
 
 
-def _serialize(state: overview.Overview) -> dict[str, Any]:
+def _serialize(state: overview.ConfirmationStatus) -> dict[str, Any]:
     return asdict(state) | {"resend_available_at": _format_time(state.resend_available_at)}
 
 

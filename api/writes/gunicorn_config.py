@@ -11,7 +11,7 @@ read process, nginx, or HAProxy with `option http-buffer-request`.
 
 from api.observability.multiprocess import share_metrics
 from settings import environment
-from settings.logs import logging_config
+from settings.logs import configure_logging
 
 worker_class = "gthread"
 threads = environment.WRITE_THREADS  # of each process
@@ -35,7 +35,7 @@ forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 control_socket_disable = True
-logconfig_dict = logging_config(level=environment.LOG_LEVEL)
+logconfig_dict = configure_logging(level=environment.LOG_LEVEL)
 
 
 def on_starting(arbiter: object) -> None:

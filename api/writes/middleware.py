@@ -23,7 +23,7 @@ from api.observability.registry import HTTP_REQUEST_DURATION, PROCESS_CPU
 from api.problem_documents import resolve_request_id
 from api.problems import error_response, problem_response
 from domain.errors import RollcallError
-from domain.stores.postgres.errors import unavailable
+from domain.stores.postgres.errors import to_service_unavailable
 
 type GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -146,7 +146,7 @@ class ProblemDetailsMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Called by Django for an exception of a view; None leaves it to handler500."""
-        known = error if isinstance(error, RollcallError) else unavailable(error)
+        known = error if isinstance(error, RollcallError) else to_service_unavailable(error)
         return error_response(request, known) if known else None
 
 

@@ -23,10 +23,10 @@ from api.writes.openapi import people as openapi
 from api.writes.serializers import SignUpSerializer, UpdateProfileSerializer
 from domain import profile
 from domain.commands import people
-from domain.commands.people import SignedUp, SignUp, Update
-from domain.errors import Unavailable
+from domain.commands.people import SignUp, SignUpResult, UpdateProfile
+from domain.errors import ServiceUnavailable
 from domain.stores import keys
-from domain.stores.unit_of_work import one_statement, unit_of_work
+from domain.stores.unit_of_work import autocommit_unit_of_work, unit_of_work
 
 log = structlog.get_logger(__name__)
 
@@ -41,11 +41,11 @@ class SignUpView(NoStoreAPIView):
     def post(self, request: Request) -> HttpResponse:
         body = SignUpSerializer.parse(request.data)
         result = _sign_up(SignUp(**body), _parse_idempotency_key(request))
-        project_and_enqueue(result.committed, is_new=not result.replayed)
-        person = result.committed.person
+        project_and_enqueue(result.result, is_new=not result.replayed)
+        person = result.result.person
         response = {
             "id": str(person.id),
-            "profile": profile.fields_for_clients(person),
+            "profile": profile.to_public_dict(person),
             "session": serialize_session(result.token, result.expires_at),
         }
         headers = {"Location": "/api/v1/profile/"}
@@ -60,11 +60,13 @@ def _log_misrouted_read() -> None:
     log.error("profile_read_misrouted")
 
 
-def _sign_up(command: SignUp, key: str | None) -> SignedUp:
+def _sign_up(command: SignUp, key: str | None) -> SignUpResult:
     now, lifetime = datetime.now(UTC), settings.SESSION_LIFETIME
     if key is None:
-        return people.sign_up(command, one_statement, keys.ring(), now, lifetime)
-    return people.sign_up_once(command, key, unit_of_work, keys.ring(), now, lifetime)
+        return people.sign_up(command, autocommit_unit_of_work, keys.get_keyring(), now, lifetime)
+    return people.sign_up_idempotently(
+        command, key, unit_of_work, keys.get_keyring(), now, lifetime
+    )
 
 
 def _parse_idempotency_key(request: Request) -> str | None:
@@ -87,21 +89,25 @@ class ProfileView(NoStoreAPIView):
         seen by operators, whom a 404 or 405 would tell nothing.
         """
         _log_misrouted_read()
-        raise Unavailable
+        raise ServiceUnavailable
 
     @openapi.update_profile
     def patch(self, request: Request) -> HttpResponse:
         body = UpdateProfileSerializer.parse(request.data)
-        command = Update(get_token_claims(request), _parse_if_match(request), **body)
-        committed = people.update(command, unit_of_work, keys.ring(), datetime.now(UTC))
+        command = UpdateProfile(get_token_claims(request), _parse_if_match(request), **body)
+        committed = people.update_profile(
+            command, unit_of_work, keys.get_keyring(), datetime.now(UTC)
+        )
         project_and_enqueue(committed)
         person = committed.person
-        etag = profile.etag_of(profile.body_of(person)).decode()
-        return json_response(profile.fields_for_clients(person), headers={"ETag": etag})
+        etag = profile.strong_etag(profile.render_body(person)).decode()
+        return json_response(profile.to_public_dict(person), headers={"ETag": etag})
 
     @openapi.delete_profile
     def delete(self, request: Request) -> HttpResponse:
-        run_revocation(request, lambda token: people.leave(token, unit_of_work, datetime.now(UTC)))
+        run_revocation(
+            request, lambda token: people.delete_profile(token, unit_of_work, datetime.now(UTC))
+        )
         return no_content()
 
 

@@ -11,9 +11,9 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import empty
 
 from domain.address import Address, parse_email, parse_phone
-from domain.code import DIGITS
+from domain.code import CODE_LENGTH
 from domain.errors import InvalidField
-from domain.person import HOBBIES_MAX, HOBBY_MAX, NAME_MAX, parse_hobbies, parse_name
+from domain.person import HOBBY_MAX_LENGTH, MAX_HOBBIES, NAME_MAX_LENGTH, parse_hobbies, parse_name
 from domain.stores import sms
 
 
@@ -88,10 +88,10 @@ def run_parser(parse: Callable[[Any], Any], data: Any) -> Any:
     try:
         return parse(data)
     except InvalidField as error:
-        raise ValidationError(error.problem.message, code=error.problem.code) from None
+        raise ValidationError(error.error.message, code=error.error.code) from None
 
 
-@extend_schema_field({"type": "string", "minLength": 1, "maxLength": NAME_MAX})
+@extend_schema_field({"type": "string", "minLength": 1, "maxLength": NAME_MAX_LENGTH})
 class NameField(ParsedField):
     """A name or surname."""
 
@@ -113,7 +113,7 @@ class PhoneField(ParsedField):
 
     def parse(self, text: str) -> Address:
         address = parse_phone(text, settings.DEFAULT_PHONE_REGION)
-        if not sms.country_is_served(address.value):
+        if not sms.is_country_allowed(address.value):
             raise InvalidField(
                 "country_not_supported", "Text messages to that country are not supported."
             )
@@ -125,8 +125,8 @@ class PhoneField(ParsedField):
         "oneOf": [
             {
                 "type": "array",
-                "maxItems": HOBBIES_MAX,
-                "items": {"type": "string", "maxLength": HOBBY_MAX},
+                "maxItems": MAX_HOBBIES,
+                "items": {"type": "string", "maxLength": HOBBY_MAX_LENGTH},
             },
             {"type": "string", "description": "One hobby a line."},
         ]
@@ -154,8 +154,8 @@ class HobbiesField(serializers.Field[Any, Any, Any, Any]):
 @extend_schema_field(
     {
         "type": "string",
-        "pattern": rf"^\s*([0-9]\s*){{{DIGITS}}}$",
-        "description": f"{DIGITS} digits; spaces are ignored.",
+        "pattern": rf"^\s*([0-9]\s*){{{CODE_LENGTH}}}$",
+        "description": f"{CODE_LENGTH} digits; spaces are ignored.",
     }
 )
 class CodeField(ParsedField):
@@ -163,8 +163,8 @@ class CodeField(ParsedField):
 
     def parse(self, text: str) -> str:
         digits = "".join(text.split())
-        if not (digits.isascii() and digits.isdigit() and len(digits) == DIGITS):
-            raise InvalidField("invalid", f"A code has {DIGITS} digits.")
+        if not (digits.isascii() and digits.isdigit() and len(digits) == CODE_LENGTH):
+            raise InvalidField("invalid", f"A code has {CODE_LENGTH} digits.")
         return digits
 
 

@@ -27,12 +27,16 @@ class SessionsView(NoStoreAPIView):
     def post(self, request: Request) -> HttpResponse:
         body = SignInCodeSerializer.parse(request.data)
         address = body["address"]
-        queue.wake(sessions.ask_to_sign_in(address, unit_of_work, keys.ring()))
+        queue.enqueue(sessions.request_sign_in_code(address, unit_of_work, keys.get_keyring()))
         return json_response(_CODE_REQUESTED, status=202)
 
     @openapi.revoke_all_sessions
     def delete(self, request: Request) -> HttpResponse:
-        return _sign_out(request, everywhere=True)
+        now = datetime.now(UTC)
+        run_revocation(
+            request, lambda claims: sessions.revoke_all_sessions(claims, unit_of_work, now)
+        )
+        return no_content()
 
 
 class SignInView(NoStoreAPIView):
@@ -44,11 +48,11 @@ class SignInView(NoStoreAPIView):
         result = sessions.sign_in(
             SignIn(body["address"], body["code"]),
             unit_of_work,
-            keys.ring(),
+            keys.get_keyring(),
             datetime.now(UTC),
             settings.SESSION_LIFETIME,
         )
-        project_and_enqueue(result.committed)
+        project_and_enqueue(result.result)
         response = {"session": serialize_session(result.token, result.expires_at)}
         return json_response(response, status=201, headers={"Location": "/api/v1/profile/"})
 
@@ -58,13 +62,6 @@ class CurrentSessionView(NoStoreAPIView):
 
     @openapi.revoke_current_session
     def delete(self, request: Request) -> HttpResponse:
-        return _sign_out(request, everywhere=False)
-
-
-def _sign_out(request: Request, *, everywhere: bool) -> HttpResponse:
-    now = datetime.now(UTC)
-    run_revocation(
-        request,
-        lambda token: sessions.sign_out(token, unit_of_work, now, everywhere=everywhere),
-    )
-    return no_content()
+        now = datetime.now(UTC)
+        run_revocation(request, lambda claims: sessions.revoke_session(claims, unit_of_work, now))
+        return no_content()

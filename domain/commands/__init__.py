@@ -1,5 +1,5 @@
-"""What people can do to Rollcall: frozen commands, and the functions that carry them out.
+"""The commands: frozen dataclasses, and the functions that execute them.
 
-Each takes the units of work it may open, and the server's keys where it makes or checks a secret.
-Each returns what has to follow the commit: a profile to publish and outbox rows to wake.
+Each takes a factory of units of work, and the keyring where it derives or verifies a secret. Each
+returns what follows the commit: the state to project and the outbox entries to enqueue.
 """

@@ -1,4 +1,4 @@
-"""Confirming an address, and asking for another message about it."""
+"""Confirms addresses, and resends the messages about them."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,16 +7,29 @@ from uuid import UUID
 
 from domain import code
 from domain.address import Channel
-from domain.errors import AddressTaken, CodeExpired, CodeInvalid, RateLimited, TooManyAttempts
-from domain.keys import KeyRing
+from domain.errors import (
+    AddressAlreadyVerified,
+    ExpiredCode,
+    InvalidCode,
+    RateLimited,
+    TooManyAttempts,
+)
+from domain.keys import Keyring
 from domain.person import Person
-from domain.ports import AccountUnit, AccountUnits, Committed, Confirmation, Unit, Units
-from domain.session import Token
+from domain.ports import (
+    AccountUnitOfWork,
+    AccountUnitOfWorkFactory,
+    CommandResult,
+    Confirmation,
+    UnitOfWork,
+    UnitOfWorkFactory,
+)
+from domain.session import TokenClaims
 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmByCode:
-    """The six digits that a person has read in a message."""
+    """The six digits of a message."""
 
     person_id: UUID
     channel: Channel
@@ -25,148 +38,165 @@ class ConfirmByCode:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmByLink:
-    """The token of an e-mail's link: says by itself whose address it confirms."""
+    """The token of an e-mail's link; it identifies the address that it confirms."""
 
     token: str
 
 
 def confirm_by_code(
-    command: ConfirmByCode, units: Units, keys: KeyRing
-) -> Committed[Person] | None:
-    """Confirm the person's address on a channel; None if that code had done so before.
+    command: ConfirmByCode, unit_of_work: UnitOfWorkFactory, keyring: Keyring
+) -> CommandResult[Person] | None:
+    """Confirms the person's address on a channel; None if that code has done so before.
 
-    The try is counted and committed before the code is looked at, so that parallel guesses
-    cannot outrun the count. Raises `CodeInvalid`, `CodeExpired`, `TooManyAttempts`.
+    The attempt is recorded and committed before the comparison, so that parallel guesses cannot
+    exceed the limit. Raises `InvalidCode`, `ExpiredCode`, `TooManyAttempts`.
     """
-    with units() as unit:
-        counted = unit.count_try(command.person_id, command.channel)
-    if counted is None:
-        raise CodeInvalid
-    confirmation, allowed = counted
+    with unit_of_work() as uow:
+        recorded = uow.record_attempt(command.person_id, command.channel)
+    if recorded is None:
+        raise InvalidCode
+    confirmation, allowed = recorded
     if not allowed:
         raise TooManyAttempts(confirmation.retry_after)
     if confirmation.code_expired and not confirmation.confirmed:
-        raise CodeExpired
-    return _confirm(confirmation, code.code_for(keys, confirmation.seed), command.code, units)
+        raise ExpiredCode
+    return _confirm(
+        confirmation, code.derive_code(keyring, confirmation.context), command.code, unit_of_work
+    )
 
 
 def confirm_by_link(
-    command: ConfirmByLink, units: Units, keys: KeyRing
-) -> Committed[Person] | None:
-    """Confirm the address that a link was sent to; None if it was confirmed before.
+    command: ConfirmByLink, unit_of_work: UnitOfWorkFactory, keyring: Keyring
+) -> CommandResult[Person] | None:
+    """Confirms the address that a link was sent to; None if it was confirmed before.
 
-    No tries are counted: nobody guesses 192 bits. Raises `CodeInvalid`, `CodeExpired`.
+    Attempts are not recorded: 192 bits cannot be guessed. Raises `InvalidCode`, `ExpiredCode`.
     """
-    with units() as unit:
-        confirmation = _of_link(command.token, unit, keys)
+    with unit_of_work() as uow:
+        confirmation = _find_by_link_token(command.token, uow, keyring)
     if confirmation.link_expired and not confirmation.confirmed:
-        raise CodeExpired
-    expected = code.link_token_for(keys, confirmation.seed)
-    return _confirm(confirmation, expected, command.token, units)
+        raise ExpiredCode
+    expected = code.derive_link_token(keyring, confirmation.context)
+    return _confirm(confirmation, expected, command.token, unit_of_work)
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """What the holder of an e-mail's link may know before they use it: who signed up with their
-    address, and how it stands.
+class ConfirmationLink:
+    """What the holder of a link may see before using it: the name that signed up with their
+    address, and the state of the link.
     """
 
     name: str
     state: Literal["open", "confirmed", "expired"]
 
 
-def look_at_link(token: str, units: Units, keys: KeyRing) -> Link:
-    """What a link is about. Nothing is written, and nothing is counted.
+def inspect_link(token: str, unit_of_work: UnitOfWorkFactory, keyring: Keyring) -> ConfirmationLink:
+    """Returns what a link confirms. Writes nothing, and records no attempt.
 
-    A claim that somebody else has answered looks like an open one (DESIGN 3); a link that a newer
-    one has replaced is as good as out of date. Raises `CodeInvalid`.
+    A claim to an address that another person has verified looks open (DESIGN section 3); a
+    superseded link looks expired. Raises `InvalidCode`.
     """
-    with units() as unit:
-        confirmation = _of_link(token, unit, keys)
-        name = unit.name_of(confirmation.seed.person_id)
+    with unit_of_work() as uow:
+        confirmation = _find_by_link_token(token, uow, keyring)
+        name = uow.get_name(confirmation.context.person_id)
     if name is None:
-        raise CodeInvalid
+        raise InvalidCode
     if confirmation.confirmed:
-        return Link(name, "confirmed")
-    over = confirmation.link_expired or confirmation.ended
-    return Link(name, "expired" if over else "open")
+        return ConfirmationLink(name, "confirmed")
+    is_expired = confirmation.link_expired or confirmation.superseded
+    return ConfirmationLink(name, "expired" if is_expired else "open")
 
 
-def _of_link(token: str, unit: Unit, keys: KeyRing) -> Confirmation:
-    """The confirmation that a link is about: only the holder of the right link learns of it."""
-    row_id = code.row_of_link(token)
-    confirmation = None if row_id is None else unit.confirmation(row_id)
-    if confirmation is None or not code.same(code.link_token_for(keys, confirmation.seed), token):
-        raise CodeInvalid
+def _find_by_link_token(token: str, uow: UnitOfWork, keyring: Keyring) -> Confirmation:
+    """Returns the confirmation of a link token. Raises `InvalidCode` unless the token is valid."""
+    confirmation_id = code.parse_link_token(token)
+    confirmation = None if confirmation_id is None else uow.find_confirmation(confirmation_id)
+    if confirmation is None or not code.constant_time_equal(
+        code.derive_link_token(keyring, confirmation.context), token
+    ):
+        raise InvalidCode
     return confirmation
 
 
 def _confirm(
-    confirmation: Confirmation, expected: str | None, given: str, units: Units
-) -> Committed[Person] | None:
-    if confirmation.void or confirmation.ended or not code.same(expected, given):
-        raise CodeInvalid
+    confirmation: Confirmation, expected: str | None, actual: str, unit_of_work: UnitOfWorkFactory
+) -> CommandResult[Person] | None:
+    if (
+        confirmation.invalidated
+        or confirmation.superseded
+        or not code.constant_time_equal(expected, actual)
+    ):
+        raise InvalidCode
     try:
-        with units() as unit:
-            person = unit.confirm(confirmation.seed)
+        with unit_of_work() as uow:
+            person = uow.confirm(confirmation.context)
             if person is None:
                 return None
-            outbox_ids = unit.follow_up(person.id)
-    except AddressTaken:
-        # Somebody confirmed it first. To this person it stays an unanswered claim (DESIGN 3).
-        raise CodeInvalid from None
-    return Committed(person, outbox_ids)
+            outbox_ids = uow.add_projection_entry(person.id)
+    except AddressAlreadyVerified:
+        # Another person was first. To this one it remains an open claim (DESIGN section 3).
+        raise InvalidCode from None
+    return CommandResult(person, outbox_ids)
 
 
 @dataclass(frozen=True, slots=True)
-class Resend:
-    """A person's wish for another message about the address that they have not confirmed."""
+class ResendConfirmation:
+    """A request for another message about the caller's unconfirmed address."""
 
-    token: Token
+    claims: TokenClaims
     channel: Channel
 
 
 @dataclass(frozen=True, slots=True)
-class Resent:
-    """`available_at` is when the next message may be asked for; None if nothing waits."""
+class ResendResult:
+    """`available_at` is when another message may be requested; None if nothing is unconfirmed."""
 
     outbox_ids: list[int]
     available_at: datetime | None
 
 
-def resend(command: Resend, units: AccountUnits, keys: KeyRing, now: datetime) -> Resent:
-    """Send a new code, which ends the old one; nothing if the address is confirmed.
+def resend_confirmation(
+    command: ResendConfirmation,
+    unit_of_work: AccountUnitOfWorkFactory,
+    keyring: Keyring,
+    now: datetime,
+) -> ResendResult:
+    """Sends a new code, which supersedes the old one; nothing if the address is confirmed.
 
-    Raises `InvalidToken`, and `RateLimited` until the next message may be asked for.
+    Raises `InvalidToken`, and `RateLimited` during the cooldown.
     """
-    with units() as unit:
-        person = unit.caller(command.token, now)
-        return _resend(unit, person.id, command.channel, keys, now)
+    with unit_of_work() as uow:
+        person = uow.lock_person_by_token(command.claims, now)
+        return _resend(uow, person.id, command.channel, keyring, now)
 
 
-def resend_for(
-    person_id: UUID, channel: Channel, units: AccountUnits, keys: KeyRing, now: datetime
-) -> Resent | None:
-    """As `resend`, when an operator wants it, within the same budgets; None if there is no such
+def resend_for_person(
+    person_id: UUID,
+    channel: Channel,
+    unit_of_work: AccountUnitOfWorkFactory,
+    keyring: Keyring,
+    now: datetime,
+) -> ResendResult | None:
+    """As `resend_confirmation`, for an operator, within the same quotas; None if there is no such
     person. Raises `RateLimited`.
     """
-    with units() as unit:
-        if not unit.exists(person_id):
+    with unit_of_work() as uow:
+        if not uow.lock_person(person_id):
             return None
-        return _resend(unit, person_id, channel, keys, now)
+        return _resend(uow, person_id, channel, keyring, now)
 
 
 def _resend(
-    unit: AccountUnit, person_id: UUID, channel: Channel, keys: KeyRing, now: datetime
-) -> Resent:
-    waiting = unit.waiting_address(person_id, channel)
-    if waiting is None:
-        return Resent([], None)
-    if wait := unit.resend_wait(person_id, channel):
-        raise RateLimited(wait)
-    address, replaces = waiting
-    outbox_ids = unit.open_confirmation(
-        person_id, address, code.new_salt(), keys.current.id, replaces
+    uow: AccountUnitOfWork, person_id: UUID, channel: Channel, keyring: Keyring, now: datetime
+) -> ResendResult:
+    pending = uow.get_pending_address(person_id, channel)
+    if pending is None:
+        return ResendResult([], None)
+    if cooldown := uow.resend_cooldown(person_id, channel):
+        raise RateLimited(cooldown)
+    address, replaces_address = pending
+    outbox_ids = uow.create_confirmation(
+        person_id, address, code.generate_salt(), keyring.signing_key.id, replaces_address
     )
-    wait = unit.resend_wait(person_id, channel)
-    return Resent(outbox_ids, now + timedelta(seconds=wait))
+    cooldown = uow.resend_cooldown(person_id, channel)
+    return ResendResult(outbox_ids, now + timedelta(seconds=cooldown))

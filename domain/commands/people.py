@@ -1,28 +1,28 @@
-"""Signing up, changing one's own data, and leaving for good."""
+"""Signs people up, updates and deletes profiles."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from domain import code, profile, session
-from domain.address import Address, Channel, key_of
+from domain.address import Address, Channel, canonicalize
 from domain.errors import InvalidToken, PreconditionFailed
-from domain.keys import KeyRing
-from domain.person import Gone, LiveSession, Person
+from domain.keys import Keyring
+from domain.person import ActiveSession, Person, Tombstone
 from domain.ports import (
-    AccountUnit,
-    AccountUnits,
-    Committed,
-    RepeatableUnits,
-    SignUpUnit,
-    SignUpUnits,
+    AccountUnitOfWork,
+    AccountUnitOfWorkFactory,
+    CommandResult,
+    IdempotentSignUpUnitOfWorkFactory,
+    SignUpUnitOfWork,
+    SignUpUnitOfWorkFactory,
 )
-from domain.session import Token
+from domain.session import TokenClaims
 
 
 @dataclass(frozen=True, slots=True)
 class SignUp:
-    """A new person. All fields are as the parsers of `domain.person` and `.address` return them."""
+    """A new person. All fields are results of the parsers in `domain.person` and `.address`."""
 
     name: str
     surname: str
@@ -32,60 +32,68 @@ class SignUp:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedUp:
-    """A person who has signed up; `token` opens the session that ends at `expires_at`."""
+class SignUpResult:
+    """A person who has signed up; the session of `token` expires at `expires_at`."""
 
-    committed: Committed[Person]
+    result: CommandResult[Person]
     token: str
     expires_at: datetime
     replayed: bool = False
 
 
 def sign_up(
-    command: SignUp, units: SignUpUnits, keys: KeyRing, now: datetime, session_lifetime: timedelta
-) -> SignedUp:
-    """Make a person, unconfirmed, with a session; both addresses get a message.
-
-    A known address is not refused: that would tell strangers who is registered.
-    """
-    with units() as unit:
-        return _sign_up(command, unit, keys, (now + session_lifetime).replace(microsecond=0))
-
-
-def sign_up_once(
     command: SignUp,
-    idempotency_key: str,
-    units: RepeatableUnits,
-    keys: KeyRing,
+    unit_of_work: SignUpUnitOfWorkFactory,
+    keyring: Keyring,
     now: datetime,
     session_lifetime: timedelta,
-) -> SignedUp:
-    """As `sign_up`; but the same key and body again give the same person and send nothing.
+) -> SignUpResult:
+    """Creates an unverified person with a session; both addresses receive a message.
 
-    A fresh session then replaces the one issued before, whose token may not have arrived. After
-    the IETF draft "The Idempotency-Key HTTP Header Field". Raises `IdempotencyInProgress`,
+    A known address is accepted: a refusal would reveal who is registered.
+    """
+    with unit_of_work() as uow:
+        return _sign_up(command, uow, keyring, (now + session_lifetime).replace(microsecond=0))
+
+
+def sign_up_idempotently(
+    command: SignUp,
+    idempotency_key: str,
+    unit_of_work: IdempotentSignUpUnitOfWorkFactory,
+    keyring: Keyring,
+    now: datetime,
+    session_lifetime: timedelta,
+) -> SignUpResult:
+    """As `sign_up`; but a repeated key and body return the same person and send nothing.
+
+    A new session then replaces the one before, whose token may not have arrived. After the IETF
+    draft "The Idempotency-Key HTTP Header Field". Raises `IdempotencyInProgress`,
     `IdempotencyMismatch`, `IdempotencyClosed`.
     """
-    key_hashes = keys.macs(b"idempotency key", idempotency_key.encode())
+    key_hashes = keyring.macs_with_all_keys(b"idempotency key", idempotency_key.encode())
     texts = (command.name, command.surname, command.email.value, command.phone.value)
     body = [text.encode() for text in (*texts, *command.hobbies)]
-    body_hashes = keys.macs(b"idempotency body", *body)
+    request_fingerprints = keyring.macs_with_all_keys(b"idempotency body", *body)
     expires_at = (now + session_lifetime).replace(microsecond=0)
-    with units() as unit:
-        person = unit.signed_up_with(key_hashes, body_hashes)
+    with unit_of_work() as uow:
+        person = uow.find_sign_up_by_idempotency_key(key_hashes, request_fingerprints)
         if person is None:
-            signed_up = _sign_up(command, unit, keys, expires_at)
-            unit.remember(key_hashes[0], body_hashes[0], signed_up.committed.person.id)
+            signed_up = _sign_up(command, uow, keyring, expires_at)
+            uow.store_idempotency_key(
+                key_hashes[0], request_fingerprints[0], signed_up.result.person.id
+            )
             return signed_up
-        unit.end_sessions(person.id)
-        token, digest = session.issue(keys, person.id, person.version + 1)
-        committed = unit.open_session(person.id, LiveSession(digest, expires_at))
-    return SignedUp(committed, token, expires_at, replayed=True)
+        uow.revoke_sessions(person.id)
+        token, digest = session.issue_token(keyring, person.id, person.version + 1)
+        result = uow.create_session(person.id, ActiveSession(digest, expires_at))
+    return SignUpResult(result, token, expires_at, replayed=True)
 
 
-def _sign_up(command: SignUp, unit: SignUpUnit, keys: KeyRing, expires_at: datetime) -> SignedUp:
+def _sign_up(
+    command: SignUp, uow: SignUpUnitOfWork, keyring: Keyring, expires_at: datetime
+) -> SignUpResult:
     person_id, version = uuid4(), 1
-    token, digest = session.issue(keys, person_id, version)
+    token, digest = session.issue_token(keyring, person_id, version)
     person = Person(
         id=person_id,
         version=version,
@@ -96,22 +104,22 @@ def _sign_up(command: SignUp, unit: SignUpUnit, keys: KeyRing, expires_at: datet
         hobbies=command.hobbies,
         email_verified=False,
         phone_verified=False,
-        sessions=(LiveSession(digest, expires_at),),
+        sessions=(ActiveSession(digest, expires_at),),
     )
     addresses = [command.email, command.phone]
-    salts = [code.new_salt() for _ in addresses]
-    outbox_ids = unit.sign_up(person, addresses, salts, keys.current.id)
-    return SignedUp(Committed(person, outbox_ids), token, expires_at)
+    salts = [code.generate_salt() for _ in addresses]
+    outbox_ids = uow.sign_up(person, addresses, salts, keyring.signing_key.id)
+    return SignUpResult(CommandResult(person, outbox_ids), token, expires_at)
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
-    """What a person changes of their own profile; None is left as it is.
+class UpdateProfile:
+    """The changes to the caller's profile; fields that are None stay.
 
-    `if_match` are the ETags of which the profile must have one now (None: any will do).
+    One of the ETags in `if_match` must be the current one (None: no precondition).
     """
 
-    token: Token
+    claims: TokenClaims
     if_match: frozenset[bytes] | None = None
     name: str | None = None
     surname: str | None = None
@@ -120,75 +128,83 @@ class Update:
     hobbies: tuple[str, ...] | None = None
 
 
-def update(command: Update, units: AccountUnits, keys: KeyRing, now: datetime) -> Committed[Person]:
-    """Change a profile. A new address is sent a code, and the codes of the one before end.
+def update_profile(
+    command: UpdateProfile, unit_of_work: AccountUnitOfWorkFactory, keyring: Keyring, now: datetime
+) -> CommandResult[Person]:
+    """Updates a profile. A new address receives a code, which supersedes those of the one before.
 
-    A confirmed address stays in the profile until the new one is confirmed, and is told. Raises
-    `InvalidToken`, `PreconditionFailed`, `RateLimited`.
+    A verified address stays in the profile until the new one is confirmed, and receives a notice.
+    Raises `InvalidToken`, `PreconditionFailed`, `RateLimited`.
     """
-    with units() as unit:
-        before = unit.caller(command.token, now)
-        etag = profile.etag_of(profile.body_of(before))
+    with unit_of_work() as uow:
+        current = uow.lock_person_by_token(command.claims, now)
+        etag = profile.strong_etag(profile.render_body(current))
         if command.if_match is not None and etag not in command.if_match:
             raise PreconditionFailed
-        after = replace(
-            before,
-            name=before.name if command.name is None else command.name,
-            surname=before.surname if command.surname is None else command.surname,
-            hobbies=before.hobbies if command.hobbies is None else command.hobbies,
+        updated = replace(
+            current,
+            name=current.name if command.name is None else command.name,
+            surname=current.surname if command.surname is None else command.surname,
+            hobbies=current.hobbies if command.hobbies is None else command.hobbies,
         )
         outbox_ids: list[int] = []
         for address in (command.email, command.phone):
             if address is not None:
-                after, more = _change_address(unit, after, address, keys)
-                outbox_ids += more
-        if after == before:
-            return Committed(before, outbox_ids)
-        unit.save(after)
-        committed = unit.changed(before.id)
-    return Committed(committed.person, committed.outbox_ids + outbox_ids)
+                updated, new_outbox_ids = _change_address(uow, updated, address, keyring)
+                outbox_ids += new_outbox_ids
+        if updated == current:
+            return CommandResult(current, outbox_ids)
+        uow.update_person(updated)
+        result = uow.bump_version(current.id)
+    return CommandResult(result.person, result.outbox_ids + outbox_ids)
 
 
 def _change_address(
-    unit: AccountUnit, person: Person, address: Address, keys: KeyRing
+    uow: AccountUnitOfWork, person: Person, address: Address, keyring: Keyring
 ) -> tuple[Person, list[int]]:
-    """The person with the address that shows from now on, and the messages' outbox rows."""
+    """Returns the person with the address to show from now on, and the messages' outbox ids."""
     channel = address.channel
-    shown: str = getattr(person, channel)
-    verified: bool = getattr(person, f"{channel}_verified")
-    if address.key == key_of(channel, shown):
-        if verified:
-            unit.end_confirmations(person.id, channel)  # whatever should have replaced it
-        return _with_address(person, address), []
-    waiting = unit.waiting_address(person.id, channel)
-    if waiting is not None and waiting[0].key == address.key:
+    current: str = getattr(person, channel)
+    is_verified: bool = getattr(person, f"{channel}_verified")
+    if address.canonical == canonicalize(channel, current):
+        if is_verified:
+            uow.supersede_confirmations(person.id, channel)  # of the address that was to replace it
+        return _replace_address(person, address), []
+    pending = uow.get_pending_address(person.id, channel)
+    if pending is not None and pending[0].canonical == address.canonical:
         return person, []
-    outbox_ids = unit.open_confirmation(
-        person.id, address, code.new_salt(), keys.current.id, shown if verified else ""
+    outbox_ids = uow.create_confirmation(
+        person.id,
+        address,
+        code.generate_salt(),
+        keyring.signing_key.id,
+        current if is_verified else "",
     )
-    return person if verified else _with_address(person, address), outbox_ids
+    return person if is_verified else _replace_address(person, address), outbox_ids
 
 
-def _with_address(person: Person, address: Address) -> Person:
+def _replace_address(person: Person, address: Address) -> Person:
     if address.channel is Channel.EMAIL:
         return replace(person, email=address.value)
     return replace(person, phone=address.value)
 
 
-def leave(token: Token, units: AccountUnits, now: datetime) -> Committed[Gone]:
-    """Forget the caller. Raises `InvalidToken`."""
-    with units() as unit:
-        gone = unit.forget(unit.caller(token, now).id)
-        if gone is None:
+def delete_profile(
+    claims: TokenClaims, unit_of_work: AccountUnitOfWorkFactory, now: datetime
+) -> CommandResult[Tombstone]:
+    """Erases the caller. Raises `InvalidToken`."""
+    with unit_of_work() as uow:
+        result = uow.erase(uow.lock_person_by_token(claims, now).id)
+        if result is None:
             raise InvalidToken
-    return gone
+    return result
 
 
-def forget(
-    person_id: UUID, units: AccountUnits, *, unless_confirmed: bool = False
-) -> Committed[Gone] | None:
-    """Forget a person, as an operator wants it, or the calendar: then unless they have confirmed
-    an address. None if there is no such person.
+def erase_person(
+    person_id: UUID, unit_of_work: AccountUnitOfWorkFactory, *, only_if_unverified: bool = False
+) -> CommandResult[Tombstone] | None:
+    """Erases a person, for an operator, or for the purge: then `only_if_unverified`. None if there
+    is no such person.
     """
-    with units() as unit:
-        return unit.forget(person_id, unless_confirmed)
+    with unit_of_work() as uow:
+        return uow.erase(person_id, only_if_unverified)

@@ -1,4 +1,4 @@
-"""Who is calling, signing in by a code, and signing out."""
+"""Authenticates writes, signs people in by a code, and revokes sessions."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,92 +6,123 @@ from uuid import UUID
 
 from domain import code, session
 from domain.address import Address
-from domain.errors import CodeInvalid, InvalidToken, TooManyAttempts
-from domain.keys import KeyRing
-from domain.person import LiveSession, Person
-from domain.ports import AccountUnits, Committed, SignInUnits, Units
-from domain.session import Token
+from domain.errors import InvalidCode, InvalidToken, TooManyAttempts
+from domain.keys import Keyring
+from domain.person import ActiveSession, Person
+from domain.ports import (
+    AccountUnitOfWorkFactory,
+    CommandResult,
+    SignInUnitOfWorkFactory,
+    UnitOfWorkFactory,
+)
+from domain.session import TokenClaims
 
 
-def authenticate(token: str, units: Units, keys: KeyRing, now: datetime) -> UUID:
-    """Whose bearer token this is, by Postgres: the door for writes. Raises `InvalidToken`."""
-    claims = session.check(keys, token)
-    with units() as unit:
-        person_id = unit.live_session(claims.digest, now)
+def authenticate(
+    token: str, unit_of_work: UnitOfWorkFactory, keyring: Keyring, now: datetime
+) -> UUID:
+    """Returns the id of the token's person, according to Postgres. Raises `InvalidToken`."""
+    claims = session.verify_token(keyring, token)
+    with unit_of_work() as uow:
+        person_id = uow.find_active_session(claims.digest, now)
     if person_id != claims.person_id:
         raise InvalidToken
     return person_id
 
 
-def ask_to_sign_in(address: Address, units: SignInUnits, keys: KeyRing) -> list[int]:
-    """Have a code sent, if somebody has confirmed that address; returns outbox ids to wake.
+def request_sign_in_code(
+    address: Address, unit_of_work: SignInUnitOfWorkFactory, keyring: Keyring
+) -> list[int]:
+    """Sends a code if that address is verified; returns the ids of outbox entries to enqueue.
 
-    The same work is done for every address, and nothing tells whether it is known.
+    Does the same work for every address, and returns nothing that reveals whether it is known.
     """
-    with units() as unit:
-        return unit.open_sign_in(address, _hashes(keys, address), code.new_salt(), keys.current.id)
+    with unit_of_work() as uow:
+        return uow.create_sign_in_challenge(
+            address, _address_hashes(keyring, address), code.generate_salt(), keyring.signing_key.id
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """An address as somebody typed it, and the six digits that were sent there."""
+    """An address, and the six digits that were sent to it."""
 
     address: Address
     code: str
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn:
-    """A session that was opened; `token` is good until `expires_at`."""
+class SignInResult:
+    """A new session; `token` is valid until `expires_at`."""
 
-    committed: Committed[Person]
+    result: CommandResult[Person]
     token: str
     expires_at: datetime
 
 
 def sign_in(
-    command: SignIn, units: SignInUnits, keys: KeyRing, now: datetime, session_lifetime: timedelta
-) -> SignedIn:
-    """Open a session for whoever has confirmed that address and read the code.
+    command: SignIn,
+    unit_of_work: SignInUnitOfWorkFactory,
+    keyring: Keyring,
+    now: datetime,
+    session_lifetime: timedelta,
+) -> SignInResult:
+    """Creates a session for the person who has verified that address and has the code.
 
-    The try is counted and committed before the code is looked at. Raises `CodeInvalid` and
-    `TooManyAttempts`, and these alike for known and unknown addresses.
+    The attempt is recorded and committed before the comparison. Raises `InvalidCode` and
+    `TooManyAttempts`, for known and unknown addresses alike.
     """
     address = command.address
-    with units() as unit:
-        tried = unit.count_sign_in(address, _hashes(keys, address))
-    if not tried.allowed:
-        raise TooManyAttempts(tried.retry_after)
-    if tried.seed is None:
-        raise CodeInvalid
-    if not code.same(code.sign_in_code_for(keys, tried.seed), command.code):
-        raise CodeInvalid
+    with unit_of_work() as uow:
+        attempt = uow.record_sign_in_attempt(address, _address_hashes(keyring, address))
+    if not attempt.allowed:
+        raise TooManyAttempts(attempt.retry_after)
+    if attempt.context is None:
+        raise InvalidCode
+    if not code.constant_time_equal(
+        code.derive_sign_in_code(keyring, attempt.context), command.code
+    ):
+        raise InvalidCode
     expires_at = (now + session_lifetime).replace(microsecond=0)
-    with units() as unit:
-        person = unit.sign_in(tried.row_id, address)
-        token, digest = session.issue(keys, person.id, person.version + 1)
-        committed = unit.open_session(person.id, LiveSession(digest, expires_at))
-    return SignedIn(committed, token, expires_at)
+    with unit_of_work() as uow:
+        person = uow.consume_sign_in_code(attempt.challenge_id, address)
+        token, digest = session.issue_token(keyring, person.id, person.version + 1)
+        result = uow.create_session(person.id, ActiveSession(digest, expires_at))
+    return SignInResult(result, token, expires_at)
 
 
-def _hashes(keys: KeyRing, address: Address) -> list[bytes]:
-    return keys.macs(b"sign-in address", address.channel.encode(), address.key.encode())
+def _address_hashes(keyring: Keyring, address: Address) -> list[bytes]:
+    return keyring.macs_with_all_keys(
+        b"sign-in address", address.channel.encode(), address.canonical.encode()
+    )
 
 
-def sign_out(
-    token: Token, units: AccountUnits, now: datetime, *, everywhere: bool
-) -> Committed[Person]:
-    """End the caller's session, or all sessions of theirs. Raises `InvalidToken`."""
-    with units() as unit:
-        person = unit.caller(token, now)
-        unit.end_sessions(person.id, None if everywhere else token.digest)
-        return unit.changed(person.id)
+def revoke_session(
+    claims: TokenClaims, unit_of_work: AccountUnitOfWorkFactory, now: datetime
+) -> CommandResult[Person]:
+    """Revokes the session of the token. Raises `InvalidToken`."""
+    with unit_of_work() as uow:
+        person = uow.lock_person_by_token(claims, now)
+        uow.revoke_sessions(person.id, claims.digest)
+        return uow.bump_version(person.id)
 
 
-def end_sessions(person_id: UUID, units: AccountUnits) -> Committed[Person] | None:
-    """End all sessions of a person, as an operator wants it; None if there is no such person."""
-    with units() as unit:
-        if not unit.exists(person_id):
+def revoke_all_sessions(
+    claims: TokenClaims, unit_of_work: AccountUnitOfWorkFactory, now: datetime
+) -> CommandResult[Person]:
+    """Revokes all sessions of the token's person. Raises `InvalidToken`."""
+    with unit_of_work() as uow:
+        person = uow.lock_person_by_token(claims, now)
+        uow.revoke_sessions(person.id)
+        return uow.bump_version(person.id)
+
+
+def revoke_sessions_of_person(
+    person_id: UUID, unit_of_work: AccountUnitOfWorkFactory
+) -> CommandResult[Person] | None:
+    """Revokes all sessions of a person, for an operator; None if there is no such person."""
+    with unit_of_work() as uow:
+        if not uow.lock_person(person_id):
             return None
-        unit.end_sessions(person_id)
-        return unit.changed(person_id)
+        uow.revoke_sessions(person_id)
+        return uow.bump_version(person_id)

@@ -1,1 +1,1 @@
-"""Where people are kept: the only package that knows Postgres and Redis."""
+"""Storage: the only package that uses Postgres and Redis."""

@@ -1,9 +1,9 @@
-"""The Django app that owns the tables."""
+"""The Django app of the models."""
 
 from django.apps import AppConfig
 
 
-class StoresConfig(AppConfig):
+class PostgresConfig(AppConfig):
     name = "domain.stores"
     label = "stores"
     verbose_name = "Rollcall"

@@ -1,51 +1,53 @@
-"""How many messages may go to an address, counted in the transaction that begins to send one."""
+"""Message quotas per address, consumed in the transaction that reserves the first attempt."""
 
 from django.conf import settings
 from django.db import connection, transaction
 
 from domain.address import Address, Channel
-from domain.errors import OverBudget
-from domain.limits import NO_TIME, Rule
+from domain.errors import QuotaExceeded
+from domain.limits import ZERO, RateLimit
 from domain.stores import models, sms, tallies
 
-# now() is when the transaction began, so this row's clock was started in it if the two are equal.
-_BEGIN = """
-    SET first_sent_at = coalesce(first_sent_at, now()) WHERE id = %s RETURNING first_sent_at, now()
+# now() is the start of the transaction: if the two are equal, this one made the first attempt.
+_MARK_FIRST_ATTEMPT = """
+    SET first_attempted_at = coalesce(first_attempted_at, now())
+    WHERE id = %s RETURNING first_attempted_at, now()
 """
-_BEGIN_FOR = {
-    models.Confirmation: f"UPDATE stores_confirmation {_BEGIN}",
-    models.SignIn: f"UPDATE stores_signin {_BEGIN}",
+_MARK_FIRST_ATTEMPT_BY_MODEL = {
+    models.Confirmation: f"UPDATE stores_confirmation {_MARK_FIRST_ATTEMPT}",
+    models.SignInChallenge: f"UPDATE stores_signinchallenge {_MARK_FIRST_ATTEMPT}",
 }
 
 
-def begin(row: models.Confirmation | models.SignIn, purpose: str, address: Address) -> None:
-    """Start the clock of a row's code, with the first attempt to send it, if a message may go out.
+def reserve_first_attempt(
+    row: models.Confirmation | models.SignInChallenge, purpose: str, address: Address
+) -> None:
+    """Reserves the first attempt to send a row's code, within the quotas, and starts its lifetime.
 
-    Later attempts to send the same cost nothing more. The row is told when its clock started.
-    Raises `OverBudget`.
+    Further attempts consume nothing. Sets the row's `first_attempted_at`. Raises `QuotaExceeded`.
     """
-    # The pause between two sign-in codes was kept when this one was asked for.
-    pause = NO_TIME if isinstance(row, models.SignIn) else settings.MESSAGE_PAUSE
+    # The cooldown between two sign-in codes was checked when this one was requested.
+    cooldown = ZERO if isinstance(row, models.SignInChallenge) else settings.MESSAGE_COOLDOWN
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_BEGIN_FOR[type(row)], [row.pk])
-        found = cursor.fetchone()
-        if found is None:
-            return  # deleted meanwhile; whoever goes on finds out
-        row.first_sent_at, now = found
-        if row.first_sent_at == now:
-            take(purpose, address, Rule(settings.MESSAGES_A_DAY, pause))
+        cursor.execute(_MARK_FIRST_ATTEMPT_BY_MODEL[type(row)], [row.pk])
+        times = cursor.fetchone()
+        if times is None:
+            return  # deleted meanwhile; the caller finds out
+        row.first_attempted_at, now = times
+        if row.first_attempted_at == now:
+            consume(purpose, address, RateLimit(settings.MESSAGES_PER_DAY, cooldown))
 
 
-def take(purpose: str, address: Address, rule: Rule) -> None:
-    """Count a message to an address. Needs a transaction.
+def consume(purpose: str, address: Address, limit: RateLimit) -> None:
+    """Consumes a message to an address. Needs a transaction.
 
-    Raises `OverBudget`, with the seconds to wait if that is all there is against it.
+    Raises `QuotaExceeded`, with `retry_after` in seconds if only the cooldown has not passed.
     """
-    subject = tallies.messages(purpose, address)
-    wait = tallies.take(subject, rule)
-    if wait and tallies.count(subject) >= rule.most:
-        raise OverBudget("address_budget")
-    if wait:
-        raise OverBudget("address_pause", wait.total_seconds())
+    key = tallies.messages_key(purpose, address)
+    retry_after = tallies.hit(key, limit)
+    if retry_after and tallies.count_hits(key) >= limit.max_per_day:
+        raise QuotaExceeded("address_quota")
+    if retry_after:
+        raise QuotaExceeded("address_cooldown", retry_after.total_seconds())
     if address.channel is Channel.PHONE:
-        sms.take(address.value)
+        sms.consume(address.value)

@@ -1,4 +1,4 @@
-"""Many people at once: read from Postgres while others are worked on, asked of Redis in one go."""
+"""Bulk access: pages of people, read ahead from Postgres, and batches of Redis commands."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,35 +17,35 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from domain import profile
-from domain.person import Gone, Person
+from domain.person import Person, Tombstone
 from domain.stores import people
 
-PAGE = 2_000  # people; a page and its hashes take some 5 MB
-_TIMEOUT = 10.0  # seconds; Redis may be held up by a disk that is busy with what it is given
+PAGE_SIZE = 2_000  # people; a page and its hashes take some 5 MB
+_TIMEOUT = 10.0  # seconds; Redis may block on a slow disk
 
 type Command = tuple[str | bytes | int, ...]
 
 
-def pages(after: UUID) -> Iterator[list[Person | Gone]]:
-    """Everybody with an id above `after`, in the order of ids; the next page is read meanwhile.
+def iter_people_pages(after: UUID) -> Iterator[list[Person | Tombstone]]:
+    """Yields the people with an id above `after`, in order, by pages; reads one page ahead.
 
-    Raises Django's `OperationalError` and `InterfaceError` when Postgres is away.
+    Raises Django's `OperationalError` and `InterfaceError` when Postgres is unavailable.
     """
-    with _thread() as reader:
-        reading = reader.submit(people.page, after, PAGE)
-        while page := reading.result():
-            reading = reader.submit(people.page, page[-1].id, PAGE)
+    with _database_thread() as executor:
+        next_page = executor.submit(people.list_people_after, after, PAGE_SIZE)
+        while page := next_page.result():
+            next_page = executor.submit(people.list_people_after, page[-1].id, PAGE_SIZE)
             yield page
 
 
-def share(place: UUID) -> float:
-    """How much of everybody comes up to that id: ids are random (RFC 9562, version 4)."""
-    return place.int / (1 << 128)
+def id_fraction(person_id: UUID) -> float:
+    """Returns the fraction of all ids up to that one: ids are random (RFC 9562, version 4)."""
+    return person_id.int / (1 << 128)
 
 
 @cache
-def redis() -> Redis:
-    """The profile Redis, for whoever can wait: it may be busy for long. Nothing is sent twice."""
+def get_bulk_client() -> Redis:
+    """Returns a client of the profile Redis with a long timeout and without retries."""
     return Redis.from_url(
         settings.REDIS_URL,
         protocol=3,
@@ -55,59 +55,60 @@ def redis() -> Redis:
     )
 
 
-def ask(commands: Iterable[Command], over: Redis | None = None) -> list[Any]:
-    """The replies to these commands, in order; all of them are sent before the first is read.
+def execute_pipeline(commands: Iterable[Command], client: Redis | None = None) -> list[Any]:
+    """Sends all commands before it reads the first reply; returns the replies in order.
 
-    A third of the CPU time of redis-py's pipeline. `over`: whose connection, if not `redis()`'s.
-    Raises `RedisError` when Redis is away, and for the first reply that is an error.
+    Takes a third of the CPU time of redis-py's pipeline. `client`: default `get_bulk_client()`.
+    Raises `RedisError` when Redis is unavailable, and for the first reply that is an error.
     """
     packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub: one word
     if not packed:
         return []
-    pool = (over or redis()).connection_pool
+    pool = (client or get_bulk_client()).connection_pool
     connection: Any = pool.get_connection()
     try:
         connection.send_packed_command([b"".join(packed)])
         return [connection.read_response() for _ in packed]
     except BaseException:
-        connection.disconnect()  # replies that nobody has read would be taken for later ones
+        connection.disconnect()  # unread replies would be taken for those of later commands
         raise
     finally:
         pool.release(connection)
 
 
-def run(
-    script: str, calls: Iterable[tuple[str, list[bytes]]], over: Redis | None = None
+def run_script(
+    script: str, calls: Iterable[tuple[str, list[bytes]]], client: Redis | None = None
 ) -> list[int]:
-    """What a Lua script says to each of `calls`: a key, and arguments. Raises as `ask` does.
+    """Runs a Lua script for each of `calls` (a key and arguments); returns the results.
 
-    It is loaded each time: Redis may have been restarted since.
+    Loads it each time: Redis may have been restarted. Raises as `execute_pipeline` does.
     """
     sha = sha1(script.encode(), usedforsecurity=False).hexdigest()
     commands: list[Command] = [("EVALSHA", sha, 1, key, *arguments) for key, arguments in calls]
-    return ask([("SCRIPT", "LOAD", script), *commands], over)[1:] if commands else []
+    return execute_pipeline([("SCRIPT", "LOAD", script), *commands], client)[1:] if commands else []
 
 
-def create(hashes: Iterable[tuple[str, dict[bytes, bytes]]]) -> list[int]:
-    """Write each of these hashes (key, fields) of which no field stands; 1 for each that was.
+def create_hashes(hashes: Iterable[tuple[str, dict[bytes, bytes]]]) -> list[int]:
+    """Writes each of these hashes (key, fields) unless one of its fields exists; 1 for each
+    written.
 
-    One command of Redis itself, whole or nothing, at half of what a script costs it. Raises as
-    `ask` does, with `ResponseError` before Valkey 9 and Redis 8, which do not know it.
+    One atomic command of Redis, at half the cost of a script. Raises as `execute_pipeline` does,
+    with `ResponseError` before Valkey 9 and Redis 8, which lack it.
     """
-    return ask(
+    return execute_pipeline(
         ("HSETEX", key, "FNX", "FIELDS", len(fields), *chain.from_iterable(fields.items()))
         for key, fields in hashes
     )
 
 
-def hashes_of(ids: Sequence[UUID]) -> list[dict[bytes, bytes]]:
-    """The whole profile hashes of these people, {} where there is none. Raises as `ask` does."""
-    return ask([("HGETALL", profile.key_of(person_id)) for person_id in ids])
+def get_hashes(ids: Sequence[UUID]) -> list[dict[bytes, bytes]]:
+    """Returns the profile hashes, {} where there is none. Raises as `execute_pipeline` does."""
+    return execute_pipeline([("HGETALL", profile.redis_key(person_id)) for person_id in ids])
 
 
 @contextmanager
-def _thread() -> Iterator[ThreadPoolExecutor]:
-    """A thread that may use Postgres, over a connection of its own."""
+def _database_thread() -> Iterator[ThreadPoolExecutor]:
+    """Yields a thread that may use Postgres, over its own connection."""
     with ThreadPoolExecutor(1) as executor:
         try:
             yield executor

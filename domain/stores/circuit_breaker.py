@@ -1,8 +1,8 @@
 """A circuit breaker: while a server does not respond, calls to it fail at once.
 
 Without one each call waits for the whole timeout, and a few of them occupy all threads. Why no
-library: pybreaker 1.4 holds its lock during a call, so that calls would run one at a time, and has
-one of the calls find out whether the server is back, which waits for the timeout again.
+library: pybreaker 1.4 holds its lock during a call, so that calls would run one at a time, and
+probes for recovery with one of the calls, which waits for the timeout again.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class CircuitBreaker:
         self._lock = Lock()
 
     def open(self, probe: Callable[[], object], failure: type[Exception]) -> None:
-        """Opens until `probe`, called again and again, returns instead of raising `failure`.
+        """Opens until `probe`, called repeatedly, returns instead of raising `failure`.
 
         Any other exception of it is a bug, and closes as well.
         """

@@ -1,7 +1,7 @@
-"""Where the profile Redis is not what Postgres says, beside live traffic.
+"""Compares the profile Redis with Postgres, during live traffic.
 
-Redis is written after the commit: what was read from Redis first, and from Postgres after it,
-can be behind Postgres for a moment, but never ahead of it, nor know of somebody who is unknown.
+Redis is written after the commit: what is read from Redis first, and from Postgres after it, may be
+behind Postgres for a moment, but never ahead of it, nor of an unknown person.
 """
 
 import time
@@ -14,141 +14,149 @@ from typing import cast
 from uuid import UUID
 
 from domain import profile
-from domain.person import Gone, Person
+from domain.person import Person, Tombstone
 from domain.stores import bulk, people
 
-_SUSPECTS_MOST = 20  # pages whose suspects may wait for their second look
-_SOON = 60  # seconds: clocks differ by less
+_MAX_PENDING_PAGES = 20  # pages whose candidates may await their recheck
+_CLOCK_SKEW = 60  # seconds
 
 
 class Kind(StrEnum):
-    """What can be wrong with a hash."""
+    """The kinds of differences."""
 
     MISSING = "missing"
-    OLD = "old"
-    EXTRA = "extra"  # of somebody who never was
-    WRONG = "wrong"  # the right version, and other octets
-    NEWER = "newer"  # a version that Postgres does not know: it was restored to an older state
+    STALE = "stale"
+    ORPHAN = "orphan"  # of no person or tombstone
+    MISMATCH = "mismatch"  # the right version with other content
+    AHEAD = "ahead"  # a version above that in Postgres, which was restored to an older state
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A hash that is not as it should be: `standing` is its version as it is written there, and
-    `person` is what Postgres says, None for somebody who never was.
+    """A hash that differs: `redis_version` is the raw version in it, and `person` is the state in
+    Postgres, None if there is no such person.
     """
 
     id: UUID
     kind: Kind
-    standing: bytes
-    person: Person | Gone | None
+    redis_version: bytes
+    person: Person | Tombstone | None
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A piece of the work: how many were looked at, what share of all that makes by now, and
-    which differences have become certain.
+class Batch:
+    """A step of the comparison: how many hashes it compared, the fraction done so far, and the
+    confirmed differences.
     """
 
     count: int
-    share: float
-    found: list[Difference]
+    fraction: float
+    differences: list[Difference]
 
 
-def of_people(patience: float, stopped: Event) -> Iterator[Step]:
-    """Compare everybody's hash, until `stopped` is set.
+def verify_people(grace_period: float, stop_event: Event) -> Iterator[Batch]:
+    """Compares everybody's hash, until `stop_event` is set.
 
-    What was committed may be on its way for `patience` seconds before its hash counts as missing
-    or old. Raises Django's `OperationalError` and `InterfaceError`, or `RedisError`, when
-    Postgres or Redis is away.
+    A commit may take `grace_period` seconds to reach Redis before its hash counts as missing or
+    stale. Raises Django's `OperationalError` and `InterfaceError`, or `RedisError`, when Postgres
+    or Redis is unavailable.
     """
-    suspects: deque[tuple[float, dict[UUID, int]]] = deque()
+    pending: deque[tuple[float, dict[UUID, int]]] = deque()
 
-    def looked_at_again(most: int) -> list[Difference]:
-        found = []
-        while suspects and (len(suspects) > most or suspects[0][0] <= time.monotonic()):
-            due, versions = suspects.popleft()
-            if stopped.wait(max(0.0, due - time.monotonic())):
+    def recheck_due(max_pending: int) -> list[Difference]:
+        differences = []
+        while pending and (len(pending) > max_pending or pending[0][0] <= time.monotonic()):
+            due_at, versions = pending.popleft()
+            if stop_event.wait(max(0.0, due_at - time.monotonic())):
                 break
-            found += _certain(versions)
-        return found
+            differences += _recheck(versions)
+        return differences
 
-    for page in bulk.pages(people.FIRST):
-        differing = _suspects(page)
-        if differing:
-            suspects.append((time.monotonic() + patience, differing))
-        yield Step(len(page), bulk.share(page[-1].id), looked_at_again(_SUSPECTS_MOST))
-    yield Step(0, 1.0, looked_at_again(0))
+    for page in bulk.iter_people_pages(people.NIL_UUID):
+        candidates = _find_candidates(page)
+        if candidates:
+            pending.append((time.monotonic() + grace_period, candidates))
+        yield Batch(len(page), bulk.id_fraction(page[-1].id), recheck_due(_MAX_PENDING_PAGES))
+    yield Batch(0, 1.0, recheck_due(0))
 
 
-def of_nobody() -> Iterator[Step]:
-    """Look through all hashes for those of people who never were. Raises as `of_people` does."""
-    cursor, seen, redis = 0, 0, bulk.redis()
-    keys_in_all = max(1, redis.dbsize())
+def find_orphans() -> Iterator[Batch]:
+    """Scans all hashes for those of unknown people. Raises as `verify_people` does."""
+    cursor, scanned, client = 0, 0, bulk.get_bulk_client()
+    key_count = max(1, client.dbsize())
     while True:
-        cursor, keys = redis.scan(cursor, match=profile.KEYS, count=bulk.PAGE)
-        ids = {profile.person_of(cast(bytes, key)) for key in keys}
-        unknown = ids - people.versions_of(ids).keys()
-        found = [each for each in compare(list(unknown)) if each.kind is Kind.EXTRA]
-        seen += len(ids)
-        yield Step(len(ids), min(1.0, seen / keys_in_all), found)
+        cursor, keys = client.scan(cursor, match=profile.KEY_PATTERN, count=bulk.PAGE_SIZE)
+        ids = {profile.parse_redis_key(cast(bytes, key)) for key in keys}
+        unknown = ids - people.get_versions(ids).keys()
+        orphans = [
+            difference
+            for difference in compare_now(list(unknown))
+            if difference.kind is Kind.ORPHAN
+        ]
+        scanned += len(ids)
+        yield Batch(len(ids), min(1.0, scanned / key_count), orphans)
         if not cursor:
             return
 
 
-def compare(ids: Sequence[UUID]) -> list[Difference]:
-    """What is different at this moment: what is behind may be on its way."""
-    hashes = bulk.hashes_of(ids)
-    states = {person.id: person for person in people.load_all(ids)}
+def compare_now(ids: Sequence[UUID]) -> list[Difference]:
+    """Returns what differs at this moment, writes in flight included."""
+    hashes = bulk.get_hashes(ids)
+    states = {person.id: person for person in people.get_people(ids)}
     return [
-        Difference(person_id, kind, found.get(profile.VERSION, b""), states.get(person_id))
-        for person_id, found in zip(ids, hashes, strict=True)
-        if (kind := _kind(states.get(person_id), found))
+        Difference(person_id, kind, stored.get(profile.VERSION, b""), states.get(person_id))
+        for person_id, stored in zip(ids, hashes, strict=True)
+        if (kind := _classify(states.get(person_id), stored))
     ]
 
 
-def _suspects(page: list[Person | Gone]) -> dict[UUID, int]:
-    """Who of a page differs at first sight, and the version that Postgres has."""
-    hashes = bulk.hashes_of([person.id for person in page])
+def _find_candidates(page: list[Person | Tombstone]) -> dict[UUID, int]:
+    """Returns the people of a page whose hash differs, and their versions in Postgres."""
+    hashes = bulk.get_hashes([person.id for person in page])
     return {
         person.id: person.version
-        for person, found in zip(page, hashes, strict=True)
-        if _kind(person, found)
+        for person, stored in zip(page, hashes, strict=True)
+        if _classify(person, stored)
     }
 
 
-def _certain(versions: dict[UUID, int]) -> list[Difference]:
-    """Which of these differ still, and not by what is younger than their first look."""
+def _recheck(versions: dict[UUID, int]) -> list[Difference]:
+    """Compares candidates again; drops what later writes explain."""
     return [
         difference
-        for difference in compare(list(versions))
-        if not _on_its_way(difference, versions[difference.id])
+        for difference in compare_now(list(versions))
+        if not _is_in_flight(difference, versions[difference.id])
     ]
 
 
-def _on_its_way(difference: Difference, long_ago: int) -> bool:
-    """Whether what was committed `long_ago` has reached Redis, and only newer states may not.
+def _is_in_flight(difference: Difference, checked_version: int) -> bool:
+    """Returns whether Redis has the version of the first check, and only later ones are missing.
 
-    A hash may also stand for a moment without its ETag: see `profiles.publish`.
+    A hash may also lack its ETag for a moment: see `profiles.write_profile`.
     """
-    if difference.kind not in (Kind.OLD, Kind.WRONG) or not difference.standing.isdigit():
+    if difference.kind not in (Kind.STALE, Kind.MISMATCH) or not difference.redis_version.isdigit():
         return False
-    reached = int(difference.standing)
-    return reached > long_ago or (difference.kind is Kind.OLD and reached == long_ago)
+    redis_version = int(difference.redis_version)
+    return redis_version > checked_version or (
+        difference.kind is Kind.STALE and redis_version == checked_version
+    )
 
 
-def _kind(person: Person | Gone | None, found: dict[bytes, bytes]) -> Kind | None:
-    """What is wrong with a hash ({} if there is none); None if nothing is."""
-    if not found:
+def _classify(person: Person | Tombstone | None, stored: dict[bytes, bytes]) -> Kind | None:
+    """Returns the kind of difference of a hash ({} if there is none), None if it is right."""
+    if not stored:
         return Kind.MISSING if person else None
     if person is None:
-        return Kind.EXTRA
-    expected = profile.hash_of(person)
-    if found == expected:
+        return Kind.ORPHAN
+    expected = profile.to_hash(person)
+    if stored == expected:
         return None
-    version = found.get(profile.VERSION, b"")
+    version = stored.get(profile.VERSION, b"")
     if version.isdigit() and int(version) != person.version:
-        return Kind.OLD if int(version) < person.version else Kind.NEWER
-    # Sessions leave Postgres by the clock, and Redis with the next write, if at all.
-    soon = time.time() + _SOON
-    same = profile.lasting(found, soon) == profile.lasting(expected, soon)
-    return None if same else Kind.WRONG
+        return Kind.STALE if int(version) < person.version else Kind.AHEAD
+    # Sessions expire in Postgres by the clock, and leave Redis with the next write, if at all.
+    at = time.time() + _CLOCK_SKEW
+    is_equal = profile.without_expired_sessions(stored, at) == profile.without_expired_sessions(
+        expected, at
+    )
+    return None if is_equal else Kind.MISMATCH

@@ -1,13 +1,13 @@
-"""The server's keys, as the settings have them."""
+"""The keyring of the settings."""
 
 from functools import cache
 
 from django.conf import settings
 
-from domain.keys import KeyRing
+from domain.keys import Keyring
 
 
 @cache
-def ring() -> KeyRing:
-    """The key ring of this process."""
-    return KeyRing([settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS])
+def get_keyring() -> Keyring:
+    """Returns the keyring of this process."""
+    return Keyring([settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS])

@@ -1,4 +1,4 @@
-"""What a profile takes of Redis' memory."""
+"""Memory usage of the profiles in Redis."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,33 +6,35 @@ from typing import Any
 from domain import profile
 from domain.stores import bulk
 
-_SAMPLE = 10_000  # hashes whose bodies are measured
+_SAMPLE_SIZE = 10_000  # hashes whose bodies are measured
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """Means, in bytes: of all that Redis uses, for each key; and of the bodies alone."""
+class MemoryUsage:
+    """Means, in bytes: of Redis' memory for each key, and of the profile bodies."""
 
-    keys: int
-    used: float
-    body: float
+    key_count: int
+    bytes_per_key: float
+    bytes_per_body: float
 
     @property
-    def factor(self) -> float:
-        """How many times the bodies' bytes Redis uses."""
-        return self.used / self.body if self.body else 0.0
+    def overhead_ratio(self) -> float:
+        """Returns Redis' memory as a multiple of the bodies' bytes."""
+        return self.bytes_per_key / self.bytes_per_body if self.bytes_per_body else 0.0
 
 
-def measure() -> Memory:
-    """Right as long as nearly all keys are profiles. Raises `RedisError`."""
-    stats: dict[str, Any] = bulk.redis().memory_stats()
+def measure() -> MemoryUsage:
+    """Measures the usage; right as long as nearly all keys are profiles. Raises `RedisError`."""
+    stats: dict[str, Any] = bulk.get_bulk_client().memory_stats()
     keys: list[Any] = []
     cursor = 0
     while True:
-        cursor, more = bulk.redis().scan(cursor, match=profile.KEYS, count=bulk.PAGE)
-        keys += more
-        if not cursor or len(keys) >= _SAMPLE:
+        cursor, page = bulk.get_bulk_client().scan(
+            cursor, match=profile.KEY_PATTERN, count=bulk.PAGE_SIZE
+        )
+        keys += page
+        if not cursor or len(keys) >= _SAMPLE_SIZE:
             break
-    bodies = bulk.ask([("HSTRLEN", key, profile.BODY) for key in keys])
-    body = sum(bodies) / len(bodies) if bodies else 0.0
-    return Memory(int(stats["keys.count"]), float(stats["keys.bytes-per-key"]), body)
+    bodies = bulk.execute_pipeline([("HSTRLEN", key, profile.BODY) for key in keys])
+    bytes_per_body = sum(bodies) / len(bodies) if bodies else 0.0
+    return MemoryUsage(int(stats["keys.count"]), float(stats["keys.bytes-per-key"]), bytes_per_body)

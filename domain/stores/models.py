@@ -1,4 +1,4 @@
-"""The tables, and the rules of the domain that Postgres can hold by itself."""
+"""The tables, and the rules of the domain that Postgres can enforce."""
 
 import uuid
 
@@ -11,13 +11,13 @@ CHANNELS = ["email", "phone"]
 
 
 class Person(models.Model):
-    """Somebody who signed up. `version` is raised by every change that a profile shows."""
+    """A person. Every change that a profile shows raises `version`."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=100)
     surname = models.CharField(max_length=100)
     email = models.CharField(max_length=254)
-    email_key = models.CharField(max_length=300)  # casefolding may lengthen a text
+    email_canonical = models.CharField(max_length=300)  # case folding may lengthen a text
     phone = models.CharField(max_length=16)
     hobbies = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     email_verified_at = models.DateTimeField(null=True, blank=True)
@@ -28,42 +28,44 @@ class Person(models.Model):
     class Meta:
         verbose_name_plural = "people"
         constraints = [
-            # An address belongs to whoever confirmed it; claims to it may be many.
+            # Only one person may have verified an address; claims to it may be many.
             models.UniqueConstraint(
-                fields=["email_key"],
+                fields=["email_canonical"],
                 condition=Q(email_verified_at__isnull=False),
-                name="one_owner_of_an_email",
+                name="person_verified_email_uniq",
             ),
             models.UniqueConstraint(
                 fields=["phone"],
                 condition=Q(phone_verified_at__isnull=False),
-                name="one_owner_of_a_phone",
+                name="person_verified_phone_uniq",
             ),
-            models.CheckConstraint(condition=Q(version__gte=1), name="version_from_1"),
-            models.CheckConstraint(condition=~Q(name="") & ~Q(surname=""), name="names_not_blank"),
-            models.CheckConstraint(condition=Q(phone__startswith="+"), name="phone_is_e164"),
+            models.CheckConstraint(condition=Q(version__gte=1), name="person_version_check"),
+            models.CheckConstraint(
+                condition=~Q(name="") & ~Q(surname=""), name="person_names_check"
+            ),
+            models.CheckConstraint(condition=Q(phone__startswith="+"), name="person_phone_check"),
         ]
 
     def __str__(self) -> str:
         return str(self.id)
 
 
-class Gone(models.Model):
-    """Somebody who was forgotten: what stays, so that nothing late can bring them back."""
+class Tombstone(models.Model):
+    """What is left of an erased person, so that no late write can restore them."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     version = models.BigIntegerField()
-    gone_at = models.DateTimeField(db_default=Now(), editable=False)
+    deleted_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
-        verbose_name_plural = "gone"
+        verbose_name_plural = "tombstones"
 
     def __str__(self) -> str:
         return str(self.id)
 
 
 class Session(models.Model):
-    """A bearer token that was issued; only its SHA-256 digest is kept."""
+    """A session, stored as the SHA-256 digest of its token."""
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="sessions")
     digest = models.BinaryField(unique=True)
@@ -75,38 +77,41 @@ class Session(models.Model):
 
 
 class Confirmation(models.Model):
-    """An address that a person claims. It holds what a code is derived from, and no code."""
+    """A claim to an address. It stores what a code is derived from, and no code."""
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="confirmations")
     channel = models.CharField(max_length=5, choices=[(c, c) for c in CHANNELS])
     address = models.CharField(max_length=254)
-    address_key = models.CharField(max_length=300)
+    address_canonical = models.CharField(max_length=300)
     salt = models.BinaryField()
     key_id = models.BinaryField()
-    tries = models.PositiveSmallIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-    first_sent_at = models.DateTimeField(null=True)  # when sending was first attempted
+    first_attempted_at = models.DateTimeField(null=True)  # when sending was first attempted
     confirmed_at = models.DateTimeField(null=True)
-    ended_at = models.DateTimeField(null=True)  # replaced by a newer one
-    # A confirmed address that is to be told, and stands in the profile until then.
-    replaces = models.CharField(max_length=254, default="", db_default="")
-    void = models.BooleanField(default=False)  # the address is somebody else's
+    superseded_at = models.DateTimeField(null=True)  # by a newer one
+    # The verified address that this one replaces once confirmed; it receives a notice.
+    replaces_address = models.CharField(max_length=254, default="", db_default="")
+    invalidated = models.BooleanField(default=False)  # another person has verified the address
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 fields=["person", "channel"],
-                condition=Q(confirmed_at__isnull=True, ended_at__isnull=True),
-                name="one_open_confirmation_a_channel",
+                condition=Q(confirmed_at__isnull=True, superseded_at__isnull=True),
+                name="confirmation_pending_uniq",
             ),
-            models.CheckConstraint(condition=Q(channel__in=CHANNELS), name="known_channel"),
+            models.CheckConstraint(
+                condition=Q(channel__in=CHANNELS), name="confirmation_channel_check"
+            ),
         ]
         indexes = [
-            # To void the rival claims when somebody confirms an address; and staff look here.
+            # For invalidating the competing claims to a verified address, and for the admin's
+            # search.
             models.Index(
-                fields=["address_key"],
+                fields=["address_canonical"],
                 condition=Q(confirmed_at__isnull=True),
-                name="open_claims_to_an_address",
+                name="confirmation_address_idx",
             )
         ]
 
@@ -114,73 +119,75 @@ class Confirmation(models.Model):
         return f"confirmation {self.pk}"
 
 
-class SignIn(models.Model):
-    """A code by which somebody may sign in. Typed addresses that nobody owns have rows too, so
-    that they cannot be told from others; of the address only a keyed hash is kept.
+class SignInChallenge(models.Model):
+    """A sign-in code. Unverified addresses have rows too, so that they cannot be told from verified
+    ones; only a keyed hash of the address is stored.
     """
 
     channel = models.CharField(max_length=5, choices=[(c, c) for c in CHANNELS])
     address_hash = models.BinaryField()
-    # No constraint in the database: looking the person up would tell by time who is known.
+    # No constraint in the database: its check would reveal known addresses by timing.
     person = models.ForeignKey(
         Person, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="sign_ins"
     )
     salt = models.BinaryField()
     key_id = models.BinaryField()
-    tries = models.PositiveSmallIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-    first_sent_at = models.DateTimeField(null=True)
-    ended_at = models.DateTimeField(null=True)  # used, or replaced by a newer one
+    first_attempted_at = models.DateTimeField(null=True)
+    superseded_at = models.DateTimeField(null=True)  # used, or replaced by a newer one
 
     class Meta:
-        indexes = [models.Index(fields=["address_hash", "-id"], name="sign_ins_by_address")]
+        indexes = [models.Index(fields=["address_hash", "-id"], name="signin_address_hash_idx")]
         constraints = [
-            models.CheckConstraint(condition=Q(channel__in=CHANNELS), name="known_sign_in_channel")
+            models.CheckConstraint(condition=Q(channel__in=CHANNELS), name="signin_channel_check")
         ]
 
     def __str__(self) -> str:
         return f"sign-in {self.pk}"
 
 
-class Tally(models.Model):
-    """When something happened during the last day, for limits on how often it may.
+class RateLimitWindow(models.Model):
+    """The hits of a rate limit in the last 24 hours, as a sliding window log.
 
-    `subject` is a keyed hash of what is limited, or of whom.
+    `key` is a keyed hash of what is limited.
     """
 
-    subject = models.BinaryField(primary_key=True)
-    moments = ArrayField(models.DateTimeField())
+    key = models.BinaryField(primary_key=True)
+    hits = ArrayField(models.DateTimeField())
 
     class Meta:
-        verbose_name_plural = "tallies"
+        verbose_name_plural = "rate limit windows"
 
     def __str__(self) -> str:
-        return "tally"
+        return "rate limit window"
 
 
-class TextMessages(models.Model):
-    """How many text messages went to numbers that begin alike in an hour, and what came of them."""
+class SmsPrefixStats(models.Model):
+    """Text messages to the numbers with a prefix, by hour: how many were sent, and how many
+    converted.
+    """
 
     prefix = models.CharField(max_length=6)
-    hour = models.DateTimeField()
+    hour_start = models.DateTimeField()
     sent = models.PositiveIntegerField(default=0)
-    confirmed = models.PositiveIntegerField(default=0)
+    converted = models.PositiveIntegerField(default=0)
 
     class Meta:
-        verbose_name_plural = "text messages"
+        verbose_name_plural = "SMS prefix statistics"
         constraints = [
-            models.UniqueConstraint(fields=["hour", "prefix"], name="one_count_an_hour_and_prefix")
+            models.UniqueConstraint(fields=["hour_start", "prefix"], name="smsprefixstats_uniq")
         ]
 
     def __str__(self) -> str:
-        return f"{self.prefix} {self.hour}"
+        return f"{self.prefix} {self.hour_start}"
 
 
 class IdempotencyKey(models.Model):
-    """A sign-up that its client may repeat. Key and body are kept as keyed hashes."""
+    """A sign-up that its client may repeat. Key and body are stored as keyed hashes."""
 
     key_hash = models.BinaryField(primary_key=True)
-    body_hash = models.BinaryField()
+    request_fingerprint = models.BinaryField()
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="idempotency_keys")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -188,41 +195,41 @@ class IdempotencyKey(models.Model):
         return f"sign-up of {self.person_id}"
 
 
-class Outbox(models.Model):
-    """Work that must follow a commit; open until it is done, whatever dies meanwhile.
+class OutboxEntry(models.Model):
+    """Work that follows a commit; unfinished until it is done, whichever process fails.
 
-    waiting -> queued (handed to Huey) -> working (a worker has it) -> done, failed or dropped;
-    or back to waiting, after a failure that may pass. `due_at` is when an open row may be handed
-    out (again): the end of its lease while it is queued or working. `lease` names the worker
-    that has it, so that one who comes too late cannot close what another has taken over.
+    pending -> queued (in Huey) -> running (claimed by a worker) -> done, failed or discarded; or
+    back to pending after a temporary failure. `due_at` is when an unfinished entry may be
+    dispatched (again): the end of its lease while it is queued or running. `lease_token` identifies
+    the worker that has claimed it, so that a late one cannot finish what another has taken over.
     """
 
     class Kind(models.TextChoices):
-        PROFILE = "profile"
+        PROJECT_PROFILE = "project_profile"
         CONFIRMATION = "confirmation"
-        CHANGE_NOTICE = "change notice"
-        SIGN_IN = "sign-in"
+        ADDRESS_CHANGE_NOTICE = "address_change_notice"
+        SIGN_IN_CODE = "sign_in_code"
 
     class State(models.TextChoices):
-        WAITING = "waiting"
+        PENDING = "pending"
         QUEUED = "queued"
-        WORKING = "working"
+        RUNNING = "running"
         DONE = "done"
         FAILED = "failed"
-        DROPPED = "dropped"
+        DISCARDED = "discarded"
 
-    OPEN = [State.WAITING, State.QUEUED, State.WORKING]
+    UNFINISHED = [State.PENDING, State.QUEUED, State.RUNNING]
 
-    class Receipt(models.TextChoices):
-        """What the provider has told since, in the order in which a status may only rise."""
+    class DeliveryStatus(models.TextChoices):
+        """The status that the provider has reported, in the order in which it may advance."""
 
         NONE = ""
         FAILED = "failed"
         DELIVERED = "delivered"
 
-    kind = models.CharField(max_length=13, choices=Kind)
-    # No constraint in the database: the tombstone of somebody who is gone must still be written,
-    # and a sign-in may be nobody's.
+    kind = models.CharField(max_length=21, choices=Kind)
+    # No constraint in the database: the tombstone of an erased person must still be projected, and
+    # a sign-in challenge may have no person.
     person = models.ForeignKey(
         Person, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="outbox"
     )
@@ -230,44 +237,50 @@ class Outbox(models.Model):
         Confirmation, on_delete=models.CASCADE, null=True, blank=True, related_name="outbox"
     )
     sign_in = models.ForeignKey(
-        SignIn, on_delete=models.CASCADE, null=True, blank=True, related_name="outbox"
+        SignInChallenge, on_delete=models.CASCADE, null=True, blank=True, related_name="outbox"
     )
-    state = models.CharField(max_length=7, choices=State, default=State.QUEUED)
+    state = models.CharField(max_length=9, choices=State, default=State.QUEUED)
     due_at = models.DateTimeField()
-    lease = models.UUIDField(null=True, blank=True)
+    lease_token = models.UUIDField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
-    reason = models.CharField(max_length=40, blank=True)
-    provider_id = models.CharField(max_length=200, blank=True)
-    receipt = models.CharField(max_length=9, choices=Receipt, blank=True, default="", db_default="")
-    receipt_at = models.DateTimeField(null=True, blank=True)  # by the provider's clock
+    reason_code = models.CharField(max_length=40, blank=True)
+    provider_message_id = models.CharField(max_length=200, blank=True)
+    delivery_status = models.CharField(
+        max_length=9, choices=DeliveryStatus, blank=True, default="", db_default=""
+    )
+    delivery_status_at = models.DateTimeField(null=True, blank=True)  # by the provider's clock
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        verbose_name_plural = "outbox"
+        verbose_name_plural = "outbox entries"
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind="profile", confirmation=None, sign_in=None)
-                | Q(kind__in=["confirmation", "change notice"], confirmation__isnull=False)
-                | Q(kind="sign-in", sign_in__isnull=False),
-                name="a_message_has_its_reason",
+                condition=Q(kind="project_profile", confirmation=None, sign_in=None)
+                | Q(kind__in=["confirmation", "address_change_notice"], confirmation__isnull=False)
+                | Q(kind="sign_in_code", sign_in__isnull=False),
+                name="outbox_kind_refs_check",
             ),
             models.CheckConstraint(
-                condition=Q(state="working", lease__isnull=False) | ~Q(state="working"),
-                name="a_worker_holds_a_lease",
+                condition=Q(state="running", lease_token__isnull=False) | ~Q(state="running"),
+                name="outbox_running_lease_check",
             ),
         ]
         indexes = [
             models.Index(
                 F("due_at"),
-                condition=Q(state__in=["waiting", "queued", "working"]),
-                name="outbox_due",
+                condition=Q(state__in=["pending", "queued", "running"]),
+                name="outbox_due_at_idx",
             ),
             models.Index(
-                F("finished_at"), condition=Q(finished_at__isnull=False), name="outbox_finished"
+                F("finished_at"),
+                condition=Q(finished_at__isnull=False),
+                name="outbox_finished_at_idx",
             ),
             models.Index(
-                F("provider_id"), condition=~Q(provider_id=""), name="outbox_by_provider_id"
+                F("provider_message_id"),
+                condition=~Q(provider_message_id=""),
+                name="outbox_provider_msg_id_idx",
             ),
         ]
 

@@ -1,6 +1,6 @@
-"""The outbox: what is open in Postgres, who may have it, and how it ends.
+"""The outbox: leases, claims and completes its entries.
 
-Every function is one short transaction. Rows are claimed by their state, never by "id greater
+Every function is one short transaction. Entries are selected by their state, never by "id greater
 than the last": sequences do not commit in order, so that rule skips rows.
 """
 
@@ -15,40 +15,40 @@ from django.db import connection
 from django.db.models import Min
 from django.db.models.functions import Now
 
-from domain.stores.models import Outbox
+from domain.stores.models import OutboxEntry
 
-BACKOFF_FIRST = timedelta(seconds=2)
-BACKOFF_MOST = timedelta(minutes=2)
-RETRY_AFTER_MOST = timedelta(hours=1)
+BACKOFF_INITIAL = timedelta(seconds=2)
+BACKOFF_MAX = timedelta(minutes=2)
+RETRY_AFTER_MAX = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """An outbox row in the hands of a worker, until its lease ends."""
+class LeasedEntry:
+    """An outbox entry that a worker has claimed, until its lease expires."""
 
     id: int
     kind: str
-    person_id: UUID | None  # None for a message to nobody
+    person_id: UUID | None  # None for a sign-in challenge without a person
     attempts: int
-    lease: UUID
+    lease_token: UUID
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """How an outbox row ended: its state, why, and the provider's id of the message."""
+class Outcome:
+    """The outcome of an outbox entry: its final state, the reason, the provider's message id."""
 
-    state: Outbox.State
-    reason: str = ""
-    provider_id: str = ""
+    state: OutboxEntry.State
+    reason_code: str = ""
+    provider_message_id: str = ""
 
 
-def hand_out(limit: int) -> list[int]:
-    """Lease up to `limit` due rows, the longest due first; returns their ids."""
+def lease_due(limit: int) -> list[int]:
+    """Leases up to `limit` due entries, the longest due first; returns their ids."""
     sql = """
-        UPDATE stores_outbox SET state = 'queued', due_at = now() + make_interval(secs => %s)
+        UPDATE stores_outboxentry SET state = 'queued', due_at = now() + make_interval(secs => %s)
         WHERE id IN (
-            SELECT id FROM stores_outbox
-            WHERE state IN ('waiting', 'queued', 'working') AND due_at <= now()
+            SELECT id FROM stores_outboxentry
+            WHERE state IN ('pending', 'queued', 'running') AND due_at <= now()
             ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED
         ) RETURNING id
     """
@@ -58,59 +58,68 @@ def hand_out(limit: int) -> list[int]:
 
 
 def seconds_until_due() -> float | None:
-    """How long until the next open row may be handed out; None if nothing is open."""
-    found = Outbox.objects.filter(state__in=Outbox.OPEN).aggregate(wait=Min("due_at") - Now())
-    wait: timedelta | None = found["wait"]
+    """Returns the seconds until the next unfinished entry is due; None if there is none."""
+    result = OutboxEntry.objects.filter(state__in=OutboxEntry.UNFINISHED).aggregate(
+        wait=Min("due_at") - Now()
+    )
+    wait: timedelta | None = result["wait"]
     return max(0.0, wait.total_seconds()) if wait is not None else None
 
 
-def claim(row_id: int) -> Job | None:
-    """Take a row that was handed out, for a lease; None if it is not, or not any more."""
+def claim(entry_id: int) -> LeasedEntry | None:
+    """Claims a queued entry with a new lease; None if it is not queued (any more)."""
     sql = """
-        UPDATE stores_outbox SET state = 'working', lease = %s, attempts = attempts + 1,
+        UPDATE stores_outboxentry SET state = 'running', lease_token = %s, attempts = attempts + 1,
             due_at = now() + make_interval(secs => %s)
         WHERE id = %s AND state = 'queued' RETURNING kind, person_id, attempts
     """
-    lease = uuid4()
+    lease_token = uuid4()
     with connection.cursor() as cursor:
-        cursor.execute(sql, [lease, settings.OUTBOX_LEASE.total_seconds(), row_id])
+        cursor.execute(sql, [lease_token, settings.OUTBOX_LEASE.total_seconds(), entry_id])
         row = cursor.fetchone()
     if row is None:
         return None
     kind, person_id, attempts = row
-    return Job(row_id, kind, person_id, attempts, lease)
+    return LeasedEntry(entry_id, kind, person_id, attempts, lease_token)
 
 
-def finish(job: Job, end: End) -> None:
-    """Close a row for good. Does nothing if another worker has taken it over meanwhile."""
-    _held(job).update(
-        state=end.state,
-        reason=end.reason,
-        provider_id=end.provider_id[:200],
+def complete(entry: LeasedEntry, outcome: Outcome) -> None:
+    """Finishes an entry. Does nothing if another worker has taken it over meanwhile."""
+    _leased_by(entry).update(
+        state=outcome.state,
+        reason_code=outcome.reason_code,
+        provider_message_id=outcome.provider_message_id[:200],
         finished_at=Now(),
-        lease=None,
+        lease_token=None,
     )
 
 
-def retry_later(job: Job, reason: str, retry_after: float | None = None) -> None:
-    """Put a row back, for `retry_after` seconds if the provider named them, else backed off.
+def reschedule(entry: LeasedEntry, reason_code: str, retry_after: float | None = None) -> None:
+    """Reschedules an entry: after `retry_after` seconds if the provider named them, else backoff.
 
-    A part of the wait is drawn at random: what failed together does not come back together.
+    The delay has jitter, so that entries that failed together are not retried together.
     """
     if retry_after is None:
-        wait = min(BACKOFF_FIRST * 2 ** min(job.attempts - 1, 16), BACKOFF_MOST)
-        wait *= random.uniform(0.5, 1)  # noqa: S311  # jitter is no secret
+        delay = min(BACKOFF_INITIAL * 2 ** min(entry.attempts - 1, 16), BACKOFF_MAX)
+        delay *= random.uniform(0.5, 1)  # noqa: S311  # jitter is no secret
     else:
-        wait = min(timedelta(seconds=retry_after), RETRY_AFTER_MOST)
-        wait *= random.uniform(1, 1.5)  # noqa: S311  # jitter is no secret
-    _held(job).update(state=Outbox.State.WAITING, reason=reason, due_at=Now() + wait, lease=None)
+        delay = min(timedelta(seconds=retry_after), RETRY_AFTER_MAX)
+        delay *= random.uniform(1, 1.5)  # noqa: S311  # jitter is no secret
+    _leased_by(entry).update(
+        state=OutboxEntry.State.PENDING,
+        reason_code=reason_code,
+        due_at=Now() + delay,
+        lease_token=None,
+    )
 
 
-def purge(older_than: timedelta, limit: int = 10_000) -> int:
-    """Delete up to `limit` rows that were closed longer ago than that; returns how many."""
-    old = Outbox.objects.filter(finished_at__lt=Now() - older_than).values("id")[:limit]
-    return Outbox.objects.filter(id__in=old).delete()[0]
+def delete_finished(older_than: timedelta, limit: int = 10_000) -> int:
+    """Deletes up to `limit` entries that were finished longer ago than that; returns how many."""
+    old_ids = OutboxEntry.objects.filter(finished_at__lt=Now() - older_than).values("id")[:limit]
+    return OutboxEntry.objects.filter(id__in=old_ids).delete()[0]
 
 
-def _held(job: Job) -> Any:
-    return Outbox.objects.filter(id=job.id, lease=job.lease, state=Outbox.State.WORKING)
+def _leased_by(entry: LeasedEntry) -> Any:
+    return OutboxEntry.objects.filter(
+        id=entry.id, lease_token=entry.lease_token, state=OutboxEntry.State.RUNNING
+    )

@@ -1,30 +1,29 @@
-"""What became of the messages to a person, as they may see it themselves."""
+"""The status of a person's confirmations, as the person may see it."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from domain import code
-from domain.address import Channel, masked
+from domain.address import Channel, mask
 from domain.person import Person
 from domain.stores import models, pauses, people, tallies
 
-# A claim that another has answered looks like one that nobody has answered yet (DESIGN section 3).
-_STATUS = {
-    models.Outbox.State.WAITING: "queued",
-    models.Outbox.State.QUEUED: "queued",
-    models.Outbox.State.WORKING: "queued",
-    models.Outbox.State.FAILED: "failed",
+# A claim that another person has confirmed looks like an open one (DESIGN section 3).
+_STATUS_BY_STATE = {
+    models.OutboxEntry.State.PENDING: "queued",
+    models.OutboxEntry.State.QUEUED: "queued",
+    models.OutboxEntry.State.RUNNING: "queued",
+    models.OutboxEntry.State.FAILED: "failed",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
-    """How the confirmation of one channel stands.
+class ConfirmationStatus:
+    """The confirmation status of one channel.
 
     `status` is queued, sent, delivered, failed or confirmed. `resend_available_at` is None when
-    nothing waits to be confirmed; `pending` is the masked address that is to replace a confirmed
-    one.
+    nothing is unconfirmed; `pending` is the masked address that is to replace a verified one.
     """
 
     status: str
@@ -33,41 +32,47 @@ class Overview:
     pending: str | None
 
 
-def of(person_id: UUID) -> dict[Channel, Overview] | None:
-    """How the confirmation of each channel of a person stands; None if there is no such person.
+def get_statuses(person_id: UUID) -> dict[Channel, ConfirmationStatus] | None:
+    """Returns the status of each channel of a person; None if there is no such person.
 
-    What waits is read before the person: whatever is confirmed in between is seen in the latter.
+    Pending confirmations are read before the person, who shows one that is confirmed in between.
     """
-    waiting = {
+    pending = {
         row.channel: row
         for row in models.Confirmation.objects.filter(
-            person_id=person_id, confirmed_at=None, ended_at=None
+            person_id=person_id, confirmed_at=None, superseded_at=None
         )
     }
-    person = people.load(person_id)
+    person = people.get_person(person_id)
     if not isinstance(person, Person):
         return None
-    return {channel: _of(person, channel, waiting.get(channel)) for channel in Channel}
+    return {channel: _get_status(person, channel, pending.get(channel)) for channel in Channel}
 
 
-def _of(person: Person, channel: Channel, row: models.Confirmation | None) -> Overview:
+def _get_status(
+    person: Person, channel: Channel, row: models.Confirmation | None
+) -> ConfirmationStatus:
     if row is None and getattr(person, f"{channel}_verified"):
-        return Overview("confirmed", None, 0, None)
-    failures = tallies.count(tallies.failures(person.id.bytes, channel))
-    left = min(code.FAILURES_A_DAY - failures, code.TRIES - row.tries if row else 0)
-    wait, now = pauses.of_resend(person.id, channel)
-    return Overview(
-        status=_status(row),
-        resend_available_at=now + wait,
-        attempts_left=max(0, left),
-        pending=masked(channel, row.address) if row and row.replaces else None,
+        return ConfirmationStatus("confirmed", None, 0, None)
+    failed_attempts = tallies.count_hits(tallies.failed_attempts_key(person.id.bytes, channel))
+    attempts_left = min(
+        code.MAX_FAILURES_PER_DAY - failed_attempts, code.MAX_ATTEMPTS - row.attempts if row else 0
+    )
+    cooldown, now = pauses.resend_cooldown(person.id, channel)
+    return ConfirmationStatus(
+        status=_derive_status(row),
+        resend_available_at=now + cooldown,
+        attempts_left=max(0, attempts_left),
+        pending=mask(channel, row.address) if row and row.replaces_address else None,
     )
 
 
-def _status(row: models.Confirmation | None) -> str:
+def _derive_status(row: models.Confirmation | None) -> str:
     if row is None:
         return "failed"
-    sending = row.outbox.filter(kind=models.Outbox.Kind.CONFIRMATION).first()
-    if sending is None:  # sent so long ago that its row was deleted
+    entry = row.outbox.filter(kind=models.OutboxEntry.Kind.CONFIRMATION).first()
+    if entry is None:  # finished so long ago that it was purged
         return "sent"
-    return sending.receipt or _STATUS.get(models.Outbox.State(sending.state), "sent")
+    return entry.delivery_status or _STATUS_BY_STATE.get(
+        models.OutboxEntry.State(entry.state), "sent"
+    )

@@ -1,4 +1,4 @@
-"""How long must pass until another confirmation of a person's address may be opened."""
+"""Cooldowns between the confirmations of a person's address."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -8,18 +8,24 @@ from django.db.models.functions import Now
 
 from domain import limits
 from domain.address import Channel
-from domain.limits import Rule
+from domain.limits import RateLimit
 from domain.stores.models import Confirmation
 
 
-def of_resend(person_id: UUID, channel: Channel) -> tuple[timedelta, datetime]:
-    """The pause before a person may ask for another message, and the moment it is counted from."""
-    return of(person_id, channel, Rule(settings.MESSAGES_A_DAY, settings.MESSAGE_PAUSE))
+def resend_cooldown(person_id: UUID, channel: Channel) -> tuple[timedelta, datetime]:
+    """Returns the time until the person may request another message, and the current time."""
+    return confirmation_cooldown(
+        person_id, channel, RateLimit(settings.MESSAGES_PER_DAY, settings.MESSAGE_COOLDOWN)
+    )
 
 
-def of(person_id: UUID, channel: Channel, rule: Rule) -> tuple[timedelta, datetime]:
-    """The pause that a rule demands (zero: none), and the moment it is counted from."""
+def confirmation_cooldown(
+    person_id: UUID, channel: Channel, limit: RateLimit
+) -> tuple[timedelta, datetime]:
+    """Returns the time until the limit allows another confirmation (zero: now), and the current
+    time.
+    """
     rows = Confirmation.objects.filter(person_id=person_id, channel=channel)
-    found = list(rows.annotate(now=Now()).order_by("id").values_list("created_at", "now"))
-    now = found[0][1] if found else datetime.now(UTC)
-    return limits.wait(rule, [made for made, _ in found], now), now
+    created = list(rows.annotate(now=Now()).order_by("id").values_list("created_at", "now"))
+    now = created[0][1] if created else datetime.now(UTC)
+    return limits.retry_after(limit, [created_at for created_at, _ in created], now), now

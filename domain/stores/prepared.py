@@ -7,15 +7,15 @@ import psycopg
 from django.db import connections
 
 
-def rows(sql: LiteralString, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows that a statement returns, carried out on Django's connection.
+def execute_prepared(sql: LiteralString, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Executes a prepared statement on Django's connection; returns its rows.
 
-    Django's own cursors write values into the statement, so that each is a new one to Postgres.
+    Django's own cursors interpolate parameters, so that each statement is a new one to Postgres.
     Raises Django's errors.
     """
     connection = connections["default"]
-    # What Django does before it makes one of its cursors.
+    # Django does this before it creates a cursor.
     connection.close_if_health_check_failed()
     connection.ensure_connection()
     with connection.wrap_database_errors:
-        return psycopg.Cursor(connection.connection).execute(sql, values, prepare=True).fetchall()
+        return psycopg.Cursor(connection.connection).execute(sql, params, prepare=True).fetchall()

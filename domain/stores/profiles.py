@@ -1,4 +1,4 @@
-"""Profiles in Redis: written with a version guard, and those that readers miss."""
+"""Writes profiles to Redis with a compare-and-set on the version, and pops the cache misses."""
 
 import itertools
 import threading
@@ -15,19 +15,19 @@ from redis import Redis, RedisError
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from domain import profile
-from domain.errors import Unavailable
-from domain.person import Gone, Person
+from domain.errors import ServiceUnavailable
+from domain.person import Person, Tombstone
 from domain.stores import bulk, people
 from domain.stores.postgres.errors import translate_database_errors
 from domain.stores.redis_command import Script
 
 log = structlog.get_logger(__name__)
 
-# A whole hash replaces the older one or nothing happens: an old write never covers a new one.
-_GUARDED = """#!lua {flags}
+# A complete hash replaces an older one or nothing happens: no late write replaces a newer one.
+_COMPARE_AND_SET = """#!lua {flags}
 local version = tonumber(redis.call('HGET', KEYS[1], 'v') or nil)
-local whole = redis.call('HEXISTS', KEYS[1], 'e') == 1
-if version and (version > tonumber(ARGV[1]) or (version == tonumber(ARGV[1]) and whole)) then
+local complete = redis.call('HEXISTS', KEYS[1], 'e') == 1
+if version and (version > tonumber(ARGV[1]) or (version == tonumber(ARGV[1]) and complete)) then
   return 0
 end
 {before}
@@ -36,179 +36,181 @@ redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 {after}
 return 1
 """
-_WRITE_IF_NEWER = _GUARDED.format(flags="", before="", after="")
-# Where nothing stands there is no version to be guarded by: Redis may have lost a newer state. Then
-# the hash is of no use to readers, for want of its ETag, until its version was looked up again.
-_WRITE_UNPROVEN = _GUARDED.format(
-    flags="", before="", after="if not whole then redis.call('HDEL', KEYS[1], 'e') return 2 end"
+_WRITE_IF_NEWER = _COMPARE_AND_SET.format(flags="", before="", after="")
+# No stored version to compare, and Redis may have lost a newer one: stage the hash without its
+# ETag, which hides it from readers until its version is checked in Postgres.
+_WRITE_STAGED = _COMPARE_AND_SET.format(
+    flags="", before="", after="if not complete then redis.call('HDEL', KEYS[1], 'e') return 2 end"
 )
-_PROVEN = """#!lua
+_ACTIVATE = """#!lua
 if redis.call('HGET', KEYS[1], 'v') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'e', ARGV[2])
 return 1
 """
-# What stands may be replaced also when Redis is full: sessions must end (DESIGN section 5).
-_WRITE_IF_FULL = _GUARDED.format(
-    flags="flags=allow-oom", before="if not whole then return -1 end", after=""
+# Allowed also when Redis is out of memory: revocations must reach it (DESIGN section 5).
+_OVERWRITE_WHEN_FULL = _COMPARE_AND_SET.format(
+    flags="flags=allow-oom", before="if not complete then return -1 end", after=""
 )
-_ROUNDS = 5
-_MARGIN = 0.001  # seconds; no two clocks run quite equally fast
-_nothing = threading.Event()  # that never happens
+_MAX_ATTEMPTS = 5
+_CLOCK_DRIFT = 0.001  # seconds; no two clocks run at exactly the same rate
+_never_set = threading.Event()
 
 
-class NoRoom(Unavailable):
-    """Redis is full, and has no older hash of this person that could be replaced."""
+class RedisOutOfMemory(ServiceUnavailable):
+    """Redis is out of memory, and has no older hash of this person to overwrite."""
 
 
-def redis() -> Redis:
-    """The profile Redis: one pool for each process, time-outs and all, from the settings."""
+def get_client() -> Redis:
+    """Returns the client of the profile Redis, configured in the settings; one for the process."""
     return cast(Redis, get_redis_connection("default"))
 
 
 @cache
-def script(text: str) -> Script:
-    """What runs a Lua script on the profile Redis."""
-    return Script(redis().connection_pool, text)
+def get_script(text: str) -> Script:
+    """Returns the callable of a Lua script on the profile Redis."""
+    return Script(get_client().connection_pool, text)
 
 
 @contextmanager
-def redis_errors() -> Iterator[None]:
-    """Raise `Unavailable`, and log it, where redis-py raises its own errors."""
+def translate_redis_errors() -> Iterator[None]:
+    """Raises `ServiceUnavailable`, and logs, in place of redis-py's errors."""
     try:
         yield
     except RedisError as error:
-        log.warning("profile_redis_unavailable", error=type(error).__name__)
-        raise Unavailable from None
+        log.warning("redis_error", error_type=type(error).__name__)
+        raise ServiceUnavailable from None
 
 
-def publish(person: Person | Gone) -> bool:
-    """Write a person's hash or tombstone unless a newer one stands; whether it was written.
+def write_profile(person: Person | Tombstone) -> bool:
+    """Writes a person's hash or tombstone unless a newer one exists; returns whether it did.
 
-    Raises `Unavailable`, and of that `NoRoom`.
+    Raises `ServiceUnavailable`, and of that `RedisOutOfMemory`.
     """
-    # Of a new person there is no other version, and nothing follows a tombstone.
-    is_only_one = isinstance(person, Gone) or person.version == 1
-    write = _WRITE_IF_NEWER if is_only_one else _WRITE_UNPROVEN
-    keys, values = [profile.key_of(person.id)], arguments(person)
-    with redis_errors():
+    # A new person has no other version, and nothing follows a tombstone.
+    is_only_version = isinstance(person, Tombstone) or person.version == 1
+    write = _WRITE_IF_NEWER if is_only_version else _WRITE_STAGED
+    keys, values = [profile.redis_key(person.id)], script_args(person)
+    with translate_redis_errors():
         try:
-            written = int(script(write)(keys, values))
+            written = int(get_script(write)(keys, values))
         except OutOfMemoryError:
-            written = int(script(_WRITE_IF_FULL)(keys, values))
+            written = int(get_script(_OVERWRITE_WHEN_FULL)(keys, values))
     if written < 0:
-        raise NoRoom
-    return _prove(person) if written > 1 else bool(written)
+        raise RedisOutOfMemory
+    return _activate(person) if written > 1 else bool(written)
 
 
-def _prove(person: Person | Gone) -> bool:
-    """Give a hash to the readers, if it is (still) that of the person's current state."""
+def _activate(person: Person | Tombstone) -> bool:
+    """Activates a staged hash, if it is (still) that of the person's current version."""
     with translate_database_errors():
-        if people.version_of(person.id) != person.version:
+        if people.get_version(person.id) != person.version:
             return False
-    key, values = _proof(person)
-    with redis_errors():
-        return bool(script(_PROVEN)([key], values))
+    key, values = _activate_args(person)
+    with translate_redis_errors():
+        return bool(get_script(_ACTIVATE)([key], values))
 
 
-def settle() -> None:
-    """Return when no reader uses a near copy any more of what was published before.
+def sleep_max_staleness() -> None:
+    """Sleeps until no reader uses a client-side cache entry from before the last write.
 
-    A reader may hear of a write a moment after its writer; see `api.reads.client_cache`.
+    Readers are notified of a write slightly after its writer; see `api.reads.client_cache`.
     """
     if settings.CLIENT_CACHE_MAX_STALENESS:
-        _nothing.wait(settings.CLIENT_CACHE_MAX_STALENESS + _MARGIN)
+        _never_set.wait(settings.CLIENT_CACHE_MAX_STALENESS + _CLOCK_DRIFT)
 
 
-def publish_all(people: Sequence[Person | Gone]) -> int:
-    """Write all these hashes as `publish` does; how many were written. Raises `RedisError`."""
+def write_profiles(people: Sequence[Person | Tombstone]) -> int:
+    """As `write_profile` for all of these; returns how many were written. Raises `RedisError`."""
     try:
-        created = bulk.create((profile.key_of(each.id), profile.hash_of(each)) for each in people)
+        created = bulk.create_hashes(
+            (profile.redis_key(person.id), profile.to_hash(person)) for person in people
+        )
     except ResponseError:
-        created = [0] * len(people)  # the script can do it alone, or says what is wrong
-    standing = [each for each, is_new in zip(people, created, strict=True) if not is_new]
-    return sum(created) + sum(bulk.run(_WRITE_IF_NEWER, map(_call, standing)))
+        created = [0] * len(people)  # the script below can write them, or fails with the reason
+    existing = [person for person, is_new in zip(people, created, strict=True) if not is_new]
+    return sum(created) + sum(bulk.run_script(_WRITE_IF_NEWER, map(_write_args, existing)))
 
 
-def arguments(person: Person | Gone) -> list[bytes]:
-    """What the scripts are told of a person: the version, then field, value, field, value ..."""
-    fields = profile.hash_of(person)
+def script_args(person: Person | Tombstone) -> list[bytes]:
+    """Returns the arguments of the scripts: the version, then field, value, field, value ..."""
+    fields = profile.to_hash(person)
     return [fields[profile.VERSION], *itertools.chain.from_iterable(fields.items())]
 
 
-def _call(person: Person | Gone) -> tuple[str, list[bytes]]:
-    return profile.key_of(person.id), arguments(person)
+def _write_args(person: Person | Tombstone) -> tuple[str, list[bytes]]:
+    return profile.redis_key(person.id), script_args(person)
 
 
-def _proof(person: Person | Gone) -> tuple[str, list[bytes]]:
-    fields = profile.hash_of(person)
-    return profile.key_of(person.id), [fields[profile.VERSION], fields[profile.ETAG]]
+def _activate_args(person: Person | Tombstone) -> tuple[str, list[bytes]]:
+    fields = profile.to_hash(person)
+    return profile.redis_key(person.id), [fields[profile.VERSION], fields[profile.ETAG]]
 
 
-def refresh(person_id: UUID) -> None:
-    """Bring a person's profile hash up to what Postgres says now.
+def project(person_id: UUID) -> None:
+    """Projects a person's current state in Postgres to Redis.
 
-    The version is read again after writing: whoever changed the person meanwhile may have died
-    before publishing. Raises `Unavailable` if Redis is away, or if the person changes faster
-    than profiles are written.
+    Reads the version again after writing: a process that changed the person meanwhile may have died
+    before it wrote. Raises `ServiceUnavailable` if Redis is unavailable, or if the person changes
+    faster than profiles are written.
     """
-    for _ in range(_ROUNDS):
-        person = people.load(person_id)
+    for _ in range(_MAX_ATTEMPTS):
+        person = people.get_person(person_id)
         if person is None:
             return
-        publish(person)
-        if people.version_of(person_id) == person.version:
+        write_profile(person)
+        if people.get_version(person_id) == person.version:
             return
-    raise Unavailable
+    raise ServiceUnavailable
 
 
-def refresh_all(ids: Sequence[UUID]) -> None:
-    """Do for all these people what `refresh` does for one, in no more round trips.
+def project_many(ids: Sequence[UUID]) -> None:
+    """As `project` for all these people, in as many round trips as for one.
 
-    Raises `Unavailable`, and Django's `OperationalError` and `InterfaceError`.
+    Raises `ServiceUnavailable`, and Django's `OperationalError` and `InterfaceError`.
     """
-    states = people.load_all(ids)
-    with redis_errors():
+    states = people.get_people(ids)
+    with translate_redis_errors():
         try:
-            changed = _write_and_prove(states)
+            changed = _stage_and_activate(states)
         except OutOfMemoryError:
             changed = states
     for person in changed:
-        with suppress(NoRoom):  # others may have an older hash, which may be replaced
-            refresh(person.id)
+        with suppress(RedisOutOfMemory):  # others may have an older hash, which is overwritten
+            project(person.id)
 
 
-def _write_and_prove(states: Sequence[Person | Gone]) -> list[Person | Gone]:
-    """Write all these states for readers; who has changed meanwhile. Raises `RedisError`."""
-    written = bulk.run(_WRITE_UNPROVEN, map(_call, states), redis())
-    versions = people.versions_of([person.id for person in states])
-    changed, proven = [], []
+def _stage_and_activate(states: Sequence[Person | Tombstone]) -> list[Person | Tombstone]:
+    """Writes these states; returns those that have changed since. Raises `RedisError`."""
+    written = bulk.run_script(_WRITE_STAGED, map(_write_args, states), get_client())
+    versions = people.get_versions([person.id for person in states])
+    changed, staged = [], []
     for person, reply in zip(states, written, strict=True):
         if versions.get(person.id) != person.version:
             changed.append(person)
         elif reply > 1:
-            proven.append(_proof(person))
-    bulk.run(_PROVEN, proven, redis())
+            staged.append(_activate_args(person))
+    bulk.run_script(_ACTIVATE, staged, get_client())
     return changed
 
 
-def fields_of(person_id: UUID) -> dict[bytes, bytes]:
-    """Every field of a person's hash as it stands now; empty if there is none.
+def get_hash(person_id: UUID) -> dict[bytes, bytes]:
+    """Returns all fields of a person's hash; empty if there is none.
 
-    Raises `Unavailable`.
+    Raises `ServiceUnavailable`.
     """
-    with redis_errors():
-        return cast(dict[bytes, bytes], redis().hgetall(profile.key_of(person_id)))
+    with translate_redis_errors():
+        return cast(dict[bytes, bytes], get_client().hgetall(profile.redis_key(person_id)))
 
 
-def next_wanted(limit: int, wait: float) -> list[UUID]:
-    """Up to `limit` wanted people, most wanted first; waits up to `wait` seconds for the first.
+def pop_misses(limit: int, timeout: float) -> list[UUID]:
+    """Pops up to `limit` missed people, most missed first; waits up to `timeout` s for the first.
 
-    Raises `Unavailable`.
+    Raises `ServiceUnavailable`.
     """
-    with redis_errors():
-        first = redis().bzpopmax(profile.WANTED, timeout=wait)
+    with translate_redis_errors():
+        first = get_client().bzpopmax(profile.BACKFILL_QUEUE, timeout=timeout)
         if first is None:
             return []
-        more = redis().zpopmax(profile.WANTED, limit - 1) if limit > 1 else []
-        members = [cast(bytes, first[1]), *(m for m, _ in cast(list[tuple[bytes, float]], more))]
+        others = get_client().zpopmax(profile.BACKFILL_QUEUE, limit - 1) if limit > 1 else []
+        members = [cast(bytes, first[1]), *(m for m, _ in cast(list[tuple[bytes, float]], others))]
         return [UUID(hex=member.decode()) for member in members]

@@ -1,4 +1,4 @@
-"""The profile Redis made anew from Postgres, beside live traffic."""
+"""Rebuilds the profile Redis from Postgres, during live traffic."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -6,55 +6,56 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import UUID
 
-from domain.person import Gone, Person
+from domain.person import Person, Tombstone
 from domain.stores import bulk, people, profiles
 
-_WRITERS = 2  # one makes the hashes of a page while the other waits for Redis
+_WRITER_THREADS = 2  # one encodes a page while the other waits for Redis
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """A page that stands in Redis: its last person, how many were read, how many were written."""
+class RebuiltPage:
+    """A page that is written to Redis: its last id, and how many people were read and written."""
 
-    place: UUID
-    people: int
-    written: int
+    last_id: UUID
+    people_count: int
+    written_count: int
 
 
-def rebuild(after: UUID = people.FIRST) -> Iterator[Done]:
-    """Write the hash of everybody with an id above `after`, unless one as new stands; by pages.
+def rebuild(after: UUID = people.NIL_UUID) -> Iterator[RebuiltPage]:
+    """Writes the hashes of the ids above `after`, by pages; keeps those that are up to date.
 
-    Whatever was yielded is done, so its `place` is where another run may go on. Raises Django's
-    `OperationalError` and `InterfaceError`, or `RedisError`, when Postgres or Redis is away.
+    A page is yielded once it is written: another run may resume after its `last_id`. Raises
+    Django's `OperationalError` and `InterfaceError`, or `RedisError`, when Postgres or Redis is
+    unavailable.
     """
-    writing: deque[tuple[list[Person | Gone], Future[int]]] = deque()
+    writing: deque[tuple[list[Person | Tombstone], Future[int]]] = deque()
 
-    def finish() -> Done:
+    def finish_page() -> RebuiltPage:
         nonlocal after
         page, written = writing.popleft()
-        done = Done(page[-1].id, len(page), written.result())
-        _settle(after, page)
-        after = done.place
-        return done
+        rebuilt = RebuiltPage(page[-1].id, len(page), written.result())
+        _rewrite_changed(after, page)
+        after = rebuilt.last_id
+        return rebuilt
 
-    with ThreadPoolExecutor(_WRITERS) as writers:
-        for page in bulk.pages(after):
-            writing.append((page, writers.submit(profiles.publish_all, page)))
-            if len(writing) > _WRITERS:
-                yield finish()
+    with ThreadPoolExecutor(_WRITER_THREADS) as writers:
+        for page in bulk.iter_people_pages(after):
+            writing.append((page, writers.submit(profiles.write_profiles, page)))
+            if len(writing) > _WRITER_THREADS:
+                yield finish_page()
         while writing:
-            yield finish()
+            yield finish_page()
 
 
-def _settle(after: UUID, page: list[Person | Gone]) -> None:
-    """Write those of a page again who have changed since it was read.
+def _rewrite_changed(after: UUID, page: list[Person | Tombstone]) -> None:
+    """Writes those of a page again who have changed since it was read.
 
-    Their newer hash stands, unless Redis has lost it meanwhile: then an older one was written,
-    with a session in it, perhaps, that has ended.
+    Their newer hash exists, unless Redis has lost it meanwhile: then an older one was written,
+    perhaps with a session that has been revoked.
     """
     written = {person.id: person.version for person in page}
-    if people.versions_between(after, page[-1].id) == sum(written.values()):
+    if people.sum_versions(after, page[-1].id) == sum(written.values()):
         return
-    for person in people.load_all(list(written)):
+    for person in people.get_people(list(written)):
         if person.version != written[person.id]:
-            profiles.refresh(person.id)
+            profiles.project(person.id)

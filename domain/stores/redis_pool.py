@@ -1,4 +1,4 @@
-"""Pools of connections to Redis, one of them behind a circuit breaker; see `CircuitBreaker`."""
+"""Connection pools of Redis, one of them behind a circuit breaker; see `CircuitBreaker`."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -10,7 +10,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from domain.stores.circuit_breaker import CircuitBreaker
 
-_SLOW_CONNECT = 0.3  # seconds; a refusal comes at once, and needs no circuit breaker
+_SLOW_CONNECT = 0.3  # seconds; a refused connection fails at once, and needs no circuit breaker
 
 
 class Pool(ConnectionPool):
@@ -39,7 +39,7 @@ class Pool(ConnectionPool):
         if connection.should_reconnect():
             connection.disconnect()
         with self._lock:
-            if connection in self._in_use_connections:  # not one of before a fork
+            if connection in self._in_use_connections:  # not one from before a fork
                 self._in_use_connections.remove(connection)
                 self._available_connections.append(connection)
 
@@ -81,7 +81,7 @@ class CircuitBreakerPool(Pool):
 
 
 def _is_clean(connection: Any) -> bool:
-    """Whether a connection is open, and no reply is left on it that nobody has read."""
+    """Returns whether a connection is open and has no unread reply."""
     try:
         return not connection.can_read()
     except (RedisError, OSError):
@@ -89,7 +89,7 @@ def _is_clean(connection: Any) -> bool:
 
 
 class _Connection(Connection):
-    """A connection that reports a reply that did not come in time."""
+    """A connection that reports a read timeout."""
 
     on_timeout: Callable[[], None]
 

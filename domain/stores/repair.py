@@ -1,15 +1,15 @@
-"""Hashes that differ from Postgres are mended, beside live traffic."""
+"""Repairs the hashes that differ from Postgres, during live traffic."""
 
 from collections.abc import Sequence
 
 from domain import profile
 from domain.stores import bulk, profiles
-from domain.stores.differences import Difference, Kind, compare
+from domain.stores.differences import Difference, Kind, compare_now
 
-# The version guard lets no hash through that is not newer, and here one is wrong that is as new,
-# or newer. It is replaced, or deleted, if nobody has written it since it was compared. Also when
-# Redis is full: little is added by that.
-_REPLACE_IF_STILL = """#!lua flags=allow-oom
+# The compare-and-set writes newer versions only, and these hashes have the same version or a higher
+# one. So they are replaced, or deleted, if unchanged since the comparison. Allowed when Redis is
+# out of memory: it adds little.
+_REPLACE_IF_UNCHANGED = """#!lua flags=allow-oom
 if (redis.call('HGET', KEYS[1], 'v') or '') ~= ARGV[1] then
   return 0
 end
@@ -17,28 +17,31 @@ redis.call('DEL', KEYS[1])
 if ARGV[2] then redis.call('HSET', KEYS[1], unpack(ARGV, 3)) end
 return 1
 """
-_ROUNDS = 5
+_MAX_ATTEMPTS = 5
 
 
-def mend(found: Sequence[Difference]) -> list[Difference]:
-    """Bring these hashes to what Postgres says; returns those that could not be.
+def repair(differences: Sequence[Difference]) -> list[Difference]:
+    """Rewrites these hashes from Postgres; returns those that still differ.
 
-    All are compared again after it. Postgres may have gone on meanwhile, and its write may have
-    been refused in favour of a hash that was newer than Postgres.
-    Raises as `differences.of_people` does.
+    All are compared again after it: Postgres may have changed meanwhile, and its write may have
+    been rejected in favour of a hash with a higher version. Raises as `differences.verify_people`
+    does.
     """
-    left = list(found)
-    for _ in range(_ROUNDS):
-        missing = [d.person for d in left if d.kind is Kind.MISSING and d.person]
-        profiles.publish_all(missing)
-        bulk.run(_REPLACE_IF_STILL, [_replacing(d) for d in left if d.kind is not Kind.MISSING])
-        left = compare([d.id for d in left])
-        if not left:
+    remaining = list(differences)
+    for _ in range(_MAX_ATTEMPTS):
+        missing = [d.person for d in remaining if d.kind is Kind.MISSING and d.person]
+        profiles.write_profiles(missing)
+        bulk.run_script(
+            _REPLACE_IF_UNCHANGED,
+            [_replace_args(d) for d in remaining if d.kind is not Kind.MISSING],
+        )
+        remaining = compare_now([d.id for d in remaining])
+        if not remaining:
             break
-    return left
+    return remaining
 
 
-def _replacing(difference: Difference) -> tuple[str, list[bytes]]:
+def _replace_args(difference: Difference) -> tuple[str, list[bytes]]:
     person = difference.person
-    new = profiles.arguments(person) if person else []
-    return profile.key_of(difference.id), [difference.standing, *new]
+    script_args = profiles.script_args(person) if person else []
+    return profile.redis_key(difference.id), [difference.redis_version, *script_args]

@@ -1,6 +1,6 @@
-"""What happened how often during the last day, counted so that parallel requests cannot outrun it.
+"""Rate limits in Postgres, as sliding window logs, safe against concurrent requests.
 
-A tally is a row of its own for each subject.
+Each key has a row.
 """
 
 from datetime import timedelta
@@ -10,87 +10,87 @@ from django.db import connection
 
 from domain import limits
 from domain.address import Address, Channel
-from domain.limits import Rule
+from domain.limits import RateLimit
 from domain.stores import keys
-from domain.stores.models import Tally
+from domain.stores.models import RateLimitWindow
 
-# One statement, so that it costs one round trip; a tally that is full is left as it is. The rule is
-# that of `domain.limits.wait`. now() would be when the transaction began: before others that were
-# counted while this one waited for the row.
-_TAKE = """
-    INSERT INTO stores_tally AS t (subject, moments) VALUES (%(subject)s, ARRAY[clock_timestamp()])
-    ON CONFLICT (subject) DO UPDATE SET moments = array(
-        SELECT moment FROM unnest(t.moments) AS moment
-        WHERE moment > now() - interval '24 hours' ORDER BY moment) || clock_timestamp()
+# One statement, and so one round trip; it leaves a full window as it is. The limit is that of
+# `domain.limits.retry_after`. now() would be the start of the transaction: before hits that were
+# recorded while this one waited for the row.
+_HIT = """
+    INSERT INTO stores_ratelimitwindow AS t (key, hits) VALUES (%(key)s, ARRAY[clock_timestamp()])
+    ON CONFLICT (key) DO UPDATE SET hits = array(
+        SELECT hit FROM unnest(t.hits) AS hit
+        WHERE hit > now() - interval '24 hours' ORDER BY hit) || clock_timestamp()
     WHERE (
-        SELECT count(*) < %(most)s AND coalesce(
-            clock_timestamp() >= max(moment) + least(%(pause)s * 2 ^ (count(*) - 1), 86400)
+        SELECT count(*) < %(max_per_day)s AND coalesce(
+            clock_timestamp() >= max(hit) + least(%(cooldown)s * 2 ^ (count(*) - 1), 86400)
                 * interval '1 second', true)
-        FROM unnest(t.moments) AS moment WHERE moment > now() - interval '24 hours')
+        FROM unnest(t.hits) AS hit WHERE hit > now() - interval '24 hours')
     RETURNING true
 """
-_LOOK = "SELECT moments, clock_timestamp() FROM stores_tally WHERE subject = %s"
+_SELECT_HITS = "SELECT hits, clock_timestamp() FROM stores_ratelimitwindow WHERE key = %s"
 
 
-def take(subject: bytes, rule: Rule) -> timedelta:
-    """Count it once more if the rule lets it happen now, else return how long to wait.
+def hit(key: bytes, limit: RateLimit) -> timedelta:
+    """Records a hit if the limit allows it, else returns the time until it does.
 
-    Its row is locked until the transaction ends.
+    Locks the key's row until the end of the transaction.
     """
-    values: dict[str, Any] = {
-        "subject": subject,
-        "most": rule.most,
-        "pause": rule.pause.total_seconds(),
+    params: dict[str, Any] = {
+        "key": key,
+        "max_per_day": limit.max_per_day,
+        "cooldown": limit.cooldown.total_seconds(),
     }
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, values)
+        cursor.execute(_HIT, params)
         if cursor.fetchone():
-            return limits.NO_TIME
-        cursor.execute(_LOOK, [subject])
+            return limits.ZERO
+        cursor.execute(_SELECT_HITS, [key])
         row = cursor.fetchone()
-    # The least that can be told is a second: it may have changed between the two.
-    wait = limits.wait(rule, row[0], row[1]) if row else limits.NO_TIME
-    return max(wait, timedelta(seconds=1))
+    # At least a second: the row may have changed between the two statements.
+    retry_after = limits.retry_after(limit, row[0], row[1]) if row else limits.ZERO
+    return max(retry_after, timedelta(seconds=1))
 
 
-def count(subject: bytes) -> int:
-    """How often it happened during the last 24 hours."""
+def count_hits(key: bytes) -> int:
+    """Counts the hits of the last 24 hours."""
     sql = """
-        SELECT count(*) FROM stores_tally, unnest(moments) AS moment
-        WHERE subject = %s AND moment > now() - interval '24 hours'
+        SELECT count(*) FROM stores_ratelimitwindow, unnest(hits) AS hit
+        WHERE key = %s AND hit > now() - interval '24 hours'
     """
     with connection.cursor() as cursor:
-        cursor.execute(sql, [subject])
+        cursor.execute(sql, [key])
         return int(cursor.fetchone()[0])
 
 
-def clear(subject: bytes) -> None:
-    """Begin to count anew."""
-    Tally.objects.filter(subject=subject).delete()
+def reset(key: bytes) -> None:
+    """Deletes the hits of a key."""
+    RateLimitWindow.objects.filter(key=key).delete()
 
 
-def purge() -> int:
-    """Delete the tallies of what did not happen for a day; returns how many."""
+def delete_expired() -> int:
+    """Deletes the windows without a hit in the last 24 hours; returns how many."""
     sql = """
-        DELETE FROM stores_tally WHERE NOT EXISTS (
-            SELECT FROM unnest(moments) AS moment WHERE moment > now() - interval '24 hours')
+        DELETE FROM stores_ratelimitwindow WHERE NOT EXISTS (
+            SELECT FROM unnest(hits) AS hit WHERE hit > now() - interval '24 hours')
     """
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return int(cursor.rowcount)
 
 
-def failures(person_id: bytes, channel: Channel) -> bytes:
-    """The subject of wrong codes that a person typed for a channel."""
-    return b"failures:" + person_id + channel.encode()
+def failed_attempts_key(person_id: bytes, channel: Channel) -> bytes:
+    """Returns the key for a person's failed attempts on a channel."""
+    return b"failed attempts:" + person_id + channel.encode()
 
 
-def sign_in_failures(address_hash: bytes) -> bytes:
-    """The subject of wrong codes that were typed for an address."""
-    return b"sign-in failures:" + address_hash
+def failed_sign_ins_key(address_hash: bytes) -> bytes:
+    """Returns the key for the failed sign-in attempts of an address."""
+    return b"failed sign-ins:" + address_hash
 
 
-def messages(purpose: str, address: Address) -> bytes:
-    """The subject of messages to an address, apart for each purpose."""
-    parts = (purpose, address.channel, address.key)
-    return keys.ring().current.mac(b"messages", *(part.encode() for part in parts))
+def messages_key(purpose: str, address: Address) -> bytes:
+    """Returns the key for the messages to an address, separate for each purpose."""
+    parts = (purpose, address.channel, address.canonical)
+    return keys.get_keyring().signing_key.mac(b"messages", *(part.encode() for part in parts))

@@ -1,4 +1,4 @@
-"""What is still known of a person: the proof that somebody was forgotten."""
+"""Counts what is left of an erased person."""
 
 from uuid import UUID
 
@@ -9,21 +9,21 @@ from domain.address import Channel
 from domain.stores import models, tallies
 
 
-def rows_about(person_id: UUID) -> dict[str, int]:
-    """For each kind of rows that could know a person: how many know that id.
+def count_rows_by_table(person_id: UUID) -> dict[str, int]:
+    """Counts the rows with this person's id, by model.
 
-    The tables are found by their columns, so that one that is added later is looked at too.
+    The models are found by their fields, so that later ones are included.
     """
     counts = {
         table.__name__: table._default_manager.filter(**{column: person_id}).count()
         for table in apps.get_app_config("stores").get_models()
-        for column in _columns(table)
+        for column in _person_columns(table)
     }
-    subjects = [tallies.failures(person_id.bytes, channel) for channel in Channel]
-    return counts | {"Tally": models.Tally.objects.filter(subject__in=subjects).count()}
+    keys = [tallies.failed_attempts_key(person_id.bytes, channel) for channel in Channel]
+    return counts | {"RateLimitWindow": models.RateLimitWindow.objects.filter(key__in=keys).count()}
 
 
-def _columns(table: type[Model]) -> list[str]:
-    if table in (models.Person, models.Gone):
+def _person_columns(table: type[Model]) -> list[str]:
+    if table in (models.Person, models.Tombstone):
         return ["id"]
     return [field.name for field in table._meta.fields if field.related_model is models.Person]

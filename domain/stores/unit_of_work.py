@@ -1,4 +1,4 @@
-"""The units of work on Postgres: one transaction each, begun and ended here and nowhere else."""
+"""The units of work on Postgres: transactions begin and end here alone."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,30 +6,30 @@ from contextlib import contextmanager
 from django.db import transaction
 
 from domain.stores.postgres.errors import translate_database_errors
-from domain.stores.units.confirmations import Confirmations
-from domain.stores.units.sessions import Sessions
-from domain.stores.units.sign_ups import SignUps
+from domain.stores.units.confirmations import ConfirmationRepository
+from domain.stores.units.sessions import SessionRepository
+from domain.stores.units.sign_ups import SignUpRepository
 
 
-class PostgresUnit(SignUps, Confirmations, Sessions):
-    """Every Protocol of `domain.ports`, on Django's ORM and SQL."""
+class PostgresUnitOfWork(SignUpRepository, ConfirmationRepository, SessionRepository):
+    """Implements all Protocols of `domain.ports` on Django's ORM and SQL."""
 
 
 @contextmanager
-def unit_of_work() -> Iterator[PostgresUnit]:
-    """One transaction on Postgres.
+def unit_of_work() -> Iterator[PostgresUnitOfWork]:
+    """Runs one transaction on Postgres.
 
-    Raises `Unavailable` when Postgres is unavailable: the client has been promised nothing then,
-    and may retry.
+    Raises `ServiceUnavailable` when Postgres is unavailable: nothing was committed, and the client
+    may retry.
     """
     with translate_database_errors(), transaction.atomic():
-        yield PostgresUnit()
+        yield PostgresUnitOfWork()
 
 
 @contextmanager
-def one_statement() -> Iterator[SignUps]:
-    """As `unit_of_work`, for a sign-up alone: it is one statement, which Postgres makes a
-    transaction by itself. BEGIN and COMMIT would be two more round trips.
+def autocommit_unit_of_work() -> Iterator[SignUpRepository]:
+    """As `unit_of_work`, for a sign-up alone: a single statement is its own transaction. BEGIN and
+    COMMIT would be two more round trips.
     """
     with translate_database_errors():
-        yield SignUps()
+        yield SignUpRepository()

@@ -1,7 +1,8 @@
-"""The profile Redis is vouched for, again and again, and what it has lost is brought back.
+"""Advances the fence of the profile Redis, and projects again what an older snapshot lacks.
 
-Each change of a profile has an outbox row, which is closed after Redis has it. So what Redis was
-told after some moment, and may have lost, is of people with a row that is open or was closed later.
+Each change of a profile has an outbox entry, which is finished after Redis has the change. So what
+Redis may have lost since a time are the changes of people with an entry that is unfinished or was
+finished later.
 """
 
 from collections.abc import Iterator
@@ -16,94 +17,103 @@ from django.db import connection
 from django.db.models import Q
 
 from domain.stores import profiles
-from domain.stores.models import Outbox
+from domain.stores.models import OutboxEntry
 from domain.stores.rebuild import rebuild
-from domain.vouched import AT, KEY, RUN
+from domain.vouched import COMPLETE_UNTIL, FENCE_KEY, RUN_ID
 
 log = structlog.get_logger(__name__)
 
-# In one step, so that what is written into a server was found in that server. Nothing is believed
-# of one that has another run id than it was vouched for, unless that is what is said now.
-_VOUCH = f"""#!lua flags=allow-oom
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
-local known = redis.call('HGET', KEYS[1], '{RUN}')
-if known and known ~= run and ARGV[2] ~= run then
-  return {{run, redis.call('HGET', KEYS[1], '{AT}')}}
+# Atomic, so that the fence is written to the server whose run id was read. A server with another
+# run id than the fenced one is not fenced, unless that run id is passed.
+_ADVANCE_FENCE = f"""#!lua flags=allow-oom
+local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
+local fenced = redis.call('HGET', KEYS[1], '{RUN_ID}')
+if fenced and fenced ~= run_id and ARGV[2] ~= run_id then
+  return {{run_id, redis.call('HGET', KEYS[1], '{COMPLETE_UNTIL}')}}
 end
-redis.call('HSET', KEYS[1], '{RUN}', run, '{AT}', ARGV[1])
+redis.call('HSET', KEYS[1], '{RUN_ID}', run_id, '{COMPLETE_UNTIL}', ARGV[1])
 return {{}}
 """
-_MARGIN = timedelta(minutes=1)  # Postgres may have a successor too, with a clock of its own
-_BATCH = 200  # people
-_MOST = 100_000  # of more than that a list is no better than everybody
-_EVER = datetime.fromtimestamp(0, UTC)
+_CLOCK_SKEW = timedelta(minutes=1)  # Postgres may have failed over too
+_BATCH_SIZE = 200  # people
+_MAX_CHANGED = 100_000  # above that a rebuild costs no more
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
-    """A profile Redis with older data: its run id, and until when they are complete."""
+class StaleReplica:
+    """A profile Redis with older data: its run id, and until when its data are complete."""
 
-    run: str
-    since: datetime
+    run_id: str
+    complete_until: datetime
 
 
-def steps() -> Iterator[bool]:
-    """Vouch for the profile Redis, for ever; yields whether it may be believed, after each step.
+def run_fencing() -> Iterator[bool]:
+    """Advances the fence in a loop; yields whether readers may trust Redis, after each step.
 
-    When it may not, a step brings some people to their current state. Raises `Unavailable`, and
-    Django's `OperationalError` and `InterfaceError`; then it begins anew.
+    While they may not, each step projects some people. Raises `ServiceUnavailable`, and Django's
+    `OperationalError` and `InterfaceError`; the caller then starts a new loop.
     """
     while True:
-        moment = _now()
-        behind = _vouch(moment)
-        if behind is None:
+        now = _database_now()
+        stale = _advance_fence(now)
+        if stale is None:
             yield True
             continue
-        for _ in _catch_up(behind, moment):
+        for _ in _project_changed(stale, now):
             yield False
-        if _vouch(moment, behind.run) is None:
-            log.info("profile_redis_caught_up")
+        if _advance_fence(now, stale.run_id) is None:
+            log.info("stale_replica_recovered")
 
 
-def _vouch(moment: datetime, run: str = "") -> Behind | None:
-    """Say that the profile Redis has all that it was told by `moment`, or hear that it has not.
+def _advance_fence(now: datetime, run_id: str = "") -> StaleReplica | None:
+    """Fences the profile Redis as complete until `now`; returns a stale one instead.
 
-    `run` is the run id of a server that has caught up.
+    `run_id` is that of a server that was stale and has caught up.
     """
-    with profiles.redis_errors():
-        reply: list[bytes | None] = profiles.script(_VOUCH)([KEY], [moment.isoformat(), run])
+    with profiles.translate_redis_errors():
+        reply: list[bytes | None] = profiles.get_script(_ADVANCE_FENCE)(
+            [FENCE_KEY], [now.isoformat(), run_id]
+        )
     if not reply:
         return None
-    found, at = reply
-    return Behind((found or b"").decode(), datetime.fromisoformat(at.decode()) if at else _EVER)
+    actual_run_id, complete_until = reply
+    return StaleReplica(
+        (actual_run_id or b"").decode(),
+        datetime.fromisoformat(complete_until.decode()) if complete_until else _EPOCH,
+    )
 
 
-def _catch_up(behind: Behind, moment: datetime) -> Iterator[object]:
-    """Bring everybody to their current state whose change may be lost; yields now and then."""
-    since = behind.since - _MARGIN
-    people = _changed(since) if since > moment - settings.OUTBOX_KEPT else None
-    log.warning("profile_redis_is_behind", since=str(behind.since), people=people and len(people))
-    if people is None:
-        with profiles.redis_errors():
+def _project_changed(stale: StaleReplica, now: datetime) -> Iterator[object]:
+    """Projects everybody whose change may be lost; yields after each batch."""
+    since = stale.complete_until - _CLOCK_SKEW
+    person_ids = _changed_since(since) if since > now - settings.OUTBOX_RETENTION else None
+    log.warning(
+        "stale_replica_detected",
+        complete_until=str(stale.complete_until),
+        people=person_ids and len(person_ids),
+    )
+    if person_ids is None:
+        with profiles.translate_redis_errors():
             yield from rebuild()
     else:
-        for some in batched(people, _BATCH):
-            profiles.refresh_all(some)
-            yield some
+        for batch in batched(person_ids, _BATCH_SIZE):
+            profiles.project_many(batch)
+            yield batch
 
 
-def _changed(since: datetime) -> list[UUID] | None:
-    """Whose change may have come to Redis after `since`; None if they are too many to list."""
-    rows = Outbox.objects.filter(
-        Q(finished_at=None) | Q(finished_at__gte=since), kind=Outbox.Kind.PROFILE
+def _changed_since(since: datetime) -> list[UUID] | None:
+    """Returns the people who may have changed in Redis after `since`; None if too many to list."""
+    rows = OutboxEntry.objects.filter(
+        Q(finished_at=None) | Q(finished_at__gte=since), kind=OutboxEntry.Kind.PROJECT_PROFILE
     )
-    people = list(rows.values_list("person_id", flat=True).distinct()[: _MOST + 1])
-    return people if len(people) <= _MOST else None
+    person_ids = list(rows.values_list("person_id", flat=True).distinct()[: _MAX_CHANGED + 1])
+    return person_ids if len(person_ids) <= _MAX_CHANGED else None
 
 
-def _now() -> datetime:
-    """The time by Postgres' clock."""
+def _database_now() -> datetime:
+    """Returns the current time by Postgres' clock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT now()")
-        moment: datetime = cursor.fetchone()[0]
-        return moment
+        now: datetime = cursor.fetchone()[0]
+        return now

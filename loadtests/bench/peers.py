@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from domain import profile
-from domain.keys import KeyRing
+from domain.keys import Keyring
 from loadtests.bench import debian
 from loadtests.bench.people import Dataset, make_person
 from loadtests.bench.servers import Server, new_process
@@ -74,8 +74,8 @@ def nginx_lua(dataset: Dataset, folder: Path) -> Server:
 def nginx_constant(dataset: Dataset, folder: Path) -> Server:
     """nginx that sends the same profile to everybody: the least that HTTP alone costs."""
     port = find_free_port()
-    body = profile.body_of(make_person(KeyRing([dataset.secret]), 1)[0])
-    values = {"BODY": body.decode(), "ETAG": profile.etag_of(body).decode()}
+    body = profile.render_body(make_person(Keyring([dataset.secret]), 1)[0])
+    values = {"BODY": body.decode(), "ETAG": profile.strong_etag(body).decode()}
     argv = debian.nginx(_SOURCES / "nginx" / "constant.conf.in", port, folder, values)
     process = new_process(argv, port, dataset, folder, {})
     return Server("nginx_constant", "nginx, a constant", process, port, dataset, reads=False)

@@ -12,8 +12,8 @@ from pathlib import Path
 from redis import Redis
 
 from domain import profile, session
-from domain.keys import KeyRing
-from domain.person import LiveSession, Person
+from domain.keys import Keyring
+from domain.person import ActiveSession, Person
 from local.servers import Valkey
 
 HOBBIES = ("engines", "poetry", "whist", "horses", "flying", "the analytical engine")
@@ -34,10 +34,10 @@ class Dataset:
     secret: str
 
 
-def make_person(keys: KeyRing, number: int) -> tuple[Person, str]:
+def make_person(keys: Keyring, number: int) -> tuple[Person, str]:
     """Returns a person with one session, and its token. The profile has some 170 bytes."""
     person_id = uuid.uuid4()
-    token, digest = session.issue(keys, person_id, 1)
+    token, digest = session.issue_token(keys, person_id, 1)
     return Person(
         id=person_id,
         version=1,
@@ -48,14 +48,14 @@ def make_person(keys: KeyRing, number: int) -> tuple[Person, str]:
         hobbies=tuple(random.choices(HOBBIES, k=number % 4)),
         email_verified=True,
         phone_verified=bool(number % 2),
-        sessions=(LiveSession(digest, datetime.now(UTC) + timedelta(days=30)),),
+        sessions=(ActiveSession(digest, datetime.now(UTC) + timedelta(days=30)),),
     ), token
 
 
 def fill(valkey: Valkey, count: int, folder: Path) -> Dataset:
     """Writes `count` people to a Redis, and their tokens to a file in `folder`."""
     secret = secrets.token_hex(32)
-    keys = KeyRing([secret])
+    keys = Keyring([secret])
     tokens = folder / f"tokens-{valkey.name}-{count}"
     body_bytes = 0
     with tokens.open("w") as file, Redis.from_url(valkey.url, socket_timeout=60) as redis:
@@ -64,8 +64,8 @@ def fill(valkey: Valkey, count: int, folder: Path) -> Dataset:
             hashes = []
             for number in batch:
                 person, token = make_person(keys, number)
-                fields = profile.hash_of(person)
-                hashes.append((profile.key_of(person.id), fields))
+                fields = profile.to_hash(person)
+                hashes.append((profile.redis_key(person.id), fields))
                 body_bytes += len(fields[profile.BODY])
                 file.write(token + "\n")
             write(redis, hashes)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 from redis import Redis
 
-from domain.keys import KeyRing
+from domain.keys import Keyring
 from domain.person import Person
 from loadtests import ISOLATED_ENV
 from loadtests.bench.load import generator_argv
@@ -30,7 +30,8 @@ _TIMEOUT = 300.0  # seconds at most
 # Everybody but the readers, made by Postgres itself: nobody has a token of theirs.
 _INSERT = """
     WITH person AS (
-        INSERT INTO stores_person (id, name, surname, email, email_key, phone, hobbies, version)
+        INSERT INTO stores_person
+            (id, name, surname, email, email_canonical, phone, hobbies, version)
         SELECT gen_random_uuid(), 'Ada', 'Lovelace the ' || n || 'th', address, address,
             '+346' || lpad(n::text, 8, '0'), (ARRAY['engines', 'poetry', 'whist'])[1:mod(n, 4)], 1
         FROM generate_series(%s::integer, %s::integer) AS n,
@@ -41,7 +42,7 @@ _INSERT = """
     SELECT id, sha256(uuid_send(id)), now() + interval '30 days' FROM person
 """
 
-_PERSON = ("id", "name", "surname", "email", "email_key", "phone", "hobbies", "version")
+_PERSON = ("id", "name", "surname", "email", "email_canonical", "phone", "hobbies", "version")
 _SESSION = ("person_id", "digest", "expires_at")
 
 
@@ -83,7 +84,7 @@ def run(config: Config, folder: Path) -> list[Section]:
 
 def insert(database_url: str, secret: str, count: int) -> list[str]:
     """Insert people, each with a session; the tokens of those who are read."""
-    keys = KeyRing([secret])
+    keys = Keyring([secret])
     made = [make_person(keys, number) for number in range(min(count, _READERS))]
     people = [person for person, _ in made]
     with psycopg.connect(database_url, autocommit=True) as connection:

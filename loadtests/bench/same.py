@@ -6,7 +6,7 @@ import httpx
 from redis import Redis
 
 from domain import profile, session
-from domain.keys import KeyRing
+from domain.keys import Keyring
 from loadtests.bench.people import Dataset, make_person, write
 from loadtests.bench.servers import PATH, Server
 from local.machine import HOST
@@ -38,17 +38,17 @@ def _requests(dataset: Dataset) -> dict[str, tuple[int, dict[str, str]]]:
 
     Writes a few more people into the crowd's Redis.
     """
-    keys = KeyRing([dataset.secret])
+    keys = Keyring([dataset.secret])
     person, token = make_person(keys, 1)
     expired, expired_token = make_person(keys, 2)
     deleted, deleted_token = make_person(keys, 3)
-    fields = profile.hash_of(person)
+    fields = profile.to_hash(person)
     tombstone = {profile.BODY: b"", profile.ETAG: b"", profile.VERSION: b"2"}
     expired_session = {expired.sessions[0].digest: b"1"}
     hashes = [
-        (profile.key_of(person.id), fields),
-        (profile.key_of(expired.id), profile.hash_of(expired) | expired_session),
-        (profile.key_of(deleted.id), tombstone),
+        (profile.redis_key(person.id), fields),
+        (profile.redis_key(expired.id), profile.to_hash(expired) | expired_session),
+        (profile.redis_key(deleted.id), tombstone),
     ]
     with Redis.from_url(dataset.redis.url, socket_timeout=10) as redis:
         write(redis, hashes)
@@ -62,14 +62,17 @@ def _requests(dataset: Dataset) -> dict[str, tuple[int, dict[str, str]]]:
         "no token": (401, {}),
         "a token with another MAC": (
             401,
-            _bearer(session.issue(KeyRing(["forged"]), person.id, 1)[0]),
+            _bearer(session.issue_token(Keyring(["forged"]), person.id, 1)[0]),
         ),
         "a token that is cut off": (401, _bearer(token[:-4])),
-        "a revoked session": (401, _bearer(session.issue(keys, person.id, 1)[0])),
+        "a revoked session": (401, _bearer(session.issue_token(keys, person.id, 1)[0])),
         "an expired session": (401, _bearer(expired_token)),
         "a deleted person": (401, _bearer(deleted_token)),
         "a profile that Redis lacks": (503, _bearer(make_person(keys, 4)[1])),
-        "a profile older than the token": (503, _bearer(session.issue(keys, person.id, 2)[0])),
+        "a profile older than the token": (
+            503,
+            _bearer(session.issue_token(keys, person.id, 2)[0]),
+        ),
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from domain.errors import InvalidToken, Unavailable
+from domain.errors import InvalidToken, ServiceUnavailable
 from loadtests.bench import usage
 from loadtests.bench.people import Dataset
 from loadtests.bench.tools import ROOT, with_server_python
@@ -95,7 +95,7 @@ def new_process(
         "REDIS_URL": dataset.redis.url,
         "SECRET_KEY": dataset.secret,
         "PROBLEM_401": error_response(InvalidToken(), _PLACEHOLDER).body.decode(),
-        "PROBLEM_503": error_response(Unavailable(), _PLACEHOLDER).body.decode(),
-        "RETRY_AFTER": str(Unavailable().retry_after),
+        "PROBLEM_503": error_response(ServiceUnavailable(), _PLACEHOLDER).body.decode(),
+        "RETRY_AFTER": str(ServiceUnavailable().retry_after),
     }
     return Process(f"server-{port}", argv, folder / f"server-{port}.log", env={**base, **env})

@@ -17,11 +17,11 @@ from rest_framework.views import APIView
 
 from api.bearer import bearer_token
 from domain import profile, session
-from domain.errors import InvalidToken, Unavailable
-from domain.keys import KeyRing
+from domain.errors import InvalidToken, ServiceUnavailable
+from domain.keys import Keyring
 from loadtests.peers import responses
 
-keys = KeyRing([settings.SECRET_KEY])
+keys = Keyring([settings.SECRET_KEY])
 
 
 class Profile(APIView):
@@ -32,12 +32,12 @@ class Profile(APIView):
         get_header = request.headers.get
         request_id = get_header("X-Request-ID", "")
         try:
-            token = session.check(keys, bearer_token(get_header("Authorization", "")))
+            token = session.verify_token(keys, bearer_token(get_header("Authorization", "")))
             redis = get_redis_connection("default")
-            reply = redis.hmget(profile.key_of(token.person_id), profile.fields_of(token))
-            body, tag = profile.answer(token, reply, time.time())
-        except (InvalidToken, profile.Missing) as error:
-            known = error if isinstance(error, InvalidToken) else Unavailable()
+            reply = redis.hmget(profile.redis_key(token.person_id), profile.hmget_fields(token))
+            body, tag = profile.decode_reply(token, reply, time.time())
+        except (InvalidToken, profile.CacheMiss) as error:
+            known = error if isinstance(error, InvalidToken) else ServiceUnavailable()
             status, headers, body = responses.error_response(known, request_id)
             return HttpResponse(body, status=status, headers=headers)
         etag = tag.decode()

@@ -11,11 +11,11 @@ from redis.asyncio import Redis
 
 from api.bearer import bearer_token
 from domain import profile, session
-from domain.errors import InvalidToken, Unavailable
-from domain.keys import KeyRing
+from domain.errors import InvalidToken, ServiceUnavailable
+from domain.keys import Keyring
 from loadtests.peers import responses
 
-keys = KeyRing([os.environ["SECRET_KEY"]])
+keys = Keyring([os.environ["SECRET_KEY"]])
 redis: Any = Redis.from_url(os.environ["REDIS_URL"])
 
 
@@ -34,11 +34,11 @@ async def read(request: Request) -> Response:
     get_header = request.headers.get
     request_id = get_header("x-request-id", "")
     try:
-        token = session.check(keys, bearer_token(get_header("authorization", "")))
-        reply = await redis.hmget(profile.key_of(token.person_id), profile.fields_of(token))
-        body, tag = profile.answer(token, reply, time.time())
-    except (InvalidToken, profile.Missing) as error:
-        known = error if isinstance(error, InvalidToken) else Unavailable()
+        token = session.verify_token(keys, bearer_token(get_header("authorization", "")))
+        reply = await redis.hmget(profile.redis_key(token.person_id), profile.hmget_fields(token))
+        body, tag = profile.decode_reply(token, reply, time.time())
+    except (InvalidToken, profile.CacheMiss) as error:
+        known = error if isinstance(error, InvalidToken) else ServiceUnavailable()
         status, headers, content = responses.error_response(known, request_id)
         return Response(content, status, headers | responses.SECURITY_HEADERS)
     etag = tag.decode()

@@ -16,9 +16,9 @@ from api.problem_documents import resolve_request_id
 from api.reads.redis.client import RedisClient
 from api.reads.redis.url import parse_url
 from domain import profile, session
-from domain.errors import InvalidToken, Unavailable
-from domain.keys import KeyRing
-from domain.session import Token
+from domain.errors import InvalidToken, ServiceUnavailable
+from domain.keys import Keyring
+from domain.session import TokenClaims
 from loadtests.peers import responses
 
 _SECURITY = list(responses.SECURITY_HEADERS.items())
@@ -32,7 +32,7 @@ class Application:
 
     def __rsgi_init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
-        self._keys = KeyRing([os.environ["SECRET_KEY"]])
+        self._keys = Keyring([os.environ["SECRET_KEY"]])
         self._redis = RedisClient(parse_url(os.environ["REDIS_URL"]), max_staleness=0.02)
         loop.call_soon(self._redis.start, loop)
 
@@ -41,9 +41,9 @@ class Application:
         request_id = headers.get("x-request-id") or ""
         try:
             token, reply = await self._read(headers.get("authorization") or "")
-            body, tag = profile.answer(token, reply, time())
-        except (InvalidToken, profile.Missing) as error:
-            known = error if isinstance(error, InvalidToken) else Unavailable()
+            body, tag = profile.decode_reply(token, reply, time())
+        except (InvalidToken, profile.CacheMiss) as error:
+            known = error if isinstance(error, InvalidToken) else ServiceUnavailable()
             status, lines, content = responses.error_response(known, request_id)
             protocol.response_bytes(status, [*lines.items(), *_SECURITY], content)
             return
@@ -55,15 +55,15 @@ class Application:
         else:
             protocol.response_bytes(200, _HEADERS_200 + own, body)
 
-    async def _read(self, authorization: str) -> tuple[Token, Sequence[bytes | None]]:
+    async def _read(self, authorization: str) -> tuple[TokenClaims, Sequence[bytes | None]]:
         """Returns the token and the reply to HMGET, from the client-side cache or Redis."""
         text = bearer_token(authorization)
-        digest = session.digest_of(text)
+        digest = session.token_digest(text)
         cache = self._redis.cache
         if cache is not None and (entry := cache.find(digest)) is not None:
             return entry.token, entry.reply
-        token = session.check(self._keys, text, digest)
-        command = _HMGET % (token.person.hex().encode(), token.digest)
+        token = session.verify_token(self._keys, text, digest)
+        command = _HMGET % (token.person_id_bytes.hex().encode(), token.digest)
         reply = self._loop.create_future()
         on_reply = partial(_resolve, reply)
         if cache is not None and cache.admits(digest):

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from api.problem_documents import problem_from_error, resolve_request_id
-from domain.errors import InvalidToken, Unavailable
+from domain.errors import InvalidToken, ServiceUnavailable
 
 # Those that Django's middleware adds to every response of Rollcall's.
 SECURITY_HEADERS = {
@@ -32,7 +32,7 @@ def profile_headers(etag: str, request_id: str) -> dict[str, str]:
     }
 
 
-def error_response(error: InvalidToken | Unavailable, request_id: str) -> ErrorResponse:
+def error_response(error: InvalidToken | ServiceUnavailable, request_id: str) -> ErrorResponse:
     """Returns the 401 or 503 for an error; `request_id` is the client's own, or empty."""
     resolved_id = resolve_request_id(request_id)
     document = problem_from_error(error, resolved_id)

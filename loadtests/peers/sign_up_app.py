@@ -19,13 +19,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from domain.keys import KeyRing
+from domain.keys import Keyring
 
 application = get_wsgi_application()  # before the models, which it sets up
 
-from domain.stores.models import Confirmation, Outbox, Person, Session  # noqa: E402  # see above
+from domain.stores.models import Confirmation, OutboxEntry, Person, Session  # noqa: E402  # see above
 
-_KEY_ID = KeyRing([settings.SECRET_KEY]).current.id
+_KEY_ID = Keyring([settings.SECRET_KEY]).signing_key.id
 
 
 class SignUp(serializers.Serializer[Any]):
@@ -71,7 +71,7 @@ class SignUpView(APIView):
 
 def create_person(data: dict[str, Any], token: str) -> Person:
     """A new person with a session."""
-    person = Person.objects.create(**data, email_key=data["email"].casefold())
+    person = Person.objects.create(**data, email_canonical=data["email"].casefold())
     Session.objects.create(
         person=person,
         digest=sha256(token.encode()).digest(),
@@ -82,27 +82,33 @@ def create_person(data: dict[str, Any], token: str) -> Person:
 
 def create_outbox(person: Person) -> list[int]:
     """The confirmations of a person's addresses, and an entry for each action that follows."""
-    addresses = {"email": (person.email, person.email_key), "phone": (person.phone, person.phone)}
+    addresses = {
+        "email": (person.email, person.email_canonical),
+        "phone": (person.phone, person.phone),
+    }
     confirmations = Confirmation.objects.bulk_create(
         Confirmation(
             person=person,
             channel=channel,
             address=address,
-            address_key=key,
+            address_canonical=key,
             salt=secrets.token_bytes(16),
             key_id=_KEY_ID,
         )
         for channel, (address, key) in addresses.items()
     )
     due_at = timezone.now() + timedelta(seconds=20)
-    entries = [Outbox(kind=Outbox.Kind.PROFILE, person=person, due_at=due_at)]
+    entries = [OutboxEntry(kind=OutboxEntry.Kind.PROJECT_PROFILE, person=person, due_at=due_at)]
     entries += [
-        Outbox(
-            kind=Outbox.Kind.CONFIRMATION, person=person, confirmation=confirmation, due_at=due_at
+        OutboxEntry(
+            kind=OutboxEntry.Kind.CONFIRMATION,
+            person=person,
+            confirmation=confirmation,
+            due_at=due_at,
         )
         for confirmation in confirmations
     ]
-    return [entry.pk for entry in Outbox.objects.bulk_create(entries)]
+    return [entry.pk for entry in OutboxEntry.objects.bulk_create(entries)]
 
 
 urlpatterns = [path("api/v1/signup/", SignUpView.as_view())]

@@ -1,5 +1,5 @@
-"""Deliveries behind one port: a development mailbox, SendGrid, Vonage. Plain Python, no Django."""
+"""Message providers behind one port: a development mailbox, SendGrid, Vonage. Without Django."""
 
-from workers.delivery.port import Delivery, DeliveryFailed, Message, Refused, TryAgain
+from workers.delivery.port import Message, PermanentFailure, Provider, SendError, TemporaryFailure
 
-__all__ = ["Delivery", "DeliveryFailed", "Message", "Refused", "TryAgain"]
+__all__ = ["Message", "PermanentFailure", "Provider", "SendError", "TemporaryFailure"]

@@ -1,4 +1,4 @@
-"""What both providers' SDKs lack: an end to every exchange, and one reading of how it went."""
+"""Shared by the providers' SDKs: an overall deadline, and the classification of failures."""
 
 import http.client
 import logging
@@ -10,45 +10,45 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
-from workers.delivery.port import DeliveryFailed, Refused, TryAgain
+from workers.delivery.port import PermanentFailure, SendError, TemporaryFailure
 
-_LONGEST_RETRY_AFTER = 3600.0
-_LONGEST_ID = 200
+_MAX_RETRY_AFTER = 3600.0
+_MAX_ID_LENGTH = 200
 
 
-def silence(*loggers: str) -> None:
-    """Drop every record of these loggers: SDKs write whole messages and answers into them.
+def mute_loggers(*loggers: str) -> None:
+    """Drops every record of these loggers: SDKs log whole messages and responses.
 
-    A filter and not a level, because the filter survives when logging is configured later. It
-    holds for the named logger only, not for those below it.
+    A filter and not a level, because filters survive when logging is configured later. It applies
+    to the named logger only, not to its children.
     """
     for name in loggers:
-        logging.getLogger(name).addFilter(_nothing)
+        logging.getLogger(name).addFilter(_drop)
 
 
-def _nothing(record: logging.LogRecord) -> bool:
+def _drop(record: logging.LogRecord) -> bool:
     return False
 
 
-# The URLs of requests, told by the transport under Vonage's SDK.
-silence("urllib3.connectionpool")
+# The transport under Vonage's SDK logs the URLs of requests.
+mute_loggers("urllib3.connectionpool")
 
 
 class Deadline:
-    """A bound for a whole exchange: at its end the connection is shut, whatever it is doing.
+    """A deadline for a whole exchange: when it expires, the connection is shut down.
 
-    A time-out of a socket bounds each wait only; an answer that drips in goes on for ever. The
-    connection is watched from its TLS handshake on: looking up the name, connecting and the
-    handshake are bounded by the time-out of each step, and a connection that comes after the
-    deadline is not used, so nothing is sent by somebody who has been given up.
+    A socket timeout bounds each wait only; a response that trickles in can go on for ever. The
+    connection is registered after its TLS handshake: name lookup, connecting and the handshake are
+    bounded by the timeout of each step, and a connection that is registered after the deadline is
+    not used, so that nothing is sent after the caller has given up.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._timer = threading.Timer(seconds, self._shut)
+    def __init__(self, timeout: float) -> None:
+        self._timer = threading.Timer(timeout, self._abort)
         self._timer.daemon = True
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self.passed = False
+        self.expired = False
 
     def __enter__(self) -> Self:
         self._timer.start()
@@ -59,111 +59,113 @@ class Deadline:
 
     @property
     def connected(self) -> bool:
-        """Whether a connection was there, so that the message may have gone out."""
+        """Whether there was a connection, so that the message may have been sent."""
         return self._socket is not None
 
-    def watch(self, connection: socket.socket) -> None:
-        """Shut this connection at the deadline. Raises TimeoutError if that is over."""
+    def register(self, connection: socket.socket) -> None:
+        """Shuts this connection down at the deadline. Raises TimeoutError if that has expired."""
         with self._lock:
-            if self.passed:
+            if self.expired:
                 raise TimeoutError
             self._socket = connection
 
-    def _shut(self) -> None:
+    def _abort(self) -> None:
         with self._lock:
-            self.passed = True
+            self.expired = True
             if self._socket is not None:
-                # Past the TLS layer, which is not made to be ended by another thread.
+                # Below the TLS layer, whose methods are not safe to call from another thread.
                 with suppress(OSError):
                     socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-class Watched(http.client.HTTPConnection):
-    """A connection under a deadline; to be mixed into those of urllib and urllib3."""
+class DeadlineConnection(http.client.HTTPConnection):
+    """A connection under a deadline; a mixin for those of urllib and urllib3."""
 
     def __init__(self, *args: Any, deadline: Deadline, **options: Any) -> None:
         super().__init__(*args, **options)
         self._deadline = deadline
 
     def connect(self) -> None:
-        """Connect. Raises what connecting raises, and TimeoutError past the deadline."""
+        """Connects. Raises what connecting raises, and TimeoutError past the deadline."""
         super().connect()
-        self._deadline.watch(self.sock)
+        self._deadline.register(self.sock)
 
 
-def carry_out(exchange: Callable[[Deadline], str | DeliveryFailed], seconds: float) -> str:
-    """Run an exchange under a deadline; returns its message id, or raises its failure.
+def run_with_deadline(send: Callable[[Deadline], str | SendError], timeout: float) -> str:
+    """Runs `send` under a deadline; returns its message id, or raises its failure.
 
-    The failure is raised out here, because one raised inside an `except` would carry the SDK's
-    error along as its context, with the message in it. Once the deadline has passed, whatever
-    failed was cut off by us: half an answer can look like a whole one.
+    The failure is raised here, because one raised inside an `except` would have the SDK's error as
+    its context, with the message in it. Once the deadline has expired, every failure is a timeout:
+    a truncated response can look like a complete one.
     """
-    with Deadline(seconds) as deadline:
-        result = exchange(deadline)
-    if isinstance(result, DeliveryFailed):
-        raise TryAgain("timeout") if deadline.passed else result
+    with Deadline(timeout) as deadline:
+        result = send(deadline)
+    if isinstance(result, SendError):
+        raise TemporaryFailure("timeout") if deadline.expired else result
     return result
 
 
-def failure_of_status(status: int, retry_after: str | None) -> DeliveryFailed:
-    """What an HTTP status other than success means for the message.
+def classify_status(status: int, retry_after: str | None) -> SendError:
+    """Classifies an HTTP status other than success.
 
-    401 and 403 are about our key, not about the message: the operator mends it, and nothing is
-    lost meanwhile (SendGrid also says 401 when credits are used up). Redirects are never
-    followed: they would show our key, or the message, to somebody else.
+    401 and 403 are about the API key, not the message: the operator fixes it, and the message is
+    retried (SendGrid also responds 401 when credits are used up). Redirects are never followed:
+    they would disclose the key or the message.
     """
-    seconds = _seconds(retry_after)
+    delay = _parse_retry_after(retry_after)
     if status in (401, 403):
-        return TryAgain("credentials_refused", seconds)
+        return TemporaryFailure("authentication_failed", delay)
     if status == 429:
-        return TryAgain("rate_limited", seconds)
+        return TemporaryFailure("rate_limited", delay)
     if status == 408:
-        return TryAgain("timeout", seconds)
+        return TemporaryFailure("timeout", delay)
     if 400 <= status < 500:
-        return Refused("refused")
+        return PermanentFailure("rejected")
     if status >= 500:
-        return TryAgain("provider_error", seconds)
-    return TryAgain("bad_answer")
+        return TemporaryFailure("provider_error", delay)
+    return TemporaryFailure("invalid_response")
 
 
-def failure_of_error(error: Exception, deadline: Deadline) -> DeliveryFailed:
-    """What an exception of an SDK's transport means: no answer, or none that can be read.
+def classify_exception(error: Exception, deadline: Deadline) -> SendError:
+    """Classifies an exception of an SDK's transport: no response, or an invalid one.
 
-    The SDKs wrap errors in errors, so the first cause tells, whichever SDK it came through.
+    The SDKs wrap errors in errors, so the first cause decides.
     """
-    causes = list(_causes(error))
+    causes = list(_exception_chain(error))
     if any(isinstance(cause, TimeoutError) for cause in causes):
-        return TryAgain("timeout")
+        return TemporaryFailure("timeout")
     if not deadline.connected:
-        return TryAgain("unreachable")
+        return TemporaryFailure("connect_failed")
     if any(isinstance(cause, (OSError, http.client.IncompleteRead)) for cause in causes[-1:]):
-        return TryAgain("connection_lost")
-    return TryAgain("bad_answer")
+        return TemporaryFailure("connection_lost")
+    return TemporaryFailure("invalid_response")
 
 
-def message_id(value: object) -> str:
-    """A provider's message id, fit to be kept: '' unless it is short, plain text."""
-    plain = isinstance(value, str) and value.isascii() and value.isprintable()
-    return value if isinstance(value, str) and plain and len(value) <= _LONGEST_ID else ""
+def sanitize_message_id(value: object) -> str:
+    """Returns a provider's message id, '' unless it is short, printable ASCII."""
+    is_plain = isinstance(value, str) and value.isascii() and value.isprintable()
+    return value if isinstance(value, str) and is_plain and len(value) <= _MAX_ID_LENGTH else ""
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def _exception_chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """`Retry-After` (RFC 9110, section 10.2.3: seconds or a date) in seconds, an hour at most."""
+def _parse_retry_after(retry_after: str | None) -> float | None:
+    """Parses `Retry-After` (RFC 9110 section 10.2.3: seconds or a date) into seconds, at most an
+    hour.
+    """
     if retry_after is None:
         return None
     try:
         seconds = float(int(retry_after))
     except ValueError:
         try:
-            moment = parsedate_to_datetime(retry_after)
+            date = parsedate_to_datetime(retry_after)
         except ValueError:
             return None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        seconds = (moment - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)
+        seconds = (date - datetime.now(UTC)).total_seconds()
+    return min(max(seconds, 0.0), _MAX_RETRY_AFTER)

@@ -1,8 +1,8 @@
-"""The texts of the messages: pure functions from what is to be said to a `Message`.
+"""Renders the confirmation messages, and the parts of all messages.
 
-The name in them was typed by whoever signed up, perhaps with a stranger's address. So it is
-shown, to let the owner of the address see what goes on, but it cannot break out of its place:
-no markup, no lines of its own, no text direction, nothing that a mail program makes a link of.
+The name was entered at sign-up, perhaps with another person's address. It is shown, so that the
+owner of the address knows who uses it, but sanitized: no markup, no line breaks, no text direction,
+nothing that mail programs turn into links.
 """
 
 import re
@@ -10,15 +10,15 @@ import unicodedata
 from html import escape
 from urllib.parse import urlsplit
 
-from workers.delivery.gsm7 import ONE_SEGMENT, cut, gsm7_septets
+from workers.delivery.gsm7 import SEGMENT_SEPTETS, gsm7_septets, truncate
 from workers.delivery.port import Message
 
 _BIDI_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-_LONGEST_NAME = 100
-_FEWEST_OF_NAME = 6  # a shorter piece of a name tells its owner nothing
-NOT_YOU = "If this was not you, do nothing"
+_NAME_MAX_LENGTH = 100
+_MIN_NAME_SEPTETS = 6  # a shorter name tells its owner nothing
+IGNORE_HINT = "If this was not you, do nothing"
 
-type Block = tuple[str, str]  # what it is, a key of the two tables below; and its words
+type Block = tuple[str, str]  # its type, a key of the two tables below; and its text
 
 
 def confirmation_email(
@@ -32,124 +32,129 @@ def confirmation_email(
     service: str = "Rollcall",
     public_url: str,
 ) -> Message:
-    """The e-mail that asks whether an address is its reader's.
+    """Renders the e-mail that asks the owner of an address to confirm it.
 
-    `code` is None once the code is out of date and only the link is still good.
+    `code` is None once the code has expired and only the link is still valid.
     """
-    service = one_line(service)
+    service = strip_controls(service)
     subject = f"Confirm your e-mail address for {service}"
-    enter = f"If that was you, enter this code within {_count(code_minutes, 'minute')}:"
-    first = "Or" if code else "If that was you,"
+    code_line = f"If that was you, enter this code within {_pluralize(code_minutes, 'minute')}:"
+    link_intro = "Or" if code else "If that was you,"
     blocks = [
-        # Words of ours come first: the SendGrid SDK refuses a text that begins like an API key.
-        ("words", f"Somebody signed up at {service} with this e-mail address, as"),
-        ("name", _tame(name)),
-        *([("words", enter), ("code", code)] if code else []),
-        ("words", f"{first} open this link within {_count(link_hours, 'hour')}:"),
+        # Fixed text comes first: the SendGrid SDK rejects a text that begins like an API key.
+        ("paragraph", f"Somebody signed up at {service} with this e-mail address, as"),
+        ("name", _sanitize_name(name)),
+        *([("paragraph", code_line), ("code", code)] if code else []),
+        ("paragraph", f"{link_intro} open this link within {_pluralize(link_hours, 'hour')}:"),
         ("link", link),
-        ("words", f"{NOT_YOU}, and give what is in this message to nobody."),
-        ("sender", f"{service}, {public_url}"),
+        ("paragraph", f"{IGNORE_HINT}, and give what is in this message to nobody."),
+        ("footer", f"{service}, {public_url}"),
     ]
-    return email(to, subject, blocks, code, link)
+    return build_email(to, subject, blocks, code, link)
 
 
 def confirmation_sms(
     *, to: str, name: str, code: str, minutes: int, domain: str, service: str = "Rollcall"
 ) -> Message:
-    """The text message that asks whether a number is its reader's: one segment for every name.
+    """Renders the text message that asks to confirm a number, in one segment for every name.
 
-    Its last line binds the code to `domain`, so that phones offer it there and nowhere else
-    (https://wicg.github.io/sms-one-time-codes/); a port is left off, the format has none. A
-    name is cut to what fits, or left out if it cannot be written in the GSM alphabet. A domain
-    that leaves no room costs explanations, never the code.
+    The last line binds the code to `domain`, so that phones fill it in there and nowhere else
+    (https://wicg.github.io/sms-one-time-codes/); the format has no port. A name is truncated to
+    fit, or left out if the GSM alphabet cannot spell it. A long domain displaces the explanations,
+    never the code.
     """
-    what = f"{code} is your {short(service)} code for {minutes} min."
-    end = f" {NOT_YOU}.{bound(code, domain)}"
-    room = ONE_SEGMENT - (gsm7_septets(f"{what} '' signed up.{end}") or ONE_SEGMENT)
-    shown = _in_gsm7(_tame(name), room)
-    who = f" '{shown}' signed up." if shown else ""
-    text = f"{what}{who}{end}"
-    if (gsm7_septets(text) or 0) > ONE_SEGMENT:
-        text = what + bound(code, domain)
+    opening = f"{code} is your {sms_service_name(service)} code for {minutes} min."
+    closing = f" {IGNORE_HINT}.{origin_bound_line(code, domain)}"
+    max_septets = SEGMENT_SEPTETS - (
+        gsm7_septets(f"{opening} '' signed up.{closing}") or SEGMENT_SEPTETS
+    )
+    shown_name = _to_gsm7(_sanitize_name(name), max_septets)
+    signed_up_by = f" '{shown_name}' signed up." if shown_name else ""
+    text = f"{opening}{signed_up_by}{closing}"
+    if (gsm7_septets(text) or 0) > SEGMENT_SEPTETS:
+        text = opening + origin_bound_line(code, domain)
     return Message("phone", to, "", text, "", code)
 
 
-def email(
+def build_email(
     to: str, subject: str, blocks: list[Block], code: str | None = None, link: str | None = None
 ) -> Message:
-    """An e-mail made of blocks, as plain text and as HTML."""
+    """Renders an e-mail from blocks, as plain text and as HTML."""
     return Message("email", to, subject, _as_text(blocks), _as_html(subject, blocks), code, link)
 
 
-def bound(code: str, domain: str) -> str:
-    """The last line of a text message: it binds the code to a domain."""
+def origin_bound_line(code: str, domain: str) -> str:
+    """Returns the last line of a text message, which binds the code to a domain."""
     return f"\n\n@{_host(domain)} #{code}"
 
 
-def short(service: str) -> str:
-    """The service's name as a text message has room for it."""
-    return _in_gsm7(one_line(service), 20)
+def sms_service_name(service: str) -> str:
+    """Returns the service's name, shortened for text messages."""
+    return _to_gsm7(strip_controls(service), 20)
 
 
 def _as_text(blocks: list[Block]) -> str:
-    return "\n\n".join(_TEXT[kind].format(words) for kind, words in blocks) + "\n"
+    return "\n\n".join(_TEXT[kind].format(text) for kind, text in blocks) + "\n"
 
 
 def _as_html(title: str, blocks: list[Block]) -> str:
-    body = "\n".join(_HTML[kind].format(escape(words)) for kind, words in blocks)
+    body = "\n".join(_HTML[kind].format(escape(text)) for kind, text in blocks)
     return _PAGE.format(title=escape(title), body=body)
 
 
-def _tame(name: str) -> str:
-    """The name on one line, without what could pass for something else than a name."""
+def _sanitize_name(name: str) -> str:
+    """Returns the name on one line, without what could be taken for anything but a name."""
     name = "".join(c for c in name if unicodedata.bidirectional(c) not in _BIDI_CONTROLS)
-    name = one_line(name).replace("://", ": //")
-    name = re.sub(r"(?<=\w)\.(?=\w\w)", ". ", name)  # "example.com" would become a link
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    name = strip_controls(name).replace("://", ": //")
+    # Mail programs turn "example.com" into a link.
+    name = re.sub(r"(?<=\w)\.(?=\w\w)", ". ", name)
+    return name if len(name) <= _NAME_MAX_LENGTH else f"{name[: _NAME_MAX_LENGTH - 1]}…"
 
 
-def one_line(text: str) -> str:
-    """The text without line breaks and control characters."""
+def strip_controls(text: str) -> str:
+    """Removes line breaks and control characters."""
     spaced = " ".join(text.split())
     return "".join(c for c in spaced if unicodedata.category(c) != "Cc")
 
 
-def _in_gsm7(name: str, room: int) -> str:
-    """The name in the GSM alphabet and in `room` septets, '' if there is no such thing."""
+def _to_gsm7(name: str, max_septets: int) -> str:
+    """Converts a name to at most `max_septets` of the GSM alphabet, '' if that is not possible."""
     name = "".join(c if gsm7_septets(c) else _without_accent(c) for c in name)
     septets = gsm7_septets(name)
     if septets is None:
         return ""
-    if septets <= room:
+    if septets <= max_septets:
         return name
-    return f"{cut(name, room - 2).rstrip()}.." if room >= _FEWEST_OF_NAME else ""
+    return (
+        f"{truncate(name, max_septets - 2).rstrip()}.." if max_septets >= _MIN_NAME_SEPTETS else ""
+    )
 
 
 def _without_accent(character: str) -> str:
-    """The alphabet has "é" but not "ë"; phones show such letters bare, too."""
+    """Returns a character without its accent: the alphabet has "é" but not "ë"."""
     parts = unicodedata.normalize("NFKD", character)
     return "".join(part for part in parts if not unicodedata.combining(part))
 
 
 def _host(domain: str) -> str:
-    """The host of a domain that may come with a port or as a whole URL, in ASCII."""
+    """Returns the host, in ASCII, of a domain that may have a port or be a whole URL."""
     host = urlsplit(domain if "//" in domain else f"//{domain}").hostname or domain
     return host if host.isascii() else host.encode("idna").decode("ascii")
 
 
-def _count(number: int, unit: str) -> str:
+def _pluralize(number: int, unit: str) -> str:
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
-_TEXT = {"words": "{}", "name": "    {}", "code": "    {}", "link": "{}", "sender": "{}"}
+_TEXT = {"paragraph": "{}", "name": "    {}", "code": "    {}", "link": "{}", "footer": "{}"}
 _HTML = {
-    "words": "<p>{}</p>",
+    "paragraph": "<p>{}</p>",
     "name": "<p><strong><bdi>{}</bdi></strong></p>",
     "code": '<p style="font: bold 28px/1.4 monospace; letter-spacing: 4px">{}</p>',
     "link": '<p style="word-break: break-all"><a href="{0}">{0}</a></p>',
-    "sender": '<p style="color: #595959">{}</p>',
+    "footer": '<p style="color: #595959">{}</p>',
 }
-# Nothing is fetched when it is opened, so opening it tells nobody.
+# Loads nothing, so that opening it reveals nothing.
 _PAGE = """\
 <!doctype html>
 <html lang="en">

@@ -1,60 +1,69 @@
-"""The texts of the other messages: sign-in codes, and what the owner of an address should know."""
+"""Renders sign-in codes, and notices to the owners of addresses."""
 
-from workers.delivery.messages import NOT_YOU, bound, email, one_line, short
+from workers.delivery.messages import (
+    IGNORE_HINT,
+    build_email,
+    origin_bound_line,
+    sms_service_name,
+    strip_controls,
+)
 from workers.delivery.port import Message
 
-_SECRET = "give what is in this message to nobody"
+_SECRECY_HINT = "give what is in this message to nobody"
 
 
 def sign_in_email(*, to: str, code: str, minutes: int, service: str, public_url: str) -> Message:
-    """The e-mail with a code to sign in by."""
-    service = one_line(service)
+    """Renders the e-mail with a sign-in code."""
+    service = strip_controls(service)
     blocks = [
-        ("words", f"Enter this code within {minutes} minutes to sign in at {service}:"),
+        ("paragraph", f"Enter this code within {minutes} minutes to sign in at {service}:"),
         ("code", code),
-        ("words", f"{NOT_YOU}, and {_SECRET}."),
-        ("sender", f"{service}, {public_url}"),
+        ("paragraph", f"{IGNORE_HINT}, and {_SECRECY_HINT}."),
+        ("footer", f"{service}, {public_url}"),
     ]
-    return email(to, f"Your code to sign in at {service}", blocks, code)
+    return build_email(to, f"Your code to sign in at {service}", blocks, code)
 
 
 def sign_in_sms(*, to: str, code: str, minutes: int, domain: str, service: str) -> Message:
-    """The text message with a code to sign in by; its last line binds it to `domain`."""
-    text = f"{code} is your {short(service)} sign-in code for {minutes} min. {NOT_YOU}."
-    return Message("phone", to, "", text + bound(code, domain), "", code)
+    """Renders the text message with a sign-in code; its last line binds it to `domain`."""
+    text = (
+        f"{code} is your {sms_service_name(service)} sign-in code for {minutes} min. {IGNORE_HINT}."
+    )
+    return Message("phone", to, "", text + origin_bound_line(code, domain), "", code)
 
 
-def taken_notice(*, channel: str, to: str, service: str, public_url: str) -> Message:
-    """To the owner of a confirmed address: somebody has signed up with it."""
-    service = one_line(service)
+def address_in_use_notice(*, channel: str, to: str, service: str, public_url: str) -> Message:
+    """Renders the notice to the owner of a verified address that was used to sign up."""
+    service = strip_controls(service)
     if channel == "phone":
         text = (
-            f"{short(service)}: somebody signed up with this number, which is yours already. "
-            f"If that was you, sign in instead. {NOT_YOU}."
+            f"{sms_service_name(service)}: somebody signed up with this number, which is yours"
+            " already. "
+            f"If that was you, sign in instead. {IGNORE_HINT}."
         )
         return Message("phone", to, "", text, "")
     blocks = [
-        ("words", f"Somebody signed up at {service} with this e-mail address."),
-        ("words", "It belongs to your account already, and stays with it."),
-        ("words", f"If that was you, sign in instead. {NOT_YOU}."),
-        ("sender", f"{service}, {public_url}"),
+        ("paragraph", f"Somebody signed up at {service} with this e-mail address."),
+        ("paragraph", "It belongs to your account already, and stays with it."),
+        ("paragraph", f"If that was you, sign in instead. {IGNORE_HINT}."),
+        ("footer", f"{service}, {public_url}"),
     ]
-    return email(to, f"Somebody signed up at {service} with your address", blocks)
+    return build_email(to, f"Somebody signed up at {service} with your address", blocks)
 
 
-def change_notice(*, channel: str, to: str, service: str, public_url: str) -> Message:
-    """To a confirmed address: the account it belongs to is about to have another one."""
-    service = one_line(service)
+def address_change_notice(*, channel: str, to: str, service: str, public_url: str) -> Message:
+    """Renders the notice to a verified address that its account is to replace it."""
+    service = strip_controls(service)
     if channel == "phone":
         text = (
-            f"{short(service)}: your account is to have another phone number. "
+            f"{sms_service_name(service)}: your account is to have another phone number. "
             "If this was not you, sign in, set it back and end all sessions."
         )
         return Message("phone", to, "", text, "")
     blocks = [
-        ("words", f"Your account at {service} is to have another e-mail address."),
-        ("words", "This one stays in place until the new one is confirmed."),
-        ("words", "If this was not you, sign in, set it back and end all sessions."),
-        ("sender", f"{service}, {public_url}"),
+        ("paragraph", f"Your account at {service} is to have another e-mail address."),
+        ("paragraph", "This one stays in place until the new one is confirmed."),
+        ("paragraph", "If this was not you, sign in, set it back and end all sessions."),
+        ("footer", f"{service}, {public_url}"),
     ]
-    return email(to, f"Your e-mail address at {service} is to change", blocks)
+    return build_email(to, f"Your e-mail address at {service} is to change", blocks)

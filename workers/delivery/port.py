@@ -1,7 +1,7 @@
-"""What a delivery is given, and the two ways in which it can fail.
+"""The port of the providers: a message, and the two kinds of failures.
 
-The text of a failure is a code word and nothing else: task runners, dashboards and logs keep
-what a task raises, and an address, a code or a provider's own words must not get there.
+The text of a failure is a code and nothing else: task runners, dashboards and logs record what a
+task raises, and must not record addresses, codes or a provider's text.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from domain.errors import RollcallError
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Message:
-    """One message to one address, ready to send.
+    """A message to one address, ready to send.
 
-    `code` and `link` repeat what `text` says, for the development mailbox. A text message has
-    no subject and no HTML. The address and the secrets stay out of the `repr`.
+    `code` and `link` repeat what `text` has, for the development mailbox. A text message has no
+    subject and no HTML. The `repr` has neither address nor secrets.
     """
 
     channel: Literal["email", "phone"]
@@ -30,31 +30,34 @@ class Message:
         return f"Message(channel={self.channel!r})"
 
 
-class Delivery(Protocol):
-    """Hands messages to whoever carries them. Safe to share between threads."""
+class Provider(Protocol):
+    """Sends messages. Safe to share between threads."""
 
     def send(self, message: Message) -> str:
-        """Hand the message over, once; returns the provider's message id ('' if there is none).
+        """Sends the message, once; returns the provider's message id ('' if there is none).
 
-        Raises `TryAgain` if it may work later, `Refused` if it never will. After `TryAgain` the
-        message may have gone out all the same: a lost answer looks like a lost message.
+        Raises `TemporaryFailure` if a retry may succeed, `PermanentFailure` if not. After a
+        `TemporaryFailure` the message may have been sent all the same: a lost response cannot be
+        told from a lost message.
         """
         ...
 
 
-class DeliveryFailed(RollcallError):
-    """The message was not, or perhaps not, taken. `code` is also the whole text of the error."""
+class SendError(RollcallError):
+    """The message was not accepted, or may not have been. `code` is the whole text of the error."""
 
-    code = "delivery_failed"
+    code = "send_failed"
 
 
-class TryAgain(DeliveryFailed):
-    """It may work later; `retry_after` is the provider's own wish in seconds, if it told one."""
+class TemporaryFailure(SendError):
+    """A retry may succeed; `retry_after` is the delay in seconds that the provider asked for, if
+    any.
+    """
 
     def __init__(self, code: str, retry_after: float | None = None) -> None:
         super().__init__(code)
         self.retry_after = retry_after
 
 
-class Refused(DeliveryFailed):
-    """Final: this message will never be taken."""
+class PermanentFailure(SendError):
+    """The message will never be accepted."""

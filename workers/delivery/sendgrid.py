@@ -1,9 +1,8 @@
-"""E-mail through SendGrid's own SDK, with the traps in it mended.
+"""Sends e-mail through SendGrid's SDK, and works around its defects.
 
-As delivered (sendgrid 6.12, python_http_client 3.3) it waits for ever, follows a redirect with
-our key in hand, keeps its headers in a dictionary that all threads share, and writes the whole
-message to the log. Its API has no idempotency key, so that a lost answer cannot be asked for
-again: nothing is sent twice in here, the outbox decides.
+The SDK (sendgrid 6.12, python_http_client 3.3) has no timeout, sends the API key to the target of a
+redirect, shares its headers between threads, and logs whole messages. SendGrid has no idempotency
+key, so a lost response leaves the outcome unknown: nothing is retried here, the outbox decides.
 """
 
 import ssl
@@ -19,20 +18,20 @@ from sendgrid.helpers import mail
 
 from workers.delivery.exchange import (
     Deadline,
-    Watched,
-    carry_out,
-    failure_of_error,
-    failure_of_status,
-    message_id,
-    silence,
+    DeadlineConnection,
+    classify_exception,
+    classify_status,
+    mute_loggers,
+    run_with_deadline,
+    sanitize_message_id,
 )
-from workers.delivery.port import DeliveryFailed, Message
+from workers.delivery.port import Message, SendError
 
-silence("python_http_client.client")  # at DEBUG it logs the message, and the key
+mute_loggers("python_http_client.client")  # at DEBUG it logs the message and the API key
 
 
 class SendGrid:
-    """A delivery for e-mail. Threads may share it: each message has a client of its own."""
+    """Sends e-mail. Threads may share it: each message has its own client."""
 
     def __init__(
         self,
@@ -46,53 +45,53 @@ class SendGrid:
     ) -> None:
         """`timeout` is for each wait, `deadline` for the whole exchange, both in seconds.
 
-        Raises ValueError for a key that no header can hold (a newline at its end, mostly): the
-        error that would come at sending has the key in its text.
+        Raises ValueError for a key that no header can hold (usually for a trailing newline): the
+        error at sending would have the key in its text.
         """
         if not (api_key.isascii() and api_key.isprintable()):
             raise ValueError("the SendGrid API key has characters that cannot be in one")
         self._api_key, self._host = api_key, host
         self._from_address, self._from_name = from_address, from_name
-        self._timeout, self._seconds = timeout, deadline
-        self._tls = ssl.create_default_context()  # reading the certificates once is enough
+        self._timeout, self._deadline_seconds = timeout, deadline
+        self._tls = ssl.create_default_context()  # loads the certificates once
 
     def send(self, message: Message) -> str:
-        """Hand an e-mail to SendGrid; returns its `X-Message-Id`.
+        """Sends an e-mail; returns its `X-Message-Id`.
 
-        Raises `TryAgain` or `Refused`.
+        Raises `TemporaryFailure` or `PermanentFailure`.
         """
-        return carry_out(partial(self._exchange, message), self._seconds)
+        return run_with_deadline(partial(self._send, message), self._deadline_seconds)
 
-    def _exchange(self, message: Message, deadline: Deadline) -> str | DeliveryFailed:
+    def _send(self, message: Message, deadline: Deadline) -> str | SendError:
         sdk = sendgrid.SendGridAPIClient(self._api_key, host=self._host)
         sdk.client = _Client(
-            _opener(deadline, self._tls),
+            _build_opener(deadline, self._tls),
             host=self._host,
             request_headers=sdk.client.request_headers,
             version=3,
             timeout=self._timeout,
         )
         try:
-            answer = sdk.send(self._mail(message))
+            response = sdk.send(self._build_mail(message))
         except HTTPError as error:
-            return failure_of_status(error.status_code, error.headers.get("Retry-After"))
+            return classify_status(error.status_code, error.headers.get("Retry-After"))
         except (OSError, HTTPException) as error:
-            return failure_of_error(error, deadline)
-        # 202 alone means "queued": 200 is what the sandbox says to a message it throws away.
-        if answer.status_code != 202:
-            return failure_of_status(answer.status_code, None)
-        return message_id(answer.headers.get("X-Message-Id"))
+            return classify_exception(error, deadline)
+        # Only 202 means "queued": 200 is the response of the sandbox, which discards the message.
+        if response.status_code != 202:
+            return classify_status(response.status_code, None)
+        return sanitize_message_id(response.headers.get("X-Message-Id"))
 
-    def _mail(self, message: Message) -> mail.Mail:
+    def _build_mail(self, message: Message) -> mail.Mail:
         email = mail.Mail(
-            from_email=_address(mail.From(), self._from_address, self._from_name),
-            to_emails=_address(mail.To(), message.to),
+            from_email=_set_address(mail.From(), self._from_address, self._from_name),
+            to_emails=_set_address(mail.To(), message.to),
             subject=message.subject,
             plain_text_content=message.text,
             html_content=message.html,
         )
-        # A tracked link goes through SendGrid and stays there, and ours holds a token. What is
-        # not switched off here is as the account's settings have it.
+        # A tracked link goes through SendGrid, which stores it, and ours holds a token. What is not
+        # disabled here depends on the account's settings.
         email.tracking_settings = mail.TrackingSettings(
             click_tracking=mail.ClickTracking(False, False),
             open_tracking=mail.OpenTracking(False),
@@ -102,15 +101,15 @@ class SendGrid:
         return email
 
 
-def _address(party: Any, address: str, name: str = "") -> Any:
-    """Fill a `From` or `To`. Their constructors parse, and lose what they do not understand."""
+def _set_address(party: Any, address: str, name: str = "") -> Any:
+    """Fills a `From` or `To`. Their constructors parse, and lose what they cannot parse."""
     party.email = address
     party.name = name or None
     return party
 
 
 class _Client(python_http_client.Client):
-    """The SDK's HTTP client, opening URLs with our opener instead of one that redirects."""
+    """The SDK's HTTP client with an opener that follows no redirects."""
 
     def __init__(self, opener: urllib.request.OpenerDirector, **options: Any) -> None:
         super().__init__(**options)
@@ -130,35 +129,35 @@ class _Client(python_http_client.Client):
         return super()._make_request(self._opener, request, timeout)
 
 
-class _WatchedTLS(Watched, HTTPSConnection):
+class _DeadlineHTTPSConnection(DeadlineConnection, HTTPSConnection):
     pass
 
 
-class _Http(urllib.request.HTTPHandler):
+class _HTTPHandler(urllib.request.HTTPHandler):
     def __init__(self, deadline: Deadline) -> None:
         super().__init__()
-        self._connect: Any = partial(Watched, deadline=deadline)
+        self._connect: Any = partial(DeadlineConnection, deadline=deadline)
 
     def http_open(self, req: urllib.request.Request) -> Any:
         return self.do_open(self._connect, req)
 
 
-class _Https(urllib.request.HTTPSHandler):
+class _HTTPSHandler(urllib.request.HTTPSHandler):
     def __init__(self, deadline: Deadline, tls: ssl.SSLContext) -> None:
         super().__init__(context=tls)
-        self._connect: Any = partial(_WatchedTLS, deadline=deadline, context=tls)
+        self._connect: Any = partial(_DeadlineHTTPSConnection, deadline=deadline, context=tls)
 
     def https_open(self, req: urllib.request.Request) -> Any:
         return self.do_open(self._connect, req)
 
 
-def _opener(deadline: Deadline, tls: ssl.SSLContext) -> urllib.request.OpenerDirector:
-    """What opens URLs. No handler for redirects is among these: a redirect is an error."""
+def _build_opener(deadline: Deadline, tls: ssl.SSLContext) -> urllib.request.OpenerDirector:
+    """Builds the opener, without a handler for redirects: a redirect is an error."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        _Http(deadline),
-        _Https(deadline, tls),
+        _HTTPHandler(deadline),
+        _HTTPSHandler(deadline, tls),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPDefaultErrorHandler(),
     ):

@@ -1,9 +1,8 @@
-"""Text messages through Vonage's own SDK, with the traps in it mended.
+"""Sends text messages through Vonage's SDK, and works around its defects.
 
-As delivered (vonage 4.9, vonage-http-client 1.5) it waits for ever, posts a message again for
-each place in its pool when the connection drops (ten times), follows redirects, and logs
-messages and answers. Its sessions are not made for threads. And Vonage says in the body of a
-200 what went wrong.
+The SDK (vonage 4.9, vonage-http-client 1.5) has no timeout, repeats a POST for each place in its
+pool when the connection drops (ten times), follows redirects, logs messages and responses, and its
+sessions are not thread-safe. Vonage reports errors in the body of a 200.
 """
 
 from contextlib import suppress
@@ -21,35 +20,35 @@ from vonage_sms import Sms, SmsError, SmsMessage
 
 from workers.delivery.exchange import (
     Deadline,
-    Watched,
-    carry_out,
-    failure_of_error,
-    failure_of_status,
-    message_id,
-    silence,
+    DeadlineConnection,
+    classify_exception,
+    classify_status,
+    mute_loggers,
+    run_with_deadline,
+    sanitize_message_id,
 )
 from workers.delivery.gsm7 import gsm7_septets
-from workers.delivery.port import DeliveryFailed, Message, Refused, TryAgain
+from workers.delivery.port import Message, PermanentFailure, SendError, TemporaryFailure
 
-silence("vonage")  # at DEBUG it logs the message, at WARNING the provider's answer to it
+mute_loggers("vonage")  # at DEBUG it logs the message, at WARNING the response
 
 # https://developer.vonage.com/en/messaging/sms/guides/troubleshooting-sms, "SMS API error codes".
-# About this number or this text, so that no later try can work:
+# About the number or the text, so that no retry can succeed:
 #   3 invalid parameters, 6 unroutable, 7 number barred, 12 too long, 22 no such network,
 #   33 number de-activated
-_FINAL = frozenset({"3", "6", "7", "12", "22", "33"})
-_LATER = {
+_PERMANENT_STATUSES = frozenset({"3", "6", "7", "12", "22", "33"})
+_TEMPORARY_STATUSES = {
     "1": "rate_limited",
     "10": "rate_limited",  # too many connections
     "5": "provider_error",
-    # About our account or our settings: the operator mends them, and nothing is lost meanwhile.
-    "4": "credentials_refused",
-    "8": "credentials_refused",  # account barred
-    "11": "credentials_refused",  # account without this API
-    "14": "credentials_refused",  # signature
-    "32": "credentials_refused",  # signature and secret at once
-    "9": "quota_exceeded",
-    "29": "quota_exceeded",  # demo account, to be topped up
+    # About the account or its settings: the operator fixes them, and the message is retried.
+    "4": "authentication_failed",
+    "8": "authentication_failed",  # account barred
+    "11": "authentication_failed",  # account without this API
+    "14": "authentication_failed",  # signature
+    "32": "authentication_failed",  # signature and secret at once
+    "9": "provider_quota_exceeded",
+    "29": "provider_quota_exceeded",  # demo account without credit
     "2": "misconfigured",  # a parameter is missing
     "15": "misconfigured",  # sender not allowed (there)
     "23": "misconfigured",  # call-back URL
@@ -57,10 +56,10 @@ _LATER = {
 
 
 class Vonage:
-    """A delivery for text messages. Threads may share it: each message has its own client.
+    """Sends text messages. Threads may share it: each message has its own client.
 
-    So each has a new connection, too. One that was kept might have been closed by the other
-    side as idle, and a message that fails on it cannot be told from one that was sent.
+    So each has a new connection, too. The server may close a kept connection as idle, and a message
+    that fails on it cannot be told from one that was sent.
     """
 
     def __init__(
@@ -73,26 +72,27 @@ class Vonage:
         timeout: float = 4.0,
         deadline: float = 8.0,
     ) -> None:
-        """`timeout` (whole seconds, rounded up) is for each wait, `deadline` for all of it.
+        """`timeout` (whole seconds, rounded up) is for each wait, `deadline` for the whole
+        exchange.
 
-        The SDK speaks HTTPS only; `REQUESTS_CA_BUNDLE` names the authority of a stand-in.
+        The SDK uses HTTPS only; `REQUESTS_CA_BUNDLE` names the CA of a fake provider.
         """
         self._auth = Auth(api_key=api_key, api_secret=api_secret)
-        # With a pool of one the SDK's own loop tries once, on every kind of error.
+        # With a pool of one the SDK's retry loop runs once, for every kind of error.
         self._options = HttpClientOptions(
             rest_host=host, timeout=ceil(timeout), pool_maxsize=1, max_retries=0
         )
         self._sender = sender
-        self._seconds = deadline
+        self._deadline_seconds = deadline
 
     def send(self, message: Message) -> str:
-        """Hand a text message to Vonage; returns the `message-id` of its (first) part.
+        """Sends a text message; returns the `message-id` of its (first) part.
 
-        Raises `TryAgain` or `Refused`.
+        Raises `TemporaryFailure` or `PermanentFailure`.
         """
-        return carry_out(partial(self._exchange, message), self._seconds)
+        return run_with_deadline(partial(self._send, message), self._deadline_seconds)
 
-    def _exchange(self, message: Message, deadline: Deadline) -> str | DeliveryFailed:
+    def _send(self, message: Message, deadline: Deadline) -> str | SendError:
         sms = SmsMessage(
             to=message.to.removeprefix("+"),
             from_=self._sender,
@@ -100,38 +100,38 @@ class Vonage:
             type="text" if gsm7_septets(message.text) is not None else "unicode",
         )
         with _Client(self._auth, self._options, deadline) as client:
-            # What the SDK makes of the answer is not of use: it wants an error text with every
-            # error, stumbles over what is not JSON, and tells the codes in prose only.
+            # The SDK's own parsing is ignored: it requires a text with every error, fails on what
+            # is not JSON, and reports the codes in prose only.
             with suppress(HttpRequestError, SmsError, LookupError, TypeError, ValueError):
                 try:
                     Sms(client).send(sms)
                 except requests.TooManyRedirects:
-                    return TryAgain("bad_answer")
+                    return TemporaryFailure("invalid_response")
                 except requests.RequestException as error:
-                    return failure_of_error(error, deadline)
-            return _reading(client.last_response)
+                    return classify_exception(error, deadline)
+            return _parse_response(client.last_response)
 
 
-def _reading(answer: requests.Response) -> str | DeliveryFailed:
-    """The message's id, or what went wrong, from an answer with any status and any body."""
-    if answer.status_code != 200:
-        return failure_of_status(answer.status_code, answer.headers.get("Retry-After"))
+def _parse_response(response: requests.Response) -> str | SendError:
+    """Returns the message id, or the failure, from a response with any status and body."""
+    if response.status_code != 200:
+        return classify_status(response.status_code, response.headers.get("Retry-After"))
     try:
-        parts = answer.json()["messages"]
+        parts = response.json()["messages"]
         statuses = [str(part["status"]) for part in parts]
         first_id = parts[0].get("message-id")
     except (LookupError, TypeError, ValueError, AttributeError):
-        return TryAgain("bad_answer")
+        return TemporaryFailure("invalid_response")
     failed = [status for status in statuses if status != "0"]
     if not failed:
-        return message_id(first_id)
-    if failed[0] in _FINAL:
-        return Refused("refused")
-    return TryAgain(_LATER.get(failed[0], "provider_error"))
+        return sanitize_message_id(first_id)
+    if failed[0] in _PERMANENT_STATUSES:
+        return PermanentFailure("rejected")
+    return TemporaryFailure(_TEMPORARY_STATUSES.get(failed[0], "provider_error"))
 
 
 class _Client(HttpClient):
-    """The SDK's HTTP client for one message: it follows no redirect and ends at a deadline."""
+    """The SDK's HTTP client for one message, without redirects and with a deadline."""
 
     def __init__(self, auth: Auth, options: HttpClientOptions, deadline: Deadline) -> None:
         super().__init__(auth, options, version("vonage"))
@@ -152,9 +152,9 @@ class _Adapter(HTTPAdapter):
 
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **options)
-        pool.ConnectionCls = partial(_WatchedTLS, deadline=self._deadline)
+        pool.ConnectionCls = partial(_DeadlineHTTPSConnection, deadline=self._deadline)
         return pool
 
 
-class _WatchedTLS(Watched, urllib3.connection.HTTPSConnection):
+class _DeadlineHTTPSConnection(DeadlineConnection, urllib3.connection.HTTPSConnection):
     pass

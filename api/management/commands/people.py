@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from api.writes.base import project_revocation
 from domain import profile
 from domain.commands import people
-from domain.errors import Unavailable
-from domain.person import Gone
+from domain.errors import ServiceUnavailable
+from domain.person import Tombstone
 from domain.stores import people as person_queries
 from domain.stores import profiles, traces
 from domain.stores.unit_of_work import unit_of_work
@@ -21,8 +21,8 @@ _REDIS_UNAVAILABLE = (
     " once Redis has recovered; run this again to check."
 )
 # What is left of an erased person; the outbox entry only until it is purged.
-_EXPECTED_ROWS = {"Gone": (1, 1), "Outbox": (0, 1)}
-_TOMBSTONE_FIELDS = {profile.BODY, profile.ETAG, profile.VERSION, profile.GONE_AT}
+_EXPECTED_ROWS = {"Tombstone": (1, 1), "OutboxEntry": (0, 1)}
+_TOMBSTONE_FIELDS = {profile.BODY, profile.ETAG, profile.VERSION, profile.DELETED_AT}
 
 
 class Command(BaseCommand):
@@ -44,7 +44,7 @@ class Command(BaseCommand):
         except ValueError:
             raise CommandError("The id must have 32 hexadecimal digits.") from None
         tombstone, redis_hash = _erase(person_id)
-        deleted_at = tombstone.gone_at.astimezone(UTC).isoformat(" ", "seconds")
+        deleted_at = tombstone.deleted_at.astimezone(UTC).isoformat(" ", "seconds")
         self.stdout.write(f"{person_id} was erased at {deleted_at}, version {tombstone.version}.")
         is_correct = self._check_postgres(person_id)
         if redis_hash is None:
@@ -55,20 +55,20 @@ class Command(BaseCommand):
     def _check_postgres(self, person_id: UUID) -> bool:
         self.stdout.write("Rows with this id:")
         is_correct = True
-        for kind, count in traces.rows_about(person_id).items():
+        for kind, count in traces.count_rows_by_table(person_id).items():
             minimum, maximum = _EXPECTED_ROWS.get(kind, (0, 0))
             is_correct &= minimum <= count <= maximum
             self.stdout.write(f"  {kind:<16}{count:>3}")
         return is_correct
 
-    def _check_redis(self, tombstone: Gone, fields: dict[bytes, bytes]) -> bool:
-        is_correct = fields == profile.hash_of(tombstone)
+    def _check_redis(self, tombstone: Tombstone, fields: dict[bytes, bytes]) -> bool:
+        is_correct = fields == profile.to_hash(tombstone)
         names = (
             ", ".join(sorted(name.decode() for name in fields.keys() & _TOMBSTONE_FIELDS)) or "none"
         )
         others = len(fields.keys() - _TOMBSTONE_FIELDS)
         self.stdout.write(
-            f"In Redis, {profile.key_of(tombstone.id)} is {'' if is_correct else 'NOT '}"
+            f"In Redis, {profile.redis_key(tombstone.id)} is {'' if is_correct else 'NOT '}"
             "a tombstone.\n"
             f"  fields: {names}{f' and {others} others' if others else ''}\n"
             f"  body:   {len(fields.get(profile.BODY, b''))} bytes\n"
@@ -77,20 +77,20 @@ class Command(BaseCommand):
         return is_correct
 
 
-def _erase(person_id: UUID) -> tuple[Gone, dict[bytes, bytes] | None]:
+def _erase(person_id: UUID) -> tuple[Tombstone, dict[bytes, bytes] | None]:
     """Erases a person; returns the tombstone and the hash in Redis (None: Redis is unavailable)."""
     try:
-        committed = people.forget(person_id, unit_of_work)
-    except Unavailable:
+        committed = people.erase_person(person_id, unit_of_work)
+    except ServiceUnavailable:
         raise CommandError("Postgres is unavailable: nothing was done.") from None
-    tombstone = committed.person if committed else person_queries.load(person_id)
-    if not isinstance(tombstone, Gone):
+    tombstone = committed.person if committed else person_queries.get_person(person_id)
+    if not isinstance(tombstone, Tombstone):
         raise CommandError(f"No person or tombstone has the id {person_id}.")
     try:
         if committed:
             project_revocation(committed)
         else:
-            profiles.refresh(person_id)
-        return tombstone, profiles.fields_of(person_id)
-    except Unavailable:
+            profiles.project(person_id)
+        return tombstone, profiles.get_hash(person_id)
+    except ServiceUnavailable:
         return tombstone, None

@@ -23,7 +23,7 @@ _BACKOFF_MIN, _BACKOFF_MAX = 0.02, 0.4  # seconds between two attempts, with jit
 _STABLE_AFTER = 1.0  # seconds; a connection that lasted less counts as a failure
 # Replies of a server that cannot serve reads: still loading, or a replica.
 _FATAL_ERRORS = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
-_CHECKS = (*vouched.QUESTION, ("INFO", "replication"), ("INFO", "memory"))
+_CHECKS = (*vouched.FENCE_COMMANDS, ("INFO", "replication"), ("INFO", "memory"))
 
 
 class StaleData(Exception):
@@ -186,7 +186,7 @@ def _status(replies: list[Any]) -> str:
     server, fence, replication, memory = replies
     if b"role:master" not in replication:
         raise NotPrimary
-    if not vouched.may_be_believed(vouched.run_of(server), fence):
+    if not vouched.is_trusted(vouched.parse_run_id(server), fence):
         raise StaleData
     # Any other policy evicts profiles when memory is short, sessions and all.
     return "ok" if b"maxmemory_policy:noeviction" in memory else "misconfigured"

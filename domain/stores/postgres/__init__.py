@@ -1,1 +1,1 @@
-"""Django's Postgres backend with a client-side deadline, and what its errors mean."""
+"""Django's Postgres backend with a client-side deadline, and the mapping of its errors."""

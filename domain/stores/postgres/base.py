@@ -1,4 +1,4 @@
-"""The database backend that the settings name: Django's own, on connections with a deadline.
+"""The database backend of the settings: Django's own, on connections with a deadline.
 
 It also saves a round trip for each request.
 """
@@ -21,8 +21,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """Django's connection to Postgres, on our `Connection`, with a cheaper health check.
 
     Django sends `SELECT 1` before each request, so that Postgres may be restarted without failed
-    requests. Here a connection that has answered within the last second is only polled: a server
-    that ends closes its connections, or its kernel does, and an open connection has no input.
+    requests. Here a connection that was used within the last second is only polled: a server that
+    exits closes its connections, or its kernel does, and an open connection has no pending input.
     """
 
     Database = SimpleNamespace(  # type: ignore[assignment]  # psycopg, with our `connect`

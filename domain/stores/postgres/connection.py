@@ -1,8 +1,8 @@
 """Connections to Postgres with a client-side deadline.
 
-All of Postgres' own timeouts are enforced by the server, and those of TCP by its kernel. Of a
-server that hangs (stopped, swapping, its disk gone) the kernel still acknowledges what it gets, and
-psycopg waits for the response for ever.
+All of Postgres' own timeouts are enforced by the server, and those of TCP by its kernel. If a
+server hangs (stopped, swapping, its disk failed), the kernel still acknowledges what it receives,
+and psycopg waits for the response without end.
 """
 
 from collections.abc import Callable
@@ -16,14 +16,14 @@ from psycopg.errors import _WaitTimeout  # of `Connection.wait`, which has no pu
 from domain.stores.circuit_breaker import CircuitBreaker
 
 _PING_TIMEOUT = 2.0  # seconds
-# Seconds, less than a `connect_timeout`. What fails sooner has been answered: a refused connection,
-# too many of them, a wrong password. That costs no time, and those who are connected may go on.
+# Seconds, less than a `connect_timeout`. A faster failure is a response: connection refused, too
+# many connections, a wrong password. It costs no time, and open connections may still work.
 _SLOW_CONNECT = 1.5
 _INTERVAL = 0.1  # seconds between two checks for Ctrl-C, as in psycopg
 
 
 class ResponseTimeout(psycopg.OperationalError):
-    """Postgres did not respond in time; whether it carried out the statement is unknown."""
+    """Postgres did not respond in time; whether it executed the statement is unknown."""
 
 
 class CircuitOpen(psycopg.OperationalError):

@@ -1,4 +1,4 @@
-"""Huey's dashboard uses peewee: this is its database, on our `Connection` to the same Postgres."""
+"""The peewee database of Huey's dashboard, on our `Connection` to the same Postgres."""
 
 from typing import Any, override
 
@@ -16,7 +16,7 @@ class _Adapter(Psycopg3Adapter):
 class PeeweeDatabase(PostgresqlDatabase):
     """Connects to a libpq URL with psycopg's options, and reconnects after errors.
 
-    peewee alone keeps a connection that is lost, or that leads to a server that is read-only.
+    peewee alone keeps a connection that is lost, or that leads to a read-only server.
     """
 
     psycopg3_adapter = _Adapter

@@ -1,1 +1,1 @@
-"""What a unit of work can do on Postgres, one module for each kind of work."""
+"""The repositories of a unit of work, one module for each part of the domain."""

@@ -1,4 +1,4 @@
-"""Signing in, and the sessions that it opens."""
+"""Sign-in challenges and sessions."""
 
 from uuid import UUID
 
@@ -8,89 +8,111 @@ from django.db.models.functions import Now
 
 from domain import code, limits, ports
 from domain.address import Address, Channel
-from domain.code import Seed
-from domain.errors import CodeInvalid
-from domain.limits import Rule
-from domain.person import LiveSession, Person
-from domain.ports import Committed
-from domain.session import SESSIONS_MAX
+from domain.code import DerivationContext
+from domain.errors import InvalidCode
+from domain.limits import RateLimit
+from domain.person import ActiveSession, Person
+from domain.ports import CommandResult
+from domain.session import MAX_SESSIONS
 from domain.stores import models, sms, tallies
-from domain.stores.people import owner_of, state_of
-from domain.stores.units.accounts import Accounts, work_row
-from domain.stores.units.confirmations import FAILURES, is_over
-
-NOBODY = UUID(int=0)
+from domain.stores.people import NIL_UUID, reload_person, verified_owner_filter
+from domain.stores.units.accounts import AccountRepository, add_outbox_entry
+from domain.stores.units.confirmations import FAILED_ATTEMPTS_LIMIT, is_expired
 
 
-class Sessions(Accounts):
-    """The part of a unit of work that lets people in."""
+class SessionRepository(AccountRepository):
+    """The part of a unit of work that signs people in."""
 
-    def open_sign_in(
-        self, address: Address, hashes: list[bytes], salt: bytes, key: bytes
+    def create_sign_in_challenge(
+        self, address: Address, address_hashes: list[bytes], salt: bytes, key_id: bytes
     ) -> list[int]:
-        asked = tallies.messages("sign-in", address)
-        rule = Rule(settings.MESSAGES_A_DAY, settings.MESSAGE_PAUSE)
-        if tallies.take(asked, rule):
+        rate_limit_key = tallies.messages_key("sign-in", address)
+        limit = RateLimit(settings.MESSAGES_PER_DAY, settings.MESSAGE_COOLDOWN)
+        if tallies.hit(rate_limit_key, limit):
             return []
-        owner = models.Person.objects.filter(owner_of(address)).values_list("id", flat=True).first()
-        rows = models.SignIn.objects.filter(address_hash__in=hashes, ended_at=None)
-        rows.update(ended_at=Now())
-        row = models.SignIn.objects.create(
-            channel=address.channel,
-            address_hash=hashes[0],
-            person_id=owner,
-            salt=salt,
-            key_id=key,
+        owner_id = (
+            models.Person.objects.filter(verified_owner_filter(address))
+            .values_list("id", flat=True)
+            .first()
         )
-        return [work_row(models.Outbox.Kind.SIGN_IN, owner, sign_in=row)]
+        rows = models.SignInChallenge.objects.filter(
+            address_hash__in=address_hashes, superseded_at=None
+        )
+        rows.update(superseded_at=Now())
+        row = models.SignInChallenge.objects.create(
+            channel=address.channel,
+            address_hash=address_hashes[0],
+            person_id=owner_id,
+            salt=salt,
+            key_id=key_id,
+        )
+        return [add_outbox_entry(models.OutboxEntry.Kind.SIGN_IN_CODE, owner_id, sign_in=row)]
 
-    def count_sign_in(self, address: Address, hashes: list[bytes]) -> ports.SignInTry:
-        newest = models.SignIn.objects.filter(address_hash__in=hashes).order_by("-id")
-        counted = models.SignIn.objects.filter(
-            id=newest.values("id")[:1], tries__lt=code.TRIES
-        ).update(tries=F("tries") + 1)
+    def record_sign_in_attempt(
+        self, address: Address, address_hashes: list[bytes]
+    ) -> ports.SignInAttempt:
+        newest = models.SignInChallenge.objects.filter(address_hash__in=address_hashes).order_by(
+            "-id"
+        )
+        recorded = models.SignInChallenge.objects.filter(
+            id=newest.values("id")[:1], attempts__lt=code.MAX_ATTEMPTS
+        ).update(attempts=F("attempts") + 1)
         row = newest.annotate(now=Now()).first()
-        if row is not None and not counted:
-            left = row.created_at + code.SIGN_IN_LIFETIME - row.now
-            return ports.SignInTry(False, limits.seconds(left), row.pk, None)
-        wait = tallies.take(tallies.sign_in_failures(hashes[0]), FAILURES)
-        if row is None or row.ended_at is not None or is_over(row, code.SIGN_IN_LIFETIME):
-            return ports.SignInTry(not wait, limits.seconds(wait), 0, None)
-        return ports.SignInTry(not wait, limits.seconds(wait), row.pk, seed_of(row, address))
+        if row is not None and not recorded:
+            remaining = row.created_at + code.SIGN_IN_LIFETIME - row.now
+            return ports.SignInAttempt(False, limits.ceil_seconds(remaining), row.pk, None)
+        retry_after = tallies.hit(
+            tallies.failed_sign_ins_key(address_hashes[0]), FAILED_ATTEMPTS_LIMIT
+        )
+        if row is None or row.superseded_at is not None or is_expired(row, code.SIGN_IN_LIFETIME):
+            return ports.SignInAttempt(not retry_after, limits.ceil_seconds(retry_after), 0, None)
+        return ports.SignInAttempt(
+            not retry_after,
+            limits.ceil_seconds(retry_after),
+            row.pk,
+            derivation_context(row, address),
+        )
 
-    def sign_in(self, row_id: int, address: Address) -> Person:
-        person = models.Person.objects.select_for_update().filter(owner_of(address)).first()
-        row = models.SignIn.objects.filter(id=row_id).first()
+    def consume_sign_in_code(self, challenge_id: int, address: Address) -> Person:
+        person = (
+            models.Person.objects.select_for_update().filter(verified_owner_filter(address)).first()
+        )
+        row = models.SignInChallenge.objects.filter(id=challenge_id).first()
         if person is None or row is None or row.person_id != person.id:
-            raise CodeInvalid
-        if not models.SignIn.objects.filter(id=row_id, ended_at=None).update(ended_at=Now()):
-            raise CodeInvalid
-        tallies.clear(tallies.sign_in_failures(bytes(row.address_hash)))
-        if address.channel is Channel.PHONE and row.first_sent_at is not None:
-            sms.count_confirmed(address.value, row.first_sent_at)
-        # Whoever signed up with somebody else's address may still have that session (DESIGN 3).
-        # After the first sign-in there is none that is older, so it need not be known which it is.
+            raise InvalidCode
+        if not models.SignInChallenge.objects.filter(id=challenge_id, superseded_at=None).update(
+            superseded_at=Now()
+        ):
+            raise InvalidCode
+        tallies.reset(tallies.failed_sign_ins_key(bytes(row.address_hash)))
+        if address.channel is Channel.PHONE and row.first_attempted_at is not None:
+            sms.record_conversion(address.value, row.first_attempted_at)
+        # A person who signed up with another's address may still have that session (DESIGN section
+        # 3). After the first sign-in no older session is left, so this may run at every one.
         confirmed_at = getattr(person, f"{address.channel}_verified_at")
         models.Session.objects.filter(person_id=person.id, created_at__lt=confirmed_at).delete()
-        return state_of(person)
+        return reload_person(person)
 
-    def open_session(self, person_id: UUID, session: LiveSession) -> Committed[Person]:
+    def create_session(self, person_id: UUID, session: ActiveSession) -> CommandResult[Person]:
         models.Session.objects.create(
             person_id=person_id, digest=session.digest, expires_at=session.expires_at
         )
         rows = models.Session.objects.filter(person_id=person_id)
-        newest = rows.filter(expires_at__gt=Now()).order_by("-id").values("id")[:SESSIONS_MAX]
+        newest = rows.filter(expires_at__gt=Now()).order_by("-id").values("id")[:MAX_SESSIONS]
         rows.exclude(id__in=list(newest.values_list("id", flat=True))).delete()
-        return self.changed(person_id)
+        return self.bump_version(person_id)
 
 
-def seed_of(row: models.SignIn, address: Address) -> Seed:
-    """What the code of a sign-in is derived from. Nobody's codes are derived too, and not sent."""
-    return Seed(
+def derivation_context(row: models.SignInChallenge, address: Address) -> DerivationContext:
+    """Returns the inputs from which the code of a sign-in challenge is derived.
+
+    Unknown addresses use the nil UUID, so timing reveals nothing.
+    """
+    return DerivationContext(
         row_id=row.pk,
-        person_id=row.person_id or NOBODY,
+        person_id=row.person_id or NIL_UUID,
         channel=address.channel,
-        address_key=address.key,
+        address_canonical=address.canonical,
         salt=bytes(row.salt),
         key_id=bytes(row.key_id),
     )

@@ -1,7 +1,7 @@
-"""`manage.py profiles`: the profiles in Redis made anew from Postgres, compared with it, mended.
+"""`manage.py profiles`: rebuilds, verifies and repairs the profiles in Redis from Postgres.
 
-Exit status: 0 if all is well, 1 if there are differences (`repair`: if any are left), 2 if it
-could not be done, or not to the end.
+Exit status: 0 if all is right, 1 if there are differences (`repair`: if any are left), 2 if it
+failed or was stopped.
 """
 
 import gc
@@ -19,146 +19,160 @@ from django import db
 from django.core.management.base import BaseCommand, CommandParser
 from redis import RedisError
 
-from domain.errors import Unavailable
+from domain.errors import ServiceUnavailable
 from domain.stores import bulk, differences, memory
 from domain.stores.differences import Difference, Kind
-from domain.stores.people import FIRST
+from domain.stores.people import NIL_UUID
 from domain.stores.rebuild import rebuild
-from domain.stores.repair import mend
-from workers.progress import Progress
+from domain.stores.repair import repair
+from workers.progress import ProgressBar
 
-_WELL, _DIFFERENT, _NOT_DONE = 0, 1, 2
+EXIT_OK, EXIT_DIFFERENCES, EXIT_ERROR = 0, 1, 2
 
 
 class Command(BaseCommand):
     requires_system_checks = ()
-    help = "Rebuild, verify or repair the profiles in Redis from Postgres, beside live traffic."
+    help = "Rebuild, verify or repair the profiles in Redis from Postgres, during live traffic."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        action = actions.add_parser("rebuild", help="write every profile that is not as new")
-        action.add_argument("--after", type=UUID, default=FIRST, metavar="ID", help="go on there")
+        action = actions.add_parser("rebuild", help="write every profile that is not up to date")
+        action.add_argument(
+            "--resume-after", type=UUID, default=NIL_UUID, metavar="ID", help="start after this id"
+        )
         for name, text in (
             ("verify", "compare every profile with Postgres"),
-            ("repair", "compare them, and mend those that differ"),
+            ("repair", "compare them, and rewrite those that differ"),
         ):
             action = actions.add_parser(name, help=text)
             action.add_argument(
-                "--show", type=int, default=10, metavar="N", help="name so many ids of each kind"
+                "--max-ids",
+                type=int,
+                default=10,
+                metavar="N",
+                help="print up to N ids of each kind",
             )
             action.add_argument(
-                "--patience",
+                "--grace-period",
                 type=float,
                 default=2.0,
                 metavar="SECONDS",
-                help="how long a write may be on its way before it is missed",
+                help="how long a write may take to reach Redis",
             )
-        actions.add_parser("memory", help="what a profile takes of Redis' memory")
+        actions.add_parser("memory", help="memory usage of a profile in Redis")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stopped = Event()
-        self.place: UUID | None = None  # where another rebuild may go on
+        self.stop_event = Event()
+        self.cursor: UUID | None = None  # after which another rebuild may resume
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         gc.collect()
-        # What is here by now stays, and what a page is made of has no cycles: to look through it
-        # every 2,000 objects takes a sixth of the time.
+        # What is allocated by now stays, and the objects of a page have no cycles: collecting every
+        # 2,000 objects takes a sixth of the time.
         gc.freeze()
         gc.set_threshold(100_000)
         try:
-            status = self._act(**options)
+            status = self._run_action(**options)
         except db.Error as error:
-            status = self._failed("Postgres is away, or refuses", error)
-        except (RedisError, Unavailable) as error:
-            status = self._failed("The profile Redis is away, or refuses", error)
+            status = self._fail("Postgres is unavailable or rejects the command", error)
+        except (RedisError, ServiceUnavailable) as error:
+            status = self._fail("The profile Redis is unavailable or rejects the command", error)
         sys.exit(status)
 
-    def _act(self, action: str, **options: Any) -> int:
+    def _run_action(self, action: str, **options: Any) -> int:
         if action == "rebuild":
-            return self._rebuild(options["after"])
+            return self._rebuild(options["resume_after"])
         if action == "memory":
             return self._memory()
-        return self._compare(options["patience"], options["show"], mending=action == "repair")
+        return self._compare(
+            options["grace_period"], options["max_ids"], repairing=action == "repair"
+        )
 
     def _rebuild(self, after: UUID) -> int:
-        began = time.monotonic()
-        people = written = 0
-        self.place = after
-        with self._progress("people", bulk.share(after)) as progress:
-            for done in rebuild(after):
-                self.place = done.place
-                people += done.people
-                written += done.written
-                progress.show(people, bulk.share(done.place), f"at {done.place}")
-                if self.stopped.is_set():
-                    return self._failed("Stopped")
-        seconds = time.monotonic() - began
+        started_at = time.monotonic()
+        people_count = written_count = 0
+        self.cursor = after
+        with self._progress("people", bulk.id_fraction(after)) as progress:
+            for page in rebuild(after):
+                self.cursor = page.last_id
+                people_count += page.people_count
+                written_count += page.written_count
+                progress.update(people_count, bulk.id_fraction(page.last_id), f"at {page.last_id}")
+                if self.stop_event.is_set():
+                    return self._fail("Stopped")
+        seconds = time.monotonic() - started_at
         self.stdout.write(
-            f"{people:,} people: {written:,} profiles written, the others were as new. "
-            f"{seconds:.1f} s, {people / seconds:,.0f} a second."
+            f"{people_count:,} people: {written_count:,} profiles written, the others were up to"
+            f" date. {seconds:.1f} s, {people_count / seconds:,.0f} per second."
         )
-        return _WELL
+        return EXIT_OK
 
-    def _compare(self, patience: float, show: int, *, mending: bool) -> int:
+    def _compare(self, grace_period: float, max_ids: int, *, repairing: bool) -> int:
         ids: dict[Kind, list[UUID]] = {kind: [] for kind in Kind}
         counts = dict.fromkeys(Kind, 0)
-        mended = 0
+        repaired = 0
         try:
-            for found in self._differences(patience):
-                for each in found:
-                    counts[each.kind] += 1
-                    ids[each.kind] += [each.id] if counts[each.kind] <= show else []
-                if mending and found:
-                    mended += len(found) - len(mend(found))
+            for differences in self._differences(grace_period):
+                for difference in differences:
+                    counts[difference.kind] += 1
+                    ids[difference.kind] += (
+                        [difference.id] if counts[difference.kind] <= max_ids else []
+                    )
+                if repairing and differences:
+                    repaired += len(differences) - len(repair(differences))
         finally:
             for kind in Kind:
                 self.stdout.write(f"{kind}: {counts[kind]:,} {' '.join(map(str, ids[kind]))}")
-            left = sum(counts.values()) - mended
+            remaining = sum(counts.values()) - repaired
             self.stdout.write(
-                f"{mended:,} mended, {left:,} left." if mending else f"{left:,} in all."
+                f"{repaired:,} repaired, {remaining:,} left."
+                if repairing
+                else f"{remaining:,} in total."
             )
-        if self.stopped.is_set():
-            return self._failed("Stopped")
-        return _DIFFERENT if left else _WELL
+        if self.stop_event.is_set():
+            return self._fail("Stopped")
+        return EXIT_DIFFERENCES if remaining else EXIT_OK
 
-    def _differences(self, patience: float) -> Iterator[list[Difference]]:
-        """What is different, bit by bit, until there is no more or somebody says to stop."""
-        by_people = differences.of_people(patience, self.stopped)
-        for what, steps in (("people", by_people), ("hashes", differences.of_nobody())):
+    def _differences(self, grace_period: float) -> Iterator[list[Difference]]:
+        """Yields the differences by batches, until all are compared or the command is stopped."""
+        people_batches = differences.verify_people(grace_period, self.stop_event)
+        for unit, batches in (("people", people_batches), ("hashes", differences.find_orphans())):
             count = 0
-            with self._progress(what) as progress:
-                for step in steps:
-                    if self.stopped.is_set():
+            with self._progress(unit) as progress:
+                for batch in batches:
+                    if self.stop_event.is_set():
                         return
-                    count += step.count
-                    progress.show(count, step.share)
-                    yield step.found
-            self.stdout.write(f"{count:,} {what} compared.")
+                    count += batch.count
+                    progress.update(count, batch.fraction)
+                    yield batch.differences
+            self.stdout.write(f"{count:,} {unit} compared.")
 
     def _memory(self) -> int:
-        found = memory.measure()
+        usage = memory.measure()
         self.stdout.write(
-            f"{found.keys:,} keys: {found.used:.0f} bytes each, bodies of {found.body:.0f} bytes: "
-            f"{found.factor:.2f} times as much."
+            f"{usage.key_count:,} keys of {usage.bytes_per_key:.0f} bytes, bodies of"
+            f" {usage.bytes_per_body:.0f} bytes: {usage.overhead_ratio:.2f} times as much."
         )
-        return _WELL
+        return EXIT_OK
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        """Stop after the page that is under way; the next signal ends it at once."""
-        self.stopped.set()
+        """Stops after the current page; the next signal terminates at once."""
+        self.stop_event.set()
         signal.signal(number, signal.SIG_DFL)
 
-    def _failed(self, sentence: str, error: Exception | None = None) -> int:
+    def _fail(self, message: str, error: Exception | None = None) -> int:
         reason = next(iter(str(error).splitlines()), "") if error else ""
-        self.stderr.write(f"{sentence}{': ' if reason else ''}{reason}.")
-        if self.place is not None:
-            self.stderr.write(f"Go on with: manage.py profiles rebuild --after {self.place}")
-        return _NOT_DONE
+        self.stderr.write(f"{message}{': ' if reason else ''}{reason}.")
+        if self.cursor is not None:
+            self.stderr.write(
+                f"Resume with: manage.py profiles rebuild --resume-after {self.cursor}"
+            )
+        return EXIT_ERROR
 
     @contextmanager
-    def _progress(self, what: str, share: float = 0.0) -> Iterator[Progress]:
-        progress = Progress(sys.stderr, what, share)
+    def _progress(self, unit: str, initial_fraction: float = 0.0) -> Iterator[ProgressBar]:
+        progress = ProgressBar(sys.stderr, unit, initial_fraction)
         try:
             yield progress
         finally:
-            progress.end()
+            progress.close()

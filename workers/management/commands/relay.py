@@ -1,4 +1,4 @@
-"""`manage.py relay`: run the relay until SIGTERM or SIGINT."""
+"""`manage.py relay`: runs the relay until SIGTERM or SIGINT."""
 
 import signal
 from typing import Any
@@ -10,7 +10,7 @@ from workers.relay import Relay
 
 class Command(BaseCommand):
     requires_system_checks = ()
-    help = "Hand due outbox rows to Huey, and write wanted profiles, until told to stop."
+    help = "Dispatch due outbox entries to Huey, and backfill cache misses, until stopped."
 
     def handle(self, *args: Any, **options: Any) -> None:
         relay = Relay()
