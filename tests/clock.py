@@ -1,4 +1,4 @@
-"""Time that goes on for one person alone: everything that is dated by Postgres is dated back."""
+"""Lets time pass for one person: moves their timestamps in Postgres back."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,10 +10,7 @@ from domain.stores import models, profiles
 
 
 def advance_time(time: timedelta, person_id: str) -> None:
-    """What Postgres and Redis would hold of a person `time` later, if nothing happened meanwhile.
-
-    Needs Django in the test's own process.
-    """
+    """Moves a person's timestamps in Postgres and Redis back by `time`. Needs Django in this process."""
     person = models.Person.objects.filter(id=person_id)
     tables: list[QuerySet[Any]] = [
         person,
@@ -31,7 +28,7 @@ def advance_time(time: timedelta, person_id: str) -> None:
 
 
 def advance_rate_limits(time: timedelta) -> None:
-    """Date all tallies back: what is limited is not kept by person."""
+    """Moves all rate-limit hits back in time; they are not stored by person."""
     for row in models.RateLimitWindow.objects.all():
-        moments = [moment - time for moment in row.hits]
-        models.RateLimitWindow.objects.filter(key=row.key).update(moments=moments)
+        hits = [hit - time for hit in row.hits]
+        models.RateLimitWindow.objects.filter(key=row.key).update(hits=hits)

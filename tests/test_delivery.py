@@ -22,7 +22,7 @@ import pytest
 
 from tests import standin
 from tests.standin import FakeProvider
-from workers.delivery import Message, PermanentFailure, ProviderCase, SendError, TemporaryFailure
+from workers.delivery import Message, PermanentFailure, Provider, SendError, TemporaryFailure
 from workers.delivery.exchange import Deadline
 from workers.delivery.mailbox import FileMailbox
 from workers.delivery.sendgrid import SendGrid
@@ -58,7 +58,7 @@ class ProviderCase:
 
     def make_provider(
         self, timeout: float = 2.0, deadline: float = 5.0, host: str = ""
-    ) -> ProviderCase:
+    ) -> Provider:
         if self.message.channel == "email":
             return SendGrid(
                 api_key="SG.api-key",
@@ -541,9 +541,7 @@ def test_mailbox_is_empty_before_the_first_message(mailbox: FileMailbox, tmp_pat
 def test_mailbox_filters_by_recipient_and_not_by_text(mailbox: FileMailbox) -> None:
     mailbox.send(replace(EMAIL, to='"a b"@exämple.org', text="mine"))
     mailbox.send(replace(EMAIL, to="other@example.org", text='"to":"\\"a b\\"@exämple.org"'))
-    assert [case["text"] for case in mailbox.list_messages(to='"a b"@exämple.org')] == [
-        "mine"
-    ]
+    assert [case["text"] for case in mailbox.list_messages(to='"a b"@exämple.org')] == ["mine"]
 
 
 def test_mailbox_does_not_parse_other_messages(mailbox: FileMailbox) -> None:
