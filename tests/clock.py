@@ -10,7 +10,7 @@ from domain.stores import models, profiles
 
 
 def advance_time(time: timedelta, person_id: str) -> None:
-    """Moves a person's timestamps in Postgres and Redis back by `time`. Needs Django in this process."""
+    """Moves a person's timestamps in Postgres and Redis back by `time`; needs Django."""
     person = models.Person.objects.filter(id=person_id)
     tables: list[QuerySet[Any]] = [
         person,
