@@ -1,4 +1,4 @@
-"""Requests of the HTTP server's kind, for tests of the code behind it."""
+"""Requests for tests of the read process, without a server."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from domain.keys import Keyring
 
 
 class Response(NamedTuple):
-    """A response, its headers by name."""
+    """A response with its headers by name."""
 
     status: int
     headers: dict[str, str]
@@ -20,7 +20,7 @@ class Response(NamedTuple):
 
 
 class RecordingConnection:
-    """The connection of one request: the response sent on it is its `response`."""
+    """The connection of one request; `response` is a future of the response that is sent on it."""
 
     client = "127.0.0.1"
 
@@ -38,7 +38,7 @@ class RecordingConnection:
 
 
 class Reader:
-    """A reader with a Redis client of its own, as a read process has it."""
+    """A profile reader with its own Redis client, as in a read process."""
 
     def __init__(
         self, url: str, keys: Keyring, *, miss_timeout: float = 0.25, **options: Any
@@ -55,7 +55,7 @@ class Reader:
         await self.redis.close()
 
     async def read(self, token: str, method: str = "GET") -> Response:
-        """The response to the bearer of that token."""
+        """Returns the response to a read with this token."""
         connection = RecordingConnection()
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._reader.handle(Request(connection, method, b"/api/v1/profile/", headers), b"")

@@ -1,4 +1,4 @@
-"""Chromium, driven: with a profile of its own, and nothing of its own to say to the network."""
+"""Chromium with a profile of its own and without background traffic."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ CHROMEDRIVER = shutil.which("chromedriver")
 
 _FLAGS = (
     "--headless",
-    "--no-sandbox",  # root has none, nor have most containers; it sees pages of our own only
+    "--no-sandbox",  # not available to root; the browser opens pages of the tests only
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -27,12 +27,12 @@ _FLAGS = (
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Chrome]:
-    """A browser that keeps its things in the folder `profile`."""
+    """Runs a browser whose data are in the folder `profile`."""
     options = ChromeOptions()
     options.binary_location = CHROMIUM or ""
     for flag in (*_FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
-    # Selenium would look for a driver on the network if it were not told of one.
+    # Without a path Selenium would search the network for a driver.
     browser = Chrome(options, Service(CHROMEDRIVER))
     browser.set_page_load_timeout(30)
     try:
@@ -42,6 +42,6 @@ def chromium(profile: Path) -> Iterator[Chrome]:
 
 
 def resize(browser: Chrome, width: int, height: int) -> None:
-    """Show pages as a phone of that width would, or a screen."""
+    """Sets the size of the viewport; widths under 600 emulate a phone."""
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)

@@ -1,4 +1,4 @@
-"""One real stack for all tests: Postgres, two Valkeys, web, Huey consumer and relay."""
+"""Fixtures: one real stack for all tests, with Postgres, two Valkeys and all processes."""
 
 import os
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from tests.someone import ApiClient
 from tests.starting import SettingsProcess
 
 LONG = bool(os.environ.get("LONG"))
-# The tests themselves take what they can of the CPU, and wait for writes.
+# The tests use the CPU too, and wait for writes.
 os.environ.setdefault("WRITE_NICE", "5")
 collect_ignore = [] if CHROMIUM and CHROMEDRIVER else ["test_browser.py"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which tests were left out, because nothing else would."""
+    """Reports which tests were left out."""
     if collect_ignore:
         terminalreporter.write_line(
             "LEFT OUT: tests/test_browser.py, which needs Chromium and its chromedriver on the"
@@ -34,12 +34,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The service, whole, on free ports. A test that breaks a part mends it before it ends."""
+    """The whole service on free ports. A test that stops a service restarts it."""
     folder: Path = tmp_path_factory.mktemp("stack")
     env = {"DJANGO_SETTINGS_MODULE": "settings.test", "SMS_DOMAIN": "rollcall.example"}
     env |= signing.ENV
     if not LONG:
-        # How long a killed worker's messages wait; 20 by default.
+        # Seconds until the messages of a killed worker are sent; 20 by default.
         env["OUTBOX_LEASE_SECONDS"] = "2"
     with Stack(folder, env=env, durable=False) as running:
         yield running
@@ -50,7 +50,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def django_setup(stack: Stack) -> None:
-    # The settings read the environment once; it is put back, because other stacks inherit it.
+    # The settings read the environment once. It is restored, because other stacks inherit it.
     with pytest.MonkeyPatch.context() as patch:
         for name, value in stack.environment().items():
             patch.setenv(name, value)
@@ -73,7 +73,7 @@ def api(stack: Stack) -> Iterator[ApiClient]:
 
 @pytest.fixture(scope="session")
 def load_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SettingsProcess]:
-    """What loads production's settings in a process of its own; see `tests.starting`."""
+    """Loads production settings in a process; see `tests.starting`."""
     with SettingsProcess(tmp_path_factory.mktemp("start")) as process:
         yield process
 

@@ -1,4 +1,4 @@
-"""A unit of work in memory, small enough to be seen through."""
+"""An in-memory unit of work."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ class Row:
 
 @dataclass
 class InMemoryStore:
-    """Everything that is kept, and `units()` to work on it."""
+    """The stored data, and `units()` to work on them."""
 
     people: dict[UUID, Person] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)

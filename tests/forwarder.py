@@ -1,4 +1,4 @@
-"""An address that stays while the server behind it changes, as of a virtual IP."""
+"""A fixed address in front of changing servers, like a virtual IP."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from local.machine import HOST
 
 
 class Forwarder:
-    """A TCP proxy to `target`, a port. Open connections stay with the server they were made to."""
+    """A TCP proxy to the port `target`. Open connections keep their server when it changes."""
 
     def __init__(self, target: int) -> None:
         self.target = target

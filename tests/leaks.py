@@ -1,4 +1,4 @@
-"""What the whole run's people know or own, looked for where it must not stand."""
+"""Searches logs and queue for personal data and secrets of the whole test run."""
 
 import json
 import re
@@ -10,19 +10,19 @@ import redis
 from local.stack import Stack
 from tests.someone import ISSUED_TOKENS
 
-# Six digits stand in many a time or process id, too.
+# Times and process ids have six digits too.
 _NOT_A_CODE = re.compile(r'"timestamp": "[^"]*"|\bPID:? *\d+|\bpid[:=] *\d+', re.IGNORECASE)
-# Switched on for the length of a test that counts statements.
+# Statement logging is enabled during tests that count statements.
 _STATEMENTS = re.compile(r" LOG:  (statement|execute .*):| DETAIL:  Parameters:")
 
 
 def find_leaks(stack: Stack) -> list[str]:
-    """Where something of somebody's stands, after all that was done on this stack."""
+    """Returns where addresses, codes, links or tokens were found."""
     secrets = set(_secrets(stack.data_dir / "mailbox.jsonl")) | set(ISSUED_TOKENS)
     codes = {secret for secret in secrets if re.fullmatch(r"\d{6}", secret)}
     leaks = []
     for name, line in _iter_lines(stack):
-        # Every word of the line, as it would stand there: addresses and tokens have such marks.
+        # Split at characters that addresses and tokens do not contain.
         if matches := set(re.findall(r"[\w.+@%-]+", line)) & (secrets - codes):
             leaks.append(f"{name}: {len(matches)} in {line[:60]}")
         if set(re.findall(r"(?<![\w.:-])\d{6}(?![\w.:-])", _NOT_A_CODE.sub("", line))) & codes:
@@ -31,7 +31,7 @@ def find_leaks(stack: Stack) -> list[str]:
 
 
 def _secrets(mailbox: Path) -> Iterator[str]:
-    """Addresses, codes and links of all messages that were sent."""
+    """Yields the addresses, codes and links of all messages that were sent."""
     for line in mailbox.read_text().splitlines() if mailbox.exists() else ():
         message = json.loads(line)
         yield message["to"]
@@ -42,11 +42,11 @@ def _secrets(mailbox: Path) -> Iterator[str]:
 
 
 def _iter_lines(stack: Stack) -> Iterator[tuple[str, str]]:
-    """All lines of all logs, and all that Huey keeps in its Redis."""
+    """Yields all lines of all logs, and everything in Huey's Redis."""
     for log in (stack.data_dir / "logs").glob("*.log"):
         statement = False
         for line in log.read_text(errors="replace").splitlines():
-            # All lines of a statement but the first begin with a tab.
+            # All lines of a statement but the first start with a tab.
             statement = bool(_STATEMENTS.search(line)) or (statement and line.startswith("\t"))
             if not statement:
                 yield log.name, line

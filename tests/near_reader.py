@@ -1,9 +1,9 @@
-"""A reader in a process of its own: reads profiles as fast as it can, and judges what it gets.
+"""A program that reads profiles as fast as it can and checks the responses.
 
-Goes in: the Redis URL, the server's secret, a file of tokens, one a line, and a file of 8-byte
-numbers: for each token what the last answered write has left (twice the version, one more if the
-session had ended; -1 while a write is under way), and at its end 1 when it is time to stop. Comes
-out: a line of JSON, how many reads there were and which of them were wrong.
+Arguments: the Redis URL, SECRET_KEY, a file of tokens, one a line, and a file of 8-byte integers:
+for each token the state after the last answered write (twice the version, plus one if the session
+was revoked; -1 during a write), and last 1 once it is to stop. Prints a line of JSON: the number of
+reads, and the errors.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from tests.asking import Reader
 
 @contextmanager
 def shared_states(path: Path) -> Iterator["memoryview[int]"]:
-    """The numbers in a file, shared by all processes that look at it."""
+    """Maps the integers of a file, shared by all processes."""
     with (
         path.open("r+b") as file,
         mmap.mmap(file.fileno(), 0) as memory,
@@ -34,7 +34,7 @@ def shared_states(path: Path) -> Iterator["memoryview[int]"]:
 async def check_staleness(
     reader: Reader, token: str, states: "memoryview[int]", number: int
 ) -> str | None:
-    """Read once; what is wrong with the answer, if it can be judged and something is."""
+    """Reads once; returns an error, unless the state changed during the read."""
     expected: int = states[number]
     status, _, body = await reader.read(token)
     if expected < 0 or states[number] != expected:
@@ -48,7 +48,7 @@ async def check_staleness(
 
 
 async def main(url: str, secret: str, tokens: str, shared: str) -> None:
-    """Read until told to stop."""
+    """Reads until the stop flag is set."""
     token_list = Path(tokens).read_text().split()
     with shared_states(Path(shared)) as states:
         reader = Reader(url, Keyring([secret]))

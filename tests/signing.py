@@ -1,4 +1,4 @@
-"""What the providers do to their receipts: keys of a test run, and signatures made with them."""
+"""Signs receipts as the providers do, with keys of the test run."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ VONAGE_SECRET = "a signature secret that only this run of the tests and its stac
 
 
 def encode_public_key(key: ec.EllipticCurvePrivateKey) -> str:
-    """A public key as SendGrid shows it."""
+    """Returns a public key as SendGrid shows it."""
     der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(der).decode()
 
@@ -36,7 +36,7 @@ def encode_body(document: Any) -> bytes:
 def sign_sendgrid(
     events: Any, *, key: ec.EllipticCurvePrivateKey = SENDGRID_KEY, age: int = 0
 ) -> dict[str, str]:
-    """The headers of a batch that was signed so many seconds ago."""
+    """Returns the headers of a batch that was signed `age` seconds ago."""
     timestamp = str(int(time.time()) - age)
     signature = key.sign(timestamp.encode() + encode_body(events), ec.ECDSA(SHA256()))
     return {
@@ -55,7 +55,7 @@ def sign_vonage(
     media_type: str = "application/json",
     **claims: Any,
 ) -> dict[str, str]:
-    """The headers of a receipt that was signed so many seconds ago; a claim of None is left out."""
+    """Returns the headers of a receipt signed `age` seconds ago; None omits a claim."""
     claims = {
         "iat": int(time.time()) - age,
         "jti": "c2b5d0e4",
@@ -69,6 +69,6 @@ def sign_vonage(
 
 
 def post_receipts(http: httpx.Client, provider: str, document: Any, headers: dict[str, str]) -> int:
-    """Send it to the provider's webhook; the status of the answer."""
+    """Sends receipts to the provider's webhook; returns the status."""
     response = http.post(f"/webhooks/{provider}/", content=encode_body(document), headers=headers)
     return response.status_code

@@ -1,4 +1,4 @@
-"""People for tests, and what they do: sign up, read their mail, confirm, read their profile."""
+"""The API client of the tests, and the people who signed up with it."""
 
 import copy
 import itertools
@@ -36,9 +36,9 @@ def wait_until[T](condition: Callable[[], T], timeout: float = 60.0) -> T:
 
 
 def wait_until_readable(stack: Stack) -> None:
-    """Return when every web process reads profiles again, after their Redis was away.
+    """Returns once every read process serves profiles after an outage of their Redis.
 
-    Each of them tries to connect at least every 0.4 seconds.
+    Each retries to connect at least every 0.4 seconds.
     """
     wait_until(lambda: httpx.get(f"{stack.url}/readyz?capability=read").status_code == 200)
     _timer.wait(0.5)
@@ -48,11 +48,11 @@ def wait_until_readable(stack: Stack) -> None:
 def read_process(
     stack: Stack, config: str = "local.read_config", **env: str
 ) -> Iterator[tuple[Process, str]]:
-    """Runs one more read process (with one worker) on the stack's databases: it and its URL.
+    """Runs another read process (with one worker) on the stack's databases; yields it and its URL.
 
-    Goes in: the module of gunicorn's settings; more environment, such as the `PORT` (by default a
-    free one). It passes writes on to the write process of the stack, unless WRITE_UPSTREAM says
-    otherwise.
+    `config` is the module of gunicorn's settings; `env` adds to the environment, such as the `PORT`
+    (by default a free one). It passes writes on to the stack's write process unless WRITE_UPSTREAM
+    is set.
     """
     port = int(env.get("PORT") or find_free_port())
     log = stack.data_dir / "logs" / f"read-{port}.log"
@@ -70,10 +70,8 @@ def read_process(
 
 @contextmanager
 def extra_service(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
-    """Runs one more read process, and a write process behind it, on the stack's databases: the
-    read process and its URL.
-
-    Goes in: more environment for both.
+    """Runs another read process and a write process behind it, on the stack's databases, with more
+    environment for both; yields the read process and its URL.
     """
     with (
         write_process(stack, **env) as (_, write_url),
@@ -84,9 +82,10 @@ def extra_service(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
 
 @contextmanager
 def write_process(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
-    """Runs a write process alone on the stack's databases, on a TCP port: itself and its URL.
+    """Runs a write process on the stack's databases, on a TCP port; yields it and its URL.
 
-    It also listens on the unix socket `socket_path(url)`. `WEB_CONCURRENCY` is how many there are.
+    It also listens on the unix socket `socket_path(url)`. `WEB_CONCURRENCY` is the number of
+    workers.
     """
     port = find_free_port()
     url = f"http://{HOST}:{port}"
@@ -102,7 +101,7 @@ def write_process(stack: Stack, **env: str) -> Iterator[tuple[Process, str]]:
 
 
 def socket_path(url: str) -> str:
-    """The path of the unix socket of a write process, short as it must be."""
+    """Returns the path of a write process' unix socket, short enough for unix(7)."""
     return f"/tmp/rollcall-test-{url.rpartition(':')[2]}.sock"
 
 
@@ -113,7 +112,7 @@ def _is_alive(url: str) -> bool:
 
 
 def sign_up_payload(**fields: Any) -> dict[str, Any]:
-    """A right sign-up body with an address of its own, some fields replaced."""
+    """Returns a valid sign-up body with a unique address, some fields replaced."""
     number = next(_numbers)
     body = {
         "name": "Ada",
@@ -148,14 +147,11 @@ class SignedUpPerson:
         return self.api.http.get("/api/v1/profile/", headers=self.bearer | headers)
 
     def message(self, channel: str) -> dict[str, Any]:
-        """The newest message to this person on a channel, once it is in the mailbox."""
+        """Returns the newest message to this person on a channel, once there is one."""
         return wait_until(lambda: self.messages(channel))[0]
 
     def wait_for_outbox(self) -> None:
-        """Return once the workers have done all that this person's sign-up asked for.
-
-        Needs Django in the test's own process.
-        """
+        """Returns once all outbox entries of this person are done; needs Django."""
         from domain.stores.models import OutboxEntry
 
         rows = OutboxEntry.objects.filter(person_id=self.response.json()["id"])
@@ -165,7 +161,7 @@ class SignedUpPerson:
         return self.api.mailbox(self.body[channel])
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """A call to the API with this person's token."""
+        """Sends an API request with this person's token."""
         headers = self.bearer | options.pop("headers", {})
         return self.api.http.request(method, f"/api/v1/{path}", headers=headers, **options)
 
@@ -173,14 +169,14 @@ class SignedUpPerson:
         return self.request("PATCH", "profile/", json=fields, headers=headers)
 
     def with_token(self, token: str) -> "SignedUpPerson":
-        """The same person with another session."""
+        """Returns the same person with another session."""
         other = copy.copy(self)
         other.token = token
         ISSUED_TOKENS.append(token)
         return other
 
     def sign_in(self, channel: str = "email") -> "SignedUpPerson":
-        """The same person in a new session, by the code that is sent to a confirmed address."""
+        """Returns the same person in a new session, created with a code."""
         address = {channel: self.body[channel]}
         before = len(self.messages(channel))
         assert self.api.post("/api/v1/sessions/", address).status_code == 202
@@ -221,7 +217,7 @@ class ApiClient:
 
 
 def problem_code(response: httpx.Response) -> str:
-    """The code word of a problem document, after a look at its form."""
+    """Returns the code of a problem document, and checks its form."""
     assert response.headers["content-type"] == "application/problem+json", response.text
     problem = response.json()
     assert problem["status"] == response.status_code
@@ -232,6 +228,6 @@ def problem_code(response: httpx.Response) -> str:
 
 
 def field_errors(response: httpx.Response) -> dict[str, str]:
-    """Field -> code of a `validation_failed`."""
+    """Returns the codes of a `validation_failed` by field."""
     assert problem_code(response) == "validation_failed"
     return {error["field"]: error["code"] for error in response.json()["errors"]}

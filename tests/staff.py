@@ -1,4 +1,4 @@
-"""Staff for tests: a browser that has logged in to the admin, and what it reads there."""
+"""An admin session for tests, and a parser of admin pages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ LOGIN = "/admin/login/"
 
 
 class TableParser(HTMLParser):
-    """The text of each table cell and each tile of a page, and its form's CSRF token."""
+    """Parses the text of table cells and tiles of a page, and its form's CSRF token."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class TableParser(HTMLParser):
 
 @contextmanager
 def admin_session(stack: Stack, next_path: str = "/admin/") -> Iterator[httpx.Client]:
-    """A browser of the staff user that `devsetup` makes, logged in with the form."""
+    """Logs the staff user that `devsetup` creates in, with the form; yields the browser."""
     password = (stack.data_dir / "staff-password").read_text().strip()
     with httpx.Client(base_url=stack.url, timeout=20) as browser:
         form = browser.get(LOGIN)
@@ -58,8 +58,8 @@ def admin_session(stack: Stack, next_path: str = "/admin/") -> Iterator[httpx.Cl
 
 
 def form_origin(page: httpx.Response) -> str:
-    """What a browser says of the page that a form was sent from (Fetch standard, "append a
-    request `Origin` header"): nothing, if the page does not want to be told of.
+    """Returns the `Origin` that a browser sends with a form of this page (Fetch standard, "append a
+    request `Origin` header"); "null" if the page's referrer policy is no-referrer.
     """
     is_hidden = page.headers["referrer-policy"] == "no-referrer"
     return "null" if is_hidden else f"{page.url.scheme}://{page.url.netloc.decode()}"

@@ -33,7 +33,7 @@ type Respond = Callable[[Handler], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What the stand-in received."""
+    """A request that was received."""
 
     method: str
     path: str
@@ -69,7 +69,7 @@ class FakeProvider:
             self._server.socket = self._wrap(self._server.socket)
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
         self.url = f"{'https' if tls else 'http'}://{self.host}"
-        # A short poll makes the end of a test quick.
+        # A short poll interval, for a fast shutdown.
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     def __enter__(self) -> Self:
@@ -84,22 +84,22 @@ class FakeProvider:
         self._folder.cleanup()
 
     def queue_responses(self, *responses: Respond) -> None:
-        """Queue answers for the next requests, one each."""
+        """Queues responses for the next requests, one each."""
         self._queue.extend(responses)
 
     def release(self) -> None:
-        """End every `hang` and `drip`, those to come included."""
+        """Ends every `hang` and `drip`, also future ones."""
         self.released.set()
 
     def wait_for(self, number: int, timeout: float = 10.0) -> list[Request]:
-        """The requests, once there are at least `number`. Raises TimeoutError."""
+        """Returns the requests once there are at least `number`. Raises `TimeoutError`."""
         with self._received:
             if not self._received.wait_for(lambda: len(self.requests) >= number, timeout):
                 raise TimeoutError(f"{len(self.requests)} requests, not {number}")
             return list(self.requests)
 
     def record(self, request: Request) -> Respond:
-        """Record a request, and say how to answer it."""
+        """Records a request; returns its response."""
         with self._received:
             self.requests.append(request)
             self._received.notify_all()
@@ -110,49 +110,53 @@ class FakeProvider:
         authority.cert_pem.write_to_path(self.ca_file)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
-        # The handshake belongs to the thread of the connection, not to the one that accepts.
+        # The thread of the connection does the handshake, not the one that accepts.
         return context.wrap_socket(listening, server_side=True, do_handshake_on_connect=False)
 
 
 class _Server(ThreadingHTTPServer):
-    request_queue_size = 128  # many clients at once must not wait for a second SYN
+    request_queue_size = (
+        128  # many clients at once must not retransmit a SYN must not wait for a second SYN
+    )
     provider: FakeProvider
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are what the tests are about; other errors are shown."""
+        """Ignores clients that disconnect, which tests do; shows other errors."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection; answers are functions of it."""
+    """One connection; responses are functions of it."""
 
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # or the second write of an answer waits 40 ms
+    disable_nagle_algorithm = (
+        True  # else the second write of a response waits 40 ms of an answer waits 40 ms
+    )
     server: _Server
 
     @property
     def provider(self) -> FakeProvider:
-        """The server that this connection belongs to."""
+        """The server of this connection."""
         return self.server.provider
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # named by the base
-        """Say nothing."""
+        """Logs nothing."""
 
     def reply(self, code: int, headers: dict[str, str], body: bytes) -> None:
-        """A whole answer."""
+        """Sends a whole response."""
         self.send_head(code, {"Content-Length": str(len(body)), **headers})
         self.wfile.write(body)
 
     def send_head(self, code: int, headers: dict[str, str]) -> None:
-        """The status line and the headers of an answer."""
+        """Sends the status line and the headers of a response."""
         self.send_response(code)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
 
     def close(self) -> None:
-        """Close the connection as it is."""
+        """Closes the connection immediately."""
         self.close_connection = True
         self.wfile.flush()
         socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
@@ -166,7 +170,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def accept() -> Respond:
-    """Take the message as the real provider does, with a message id of its own."""
+    """Accepts the message as the real provider does, with a message id."""
 
     def respond(handler: Handler) -> None:
         number = next(handler.provider.ids)
@@ -180,25 +184,25 @@ def accept() -> Respond:
 
 
 def status(code: int, headers: dict[str, str] | None = None, body: bytes = b"{}") -> Respond:
-    """Any status with any body."""
+    """Responds with any status and body."""
     return lambda handler: handler.reply(
         code, {"Content-Type": "application/json", **(headers or {})}, body
     )
 
 
 def sms(*parts: dict[str, Any]) -> Respond:
-    """Vonage's 200, in the body of which it says how each part went."""
+    """Responds with Vonage's 200, whose body has the status of each part."""
     body = {"message-count": str(len(parts)), "messages": list(parts)}
     return status(200, body=json.dumps(body).encode())
 
 
 def redirect(to_url: str, code: int = 307) -> Respond:
-    """Send the client elsewhere."""
+    """Redirects the client."""
     return status(code, {"Location": to_url})
 
 
 def raw(data: bytes) -> Respond:
-    """These bytes, HTTP or not, and hang up."""
+    """Sends these bytes, HTTP or not, and closes the connection."""
 
     def respond(handler: Handler) -> None:
         handler.wfile.write(data)
@@ -208,12 +212,12 @@ def raw(data: bytes) -> Respond:
 
 
 def drop() -> Respond:
-    """Hang up after the whole request was read, without a byte of an answer."""
+    """Closes the connection after the request, without a response."""
     return lambda handler: handler.close()
 
 
 def drop_midway(code: int = 200) -> Respond:
-    """Hang up in the middle of the body."""
+    """Closes the connection in the middle of the body."""
 
     def respond(handler: Handler) -> None:
         handler.send_head(code, {"Content-Length": "1000"})
@@ -224,7 +228,7 @@ def drop_midway(code: int = 200) -> Respond:
 
 
 def hang() -> Respond:
-    """Say nothing until released, then hang up."""
+    """Sends nothing until released, then closes the connection."""
 
     def respond(handler: Handler) -> None:
         handler.provider.released.wait()
@@ -234,7 +238,7 @@ def hang() -> Respond:
 
 
 def drip(code: int = 200, interval: float = 0.05, *, in_headers: bool = False) -> Respond:
-    """An answer that never ends, a byte in each pause, until released: no single wait is long."""
+    """Sends an endless response, a byte per interval, until released: no single wait is long."""
 
     def respond(handler: Handler) -> None:
         if in_headers:

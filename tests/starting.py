@@ -1,7 +1,7 @@
-"""Processes that load production's settings, as the first thing that a server does.
+"""Processes that load production settings, as a server does first.
 
-Each is forked from one that has imported what the settings import, but not the settings: that takes
-most of the time, and there are forty of them.
+Each is forked from one that has imported the modules that the settings import, which takes most of
+the time; there are forty of them.
 """
 
 import json
@@ -28,7 +28,7 @@ PRODUCTION_ENV = {
     "SMS_COUNTRIES": "ES",
 }
 
-# What it forks runs the code as a program of its own would: to the end, or to a traceback.
+# The forked process runs the code like a program: to its end, or to a traceback.
 _FORK_SERVER = """
 import json, os, sys
 import cryptography.hazmat.primitives.serialization, django.conf, environs
@@ -49,7 +49,7 @@ exec(case["code"])
 
 
 class SettingsProcess:
-    """Starts them, one after the other; `folder` is for what they print."""
+    """Starts such processes, one after the other; `folder` is for their output."""
 
     def __init__(self, folder: Path) -> None:
         self._files = [folder / "stdout", folder / "stderr"]
@@ -69,7 +69,7 @@ class SettingsProcess:
     def __call__(
         self, code: str = "from django.conf import settings; settings.DEBUG", **env: str
     ) -> subprocess.CompletedProcess[str]:
-        """What became of a process with production's environment, changed by `env`."""
+        """Returns the result of a process with the production environment, changed by `env`."""
         for file in self._files:
             file.write_bytes(b"")
         case = {

@@ -1,4 +1,4 @@
-"""A read process under test: replaced once it is broken, its sockets and its log watched."""
+"""A read process under test, replaced once it is broken; its sockets and log are checked."""
 
 import re
 import socket

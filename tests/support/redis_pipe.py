@@ -1,4 +1,4 @@
-"""The reader's connection to Redis, with a test in the place of Redis at the other end."""
+"""The reader's connection to Redis, with the test at the other end."""
 
 import asyncio
 import socket
@@ -16,8 +16,8 @@ TIMEOUT = 5.0  # seconds for a reply, and for whatever else must happen
 class Pipe:
     """A connection that is ready for commands.
 
-    `received` holds what came for each command, in its order of coming: the command and its reply,
-    or the error in its place. `closed` counts how often the loss of the connection was reported.
+    `received` has each command with its reply or error, in order. `closed` counts the reports that
+    the connection was lost.
     """
 
     def __init__(self, on_push: Callable[[Any], None] = lambda _: None) -> None:
@@ -25,7 +25,7 @@ class Pipe:
         self.closed = 0
         self.connection = MultiplexedConnection(TIMEOUT, 1000, self._on_close)
         self.connection.on_push = on_push
-        self._errors: list[dict[str, Any]] = []  # that nobody caught
+        self._errors: list[dict[str, Any]] = []  # that were not caught
         self._parser = hiredis.Reader()
 
     async def __aenter__(self) -> Self:
@@ -47,9 +47,9 @@ class Pipe:
     # --- The one end -----------------------------------------------------------------------------
 
     def send(self, argument: bytes, callback: Callable[[Any], None] = lambda _: None) -> None:
-        """Send the command ECHO name; note its reply, and call `callback` with it.
+        """Sends the command ECHO `argument`; records its reply, and calls `callback` with it.
 
-        Raises RedisUnavailable once the connection is lost.
+        Raises `RedisUnavailable` once the connection is lost.
         """
 
         def on_reply(reply: Any) -> None:
@@ -59,7 +59,7 @@ class Pipe:
         self.connection.send_command(encode_command(("ECHO", argument)), on_reply)
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Closes the connection from this end."""
         self.connection.close()
 
     def _on_close(self) -> None:
@@ -68,30 +68,30 @@ class Pipe:
     # --- The other end ---------------------------------------------------------------------------
 
     async def send_replies(self, data: bytes, *cuts: int) -> None:
-        """Send this in pieces that end at these places, each received by itself."""
+        """Sends data in pieces that end at these positions, each received separately."""
         for start, end in zip((0, *cuts), (*cuts, len(data)), strict=True):
-            with suppress(OSError):  # it was given up
+            with suppress(OSError):  # it was closed
                 self._redis.send(data[start:end])
             await self.turn()
 
     async def close_redis(self, *, reset: bool = False) -> None:
-        """Hang up."""
+        """Closes the connection from Redis' end."""
         with suppress(OSError):
             self._redis.shutdown(socket.SHUT_RDWR if reset else socket.SHUT_WR)
         await self.turn()
 
     def commands(self) -> list[bytes]:
-        """The names of the commands that have come since the last call."""
+        """Returns the arguments of the commands received since the last call."""
         with suppress(BlockingIOError, ConnectionError):
             self._parser.feed(self._redis.recv(1_000_000))
         return [command[1] for command in iter(self._parser.gets, False)]
 
     @property
     def uncaught(self) -> list[dict[str, Any]]:
-        """Errors that got as far as the event loop."""
+        """Errors that reached the event loop."""
         return self._errors
 
     async def turn(self) -> None:
-        """Return when the loop has seen what was sent."""
+        """Returns once the loop has processed what was sent."""
         for _ in range(4):
             await asyncio.sleep(0)
