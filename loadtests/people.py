@@ -1,4 +1,4 @@
-"""People made up for a load, each with an address and a number of their own."""
+"""Generated people, each with a unique address and number."""
 
 import itertools
 import random
@@ -11,8 +11,8 @@ _first_phone = random.randrange(100_000_000)
 _HOBBIES = ["engines", "poetry", "whist", "horses", "flying", "the analytical engine"]
 
 
-def new_body() -> dict[str, Any]:
-    """The body of a sign-up, as its profile will show it: nothing in it needs to be put right."""
+def sign_up_payload() -> dict[str, Any]:
+    """Returns the body of a sign-up, in normalized form: the profile has the same values."""
     number = next(_numbers)
     return {
         "name": "Ada",
@@ -23,6 +23,6 @@ def new_body() -> dict[str, Any]:
     }
 
 
-def profile_of(body: dict[str, Any]) -> dict[str, Any]:
-    """The profile of somebody who has signed up with `body`, and has confirmed nothing."""
+def expected_profile(body: dict[str, Any]) -> dict[str, Any]:
+    """Returns the profile after a sign-up with `body`, with nothing confirmed."""
     return {**body, "email_verified": False, "phone_verified": False}

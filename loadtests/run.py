@@ -1,4 +1,4 @@
-"""Running a load against a service: who is there before, locust, and the messages after it."""
+"""Runs a load test: seeds people, runs locust, and waits for the messages."""
 
 import json
 import sys
@@ -11,103 +11,103 @@ from typing import Any
 
 import httpx
 
-from loadtests.people import new_body
+from loadtests.people import sign_up_payload
 from loadtests.report import Report, Request
-from local.processes import LocalError, Process
+from local.processes import Process, StackError
 
-PROFILE = Path(__file__).with_name("profile.py")
+LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 USERS = 100
-DELIVERED_WITHIN = 60.0  # seconds after the last sign-up
-_LOCUST_TAKES = 30.0  # seconds at most, to start, to end, and for the last answers
+DELIVERY_TIMEOUT = 60.0  # seconds after the last sign-up
+_LOCUST_TIMEOUT_MARGIN = 30.0  # seconds to start, to exit, and for the last responses
 
 
 @dataclass(frozen=True)
-class Load:
-    """`rate` requests a minute for `seconds`, after `warm_up` seconds that do not count, to a
-    service where `people` more people have signed up before.
+class LoadProfile:
+    """`rate` requests per minute for `seconds`, after `warm_up` seconds that are not measured, to a
+    service where `seed_people` people have signed up before.
     """
 
     rate: float = 3500
     seconds: float = 60
     warm_up: float = 5
-    people: int = 300
+    seed_people: int = 300
 
 
-def run(load: Load, url: str, folder: Path) -> Report:
-    """Do all of it; `folder` is for what locust says and is told.
+def run(load: LoadProfile, url: str, folder: Path) -> Report:
+    """Runs a load test; `folder` is for locust's files and log.
 
-    Raises LocalError if the service cannot be used, or locust does not do its work.
+    Raises `StackError` if the service cannot be used, or locust fails.
     """
     try:
         with httpx.Client(base_url=url, timeout=10) as service:
-            there = _sign_up(service, load.people)
-            if missing := _missing(service, [person["profile"] for person in there]):
-                raise LocalError(f"{missing} messages were not delivered even before the load")
-            record = _locust(load, url, there, folder)
-            missing = _missing(service, record["signed_up"])
+            seeded = _sign_up(service, load.seed_people)
+            if undelivered := _count_undelivered(service, [person["profile"] for person in seeded]):
+                raise StackError(f"{undelivered} messages were not delivered before the load")
+            record = _run_locust(load, url, seeded, folder)
+            undelivered = _count_undelivered(service, record["signed_up"])
     except httpx.HTTPError as error:
-        raise LocalError(f"{url} cannot be used: {error!r}") from error
-    return _report(load, record, missing)
+        raise StackError(f"{url} cannot be used: {error!r}") from error
+    return _make_report(load, record, undelivered)
 
 
-def _report(load: Load, record: Any, missing: int) -> Report:
-    begin = record["first"] + load.warm_up
-    counted = [r for r in record["requests"] if begin <= r[1] < begin + load.seconds]
+def _make_report(load: LoadProfile, record: Any, undelivered: int) -> Report:
+    measured_from = record["first_due_at"] + load.warm_up
+    counted = [
+        r for r in record["requests"] if measured_from <= r[1] < measured_from + load.seconds
+    ]
     return Report(
         seconds=load.seconds,
-        requests=[Request(kind, ms, wrong) for kind, _, ms, wrong in counted],
-        lateness=record["lateness"],
-        wrong=[f"{kind}: {wrong}" for kind, _, _, wrong in record["requests"] if wrong]
+        requests=[Request(kind, ms, error) for kind, _, ms, error in counted],
+        schedule_lags=record["schedule_lags"],
+        errors=[f"{kind}: {error}" for kind, _, _, error in record["requests"] if error]
         + record["crashes"],
         messages=2 * len(record["signed_up"]),
-        missing=missing,
+        undelivered=undelivered,
     )
 
 
 def _sign_up(service: httpx.Client, count: int) -> list[dict[str, Any]]:
-    """Sign people up, one after the other: profile and token of each."""
+    """Signs people up, one after the other; returns profile and token of each."""
     people = []
     for _ in range(count):
-        answer = service.post("/api/v1/signup/", json=new_body())
-        created = answer.raise_for_status().json()
+        response = service.post("/api/v1/signup/", json=sign_up_payload())
+        created = response.raise_for_status().json()
         people.append({"profile": created["profile"], "token": created["session"]["token"]})
     return people
 
 
-def _locust(load: Load, url: str, people: list[dict[str, Any]], folder: Path) -> Any:
-    """What locust recorded. It runs in a process of its own, because it patches the one it is in:
-    see `profile.py`.
-    """
-    there, record = folder / "people.json", folder / "record.json"
-    there.write_text(json.dumps(people))
-    lasting = load.warm_up + load.seconds + 3  # it begins two seconds after its start
+def _run_locust(load: LoadProfile, url: str, people: list[dict[str, Any]], folder: Path) -> Any:
+    """Runs locust in a process, because it patches the standard library; returns its record."""
+    seeded, record = folder / "people.json", folder / "record.json"
+    seeded.write_text(json.dumps(people))
+    duration = load.warm_up + load.seconds + 3  # requests start after two seconds
     options = {
-        "--locustfile": PROFILE,
+        "--locustfile": LOCUSTFILE,
         "--host": url,
         "--users": USERS,
         "--spawn-rate": USERS,
-        "--run-time": f"{ceil(lasting)}s",  # locust takes whole ones
+        "--run-time": f"{ceil(duration)}s",  # locust accepts whole seconds
         "--stop-timeout": 10,
         "--exit-code-on-error": 0,
         "--rate": load.rate,
-        "--people": there,
+        "--people-file": seeded,
         "--record": record,
     }
-    words = [str(word) for option in options.items() for word in option]
-    argv = [sys.executable, "-m", "locust", "--headless", "--only-summary", *words]
+    arguments = [str(argument) for option in options.items() for argument in option]
+    argv = [sys.executable, "-m", "locust", "--headless", "--only-summary", *arguments]
     locust = Process("locust", argv, folder / "locust.log")
-    locust.run(timeout=lasting + _LOCUST_TAKES)
+    locust.run(timeout=duration + _LOCUST_TIMEOUT_MARGIN)
     return json.loads(record.read_text())
 
 
-def _missing(service: httpx.Client, profiles: list[dict[str, Any]]) -> int:
-    """How many of the people's messages have not come to the mailbox in the time they have."""
-    wanted = {profile[channel] for profile in profiles for channel in ("email", "phone")}
-    deadline = time.monotonic() + DELIVERED_WITHIN
-    pause = threading.Event()
+def _count_undelivered(service: httpx.Client, profiles: list[dict[str, Any]]) -> int:
+    """Returns how many of the people's messages are not in the mailbox by the deadline."""
+    recipients = {profile[channel] for profile in profiles for channel in ("email", "phone")}
+    deadline = time.monotonic() + DELIVERY_TIMEOUT
+    timer = threading.Event()
     while True:
         messages = service.get("/dev/mailbox.json").raise_for_status().json()
-        missing = wanted - {message["to"] for message in messages}
-        if not missing or time.monotonic() > deadline:
-            return len(missing)
-        pause.wait(0.5)
+        undelivered = recipients - {message["to"] for message in messages}
+        if not undelivered or time.monotonic() > deadline:
+            return len(undelivered)
+        timer.wait(0.5)

@@ -1,4 +1,4 @@
-"""What `make run`, the tests and the load runs share: real servers and processes on this machine.
+"""Runs servers and Rollcall's processes on this machine, for `make run`, tests and load tests.
 
-Nothing in the product imports this package.
+The product does not import this package.
 """

@@ -1,4 +1,4 @@
-"""A child process that can be started, paused, ended and started again, and never outlives us."""
+"""Child processes that can be started, suspended, stopped and restarted, and never outlive us."""
 
 import os
 import select
@@ -10,20 +10,19 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
-from local.death import die_with_parent
+from local.parent_death_signal import set_parent_death_signal
 
 
-class LocalError(Exception):
-    """Something that the person at the terminal must read; the text says all there is to say."""
+class StackError(Exception):
+    """An error to print for the user; its text is complete."""
 
 
 class Process:
-    """One command, in a session of its own.
+    """One command, in its own session.
 
-    Goes in: the command; `log`, the file that its output is appended to (None: our own output);
-    `env`, its whole environment (None: ours); `stop_signal`, what asks it to end by itself;
-    `death_signal`, what the kernel sends it when we are gone. Start it from the main thread (see
-    `die_with_parent`).
+    `log`: the file that its output is appended to (None: our output); `env`: its whole environment
+    (None: ours); `stop_signal`: requests a graceful exit; `parent_death_signal`: sent by the kernel
+    when this process dies. Start it from the main thread (see `set_parent_death_signal`).
     """
 
     def __init__(
@@ -34,45 +33,45 @@ class Process:
         *,
         env: Mapping[str, str] | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
-        death_signal: signal.Signals = signal.SIGKILL,
+        parent_death_signal: signal.Signals = signal.SIGKILL,
     ) -> None:
         self.name = name
         self.argv = list(argv)
         self.log = log
         self.env = env
         self.stop_signal = stop_signal
-        self.death_signal = death_signal
+        self.parent_death_signal = parent_death_signal
         self.status: int | None = None
         self._popen: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
         self._log_start = 0
 
     @property
-    def running(self) -> bool:
-        """True from `start()` until its end was seen by one of the methods here."""
+    def is_running(self) -> bool:
+        """True from `start()` until one of these methods has seen its exit."""
         return self._popen is not None
 
     @property
     def pid(self) -> int:
-        """Its process id, which is its session's and process group's id too.
+        """Its process id, also the id of its session and process group.
 
-        Raises LocalError while it is not running.
+        Raises `StackError` while it is not running.
         """
         if self._popen is None:
-            raise LocalError(f"{self.name} is not running")
+            raise StackError(f"{self.name} is not running")
         return self._popen.pid
 
     def fileno(self) -> int:
-        """A descriptor that becomes readable when the process ends; for `selectors`."""
+        """Returns a pidfd, readable once the process has exited; for `selectors`."""
         return self._pidfd
 
     def start(self) -> None:
-        """Start the command; it runs when this returns.
+        """Starts the command; it runs when this returns.
 
-        Raises LocalError if it runs already, OSError if there is no such program.
+        Raises `StackError` if it is running already, `OSError` if there is no such program.
         """
         if self._popen is not None:
-            raise LocalError(f"{self.name} is running already")
+            raise StackError(f"{self.name} is running already")
         parent = os.getpid()
         output = None
         if self.log:
@@ -80,15 +79,15 @@ class Process:
             output = self.log.open("ab")
             self._log_start = output.tell()
         try:
-            with _uninterrupted() as mask:
+            with _signals_blocked() as mask:
                 self._popen = subprocess.Popen(
                     self.argv,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output and subprocess.STDOUT,
                     env=self.env,
-                    start_new_session=True,  # a Ctrl-C in the terminal is for us, not for it
-                    preexec_fn=lambda: _before_exec(mask, parent, self.death_signal),
+                    start_new_session=True,  # it does not receive a Ctrl-C of the terminal
+                    preexec_fn=lambda: _before_exec(mask, parent, self.parent_death_signal),
                 )
                 self._pidfd = os.pidfd_open(self._popen.pid)
                 self.status = None
@@ -96,15 +95,14 @@ class Process:
             if output:
                 output.close()
 
-    def ended(self, timeout: float = 0) -> bool:
-        """Wait up to `timeout` seconds for its end. True: it has ended, and `status` says how.
+    def wait(self, timeout: float = 0) -> bool:
+        """Waits up to `timeout` seconds for its exit; True: it has exited, with `status`.
 
-        What it left behind in its process group is killed then, while its id still cannot belong
-        to anybody else.
+        The rest of its process group is killed before the group's id can be reused.
         """
         if self._popen is None:
             return True
-        if not await_end([self], timeout):
+        if not wait_any([self], timeout):
             return False
         os.killpg(self._popen.pid, signal.SIGKILL)
         self.status = self._popen.wait()
@@ -113,41 +111,41 @@ class Process:
         return True
 
     def send(self, signum: signal.Signals) -> None:
-        """Send it a signal; nothing happens if it is not running."""
+        """Sends it a signal, if it is running."""
         if self._popen is not None:
             signal.pidfd_send_signal(self._pidfd, signum)
 
     def stop(self, timeout: float = 10) -> None:
-        """Ask it to end, and kill it if it has not after `timeout` seconds."""
+        """Requests its exit, and kills it after `timeout` seconds."""
         stop_all([self], timeout)
 
     def kill(self) -> None:
-        """End it with SIGKILL and wait until it is gone. Raises LocalError after 10 s."""
+        """Kills it with SIGKILL and waits for its exit. Raises `StackError` after 10 s."""
         self.send(signal.SIGKILL)
-        if not self.ended(10):
-            raise LocalError(f"{self.name} (pid {self.pid}) does not end, not even by SIGKILL")
+        if not self.wait(10):
+            raise StackError(f"{self.name} (pid {self.pid}) does not exit after SIGKILL")
 
-    def pause(self) -> None:
-        """Freeze it (SIGSTOP): it keeps its connections, and answers nothing."""
+    def suspend(self) -> None:
+        """Suspends it (SIGSTOP): it keeps its connections and does not respond."""
         self.send(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it run again after `pause()`."""
+        """Resumes it after `suspend()`."""
         self.send(signal.SIGCONT)
 
     def run(self, timeout: float) -> None:
-        """Run the command to its end.
+        """Runs the command until it exits.
 
-        Raises LocalError with the tail of its log if it fails or takes longer than `timeout`.
+        Raises `StackError` with the tail of its log if it fails or takes longer than `timeout`.
         """
         with self:
-            if not self.ended(timeout):
-                raise LocalError(f"{self.name} did not end within {timeout:g} s\n{self.tail()}")
+            if not self.wait(timeout):
+                raise StackError(f"{self.name} did not end within {timeout:g} s\n{self.log_tail()}")
         if self.status != 0:
-            raise LocalError(f"{self.name} failed with status {self.status}\n{self.tail()}")
+            raise StackError(f"{self.name} failed with status {self.status}\n{self.log_tail()}")
 
-    def tail(self, lines: int = 20) -> str:
-        """The last lines that it wrote to its log since it was started, for an error's text."""
+    def log_tail(self, lines: int = 20) -> str:
+        """Returns the last lines of its log since it was started."""
         if self.log is None:
             return ""
         with self.log.open("rb") as file:
@@ -155,10 +153,10 @@ class Process:
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
 
     def __enter__(self) -> Self:
-        with ExitStack() as undo:
-            undo.callback(self.stop)
+        with ExitStack() as stack:
+            stack.callback(self.stop)
             self.start()
-            undo.pop_all()
+            stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -166,39 +164,39 @@ class Process:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[set[signal.Signals | int]]:
-    """Hold back Ctrl-C and SIGTERM until the end of the block; what was held back before.
+def _signals_blocked() -> Iterator[set[signal.Signals | int]]:
+    """Blocks Ctrl-C, SIGTERM and SIGHUP in the block; yields what was blocked before.
 
-    Interrupted between its fork and our note of it, a process would be nobody's to end.
+    An interrupt between fork and assignment would leave a process that nothing stops.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-        yield before
+        yield previous
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
-def _before_exec(mask: Iterable[int], parent_pid: int, death_signal: signal.Signals) -> None:
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # it must hear what we held back
-    die_with_parent(parent_pid, death_signal)
+def _before_exec(mask: Iterable[int], parent_pid: int, parent_death_signal: signal.Signals) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # the child must receive the blocked signals
+    set_parent_death_signal(parent_pid, parent_death_signal)
 
 
 def stop_all(processes: Iterable[Process], timeout: float = 10) -> None:
-    """Ask them all to end, and kill those that have not after `timeout` seconds."""
-    asked = list(processes)
-    for process in asked:
+    """Requests the exit of all, and kills the remaining after `timeout` seconds."""
+    pending = list(processes)
+    for process in pending:
         process.send(process.stop_signal)
     deadline = time.monotonic() + timeout
-    for process in asked:
-        if not process.ended(deadline - time.monotonic()):
+    for process in pending:
+        if not process.wait(deadline - time.monotonic()):
             process.kill()
 
 
-def await_end(processes: Iterable[Process | int], timeout: float | None) -> bool:
-    """True as soon as one of these (or of these pidfds) has ended, False after `timeout` seconds.
+def wait_any(processes: Iterable[Process | int], timeout: float | None) -> bool:
+    """Returns True once one of the processes (or pidfds) has exited, False after `timeout` seconds.
 
-    Goes in: running processes only; no `timeout` is for whoever also wakes up by signals.
+    Only for running processes. Without a timeout, signals interrupt it.
     """
     poll = select.poll()
     for process in processes:

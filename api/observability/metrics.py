@@ -11,14 +11,14 @@ from prometheus_client.registry import Collector
 
 from api.bearer import bearer_token
 from api.observability.exposition import CONTENT_TYPE, get_collector
-from api.problems import only, problem
-from domain.errors import InvalidToken, ServiceUnavailable
-from domain.stores.figures import WINDOW_SECONDS, OutboxStats, collect
-from domain.stores.postgres.errors import translate_database_errors
+from api.writes.error_handlers import problem_response, require_methods
+from domain.model.errors import InvalidToken, ServiceUnavailable
+from domain.postgres.errors import translate_database_errors
+from domain.postgres.outbox_stats import WINDOW_SECONDS, OutboxStats, collect
 from workers import queue
 
 
-@only("GET", "HEAD")
+@require_methods("GET", "HEAD")
 def metrics(request: HttpRequest) -> HttpResponse:
     """The metrics, for clients that send METRICS_TOKEN.
 
@@ -29,7 +29,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         if not hmac.compare_digest(given.encode(), token.encode()):
             raise InvalidToken
     elif not settings.METRICS_PUBLIC:
-        return problem(request, "not_found")
+        return problem_response(request, "not_found")
     response = HttpResponse(generate_latest(MetricsCollector()), content_type=CONTENT_TYPE)
     response["Cache-Control"] = "no-store"
     return response

@@ -9,65 +9,69 @@ from django.shortcuts import render
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from api.problems import only
-from api.writes.base import WriteView
-from api.writes.json import json_response
-from api.writes.openapi import confirmations as told
-from api.writes.serializers import LinkBody
-from domain.code import LINK_LIFETIME
+from api.writes.base import NoStoreAPIView
+from api.writes.error_handlers import require_methods
+from api.writes.json_parser import json_response
+from api.writes.openapi import confirmations as openapi
+from api.writes.serializers import InspectLinkSerializer
 from domain.commands.confirmations import inspect_link
-from domain.stores import keys
-from domain.stores.unit_of_work import unit_of_work
-from workers.delivery.mailbox import FileMailbox
+from domain.model.one_time_code import LINK_LIFETIME
+from domain.postgres import keyring
+from domain.postgres.unit_of_work import unit_of_work
+from workers.providers.mailbox import FileMailbox
 
 _CSP = (
     "default-src 'none'; img-src data:; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_MAILBOX_PAGE_MOST = 200
+MAILBOX_PAGE_SIZE = 200
 
 
-class ConfirmEmailPage(WriteView):
-    """The page behind the link in the e-mail. Opening it changes nothing: mail scanners open
-    links, and some run scripts. The token stands behind the `#`, so that it gets into no log, no
-    referrer and no proxy's memory; the page's script sends it in a body.
+class ConfirmEmailView(NoStoreAPIView):
+    """The page that the link in the e-mail opens. Opening it changes nothing: mail scanners open
+    links, and some run scripts. The token is in the fragment, so that no log, referrer or proxy
+    receives it; the page's script sends it in a body.
     """
 
-    @extend_schema(exclude=True)  # told with the other pages, in api.schema
+    @extend_schema(exclude=True)  # documented with the other pages, in openapi/extra_paths.py
     def get(self, request: Request) -> HttpResponse:
         context = {
             "service": settings.SERVICE_NAME,
             "link_hours": int(LINK_LIFETIME.total_seconds() // 3600),
         }
-        return _page(request, "confirm_email.html", context)
+        return _render_page(request, "confirm_email.html", context)
 
-    @told.look_at_link
+    @openapi.inspect_link
     def post(self, request: Request) -> HttpResponse:
-        body = LinkBody.read(request.data)
-        link = inspect_link(body["token"], unit_of_work, keys.get_keyring())
+        body = InspectLinkSerializer.parse(request.data)
+        link = inspect_link(body["token"], unit_of_work, keyring.get_keyring())
         return json_response(asdict(link))
 
 
-@only("GET", "HEAD")
-def mailbox(request: HttpRequest) -> HttpResponse:
-    """Every message that would have been sent, newest first, for people (the newest 200)."""
+@require_methods("GET", "HEAD")
+def dev_mailbox(request: HttpRequest) -> HttpResponse:
+    """Returns a page with the newest 200 messages that would have been sent."""
     messages = FileMailbox(settings.MAILBOX_PATH).list_messages(
-        request.GET.get("to"), _MAILBOX_PAGE_MOST
+        request.GET.get("to"), MAILBOX_PAGE_SIZE
     )
-    context = {"messages": messages, "to": request.GET.get("to", ""), "most": _MAILBOX_PAGE_MOST}
-    return _page(request, "mailbox.html", context)
+    context = {
+        "messages": messages,
+        "to": request.GET.get("to", ""),
+        "page_size": MAILBOX_PAGE_SIZE,
+    }
+    return _render_page(request, "dev_mailbox.html", context)
 
 
-@only("GET", "HEAD")
-def mailbox_json(request: HttpRequest) -> HttpResponse:
-    """Every message that would have been sent, newest first; `?to=` filters by address."""
+@require_methods("GET", "HEAD")
+def dev_mailbox_json(request: HttpRequest) -> HttpResponse:
+    """Returns all messages that would have been sent, newest first; `?to=` filters by address."""
     messages = FileMailbox(settings.MAILBOX_PATH).list_messages(request.GET.get("to"))
     response = json_response(messages)
     response["Cache-Control"] = "no-store"
     return response
 
 
-def _page(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+def _render_page(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
     response = render(request, template, context)
     response["Content-Security-Policy"] = _CSP
     response["Cache-Control"] = "no-store"

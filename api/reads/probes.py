@@ -19,7 +19,7 @@ def liveness(request_id: str) -> Response:
 def readiness(redis: RedisClient, request_id: str, *, shutting_down: bool) -> Response:
     """Returns 200 if profiles can be read here, else 503; `read` in the body says why not.
 
-    unavailable: no connection to Redis; unchecked: its data may be older than what was read before;
+    unavailable: no connection to Redis; stale: its data may be older than what was read before;
     misconfigured: it may evict profiles; shutting_down: load balancers are to use other processes.
     """
     read = "shutting_down" if shutting_down else redis.status

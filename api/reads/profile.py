@@ -16,7 +16,7 @@ from api.bearer import bearer_token
 from api.http_server.request import Request
 from api.observability.loop_metrics import loop_metrics
 from api.observability.registry import HTTP_REQUEST_DURATION
-from api.problem_documents import request_id_of
+from api.problem_details import resolve_request_id
 from api.reads.cache_miss import MissCoalescer
 from api.reads.redis.client import RedisClient, error_code
 from api.reads.redis.connection import RedisUnavailable
@@ -27,11 +27,12 @@ from api.reads.responses import (
     problem_response,
     profile_response,
 )
-from domain import profile, session
-from domain.errors import InvalidToken, ServiceUnavailable
-from domain.keys import Keyring
+from domain import profile
+from domain.model import session_token
+from domain.model.errors import InvalidToken, ServiceUnavailable
+from domain.model.keyring import Keyring
+from domain.model.session_token import TokenClaims
 from domain.profile import CacheMiss
-from domain.session import TokenClaims
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +61,7 @@ class ProfileReader:
         try:
             response = self._try_cache_or_send(request, common_headers)
         except Exception as error:  # noqa: BLE001  # each gets a response; ours alone are not logged
-            response = self._failure(request.headers, error)
+            response = self._to_error_response(request.headers, error)
         if response is not None:
             _respond(request, common_headers, response)
 
@@ -68,11 +69,11 @@ class ProfileReader:
         """Returns the response, if it can be given without Redis; else sends the command."""
         headers = request.headers
         text = bearer_token(headers.get("authorization", ""))
-        digest = session.token_digest(text)
+        digest = session_token.token_digest(text)
         cache = self._redis.cache
         if cache is not None and (entry := cache.find(digest)) is not None:
             return profile_response(headers, entry.token, entry.reply, time())
-        token = session.verify_token(self._keys, text, digest)
+        token = session_token.verify_token(self._keys, text, digest)
         on_reply = partial(self._on_reply, request, common_headers, token)
         if cache is not None and cache.admits(digest):
             cache.fetch(token, encode_hmget(token), on_reply)
@@ -94,7 +95,7 @@ class ProfileReader:
             task.add_done_callback(self._tasks.discard)
             return
         except Exception as error:  # noqa: BLE001  # as in `handle`
-            response = self._failure(request.headers, error)
+            response = self._to_error_response(request.headers, error)
         _respond(request, common_headers, response)
 
     async def _retry_after_backfill(
@@ -107,10 +108,10 @@ class ProfileReader:
             reply = await self._redis.execute_command("HMGET", key, *fields)
             response = profile_response(request.headers, token, parse_reply(reply), time())
         except Exception as error:  # noqa: BLE001  # as in `handle`
-            response = self._failure(request.headers, error)
+            response = self._to_error_response(request.headers, error)
         _respond(request, common_headers, response)
 
-    def _failure(self, headers: Headers, error: Exception) -> Response:
+    def _to_error_response(self, headers: Headers, error: Exception) -> Response:
         match error:
             case InvalidToken() | ServiceUnavailable():
                 return error_response(headers, error)
@@ -120,7 +121,7 @@ class ProfileReader:
                 self._redis.on_command_error(error)
                 self._log_once(error_code(error))
                 return error_response(headers, ServiceUnavailable())
-        request_id = request_id_of(headers.get("x-request-id", ""))
+        request_id = resolve_request_id(headers.get("x-request-id", ""))
         log.error("profile_read_failed", request_id=request_id, exc_info=error)
         return problem_response({"x-request-id": request_id}, "internal_error")
 

@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 
 from api.http_server.request import Request
-from api.problem_documents import request_id_of
+from api.problem_details import resolve_request_id
 from api.reads.upstream import UpstreamAddress, UpstreamError, exchange
 
 log = structlog.get_logger(__name__)
@@ -68,7 +68,7 @@ class Proxy:
         else:
             self._admitted += 1
             if request.has_body:
-                request.on_disconnect = self._leave
+                request.on_disconnect = self._release
                 request.read_body(max_body_bytes, self._start)
             else:
                 self._start(request)
@@ -92,9 +92,9 @@ class Proxy:
 
     def _on_done(self, task: Task[None]) -> None:
         self._tasks.discard(task)
-        self._leave()
+        self._release()
 
-    def _leave(self) -> None:
+    def _release(self) -> None:
         self._admitted -= 1
 
     async def _forward(self, request: Request) -> None:
@@ -133,4 +133,4 @@ def _cancel(task: Task[None]) -> None:
 
 
 def _request_id(request: Request) -> str:
-    return request_id_of(request.headers.get("x-request-id", ""))
+    return resolve_request_id(request.headers.get("x-request-id", ""))

@@ -7,10 +7,15 @@ by a comma.
 from collections.abc import Mapping, Sequence
 
 from api.http_server.headers import encode_headers
-from api.problem_documents import Problem, problem, problem_of, request_id_of
+from api.problem_details import (
+    ProblemDetails,
+    build_problem,
+    problem_from_error,
+    resolve_request_id,
+)
 from domain import profile
-from domain.errors import RollcallError
-from domain.session import TokenClaims
+from domain.model.errors import RollcallError
+from domain.model.session_token import TokenClaims
 
 type Headers = Mapping[str, str]
 # Status, header block, body. The server adds the length, and leaves the body out where the protocol
@@ -33,7 +38,7 @@ def profile_response(
     Raises `CacheMiss` and `InvalidToken` as `domain.profile.decode_reply` does.
     """
     body, etag = profile.decode_reply(token, reply, now)
-    request_id = request_id_of(headers.get("x-request-id", "")).encode()
+    request_id = resolve_request_id(headers.get("x-request-id", "")).encode()
     tags = headers.get("if-none-match")
     if tags and if_none_match_matches(tags, etag.decode()):
         return 304, _HEADERS_304 % (etag, request_id), body
@@ -42,17 +47,21 @@ def profile_response(
 
 def error_response(headers: Headers, error: RollcallError) -> Response:
     """Returns 401 or 503 for one of our own errors of a profile read."""
-    request_id = request_id_of(headers.get("x-request-id", ""))
-    return _problem_response(problem_of(error, request_id), request_id, ("vary", "Authorization"))
+    request_id = resolve_request_id(headers.get("x-request-id", ""))
+    return _problem_response(
+        problem_from_error(error, request_id), request_id, ("vary", "Authorization")
+    )
 
 
 def problem_response(headers: Headers, code: str, *extra: tuple[str, str]) -> Response:
     """Returns the problem document of an error code, with extra headers."""
-    request_id = request_id_of(headers.get("x-request-id", ""))
-    return _problem_response(problem(code, request_id), request_id, *extra)
+    request_id = resolve_request_id(headers.get("x-request-id", ""))
+    return _problem_response(build_problem(code, request_id), request_id, *extra)
 
 
-def _problem_response(document: Problem, request_id: str, *extra: tuple[str, str]) -> Response:
+def _problem_response(
+    document: ProblemDetails, request_id: str, *extra: tuple[str, str]
+) -> Response:
     pairs = [*document.headers.items(), *extra, ("x-request-id", request_id)]
     return document.status, encode_headers(pairs), document.body
 

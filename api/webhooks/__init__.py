@@ -1,1 +1,1 @@
-"""Delivery receipts: what providers tell of messages after they took them."""
+"""Delivery receipts: what providers report of messages after accepting them."""

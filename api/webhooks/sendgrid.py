@@ -12,59 +12,63 @@ from itertools import accumulate
 from typing import Any
 
 import orjson
-from cryptography.exceptions import InvalidSignature
+from cryptography import exceptions as crypto
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 from django.conf import settings
 from django.http import HttpRequest
 
-from api.webhooks.signed import NotAReceipt, fresh
-from domain.stores.receipts import DeliveryReceipts
-from workers.delivery.exchange import sanitize_message_id
+from api.webhooks.signatures import InvalidSignature, check_timestamp
+from domain.postgres.delivery_receipts import DeliveryReceipts
+from workers.providers.http import sanitize_message_id
 
 SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
 
-# Refused by the receiver, or not even tried. "processed" and "deferred" settle nothing.
+# Rejected by the receiver, or not attempted. "processed" and "deferred" are not final.
 _FAILED = ("bounce", "dropped")
 
 
-def read(request: HttpRequest, body: bytes) -> DeliveryReceipts:
-    """What a batch of events tells. Raises `NotAReceipt`."""
+def parse_receipts(request: HttpRequest, body: bytes) -> DeliveryReceipts:
+    """Returns the receipts in a batch of events. Raises `InvalidSignature`."""
     timestamp = request.headers.get(TIMESTAMP, "")
     if not re.fullmatch("[0-9]{1,12}", timestamp):
-        raise NotAReceipt("no_timestamp")
-    signed_at = fresh(int(timestamp))
+        raise InvalidSignature("missing_timestamp")
+    signed_at = check_timestamp(int(timestamp))
     _verify(request.headers.get(SIGNATURE, ""), timestamp.encode() + body)
     try:
         events = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise NotAReceipt("malformed") from None
+        raise InvalidSignature("malformed") from None
     if not isinstance(events, list):
-        raise NotAReceipt("malformed")
-    told = [(event.get("event"), event) for event in events if isinstance(event, dict)]
+        raise InvalidSignature("malformed")
+    events = [event for event in events if isinstance(event, dict)]
     return DeliveryReceipts(
         reported_at=signed_at,
-        delivered={id_ for word, event in told if word == "delivered" for id_ in _ids(event)},
-        failed={id_ for word, event in told if word in _FAILED for id_ in _ids(event)},
+        delivered=_ids_by_type(events, ("delivered",)),
+        failed=_ids_by_type(events, _FAILED),
     )
 
 
 def _verify(signature: str, signed: bytes) -> None:
     key = settings.SENDGRID_WEBHOOK_PUBLIC_KEY
     if key is None:
-        raise NotAReceipt("no_key")
+        raise InvalidSignature("key_not_configured")
     try:
         key.verify(b64decode(signature, validate=True), signed, ECDSA(SHA256()))
-    except (ValueError, InvalidSignature):
-        raise NotAReceipt("bad_signature") from None
+    except (ValueError, crypto.InvalidSignature):
+        raise InvalidSignature("bad_signature") from None
+
+
+def _ids_by_type(events: list[dict[str, Any]], types: tuple[str, ...]) -> set[str]:
+    return {id_ for event in events if event.get("event") in types for id_ in _ids(event)}
 
 
 def _ids(event: dict[str, Any]) -> Iterator[str]:
-    """The ids that the message of an event may have had when SendGrid took it.
+    """Yields the ids that the message of an event may have had when SendGrid accepted it.
 
-    `sg_message_id` begins with that `X-Message-Id`, and goes on after one of its dots with what
-    is SendGrid's own: `XBg2anf2TqCy6WXKQFhieQ.filter0905p1mdw1-4434-59E0C6FF-3.0`. Ids had dots
-    in them too, once, so the first dot alone does not tell.
+    `sg_message_id` is that `X-Message-Id`, a dot, and a suffix of SendGrid's own:
+    `XBg2anf2TqCy6WXKQFhieQ.filter0905p1mdw1-4434-59E0C6FF-3.0`. Older ids had dots too, so each
+    prefix that ends before a dot is a candidate.
     """
     return accumulate(sanitize_message_id(event.get("sg_message_id")).split("."), "{}.{}".format)

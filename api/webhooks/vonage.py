@@ -15,25 +15,25 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from api.bearer import bearer_token
-from api.webhooks.signed import AHEAD, NotAReceipt, fresh
-from domain.errors import InvalidToken
-from domain.stores.receipts import DeliveryReceipts
-from workers.delivery.exchange import sanitize_message_id
+from api.webhooks.signatures import CLOCK_SKEW, InvalidSignature, check_timestamp
+from domain.model.errors import InvalidToken
+from domain.postgres.delivery_receipts import DeliveryReceipts
+from workers.providers.http import sanitize_message_id
 
-# "accepted", "buffered" and "unknown" settle nothing.
+# "accepted", "buffered" and "unknown" are not final.
 _FAILED = ("expired", "failed", "rejected")
 
 
-def read(request: HttpRequest, body: bytes) -> DeliveryReceipts:
-    """What a receipt tells. Raises `NotAReceipt`."""
-    claims = _claims(request.headers.get("Authorization", ""))
-    signed_at = fresh(int(claims["iat"]))
-    hashed = str(claims["payload_hash"]).lower().encode()
-    if not hmac.compare_digest(hashed, sha256(body).hexdigest().encode()):
-        raise NotAReceipt("other_body")
-    receipt = _fields(request.content_type, body)
+def parse_receipts(request: HttpRequest, body: bytes) -> DeliveryReceipts:
+    """Returns what a receipt reports. Raises `InvalidSignature`."""
+    claims = _verify_token(request.headers.get("Authorization", ""))
+    signed_at = check_timestamp(int(claims["iat"]))
+    payload_hash = str(claims["payload_hash"]).lower().encode()
+    if not hmac.compare_digest(payload_hash, sha256(body).hexdigest().encode()):
+        raise InvalidSignature("payload_hash_mismatch")
+    receipt = _parse_fields(request.content_type, body)
     status = receipt.get("status")
-    # The first is what guides and real receipts say, the second what the request's answer says.
+    # Guides and real receipts have the first name; the response to a send has the second.
     ids = {sanitize_message_id(receipt.get(name)) for name in ("messageId", "message-id")}
     return DeliveryReceipts(
         reported_at=signed_at,
@@ -42,31 +42,31 @@ def read(request: HttpRequest, body: bytes) -> DeliveryReceipts:
     )
 
 
-def _claims(authorization: str) -> dict[str, Any]:
-    """The claims of the token, `iat` being a whole number."""
-    # Whoever knows that there is no secret could sign with it.
+def _verify_token(authorization: str) -> dict[str, Any]:
+    """Returns the claims of a valid token; `iat` is an integer."""
+    # Anyone could sign with an empty secret.
     if not settings.VONAGE_SIGNATURE_SECRET:
-        raise NotAReceipt("no_key")
+        raise InvalidSignature("key_not_configured")
     try:
         return jwt.decode(
             bearer_token(authorization),
             settings.VONAGE_SIGNATURE_SECRET,
             algorithms=["HS256"],
             options={"require": ["iat", "payload_hash"]},
-            leeway=AHEAD,
+            leeway=CLOCK_SKEW,
         )
     except (InvalidToken, jwt.PyJWTError):
-        raise NotAReceipt("bad_signature") from None
+        raise InvalidSignature("bad_signature") from None
 
 
-def _fields(content_type: str | None, body: bytes) -> dict[str, Any]:
-    """The fields of a form or of a JSON object, as the account's settings have it."""
+def _parse_fields(content_type: str | None, body: bytes) -> dict[str, Any]:
+    """Returns the fields of a form or a JSON object: which, depends on the account's settings."""
     try:
         if content_type == "application/x-www-form-urlencoded":
             return dict(parse_qsl(body.decode(), max_num_fields=100))
         fields = orjson.loads(body)
     except ValueError:
-        raise NotAReceipt("malformed") from None
+        raise InvalidSignature("malformed") from None
     if not isinstance(fields, dict):
-        raise NotAReceipt("malformed")
+        raise InvalidSignature("malformed")
     return fields

@@ -1,1 +1,1 @@
-"""The command side: each view validates, carries out one command, and gives one answer."""
+"""The write views: each validates, executes one command, and returns one response."""

@@ -1,4 +1,4 @@
-"""What the views of the command side share: who calls, and what follows a commit."""
+"""Base of the write views: token helpers, and the projection after a commit."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,17 +9,18 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from api.bearer import bearer_token
-from domain import session
-from domain.errors import InvalidToken, ServiceUnavailable
-from domain.person import Person, Tombstone
-from domain.ports import CommandResult
-from domain.session import TokenClaims
-from domain.stores import keys, profiles
+from domain.commands.ports import CommandResult
+from domain.model import session_token
+from domain.model.errors import InvalidToken, ServiceUnavailable
+from domain.model.person import Person, Tombstone
+from domain.model.session_token import TokenClaims
+from domain.postgres import keyring
+from domain.projection import writer
 from workers import queue
 
 
-class WriteView(APIView):
-    """A view whose answers are for one person, once."""
+class NoStoreAPIView(APIView):
+    """A view whose responses must not be stored."""
 
     http_method_names = ["get", "head", "post", "patch", "delete"]
 
@@ -29,75 +30,74 @@ class WriteView(APIView):
         return response
 
 
-def bearer_of(request: Request) -> str:
-    """The request's bearer token. Raises `InvalidToken` if it has none."""
+def get_bearer_token(request: Request) -> str:
+    """Returns the request's bearer token. Raises `InvalidToken` if it has none."""
     return bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
 
 
-def caller_of(request: Request) -> TokenClaims:
-    """What the request's token says; whether its session lives is up to the command.
+def get_token_claims(request: Request) -> TokenClaims:
+    """Returns the claims of the request's token; the command checks that its session is active.
 
     Raises `InvalidToken`.
     """
-    return session.verify_token(keys.get_keyring(), bearer_of(request))
+    return session_token.verify_token(keyring.get_keyring(), get_bearer_token(request))
 
 
-def after_commit(committed: CommandResult[Person], *, is_new: bool = False) -> None:
-    """Write the profile, so that the client reads its own write, and wake the workers.
+def project_and_enqueue(committed: CommandResult[Person], *, is_new: bool = False) -> None:
+    """Writes the profile to Redis, so that the client reads its own write, and enqueues the outbox
+    entries. Both are best effort: the entries stay unfinished until a worker has completed them.
 
-    Returns when no near copy of the state before is in use; of a new person there is none.
-
-    Both are best effort: the outbox rows stay open until a worker has seen to them.
+    Sleeps for the client caches' maximum staleness, unless the person is new: none is cached.
     """
-    # What fails here was logged where it happened, and the outbox row makes good for it.
+    # Logged where it failed; the outbox entry repeats the write.
     with suppress(ServiceUnavailable):
-        profiles.write_profile(committed.person)
+        writer.write_profile(committed.person)
     queue.enqueue(committed.outbox_ids)
     if not is_new:
-        profiles.sleep_max_staleness()
+        writer.sleep_max_staleness()
 
 
-def revoke(
+def run_revocation(
     request: Request,
     command: Callable[[TokenClaims], CommandResult[Person] | CommandResult[Tombstone]],
 ) -> None:
-    """Carry out a command that ends sessions; returns once no reader takes them any more.
+    """Executes a command that revokes sessions; returns once no reader accepts them.
 
-    Raises `InvalidToken`, and `Unavailable` while Redis is away: the outbox row completes it, and
-    the same request again tells when it is done, with a 401.
+    Raises `InvalidToken`, and `Unavailable` while Redis is unavailable: the outbox entry completes
+    it, and repeating the request shows completion with a 401.
     """
-    token = caller_of(request)
+    token = get_token_claims(request)
     try:
         committed = command(token)
     except InvalidToken:
-        profiles.project(token.person_id)
-        profiles.sleep_max_staleness()
+        writer.project(token.person_id)
+        writer.sleep_max_staleness()
         raise
-    after_revocation(committed)
+    project_revocation(committed)
 
 
-def after_revocation(committed: CommandResult[Person] | CommandResult[Tombstone]) -> None:
-    """Write what ends sessions; returns once no reader takes them any more.
+def project_revocation(committed: CommandResult[Person] | CommandResult[Tombstone]) -> None:
+    """Writes a revocation to Redis; returns once no reader accepts the sessions.
 
-    Raises `Unavailable` while Redis is away: the outbox row completes it.
+    Raises `Unavailable` while Redis is unavailable: the outbox entry completes it.
     """
     try:
-        # A hash that Redis has no room for is one that nobody can read by.
-        with suppress(profiles.RedisOutOfMemory):
-            profiles.write_profile(committed.person)
+        # Without memory for the hash there is none, so no session can be read.
+        with suppress(writer.RedisOutOfMemory):
+            writer.write_profile(committed.person)
     finally:
         queue.enqueue(committed.outbox_ids)
-    profiles.sleep_max_staleness()
+    writer.sleep_max_staleness()
 
 
-def session_document(token: str, expires_at: datetime) -> dict[str, str]:
-    """A new session as clients get it."""
-    return {"token": token, "token_type": "Bearer", "expires_at": rfc3339(expires_at)}
+def serialize_session(token: str, expires_at: datetime) -> dict[str, str]:
+    """Returns a new session as in responses."""
+    return {"token": token, "token_type": "Bearer", "expires_at": format_rfc3339(expires_at)}
 
 
-def rfc3339(moment: datetime) -> str:
-    """A moment in UTC, in whole seconds, rounded up: never earlier than it is."""
-    whole = moment.replace(microsecond=0, tzinfo=None)
-    if moment.microsecond:
-        whole += timedelta(seconds=1)
-    return f"{whole.isoformat()}Z"
+def format_rfc3339(time: datetime) -> str:
+    """Formats a time in UTC, in whole seconds, rounded up."""
+    rounded = time.replace(microsecond=0, tzinfo=None)
+    if time.microsecond:
+        rounded += timedelta(seconds=1)
+    return f"{rounded.isoformat()}Z"

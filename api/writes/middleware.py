@@ -20,10 +20,10 @@ from django.utils.deprecation import MiddlewareMixin
 
 from api.client_ip import get_client_ip
 from api.observability.registry import HTTP_REQUEST_DURATION, PROCESS_CPU
-from api.problem_documents import request_id_of
-from api.problems import problem, problem_of
-from domain.errors import RollcallError
-from domain.stores.postgres.errors import to_service_unavailable
+from api.problem_details import resolve_request_id
+from api.writes.error_handlers import error_response, problem_response
+from domain.model.errors import RollcallError
+from domain.postgres.errors import to_service_unavailable
 
 type GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -77,7 +77,7 @@ class RequestIDMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request_id = request_id_of(request.META.get("HTTP_X_REQUEST_ID", ""))
+        request_id = resolve_request_id(request.META.get("HTTP_X_REQUEST_ID", ""))
         request.request_id = request_id  # type: ignore[attr-defined]  # read by problem documents
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self.get_response(request)
@@ -127,9 +127,11 @@ class RequestBodyMiddleware:
         size = int(request.META.get("CONTENT_LENGTH") or 0)
         is_webhook = request.path_info.startswith("/webhooks/")
         if size > (settings.WEBHOOK_BODY_MAX_BYTES if is_webhook else settings.BODY_MAX_BYTES):
-            return problem(request, "body_too_large")
+            return problem_response(request, "body_too_large")
         if size and request.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-            return problem(request, "unsupported_media_type", {"accept-encoding": "identity"})
+            return problem_response(
+                request, "unsupported_media_type", {"accept-encoding": "identity"}
+            )
         return self.get_response(request)
 
 
@@ -145,7 +147,7 @@ class ProblemDetailsMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Called by Django for an exception of a view; None leaves it to handler500."""
         known = error if isinstance(error, RollcallError) else to_service_unavailable(error)
-        return problem_of(request, known) if known else None
+        return error_response(request, known) if known else None
 
 
 class _AdminOnly(MiddlewareMixin):

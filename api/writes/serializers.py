@@ -1,4 +1,4 @@
-"""What clients may send: each field is read by the domain's own parser, and all are read."""
+"""Request bodies: each field is parsed by the domain's parser, and every error is reported."""
 
 from collections.abc import Callable
 from functools import cache
@@ -10,26 +10,32 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import empty
 
-from domain.address import Address, parse_email, parse_phone
-from domain.code import CODE_LENGTH
-from domain.errors import InvalidField
-from domain.person import HOBBY_MAX_LENGTH, MAX_HOBBIES, NAME_MAX_LENGTH, parse_hobbies, parse_name
-from domain.stores import sms
+from domain.model.address import Address, parse_email, parse_phone
+from domain.model.errors import InvalidField
+from domain.model.one_time_code import CODE_LENGTH
+from domain.model.person import (
+    HOBBY_MAX_LENGTH,
+    MAX_HOBBIES,
+    NAME_MAX_LENGTH,
+    parse_hobbies,
+    parse_name,
+)
+from domain.postgres import sms_quotas
 
 
-class Body(serializers.Serializer[Any]):
-    """A JSON object whose unknown fields are refused by name.
+class StrictSerializer(serializers.Serializer[Any]):
+    """A JSON object; each unknown field is an error.
 
-    DRF's own way of reading one costs three times as much, for what no field here makes use of.
+    DRF's own validation costs three times as much, for features that no field here uses.
     """
 
     @classmethod
-    def read(cls, data: Any) -> dict[str, Any]:
-        """What `data` means, by field. Raises `ValidationError`, which names every wrong field."""
+    def parse(cls, data: Any) -> dict[str, Any]:
+        """Returns the parsed values by field. Raises `ValidationError` with all errors."""
         fields, values, errors = _fields(cls), {}, {}
         for name, field in fields.items():
             try:
-                value = _value(field, data.get(name, empty))
+                value = _parse_field(field, data.get(name, empty))
             except ValidationError as error:
                 errors[name] = error.detail
             else:
@@ -37,25 +43,25 @@ class Body(serializers.Serializer[Any]):
                     values[name] = value
         for name in data:
             if name not in fields:
-                errors[name] = [ErrorDetail("There is no such field.", code="unknown_field")]
+                errors[name] = [ErrorDetail("Unknown field.", code="unknown_field")]
         if errors:
             raise ValidationError(errors)
-        return cls.together(values)
+        return cls.check_together(values)
 
     @staticmethod
-    def together(values: dict[str, Any]) -> dict[str, Any]:
-        """The values, once it is clear that they go together. Raises `ValidationError`."""
+    def check_together(values: dict[str, Any]) -> dict[str, Any]:
+        """Returns the values if they may be combined. Raises `ValidationError`."""
         return values
 
 
 @cache
-def _fields(kind: type[Body]) -> dict[str, Any]:
-    """The fields of a body by name, bound to one for the process: reading changes none of them."""
-    return dict(kind().fields)
+def _fields(serializer_class: type[StrictSerializer]) -> dict[str, Any]:
+    """Returns the fields by name, bound to one instance for the process: parsing changes none."""
+    return dict(serializer_class().fields)
 
 
-def _value(field: Any, data: Any) -> Any:
-    """What a field means; its default, or `empty`, if it was not sent. Raises `ValidationError`."""
+def _parse_field(field: Any, data: Any) -> Any:
+    """Returns a field's value; its default, or `empty`, if absent. Raises `ValidationError`."""
     if data is empty:
         if field.required:
             field.fail("required")
@@ -65,26 +71,26 @@ def _value(field: Any, data: Any) -> Any:
     return field.to_internal_value(data)
 
 
-class Parsed(serializers.Field[Any, Any, Any, Any]):
-    """A field of text, read by one of the domain's parsers."""
+class ParsedField(serializers.Field[Any, Any, Any, Any]):
+    """A string, parsed by one of the domain's parsers."""
 
-    default_error_messages = {"not_a_string": "Send text, in quotes."}
+    default_error_messages = {"not_a_string": "Send a string."}
 
     def parse(self, text: str) -> Any:
-        """What `text` means. Raises `InvalidField`."""
+        """Returns the value of `text`. Raises `InvalidField`."""
         raise NotImplementedError
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):
             self.fail("not_a_string")
-        return parsed(self.parse, data)
+        return run_parser(self.parse, data)
 
     def to_representation(self, value: Any) -> Any:
         return value
 
 
-def parsed(parse: Callable[[Any], Any], data: Any) -> Any:
-    """`parse(data)`, its complaint in DRF's words. Raises `ValidationError`."""
+def run_parser(parse: Callable[[Any], Any], data: Any) -> Any:
+    """Returns `parse(data)`. Raises `ValidationError` in place of `InvalidField`."""
     try:
         return parse(data)
     except InvalidField as error:
@@ -92,7 +98,7 @@ def parsed(parse: Callable[[Any], Any], data: Any) -> Any:
 
 
 @extend_schema_field({"type": "string", "minLength": 1, "maxLength": NAME_MAX_LENGTH})
-class Name(Parsed):
+class NameField(ParsedField):
     """A name or surname."""
 
     def parse(self, text: str) -> str:
@@ -100,7 +106,7 @@ class Name(Parsed):
 
 
 @extend_schema_field({"type": "string", "format": "email", "maxLength": 254})
-class Email(Parsed):
+class EmailField(ParsedField):
     """An e-mail address."""
 
     def parse(self, text: str) -> Address:
@@ -108,13 +114,15 @@ class Email(Parsed):
 
 
 @extend_schema_field({"type": "string", "description": "With + and country code; kept as E.164."})
-class Phone(Parsed):
+class PhoneField(ParsedField):
     """A phone number."""
 
     def parse(self, text: str) -> Address:
         address = parse_phone(text, settings.DEFAULT_PHONE_REGION)
-        if not sms.is_country_allowed(address.value):
-            raise InvalidField("country_not_served", "We send no messages to that country.")
+        if not sms_quotas.is_country_allowed(address.value):
+            raise InvalidField(
+                "country_not_supported", "Text messages to that country are not supported."
+            )
         return address
 
 
@@ -130,17 +138,19 @@ class Phone(Parsed):
         ]
     }
 )
-class Hobbies(serializers.Field[Any, Any, Any, Any]):
-    """A list of hobbies, or one newline-separated text."""
+class HobbiesField(serializers.Field[Any, Any, Any, Any]):
+    """A list of hobbies, or one newline-separated string."""
 
-    default_error_messages = {"not_a_list": "Send a list of texts, or one text with a line each."}
+    default_error_messages = {
+        "not_a_list": "Send a list of strings, or one string with a hobby a line."
+    }
 
     def to_internal_value(self, data: Any) -> tuple[str, ...]:
         if not isinstance(data, str) and not (
             isinstance(data, list) and all(isinstance(item, str) for item in data)
         ):
             self.fail("not_a_list")
-        hobbies: tuple[str, ...] = parsed(parse_hobbies, data)
+        hobbies: tuple[str, ...] = run_parser(parse_hobbies, data)
         return hobbies
 
     def to_representation(self, value: Any) -> Any:
@@ -154,8 +164,8 @@ class Hobbies(serializers.Field[Any, Any, Any, Any]):
         "description": f"{CODE_LENGTH} digits; spaces are ignored.",
     }
 )
-class Code(Parsed):
-    """A one-time code as people type it."""
+class CodeField(ParsedField):
+    """A one-time code as typed."""
 
     def parse(self, text: str) -> str:
         digits = "".join(text.split())
@@ -165,87 +175,83 @@ class Code(Parsed):
 
 
 @extend_schema_field({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,200}$"})
-class LinkToken(Parsed):
+class LinkTokenField(ParsedField):
     """The token of a confirmation link."""
 
     def parse(self, text: str) -> str:
         if not text.isascii() or not text or len(text) > 200:
-            raise InvalidField("invalid", "This is not the token of a link.")
+            raise InvalidField("invalid", "Not a link token.")
         return text
 
 
-class SignUpBody(Body):
+class SignUpSerializer(StrictSerializer):
     """A new person."""
 
-    name = Name()
-    surname = Name()
-    email = Email()
-    phone = Phone()
-    hobbies = Hobbies(required=False, default=())
+    name = NameField()
+    surname = NameField()
+    email = EmailField()
+    phone = PhoneField()
+    hobbies = HobbiesField(required=False, default=())
 
 
-class UpdateBody(Body):
-    """What is to change of one's own profile; what is left out stays."""
+class UpdateProfileSerializer(StrictSerializer):
+    """The fields to change; those left out stay."""
 
-    name = Name(required=False)
-    surname = Name(required=False)
-    email = Email(required=False)
-    phone = Phone(required=False)
-    hobbies = Hobbies(required=False)
+    name = NameField(required=False)
+    surname = NameField(required=False)
+    email = EmailField(required=False)
+    phone = PhoneField(required=False)
+    hobbies = HobbiesField(required=False)
 
 
-class AddressBody(Body):
+class SignInCodeSerializer(StrictSerializer):
     """A confirmed address to sign in with: either the e-mail address or the phone number."""
 
-    email = Email(required=False)
-    phone = Phone(required=False)
+    email = EmailField(required=False)
+    phone = PhoneField(required=False)
 
     @staticmethod
-    def together(values: dict[str, Any]) -> dict[str, Any]:
+    def check_together(values: dict[str, Any]) -> dict[str, Any]:
         addresses = [values[name] for name in ("email", "phone") if name in values]
         if len(addresses) != 1:
             raise ValidationError(
-                {
-                    "email": [
-                        ErrorDetail("Send either email or phone.", code="either_email_or_phone")
-                    ]
-                }
+                {"email": [ErrorDetail("Send either email or phone.", code="exactly_one_of")]}
             )
         return values | {"address": addresses[0]}
 
 
-class EmptyBody(Body):
-    """Nothing, or an empty object."""
+class EmptySerializer(StrictSerializer):
+    """No body, or an empty object."""
 
 
-class CodeBody(Body):
+class ConfirmPhoneSerializer(StrictSerializer):
     """The code from a message."""
 
-    code = Code()
+    code = CodeField()
 
 
-class SignInBody(AddressBody):
+class SignInSerializer(SignInCodeSerializer):
     """The address, and the code that was sent there."""
 
-    code = Code()
+    code = CodeField()
 
 
-class LinkBody(Body):
+class InspectLinkSerializer(StrictSerializer):
     """The token of a confirmation link."""
 
-    token = LinkToken()
+    token = LinkTokenField()
 
 
-class EmailConfirmationBody(Body):
+class ConfirmEmailSerializer(StrictSerializer):
     """The code from the e-mail (with a Bearer token), or the token from its link (without)."""
 
-    code = Code(required=False)
-    token = LinkToken(required=False)
+    code = CodeField(required=False)
+    token = LinkTokenField(required=False)
 
     @staticmethod
-    def together(values: dict[str, Any]) -> dict[str, Any]:
+    def check_together(values: dict[str, Any]) -> dict[str, Any]:
         if len(values) != 1:
             raise ValidationError(
-                {"code": [ErrorDetail("Send either code or token.", code="either_code_or_token")]}
+                {"code": [ErrorDetail("Send either code or token.", code="exactly_one_of")]}
             )
         return values

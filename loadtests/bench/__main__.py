@@ -1,11 +1,11 @@
-"""`make bench`: Rollcall's read beside its peers', and the rest of section 8.
+"""`make bench`: compares Rollcall's reads with its peers', and checks the targets.
 
-Everything is started here, on new data that are removed afterwards. ARGS="--quick" takes three
-minutes and is only good to see that all works; a whole run takes some fifteen, and the machine to
-itself. docs/bench.md has the rest: Debian's packages for two peers, other interpreters.
-Parts can be named: ARGS="reads growth". The figures are kept in .cache/bench/figures.json, the
-chart of a whole run in docs/bench.svg. Exit status: 0 when everything was measured, whether or not
-a target was reached; 1 when something could not be; 130 after Ctrl-C.
+Starts everything on new data, which are removed afterwards. ARGS="--quick" takes three minutes and
+only shows that all works; a full run takes some fifteen, on an otherwise idle machine.
+docs/bench.md describes the Debian packages of two peers, and other interpreters. ARGS="reads
+growth" runs only these sections. The results are saved in .cache/bench/results.json, the chart of
+a full run in docs/bench.svg. Exit status: 0 if everything was measured, whether or not the targets
+are reached; 1 if not; 130 after Ctrl-C.
 """
 
 import argparse
@@ -19,21 +19,22 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from loadtests.bench import beside_writers, chart, growth, knee, reads, rebuild, sign_ups
+from loadtests.bench import ablation, beside_writers, chart, knee, reads, rebuild, scaling, sign_ups
+from loadtests.bench.config import FULL, QUICK, Config
 from loadtests.bench.load import has_wrk
 from loadtests.bench.python_build import describe_python
 from loadtests.bench.report import Section, summary
-from loadtests.bench.scale import QUICK, WHOLE, Scale
-from loadtests.bench.tools import RESULTS, ROOT
-from local.processes import LocalError
+from loadtests.bench.toolchain import RESULTS_DIR, ROOT
+from local.processes import StackError
 
-PARTS: dict[str, Callable[[Scale, Path], list[Section]]] = {
+SECTIONS: dict[str, Callable[[Config, Path], list[Section]]] = {
     "reads": reads.run,
-    "growth": growth.run,
+    "growth": scaling.run,
     "knee": knee.run,
     "sign-ups": sign_ups.run,
-    "beside-writers": beside_writers.run,
+    "mixed-load": beside_writers.run,
     "rebuild": rebuild.run,
+    "ablation": ablation.run,
 }
 
 
@@ -41,51 +42,51 @@ _CHART = "CPU time for one profile read: server (dark) and Redis (light)"
 
 
 def main() -> int:
-    """Run what the command line asks for; the exit status."""
+    """Runs the sections of the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m loadtests.bench",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="default: all")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _interrupt)
     try:
-        _run(options.parts or list(PARTS), QUICK if options.quick else WHOLE)
+        _run(options.sections or list(SECTIONS), QUICK if options.quick else FULL)
     except KeyboardInterrupt:
         return 130
-    except LocalError as error:
+    except StackError as error:
         print(f"FAIL\n  {error}")
         return 1
     return 0
 
 
-def _run(parts: list[str], scale: Scale) -> None:
-    print(_machine(), flush=True)
+def _run(names: list[str], config: Config) -> None:
+    print(_describe_machine(), flush=True)
     sections: list[Section] = []
-    for part in parts:
+    for name in names:
         with tempfile.TemporaryDirectory(prefix="rollcall-bench-") as folder:
-            found = PARTS[part](scale, Path(folder))
-        for section in found:
+            results = SECTIONS[name](config, Path(folder))
+        for section in results:
             print(section, flush=True)
-        sections += found
+        sections += results
     print(summary(sections))
-    _keep(sections, ROOT / "docs" if scale is WHOLE else RESULTS)
+    _save(sections, ROOT / "docs" if config is FULL else RESULTS_DIR)
 
 
-def _keep(sections: list[Section], charts: Path) -> None:
-    """Write the figures down, and the chart if there are reads in them."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    figures = {section.title: section.figures for section in sections}
-    (RESULTS / "figures.json").write_text(json.dumps(figures, indent=1))
+def _save(sections: list[Section], chart_folder: Path) -> None:
+    """Saves the results, and the chart if reads were compared."""
+    RESULTS_DIR.mkdir(parents=True, exist_ok=True)
+    results = {section.title: section.results for section in sections}
+    (RESULTS_DIR / "results.json").write_text(json.dumps(results, indent=1))
     if groups := reads.chart_groups(sections):
-        charts.mkdir(exist_ok=True)
-        (charts / "bench.svg").write_text(chart.svg(_CHART, groups))
+        chart_folder.mkdir(exist_ok=True)
+        (chart_folder / "bench.svg").write_text(chart.svg(_CHART, groups))
 
 
-def _machine() -> str:
+def _describe_machine() -> str:
     cores = len(os.sched_getaffinity(0))
     generator = "wrk" if has_wrk() else "our own generator (wrk, as Debian has it, is preferred)"
     load = os.getloadavg()[0]

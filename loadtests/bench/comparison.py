@@ -1,4 +1,4 @@
-"""One server beside Rollcall: its row in the table, its ratios, its figures."""
+"""One server compared with Rollcall: its table row, ratios and results."""
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any, ClassVar
 
 from loadtests.bench.load import Measurement
-from loadtests.bench.pairing import Ratio, ratio
+from loadtests.bench.paired_rounds import Ratio, ratio
 from loadtests.bench.servers import Server
 
 
@@ -32,17 +32,17 @@ class Comparison:
 
     @cached_property
     def both(self) -> Ratio:
-        """Rollcall's CPU a read to this server's, Redis included on both sides."""
+        """Rollcall's CPU per read divided by this server's, Redis included on both sides."""
         return ratio([one.both_us for one in self.rollcall], [one.both_us for one in self.rounds])
 
     @cached_property
     def alone(self) -> Ratio:
         """The same without Redis."""
-        ours, theirs = self.rollcall, self.rounds
-        return ratio([one.server_us for one in ours], [one.server_us for one in theirs])
+        own, theirs = self.rollcall, self.rounds
+        return ratio([one.server_us for one in own], [one.server_us for one in theirs])
 
     def row(self) -> list[str]:
-        """Its line in the table: medians over the rounds."""
+        """Returns its table row: medians over the rounds."""
         rate = median(one.reads_per_second for one in self.rounds)
         p50, p99 = (median(getattr(one, name) for one in self.rounds) for name in _LATENCIES)
         server, redis, both = (median(getattr(one, name) for one in self.rounds) for name in _CPU)
@@ -60,8 +60,8 @@ class Comparison:
             times,
         ]
 
-    def figures(self) -> dict[str, Any]:
-        """For programs."""
+    def results(self) -> dict[str, Any]:
+        """Returns the results for results.json."""
         return {
             "title": self.server.title,
             "ratio_both": asdict(self.both),
@@ -75,7 +75,7 @@ _CPU = ("server_us", "redis_us", "both_us")
 
 
 def noise_note(comparisons: list[Comparison]) -> str:
-    """Whether the figures can be trusted: what else was busy."""
+    """Describes what else was busy during the rounds."""
     rounds = [one for comparison in comparisons for one in comparison.rounds]
     shared = max((one.generator_us + one.redis_us) * one.reads_per_second / 1e4 for one in rounds)
     others = median(one.background_cores for one in rounds)

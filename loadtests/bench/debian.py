@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from loadtests.bench.tools import RESULTS
+from loadtests.bench.toolchain import RESULTS_DIR
 from local.processes import Process
 
 GOCODE = Path("/usr/share/gocode")  # where Debian keeps the sources of Go's libraries
@@ -36,15 +36,15 @@ def missing_for_nginx(*, lua: bool) -> list[str]:
 def build_go(source: Path, folder: Path) -> Path:
     """Builds a Go program from Debian's sources, without the network; returns the binary.
 
-    Raises LocalError with the compiler's output; the log is kept in `folder`.
+    Raises `StackError` with the compiler's output; the log is kept in `folder`.
     """
-    binary = RESULTS / source.name
+    binary = RESULTS_DIR / source.name
     env = {
         **os.environ,
         "GO111MODULE": "off",
         "GOFLAGS": "",
         "GOPATH": str(GOCODE),
-        "GOCACHE": str(RESULTS / "go-cache"),
+        "GOCACHE": str(RESULTS_DIR / "go-cache"),
     }
     argv = ["go", "build", "-o", str(binary), str(source / "main.go")]
     Process("go build", argv, folder / "go.log", env=env).run(_BUILD_TIMEOUT)
@@ -55,29 +55,29 @@ def nginx(
     template: Path, port: int, folder: Path, values: Mapping[str, str] | None = None
 ) -> list[str]:
     """Writes an nginx's configuration from a template; returns the command that runs it."""
-    own = folder / f"nginx-{port}"
-    own.mkdir()
+    folder_path = folder / f"nginx-{port}"
+    folder_path.mkdir()
     filled = {
         "PORT": str(port),
-        "FOLDER": str(own),
+        "FOLDER": str(folder_path),
         "SOURCE": str(template.parent),
         "MODULES": str(_NGINX_MODULES),
         **(values or {}),
     }
-    text = re.sub(r"@([A-Z]+)@", lambda found: filled[found[1]], template.read_text())
-    config = own / "nginx.conf"
-    config.write_text(text)
-    return [_nginx() or "nginx", "-c", str(config), "-p", str(own), "-e", "stderr"]
+    text = re.sub(r"@([A-Z]+)@", lambda match: filled[match[1]], template.read_text())
+    config_path = folder_path / "nginx.conf"
+    config_path.write_text(text)
+    return [_nginx() or "nginx", "-c", str(config_path), "-p", str(folder_path), "-e", "stderr"]
 
 
-def versions() -> str:
+def describe_versions() -> str:
     """What is there of both, in their own words."""
     commands = [["go", "version"], [_nginx() or "nginx", "-v"]]
     outputs = []
     for argv in commands:
         if shutil.which(argv[0]):
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
-            outputs.append((done.stdout or done.stderr).strip())
+            result = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+            outputs.append((result.stdout or result.stderr).strip())
     return "; ".join(outputs)
 
 

@@ -1,8 +1,8 @@
 """Our own load generator, a program: raw HTTP/1.1 on kept-alive connections, on uvloop.
 
-Without --rate each connection sends its next request when it has its answer. With --rate requests
-are due at random moments (a Poisson process) whatever the server does, and a latency is counted
-from that moment: also the time for which no connection was free, and our own lateness.
+Without --rate each connection sends its next request when it has its response. With --rate requests
+are due at random times (a Poisson process) whatever the server does, and latencies count from then:
+they include the time for which no connection was free, and the generator's own lag.
 
 Prints one line of JSON: requests, seconds, failed, p50_ms, p99_ms. SIGTERM ends it before its time.
 """
@@ -27,7 +27,7 @@ from loadtests.bench.wire import complete_head
 from loadtests.report import percentile
 from local.machine import HOST
 
-_TICK = 0.001  # seconds between two looks at what is due
+_TICK = 0.001  # seconds between two checks of what is due
 _DRAIN_TIMEOUT = 2.0  # seconds for the last responses
 
 
@@ -48,23 +48,23 @@ def sign_ups(lines: list[str]) -> Iterator[bytes]:
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time, and its answer."""
+    """Sends one request at a time."""
 
     def __init__(
         self,
-        answered: Callable[["Connection", bool], None],
-        lost: Callable[["Connection"], None],
+        on_response: Callable[["Connection", bool], None],
+        on_close: Callable[["Connection"], None],
     ) -> None:
-        self.due: float | None = None  # of the request that has no answer yet
-        self._answered = answered
-        self._lost = lost
+        self.due_at: float | None = None  # of the request in progress
+        self._on_response = on_response
+        self._on_close = on_close
         self._received = b""
         self._transport: asyncio.Transport | None = None
 
-    def send(self, request: bytes, due: float) -> None:
-        """Send a request, which was due then."""
-        assert self._transport is not None  # noqa: S101  # told to the type checker
-        self.due = due
+    def send(self, request: bytes, due_at: float) -> None:
+        """Sends a request that was due at that time."""
+        assert self._transport is not None  # noqa: S101  # for the type checker
+        self.due_at = due_at
         self._transport.write(request)
 
     @override
@@ -76,15 +76,15 @@ class Connection(asyncio.Protocol):
         self._received += data
         if (head := complete_head(self._received)) is not None:
             self._received = b""
-            self._answered(self, head[9:10] == b"2")
+            self._on_response(self, head[9:10] == b"2")
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost(self)
+        self._on_close(self)
 
 
 class Load:
-    """One load, from its first request to its last answer. `latencies` are in seconds."""
+    """One load, from its first request to its last response. `latencies` are in seconds."""
 
     def __init__(self, requests: Iterator[bytes], seconds: float, rate: float | None) -> None:
         self.latencies: list[float] = []
@@ -93,101 +93,101 @@ class Load:
         self._seconds = seconds
         self._rate = rate
         self._loop = asyncio.get_running_loop()
-        self._free: deque[Connection] = deque()
-        self._due: deque[float] = deque()
-        self._begin = self._next = self._end = 0.0
+        self._idle: deque[Connection] = deque()
+        self._due_times: deque[float] = deque()
+        self._started_at = self._next_due_at = self._ends_at = 0.0
         self._stopped = asyncio.Event()
 
     async def run(self, port: int, connections: int) -> None:
-        """Do it. Raises OSError if there is nobody to connect to."""
+        """Runs the load. Raises `OSError` if nothing listens on the port."""
         for _ in range(connections):
             made = await self._loop.create_connection(
-                lambda: Connection(self._answered, self._lost), HOST, port
+                lambda: Connection(self._on_response, self._on_close), HOST, port
             )
-            self._free.append(made[1])
-        everybody = list(self._free)
-        self._begin = self._next = time.monotonic()
-        self._end = self._begin + self._seconds
+            self._idle.append(made[1])
+        opened = list(self._idle)
+        self._started_at = self._next_due_at = time.monotonic()
+        self._ends_at = self._started_at + self._seconds
         if self._rate is None:
-            self._due.extend([self._next] * connections)
+            self._due_times.extend([self._next_due_at] * connections)
         self._tick()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), self._seconds)
-        self._end = min(self._end, time.monotonic())
+        self._ends_at = min(self._ends_at, time.monotonic())
         last = time.monotonic() + _DRAIN_TIMEOUT
-        while self._waiting(everybody) and time.monotonic() < last:
+        while self._get_unanswered(opened) and time.monotonic() < last:
             await asyncio.sleep(_TICK)
-        # Who is still without an answer counts with the time until now, and as a failure.
+        # Unanswered requests count as failures, with the time until now as latency.
         now = time.monotonic()
-        unanswered = self._waiting(everybody)
+        unanswered = self._get_unanswered(opened)
         self.failed += len(unanswered)
-        self.latencies += [now - due for due in unanswered]
+        self.latencies += [now - due_at for due_at in unanswered]
 
     @property
     def seconds(self) -> float:
-        """How long requests were sent, once they were."""
-        return self._end - self._begin
+        """For how long requests were sent."""
+        return self._ends_at - self._started_at
 
     def stop(self) -> None:
-        """Send no more requests."""
+        """Stops sending requests."""
         self._stopped.set()
 
-    def _waiting(self, everybody: list[Connection]) -> list[float]:
-        """When the requests were due that have no answer."""
-        return [c.due for c in everybody if c.due is not None] + list(self._due)
+    def _get_unanswered(self, connections: list[Connection]) -> list[float]:
+        """Returns when the unanswered requests were due."""
+        return [c.due_at for c in connections if c.due_at is not None] + list(self._due_times)
 
     def _tick(self) -> None:
         now = time.monotonic()
-        while self._rate is not None and self._next <= min(now, self._end):
-            self._due.append(self._next)
-            self._next += random.expovariate(self._rate)
-        while self._due and self._free:
-            self._free.popleft().send(next(self._requests), self._due.popleft())
-        if now < self._end:
+        while self._rate is not None and self._next_due_at <= min(now, self._ends_at):
+            self._due_times.append(self._next_due_at)
+            self._next_due_at += random.expovariate(self._rate)
+        while self._due_times and self._idle:
+            self._idle.popleft().send(next(self._requests), self._due_times.popleft())
+        if now < self._ends_at:
             self._loop.call_later(_TICK, self._tick)
 
-    def _answered(self, connection: Connection, well: bool) -> None:
+    def _on_response(self, connection: Connection, is_success: bool) -> None:
         now = time.monotonic()
-        if connection.due is not None:
-            self.latencies.append(now - connection.due)
-            connection.due = None
-        self.failed += not well
-        if self._due:
-            connection.send(next(self._requests), self._due.popleft())
-        elif self._rate is None and now < self._end:
+        if connection.due_at is not None:
+            self.latencies.append(now - connection.due_at)
+            connection.due_at = None
+        self.failed += not is_success
+        if self._due_times:
+            connection.send(next(self._requests), self._due_times.popleft())
+        elif self._rate is None and now < self._ends_at:
             connection.send(next(self._requests), now)
         else:
-            self._free.append(connection)
+            self._idle.append(connection)
 
-    def _lost(self, connection: Connection) -> None:
-        """A connection that broke is not made again; its request stays without an answer."""
-        if connection in self._free:
-            self._free.remove(connection)
+    def _on_close(self, connection: Connection) -> None:
+        """A broken connection is not reopened; its request stays unanswered."""
+        if connection in self._idle:
+            self._idle.remove(connection)
 
 
 async def _run(options: argparse.Namespace) -> None:
     kinds = {"reads": reads, "sign-ups": sign_ups}
-    lines = options.lines.read_text().splitlines()[: options.first]
+    lines = options.lines.read_text().splitlines()[: options.hot_set_size]
     load = Load(kinds[options.kind](lines), options.seconds, options.rate)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, load.stop)
     gc.freeze()
-    gc.disable()  # it would stop us for milliseconds, which count as the server's
+    gc.disable()  # its pauses of milliseconds would count as the server's latency
     await load.run(options.port, options.connections)
-    p50, p99 = (percentile(load.latencies, share) * 1000 for share in (0.5, 0.99))
-    figures = {"requests": len(load.latencies), "seconds": load.seconds, "failed": load.failed}
-    print(json.dumps({**figures, "p50_ms": p50, "p99_ms": p99}))
+    p50, p99 = (percentile(load.latencies, quantile) * 1000 for quantile in (0.5, 0.99))
+    result = {"requests": len(load.latencies), "seconds": load.seconds, "failed": load.failed}
+    print(json.dumps({**result, "p50_ms": p50, "p99_ms": p99}))
 
 
 def main() -> None:
-    """Do what the command line asks for."""
+    """Runs the load that the command line describes."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench.generator")
     parser.add_argument("kind", choices=["reads", "sign-ups"])
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--lines", type=Path, required=True, help="tokens, or bodies")
-    parser.add_argument("--first", type=int, help="take only so many lines")
+    parser.add_argument("--hot-set-size", type=int, help="use only the first lines")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--rate", type=float, help="requests a second")
+    parser.add_argument("--rate", type=float, help="requests per second")
     uvloop.run(_run(parser.parse_args()))
 
 

@@ -9,52 +9,57 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from loadtests.bench.field import crowd_of
+from loadtests.bench.config import Config
+from loadtests.bench.fixtures import new_dataset
 from loadtests.bench.load import measure
-from loadtests.bench.pairing import Target
+from loadtests.bench.paired_rounds import Target
 from loadtests.bench.report import Section, table
-from loadtests.bench.scale import Scale
 from loadtests.bench.servers import rollcall
 
 _RATE = 50_000  # reads a second
-_IN_TIME = 10.0  # ms, of 99 in 100
+_P99_LIMIT_MS = 10.0  # ms, of 99 in 100
 _CONNECTIONS = (4, 8, 16, 32, 64)
 _ROUNDS = 3
 
 
-def run(scale: Scale, folder: Path) -> list[Section]:
+def run(config: Config, folder: Path) -> list[Section]:
     """Load two web processes by more and more connections, several times over."""
-    with crowd_of(scale.people, folder, pinned=False) as crowd:
-        door = rollcall(crowd, folder, workers=2)
+    with new_dataset(config.people, folder, pinned=False) as dataset:
+        server = rollcall(dataset, folder, workers=2)
         try:
-            door.start()
-            measure(door, scale.knee_seconds, folder)  # to warm up
+            server.start()
+            measure(server, config.knee_seconds, folder)  # to warm up
             rounds = [
                 [
-                    measure(door, scale.knee_seconds, folder, connections=connections)
+                    measure(server, config.knee_seconds, folder, connections=connections)
                     for connections in _CONNECTIONS
                 ]
                 for _ in range(_ROUNDS)
             ]
         finally:
-            door.process.stop()
+            server.process.stop()
     steps = list(zip(*rounds, strict=True))
     rates = [median(sample.reads_per_second for sample in step) for step in steps]
     p50s = [median(sample.p50_ms for sample in step) for step in steps]
     p99s = [median(sample.p99_ms for sample in step) for step in steps]
-    knee = max((rate for rate, p99 in zip(rates, p99s, strict=True) if p99 < _IN_TIME), default=0.0)
+    knee = max(
+        (rate for rate, p99 in zip(rates, p99s, strict=True) if p99 < _P99_LIMIT_MS), default=0.0
+    )
     rows = [
         [str(connections), f"{rate:,.0f}", f"{p50:.2f}", f"{p99:.2f}"]
         for connections, rate, p50, p99 in zip(_CONNECTIONS, rates, p50s, p99s, strict=True)
     ]
-    title = f"The knee: two web processes; medians of {_ROUNDS} rounds of {scale.knee_seconds:g} s"
+    title = f"The knee: two web processes; medians of {_ROUNDS} rounds of {config.knee_seconds:g} s"
     return [
         Section(
             title,
             table(["connections", "reads/s", "p50 ms", "p99 ms"], rows),
             [
                 Target(
-                    f"knee: reads a second with p99 < {_IN_TIME:g} ms", knee, _RATE, at_least=True
+                    f"knee: reads a second with p99 < {_P99_LIMIT_MS:g} ms",
+                    knee,
+                    _RATE,
+                    at_least=True,
                 )
             ],
             {"rounds": [[asdict(sample) for sample in each] for each in rounds]},

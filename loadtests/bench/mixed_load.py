@@ -1,4 +1,4 @@
-"""Reads at a constant rate and sign-ups without pause, both at once, on the whole service."""
+"""Reads at a constant rate and sign-ups in a closed loop, concurrently, on the whole service."""
 
 import json
 import sys
@@ -7,45 +7,45 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtests.bench import usage, writers
+from loadtests.bench import resource_usage, writers
 from loadtests.bench.rebuild import insert
-from loadtests.bench.tools import ROOT, with_server_python
-from loadtests.people import new_body
-from local.processes import LocalError, Process
+from loadtests.bench.toolchain import ROOT, with_server_python
+from loadtests.people import sign_up_payload
+from local.processes import Process, StackError
 from local.stack import Stack
 
 _READERS = 10_000  # people whose profiles are read
-_MAX_SIGN_UPS = 1_500  # a second, for which there are bodies
+_MAX_SIGN_UPS = 1_500  # per second, for which bodies are prepared
 _START_TIMEOUT, _END_TIMEOUT, _REBUILD_TIMEOUT = 30.0, 60.0, 120.0
-_LONGEST = 600  # seconds; the sign-ups are stopped when the reads are done
+_MAX_SECONDS = 600  # seconds; the sign-ups are stopped when the reads are done
 
 
 @dataclass(frozen=True)
 class Writers:
-    """Clients that sign up; `p99_ms` is the limit for reads beside them, if there is one."""
+    """Clients that sign up; `p99_ms` is the limit for concurrent reads, if there is one."""
 
     title: str
     clients: int
     p99_ms: float | None = None
-    impatient: bool = False
+    ignores_retry_after: bool = False
 
 
 @dataclass(frozen=True)
 class Round:
-    """What both generators wrote, see there; `cores` is what that of the sign-ups kept busy."""
+    """The results of both generators; `cores` is how many the sign-ups' generator kept busy."""
 
     reads: dict[str, Any]
     sign_ups: dict[str, float]
     cores: float
 
     def per_second(self, name: str) -> float:
-        """How many sign-ups a second were `created`, or found the service `unavailable`."""
+        """Returns sign-ups per second that were `created` or got `unavailable`."""
         return self.sign_ups[name] / self.sign_ups["seconds"]
 
 
 @dataclass(frozen=True)
 class MixedLoad:
-    """A running service that is loaded: `rate` reads a second, for so many seconds."""
+    """A running service under load: `rate` reads per second, for `seconds`."""
 
     stack: Stack
     folder: Path
@@ -53,7 +53,7 @@ class MixedLoad:
     seconds: float
 
     def add_readers(self) -> None:
-        """Makes the people who are read, with their profiles in Redis, and a file of tokens."""
+        """Creates the people to read, with their profiles in Redis, and a file of tokens."""
         env = self.stack.environment()
         tokens = insert(env["DATABASE_URL"], env["SECRET_KEY"], _READERS)
         (self.folder / "tokens").write_text("\n".join(tokens))
@@ -62,7 +62,7 @@ class MixedLoad:
         Process("rebuild", with_server_python(manage), log, env=env).run(_REBUILD_TIMEOUT)
 
     def read(self) -> dict[str, Any]:
-        """Reads; what the generator wrote. Raises LocalError if that fails."""
+        """Reads; returns the generator's results. Raises `StackError` if it fails."""
         out = self.folder / "reads.json"
         argv = [sys.executable, "-m", "loadtests.bench.paced_reads", f"--port={self.stack.port}"]
         argv += [f"--tokens={self.folder / 'tokens'}", f"--out={out}"]
@@ -71,31 +71,34 @@ class MixedLoad:
         results: dict[str, Any] = json.loads(out.read_text())
         return results
 
-    def read_beside(self, clients: Writers) -> Round:
-        """Reads while these sign up. Raises LocalError if a generator fails."""
+    def read_during_sign_ups(self, clients: Writers) -> Round:
+        """Reads while clients sign up. Raises `StackError` if a generator fails."""
         argv = [sys.executable, "-m", "loadtests.bench.writers", f"--port={self.stack.port}"]
-        argv += [f"--bodies={self._new_bodies()}", f"--clients={clients.clients}"]
-        argv += [f"--seconds={_LONGEST}", *["--impatient"] * clients.impatient]
+        argv += [f"--bodies={self._write_bodies()}", f"--clients={clients.clients}"]
+        argv += [
+            f"--seconds={_MAX_SECONDS}",
+            *["--ignore-retry-after"] * clients.ignores_retry_after,
+        ]
         with Process("sign-ups", argv, self.folder / "sign-ups.log") as generator:
-            _await_ready(generator)
-            began, cpu = time.monotonic(), usage.cpu_seconds([generator.pid])
+            _wait_until_ready(generator)
+            started_at, cpu = time.monotonic(), resource_usage.cpu_seconds([generator.pid])
             reads = self.read()
-            cpu = usage.cpu_seconds([generator.pid]) - cpu
-            cores = cpu / (time.monotonic() - began)
+            cpu = resource_usage.cpu_seconds([generator.pid]) - cpu
+            cores = cpu / (time.monotonic() - started_at)
             generator.stop()
-            sign_ups = json.loads(generator.tail(1))
+            sign_ups = json.loads(generator.log_tail(1))
         return Round(reads, sign_ups, cores)
 
-    def _new_bodies(self) -> Path:
-        """A file of bodies with addresses that nobody has: known ones make other work."""
+    def _write_bodies(self) -> Path:
+        """Writes a file of bodies with new addresses: known ones cause other work."""
         bodies = self.folder / "bodies"
         count = round(self.seconds * _MAX_SIGN_UPS)
-        bodies.write_text("\n".join(json.dumps(new_body()) for _ in range(count)))
+        bodies.write_text("\n".join(json.dumps(sign_up_payload()) for _ in range(count)))
         return bodies
 
 
-def _await_ready(generator: Process) -> None:
+def _wait_until_ready(generator: Process) -> None:
     deadline = time.monotonic() + _START_TIMEOUT
-    while generator.tail(1) != writers.READY:
-        if generator.ended(0.05) or time.monotonic() > deadline:
-            raise LocalError(f"the clients that sign up did not start\n{generator.tail()}")
+    while generator.log_tail(1) != writers.READY:
+        if generator.wait(0.05) or time.monotonic() > deadline:
+            raise StackError(f"the clients that sign up did not start\n{generator.log_tail()}")

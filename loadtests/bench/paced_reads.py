@@ -26,7 +26,7 @@ from local.machine import HOST
 
 _HEAD = f"GET /api/v1/profile/ HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer ".encode()
 _TIMEOUT = 10.0  # seconds for one response
-_LATE = 10.0  # seconds after the time, in which what is due is sent all the same
+_MAX_LATENESS = 10.0  # seconds after the time, in which what is due is sent all the same
 
 
 @dataclass
@@ -76,12 +76,12 @@ def run(client: Client, tokens: list[str], rate: float, seconds: float) -> Resul
     of the responses before, fails, with the time until then for a latency.
     """
     results = Results()
-    begin = time.monotonic() + 1 / rate
-    end = begin + seconds + _LATE
-    for due in [begin + number / rate for number in range(round(rate * seconds))]:
+    started_at = time.monotonic() + 1 / rate
+    end = started_at + seconds + _MAX_LATENESS
+    for due in [started_at + number / rate for number in range(round(rate * seconds))]:
         token = random.choice(tokens)
-        if (ahead := due - time.monotonic()) > 0:
-            time.sleep(ahead)
+        if (delay := due - time.monotonic()) > 0:
+            time.sleep(delay)
             results.lags.append(time.monotonic() - due)
         results.failed += not (time.monotonic() < end and client.read(token))
         results.latencies.append(time.monotonic() - due)
@@ -103,13 +103,13 @@ def main() -> None:
     gc.disable()
     priority = raise_priority()
     results = run(client, tokens, options.rate, options.seconds)
-    figures = {
+    result = {
         "latencies_ms": [round(seconds * 1000, 3) for seconds in results.latencies],
         "schedule_lag_ms": [round(seconds * 1000, 3) for seconds in results.lags],
         "failed": results.failed,
         "priority": priority,
     }
-    options.out.write_text(json.dumps(figures))
+    options.out.write_text(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -4,84 +4,84 @@ from collections.abc import Callable
 from pathlib import Path
 
 from domain import profile
-from domain.keys import Keyring
+from domain.model.keyring import Keyring
 from loadtests.bench import debian
-from loadtests.bench.people import Crowd, somebody
+from loadtests.bench.people import Dataset, make_person
 from loadtests.bench.servers import Server, new_process
-from loadtests.bench.tools import BENCH_PYTHON, FASTIFY, ROOT, node
-from local.machine import HOST, free_port
+from loadtests.bench.toolchain import BENCH_PYTHON, FASTIFY, ROOT, node
+from local.machine import HOST, find_free_port
 
-type Start = Callable[[Crowd, Path], Server]
+type Start = Callable[[Dataset, Path], Server]
 
 _SOURCES = ROOT / "loadtests" / "peers"
 
 
-def fastify(crowd: Crowd, folder: Path) -> Server:
+def fastify(dataset: Dataset, folder: Path) -> Server:
     """Fastify and ioredis on Node, as people run them in production."""
-    port = free_port()
+    port = find_free_port()
     argv, env = [str(node()), str(FASTIFY / "server.js")], {"NODE_ENV": "production"}
-    process = new_process(argv, port, crowd, folder, env)
-    return Server("fastify", "Fastify + ioredis", process, port, crowd)
+    process = new_process(argv, port, dataset, folder, env)
+    return Server("fastify", "Fastify + ioredis", process, port, dataset)
 
 
-def fastapi(crowd: Crowd, folder: Path) -> Server:
+def fastapi(dataset: Dataset, folder: Path) -> Server:
     """FastAPI and redis.asyncio on uvicorn, with its fastest loop and parser."""
-    port = free_port()
+    port = find_free_port()
     argv = [BENCH_PYTHON, "-m", "uvicorn", "loadtests.peers.fastapi_app:app"]
     argv += ["--host", HOST, "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
     argv += ["--no-access-log", "--log-level", "warning"]
-    process = new_process(argv, port, crowd, folder, {})
-    return Server("fastapi", "FastAPI + redis.asyncio", process, port, crowd)
+    process = new_process(argv, port, dataset, folder, {})
+    return Server("fastapi", "FastAPI + redis.asyncio", process, port, dataset)
 
 
-def drf(crowd: Crowd, folder: Path) -> Server:
+def drf(dataset: Dataset, folder: Path) -> Server:
     """A DRF view under granian's WSGI server, with four threads: under gunicorn, and with
     granian's own number of threads, a request cost it a fifth more.
     """
-    port = free_port()
+    port = find_free_port()
     argv = [*_granian("wsgi", port), "--blocking-threads", "4"]
     argv += ["loadtests.peers.drf_app:application"]
     env = {"DJANGO_SETTINGS_MODULE": "loadtests.peers.drf_settings"}
-    process = new_process(argv, port, crowd, folder, env)
-    return Server("drf", "DRF + django-redis", process, port, crowd)
+    process = new_process(argv, port, dataset, folder, env)
+    return Server("drf", "DRF + django-redis", process, port, dataset)
 
 
-def granian(crowd: Crowd, folder: Path) -> Server:
+def granian(dataset: Dataset, folder: Path) -> Server:
     """Rollcall's reads on granian's HTTP server instead of its own, in its fastest mode."""
-    port = free_port()
+    port = find_free_port()
     argv = [*_granian("rsgi", port), "--loop", "uvloop", "--runtime-mode", "mt"]
     argv += ["loadtests.peers.granian_app:app"]
-    process = new_process(argv, port, crowd, folder, {})
-    return Server("granian", "the same reads on granian", process, port, crowd)
+    process = new_process(argv, port, dataset, folder, {})
+    return Server("granian", "the same reads on granian", process, port, dataset)
 
 
-def go_fasthttp(crowd: Crowd, folder: Path) -> Server:
+def go_fasthttp(dataset: Dataset, folder: Path) -> Server:
     """Go with fasthttp and redigo, on one processor (GOMAXPROCS)."""
-    port = free_port()
+    port = find_free_port()
     argv = [str(debian.build_go(_SOURCES / "go_fasthttp", folder))]
-    process = new_process(argv, port, crowd, folder, {})
-    return Server("go", "Go, fasthttp + redigo", process, port, crowd)
+    process = new_process(argv, port, dataset, folder, {})
+    return Server("go", "Go, fasthttp + redigo", process, port, dataset)
 
 
-def nginx_lua(crowd: Crowd, folder: Path) -> Server:
+def nginx_lua(dataset: Dataset, folder: Path) -> Server:
     """nginx that reads with Lua, over cosockets."""
-    port = free_port()
+    port = find_free_port()
     argv = debian.nginx(_SOURCES / "nginx" / "read.conf.in", port, folder)
-    process = new_process(argv, port, crowd, folder, {})
-    return Server("nginx_lua", "nginx + Lua", process, port, crowd)
+    process = new_process(argv, port, dataset, folder, {})
+    return Server("nginx_lua", "nginx + Lua", process, port, dataset)
 
 
-def nginx_constant(crowd: Crowd, folder: Path) -> Server:
+def nginx_constant(dataset: Dataset, folder: Path) -> Server:
     """nginx that sends the same profile to everybody: the least that HTTP alone costs."""
-    port = free_port()
-    body = profile.render_body(somebody(Keyring([crowd.secret]), 1)[0])
+    port = find_free_port()
+    body = profile.render_body(make_person(Keyring([dataset.secret]), 1)[0])
     values = {"BODY": body.decode(), "ETAG": profile.strong_etag(body).decode()}
     argv = debian.nginx(_SOURCES / "nginx" / "constant.conf.in", port, folder, values)
-    process = new_process(argv, port, crowd, folder, {})
-    return Server("nginx_constant", "nginx, a constant", process, port, crowd, reads=False)
+    process = new_process(argv, port, dataset, folder, {})
+    return Server("nginx_constant", "nginx, a constant", process, port, dataset, reads=False)
 
 
-def available() -> tuple[list[Start], list[str]]:
+def get_available() -> tuple[list[Start], list[str]]:
     """All peers that can be run here; and notes: their versions, and what others would need."""
     peers: list[tuple[Start, str, list[str]]] = [
         (go_fasthttp, "Go, fasthttp + redigo", debian.missing_for_go()),
@@ -92,7 +92,7 @@ def available() -> tuple[list[Start], list[str]]:
         (drf, "", []),
         (nginx_constant, "nginx, a constant", debian.missing_for_nginx(lua=False)),
     ]
-    notes = [note for note in [debian.versions()] if note]
+    notes = [note for note in [debian.describe_versions()] if note]
     notes += [
         f"{title}: left out; apt-get install {' '.join(packages)}"
         for _, title, packages in peers

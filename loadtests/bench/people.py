@@ -1,4 +1,4 @@
-"""People who are read: made by the product's own functions, and put straight into Redis."""
+"""Datasets of people, made by the product's own functions and written directly to Redis."""
 
 import random
 import secrets
@@ -11,9 +11,10 @@ from pathlib import Path
 
 from redis import Redis
 
-from domain import profile, session
-from domain.keys import Keyring
-from domain.person import ActiveSession, Person
+from domain import profile
+from domain.model import session_token
+from domain.model.keyring import Keyring
+from domain.model.person import ActiveSession, Person
 from local.servers import Valkey
 
 HOBBIES = ("engines", "poetry", "whist", "horses", "flying", "the analytical engine")
@@ -21,23 +22,23 @@ _BATCH = 1000  # hashes in one write
 
 
 @dataclass(frozen=True)
-class Crowd:
-    """People in a Redis: the file with a token of each, a line for each; the octets of all their
-    bodies, and those by which Redis grew; and the secret of whoever is to read them.
+class Dataset:
+    """People in a Redis. `tokens`: a file with a token of each, one a line; `body_bytes`: the size
+    of all bodies; `redis_bytes`: by how much Redis grew; `secret`: the SECRET_KEY of the tokens.
     """
 
     redis: Valkey
     tokens: Path
     people: int
-    body_octets: int
-    redis_octets: int
+    body_bytes: int
+    redis_bytes: int
     secret: str
 
 
-def somebody(keys: Keyring, number: int) -> tuple[Person, str]:
-    """A person with one session, and its token. Some 170 octets of profile, as people have."""
+def make_person(keys: Keyring, number: int) -> tuple[Person, str]:
+    """Returns a person with one session, and its token. The profile has some 170 bytes."""
     person_id = uuid.uuid4()
-    token, digest = session.issue_token(keys, person_id, 1)
+    token, digest = session_token.issue_token(keys, person_id, 1)
     return Person(
         id=person_id,
         version=1,
@@ -52,34 +53,34 @@ def somebody(keys: Keyring, number: int) -> tuple[Person, str]:
     ), token
 
 
-def fill(valkey: Valkey, count: int, folder: Path) -> Crowd:
-    """Put `count` people into a Redis, and their tokens into a file in `folder`."""
+def fill(valkey: Valkey, count: int, folder: Path) -> Dataset:
+    """Writes `count` people to a Redis, and their tokens to a file in `folder`."""
     secret = secrets.token_hex(32)
     keys = Keyring([secret])
     tokens = folder / f"tokens-{valkey.name}-{count}"
-    octets = 0
+    body_bytes = 0
     with tokens.open("w") as file, Redis.from_url(valkey.url, socket_timeout=60) as redis:
-        before = _used(redis)
+        used_before = _get_used_memory(redis)
         for batch in batched(range(count), _BATCH):
             hashes = []
             for number in batch:
-                person, token = somebody(keys, number)
+                person, token = make_person(keys, number)
                 fields = profile.to_hash(person)
                 hashes.append((profile.redis_key(person.id), fields))
-                octets += len(fields[profile.BODY])
+                body_bytes += len(fields[profile.BODY])
                 file.write(token + "\n")
             write(redis, hashes)
-        grown = _used(redis) - before
-    return Crowd(valkey, tokens, count, octets, grown, secret)
+        growth = _get_used_memory(redis) - used_before
+    return Dataset(valkey, tokens, count, body_bytes, growth, secret)
 
 
 def write(redis: Redis, hashes: Iterable[tuple[str, dict[bytes, bytes]]]) -> None:
-    """Write these hashes, all in one go. Raises `RedisError`."""
+    """Writes hashes in one pipeline. Raises `RedisError`."""
     pipeline = redis.pipeline(transaction=False)
     for key, fields in hashes:
         pipeline.hset(key, items=[part for pair in fields.items() for part in pair])
     pipeline.execute()
 
 
-def _used(redis: Redis) -> int:
+def _get_used_memory(redis: Redis) -> int:
     return int(redis.info("memory")["used_memory"])

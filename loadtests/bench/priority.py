@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 _AUTOGROUP = Path("/proc/self/autogroup")
-_RAISED, _LOWERED = -5, 10
+_RAISED_NICE, _LOWERED_NICE = -5, 10
 
 
 def raise_priority() -> str:
@@ -25,17 +25,17 @@ def raise_priority() -> str:
 
 def lower_priority() -> None:
     """Has this process give way to others, as `make run` does with its workers."""
-    os.nice(_LOWERED)
-    _set_autogroup(_LOWERED)
+    os.nice(_LOWERED_NICE)
+    _set_autogroup(_LOWERED_NICE)
 
 
 def _raise_nice_value() -> str:
     try:
-        os.setpriority(os.PRIO_PROCESS, 0, _RAISED)
-        _set_autogroup(_RAISED)
+        os.setpriority(os.PRIO_PROCESS, 0, _RAISED_NICE)
+        _set_autogroup(_RAISED_NICE)
     except PermissionError:
         return "no raised priority (no permission: its own late wake-ups count as the server's)"
-    return f"a nice value of {_RAISED}"
+    return f"a nice value of {_RAISED_NICE}"
 
 
 def _set_autogroup(nice: int) -> None:

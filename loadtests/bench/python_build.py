@@ -5,22 +5,22 @@ import shlex
 import subprocess
 from typing import Any
 
-from loadtests.bench.tools import BENCH_PYTHON
+from loadtests.bench.toolchain import BENCH_PYTHON
 
 # Run by the interpreter itself.
-_ASK = """
+_PROGRAM = """
 import json, platform, sysconfig
 values = {name: sysconfig.get_config_var(name) or "" for name in ("CONFIG_ARGS", "OPT")}
 debian = "deb_system" in sysconfig.get_scheme_names()
 print(json.dumps({**values, "version": platform.python_version(), "debian": debian}))
 """
 _PGO, _LTO = "--enable-optimizations", "--with-lto"
-_OTHERS = ("--enable-shared", "--disable-gil", "--enable-experimental-jit")
+_OTHER_OPTIONS = ("--enable-shared", "--disable-gil", "--enable-experimental-jit")
 
 
 def describe_python() -> str:
     """Describes the interpreter that Rollcall and the Python peers run on."""
-    argv = [BENCH_PYTHON, "-c", _ASK]
+    argv = [BENCH_PYTHON, "-c", _PROGRAM]
     output = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout
     return describe(json.loads(output))
 
@@ -32,9 +32,9 @@ def describe(build: dict[str, Any]) -> str:
         return (
             f"Python {build['version']}, Debian's build (its python3.x programs have PGO and LTO)"
         )
-    given = [option.partition("=")[0] for option in shlex.split(build["CONFIG_ARGS"])]
-    missing = [option for option in (_PGO, _LTO) if option not in given]
-    shown = [option for option in (_PGO, _LTO, *_OTHERS) if option in given]
+    options = [option.partition("=")[0] for option in shlex.split(build["CONFIG_ARGS"])]
+    missing = [option for option in (_PGO, _LTO) if option not in options]
+    shown = [option for option in (_PGO, _LTO, *_OTHER_OPTIONS) if option in options]
     parts = [f"Python {build['version']}", build["OPT"]]
     parts += [f"built with {' '.join(shown)}"] if shown else []
     parts += [f"without {' '.join(missing)}: not an optimised build"] if missing else []

@@ -5,16 +5,16 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from loadtests.bench import peers, same, usage
+from loadtests.bench import equivalence, peers, resource_usage
 from loadtests.bench.comparison import Comparison, noise_note
-from loadtests.bench.field import crowd_of, start, warm_up
+from loadtests.bench.config import Config
+from loadtests.bench.fixtures import new_dataset, start_server, warm_up
 from loadtests.bench.load import CONNECTIONS, measure
-from loadtests.bench.pairing import Target, interleaved
-from loadtests.bench.people import Crowd
+from loadtests.bench.paired_rounds import Target, run_interleaved
+from loadtests.bench.people import Dataset
 from loadtests.bench.report import Section, table
-from loadtests.bench.scale import Scale
 from loadtests.bench.servers import Server, rollcall
-from loadtests.bench.tools import install_fastify
+from loadtests.bench.toolchain import install_fastify
 
 UNIFORM_KEYS, HOT_KEYS = "keys at random", "people who read often"
 # Section 8 of the design: what a read of Rollcall's may cost, Redis included, to that of the peer.
@@ -26,33 +26,36 @@ _CONSTANT_LIMIT = 2.0  # the server alone, to nginx that answers a constant
 _REDIS_LIMIT, _PROCESS_LIMIT = 2.0, 45.0  # to the bodies' bytes; MB
 
 
-def run(scale: Scale, folder: Path, *, with_peers: bool = True) -> list[Section]:
+def run(config: Config, folder: Path, *, with_peers: bool = True) -> list[Section]:
     """Starts all servers, and loads each in turn."""
-    starts, notes = peers.available() if with_peers else ([], [])
+    starts, notes = peers.get_available() if with_peers else ([], [])
     if with_peers:
         install_fastify(folder)
-    with ExitStack() as ends:
-        crowd = ends.enter_context(crowd_of(scale.people, folder))
-        servers = [rollcall(crowd, folder), *(start_peer(crowd, folder) for start_peer in starts)]
+    with ExitStack() as stack:
+        dataset = stack.enter_context(new_dataset(config.people, folder))
+        servers = [
+            rollcall(dataset, folder),
+            *(start_peer(dataset, folder) for start_peer in starts),
+        ]
         for server in servers:
-            start(server, ends)
-        same.check([server for server in servers if server.reads])
+            start_server(server, stack)
+        equivalence.check([server for server in servers if server.reads])
         for server in servers:
-            warm_up(server, scale.warm_up, folder)
-        uniform = _compare(servers, scale, folder, None)
-        hot = _compare(servers, scale, folder, scale.hot)
+            warm_up(server, config.warm_up, folder)
+        uniform = compare(servers, config, folder, None)
+        hot = compare(servers, config, folder, config.hot)
         return [
-            _section(UNIFORM_KEYS, uniform, scale, notes),
-            _section(HOT_KEYS, hot, scale, notes),
-            memory(crowd, servers[0]),
+            comparison_section(UNIFORM_KEYS, uniform, config, notes),
+            comparison_section(HOT_KEYS, hot, config, notes),
+            memory(dataset, servers[0]),
         ]
 
 
-def memory(crowd: Crowd, server: Server) -> Section:
+def memory(dataset: Dataset, server: Server) -> Section:
     """What the profiles take in Redis, and a read process after all those reads."""
-    ratio = crowd.redis_octets / crowd.body_octets
-    per_person, body = crowd.redis_octets / crowd.people, crowd.body_octets / crowd.people
-    process = usage.memory(server.pids[-1])
+    ratio = dataset.redis_bytes / dataset.body_bytes
+    per_person, body = dataset.redis_bytes / dataset.people, dataset.body_bytes / dataset.people
+    process = resource_usage.memory(server.pids[-1])
     return Section(
         "Memory",
         [
@@ -79,7 +82,7 @@ def chart_groups(sections: list[Section]) -> dict[str, dict[str, tuple[float, fl
                 median(sample["server_us"] for sample in one["rounds"]),
                 median(sample["redis_us"] for sample in one["rounds"]),
             )
-            for one in section.figures.values()
+            for one in section.results.values()
         }
         for section in sections
         for kind in _TARGETS
@@ -87,23 +90,27 @@ def chart_groups(sections: list[Section]) -> dict[str, dict[str, tuple[float, fl
     }
 
 
-def _compare(
-    servers: list[Server], scale: Scale, folder: Path, hot_set_size: int | None
+def compare(
+    servers: list[Server], config: Config, folder: Path, hot_set_size: int | None
 ) -> list[Comparison]:
-    rounds = interleaved(
-        servers, scale.rounds, lambda server: measure(server, scale.seconds, folder, hot_set_size)
+    """Loads all servers in turns, Rollcall first in the list; `hot_set_size`: see `measure`."""
+    rounds = run_interleaved(
+        servers, config.rounds, lambda server: measure(server, config.seconds, folder, hot_set_size)
     )
     return [Comparison(server, own, rounds[0]) for server, own in zip(servers, rounds, strict=True)]
 
 
-def _section(kind: str, comparisons: list[Comparison], scale: Scale, notes: list[str]) -> Section:
+def comparison_section(
+    kind: str, comparisons: list[Comparison], config: Config, notes: list[str]
+) -> Section:
+    """Returns a table with a row for each server, and the targets of those that have one."""
     rows = table(Comparison.HEADINGS, [one.row() for one in comparisons])
     return Section(
-        f"Profile reads, {kind}: {scale.people:,} people, {CONNECTIONS} connections, one process"
-        f" each, {scale.rounds} rounds of {scale.seconds:g} s; CPU in µs a read",
+        f"Profile reads, {kind}: {config.people:,} people, {CONNECTIONS} connections, one process"
+        f" each, {config.rounds} rounds of {config.seconds:g} s; CPU in µs a read",
         [*rows, "", noise_note(comparisons), *notes],
         _targets(kind, comparisons),
-        {one.server.name: one.figures() for one in comparisons},
+        {one.server.name: one.results() for one in comparisons},
     )
 
 

@@ -9,28 +9,28 @@ from pathlib import Path
 import psycopg
 from redis import Redis
 
-from domain.keys import Keyring
-from domain.person import Person
-from loadtests import ITS_OWN
-from loadtests.bench.load import ours
-from loadtests.bench.pairing import Target
-from loadtests.bench.people import somebody
+from domain.model.keyring import Keyring
+from domain.model.person import Person
+from loadtests import ISOLATED_ENV
+from loadtests.bench.config import Config
+from loadtests.bench.load import generator_argv
+from loadtests.bench.paired_rounds import Target
+from loadtests.bench.people import make_person
 from loadtests.bench.report import Section
-from loadtests.bench.scale import Scale
 from loadtests.bench.servers import server_commands
-from loadtests.bench.tools import ROOT, with_server_python
-from local.processes import LocalError, Process
+from loadtests.bench.toolchain import ROOT, with_server_python
+from local.processes import Process, StackError
 from local.stack import Stack
 
 _RATE = 1_000_000 / 30  # profiles a second
 _READERS = 10_000  # how many are read meanwhile
-_READS = 500  # and how many times a second
+_READ_RATE = 500  # and how many times a second
 _CLIENTS = 256  # who miss their profile wait for it, and others come meanwhile
-_TAKES = 300.0  # seconds at most
+_TIMEOUT = 300.0  # seconds at most
 # Everybody but the readers, made by Postgres itself: nobody has a token of theirs.
 _INSERT = """
     WITH person AS (
-        INSERT INTO stores_person
+        INSERT INTO rollcall_person
             (id, name, surname, email, email_canonical, phone, hobbies, version)
         SELECT gen_random_uuid(), 'Ada', 'Lovelace the ' || n || 'th', address, address,
             '+346' || lpad(n::text, 8, '0'), (ARRAY['engines', 'poetry', 'whist'])[1:mod(n, 4)], 1
@@ -38,7 +38,7 @@ _INSERT = """
             format('ada-%%s@example.com', n) AS address
         RETURNING id
     )
-    INSERT INTO stores_session (person_id, digest, expires_at)
+    INSERT INTO rollcall_session (person_id, digest, expires_at)
     SELECT id, sha256(uuid_send(id)), now() + interval '30 days' FROM person
 """
 
@@ -46,36 +46,38 @@ _PERSON = ("id", "name", "surname", "email", "email_canonical", "phone", "hobbie
 _SESSION = ("person_id", "digest", "expires_at")
 
 
-def run(scale: Scale, folder: Path) -> list[Section]:
+def run(config: Config, folder: Path) -> list[Section]:
     """Insert people, have them read, and time `manage.py profiles rebuild`."""
-    with Stack(folder / "data", env=ITS_OWN, commands=server_commands) as stack:
+    with Stack(folder / "data", env=ISOLATED_ENV, commands=server_commands) as stack:
         env = stack.environment()
-        tokens = insert(env["DATABASE_URL"], env["SECRET_KEY"], scale.rebuild)
+        tokens = insert(env["DATABASE_URL"], env["SECRET_KEY"], config.rebuild)
         lines = folder / "tokens"
         lines.write_text("\n".join(tokens))
-        argv = ours("reads", stack.port, lines, connections=_CLIENTS, rate=_READS, seconds=_TAKES)
+        argv = generator_argv(
+            "reads", stack.port, lines, connections=_CLIENTS, rate=_READ_RATE, seconds=_TIMEOUT
+        )
         manage = [sys.executable, str(ROOT / "manage.py"), "profiles", "rebuild"]
         command = Process("rebuild", with_server_python(manage), folder / "rebuild.log", env=env)
         with Process("readers", argv, folder / "readers.log") as readers:
-            begin = time.monotonic()
-            command.run(_TAKES)
-            seconds = time.monotonic() - begin
+            started_at = time.monotonic()
+            command.run(_TIMEOUT)
+            seconds = time.monotonic() - started_at
             readers.stop()
-            read = json.loads(readers.tail(1))
+            read = json.loads(readers.log_tail(1))
         with Redis.from_url(env["REDIS_URL"], socket_timeout=10) as redis:
-            if (there := int(redis.dbsize())) < scale.rebuild:
-                raise LocalError(f"only {there:,} of {scale.rebuild:,} profiles were rebuilt")
-    rate = scale.rebuild / seconds
+            if (count := int(redis.dbsize())) < config.rebuild:
+                raise StackError(f"only {count:,} of {config.rebuild:,} profiles were rebuilt")
+    rate = config.rebuild / seconds
     reads = f"{read['requests']:,} reads meanwhile"
     return [
         Section(
             "Rebuild",
             [
-                f"{scale.rebuild:,} people in {seconds:.1f} s",
+                f"{config.rebuild:,} people in {seconds:.1f} s",
                 f"{reads}: p99 {read['p99_ms']:.1f} ms, {read['failed']:,} not answered (503)",
             ],
             [Target("rebuild: profiles a second", rate, _RATE, at_least=True)],
-            {"people": scale.rebuild, "seconds": seconds, "reads": read},
+            {"people": config.rebuild, "seconds": seconds, "reads": read},
         )
     ]
 
@@ -83,13 +85,13 @@ def run(scale: Scale, folder: Path) -> list[Section]:
 def insert(database_url: str, secret: str, count: int) -> list[str]:
     """Insert people, each with a session; the tokens of those who are read."""
     keys = Keyring([secret])
-    made = [somebody(keys, number) for number in range(min(count, _READERS))]
+    made = [make_person(keys, number) for number in range(min(count, _READERS))]
     people = [person for person, _ in made]
     with psycopg.connect(database_url, autocommit=True) as connection:
-        _copy(connection, "stores_person", _PERSON, people, _person_row)
-        _copy(connection, "stores_session", _SESSION, people, _session_row)
+        _copy(connection, "rollcall_person", _PERSON, people, _person_row)
+        _copy(connection, "rollcall_session", _SESSION, people, _session_row)
         connection.execute(_INSERT, [len(people) + 1, count])
-        connection.execute("VACUUM ANALYZE stores_person, stores_session")
+        connection.execute("VACUUM ANALYZE rollcall_person, rollcall_session")
     return [token for _, token in made]
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtests.bench.pairing import Target
+from loadtests.bench.paired_rounds import Target
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Section:
     title: str
     lines: list[str]
     targets: list[Target] = field(default_factory=list)
-    figures: dict[str, Any] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return "\n".join([f"\n{self.title}\n", *self.lines])

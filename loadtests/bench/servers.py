@@ -9,14 +9,14 @@ from pathlib import Path
 
 import httpx
 
-from domain.errors import InvalidToken, ServiceUnavailable
-from loadtests.bench import usage
-from loadtests.bench.people import Crowd
-from loadtests.bench.tools import ROOT, with_server_python
+from domain.model.errors import InvalidToken, ServiceUnavailable
+from loadtests.bench import resource_usage
+from loadtests.bench.people import Dataset
+from loadtests.bench.toolchain import ROOT, with_server_python
 from loadtests.peers.responses import error_response
-from local.machine import HOST, free_port
-from local.processes import LocalError, Process, await_end
-from local.product import Commands, product
+from local.commands import Commands, rollcall_commands
+from local.machine import HOST, find_free_port
+from local.processes import Process, StackError, wait_any
 
 PATH = "/api/v1/profile/"
 _DEADLINE = 30.0
@@ -34,21 +34,21 @@ class Server:
     title: str
     process: Process
     port: int
-    crowd: Crowd
+    dataset: Dataset
     reads: bool = True
 
     @cached_property
     def pids(self) -> list[int]:
         """All of its processes, the main one first; to be read once it runs."""
-        return usage.tree(self.process.pid)
+        return resource_usage.process_tree(self.process.pid)
 
     def start(self) -> None:
-        """Starts it, and returns when it responds. Raises LocalError if it does not within 30 s."""
+        """Starts it; returns when it responds. Raises `StackError` after 30 s."""
         self.process.start()
         deadline = time.monotonic() + _DEADLINE
         while not self._responds():
-            if await_end([self.process], timeout=0.05) or time.monotonic() > deadline:
-                raise LocalError(f"{self.title} does not answer\n{self.process.tail()}")
+            if wait_any([self.process], timeout=0.05) or time.monotonic() > deadline:
+                raise StackError(f"{self.title} does not answer\n{self.process.log_tail()}")
 
     def _responds(self) -> bool:
         try:
@@ -59,39 +59,47 @@ class Server:
         return response.status_code == expected
 
 
-def rollcall(crowd: Crowd, folder: Path, *, workers: int = 1) -> Server:
-    """Rollcall's read side, as `make run` starts it, but without Postgres: reads need none."""
-    port = free_port()
+def rollcall(dataset: Dataset, folder: Path, *, workers: int = 1, without: str = "") -> Server:
+    """Rollcall's read side, as `make run` starts it, but without Postgres: reads need none.
+
+    `without`: a mechanism that is switched off, see `loadtests.peers.ablation_app`.
+    """
+    port = find_free_port()
     env = {
         "DJANGO_SETTINGS_MODULE": "settings.dev",
         "DATABASE_URL": f"postgresql://{HOST}:1/none",
-        "QUEUE_URL": crowd.redis.url,
+        "QUEUE_URL": dataset.redis.url,
         "HUEY_DASHBOARD": "0",
     }
-    argv = with_server_python(product(port, workers).service["read"])
-    return Server("rollcall", "Rollcall", new_process(argv, port, crowd, folder, env), port, crowd)
+    argv = with_server_python(rollcall_commands(port, workers).services["read"])
+    if without:
+        argv[-1] = "loadtests.peers.ablation_app:Application"
+        env["ABLATION"] = without
+    process = new_process(argv, port, dataset, folder, env)
+    title = f"without {without}" if without else "Rollcall"
+    return Server(without or "rollcall", title, process, port, dataset)
 
 
 def server_commands(port: int) -> Commands:
     """The commands of `make run`, for a `Stack`, on the interpreter that is measured."""
-    commands = product(port)
+    commands = rollcall_commands(port)
     once, service = (
         {name: with_server_python(argv) for name, argv in group.items()}
-        for group in (commands.once, commands.service)
+        for group in (commands.setup, commands.services)
     )
     return Commands(once, service)
 
 
 def new_process(
-    argv: Sequence[str], port: int, crowd: Crowd, folder: Path, env: Mapping[str, str]
+    argv: Sequence[str], port: int, dataset: Dataset, folder: Path, env: Mapping[str, str]
 ) -> Process:
     """A server's process, with what every server has to know in its environment, and `env`."""
     base = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "PORT": str(port),
-        "REDIS_URL": crowd.redis.url,
-        "SECRET_KEY": crowd.secret,
+        "REDIS_URL": dataset.redis.url,
+        "SECRET_KEY": dataset.secret,
         "PROBLEM_401": error_response(InvalidToken(), _PLACEHOLDER).body.decode(),
         "PROBLEM_503": error_response(ServiceUnavailable(), _PLACEHOLDER).body.decode(),
         "RETRY_AFTER": str(ServiceUnavailable().retry_after),

@@ -10,22 +10,22 @@ from statistics import median
 
 import httpx
 
-from loadtests import ITS_OWN
-from loadtests.bench import usage
-from loadtests.bench.load import generate, sign_ups
-from loadtests.bench.pairing import Ratio, Target, interleaved, ratio
+from loadtests import ISOLATED_ENV
+from loadtests.bench import resource_usage
+from loadtests.bench.config import Config
+from loadtests.bench.load import run_generator, sign_up_argv
+from loadtests.bench.paired_rounds import Ratio, Target, ratio, run_interleaved
 from loadtests.bench.report import Section, table
-from loadtests.bench.scale import Scale
 from loadtests.bench.servers import server_commands
-from loadtests.bench.tools import BENCH_PYTHON, ROOT
-from loadtests.people import new_body
-from local.machine import HOST, free_port
-from local.processes import LocalError, Process, await_end
+from loadtests.bench.toolchain import BENCH_PYTHON, ROOT
+from loadtests.people import sign_up_payload
+from local.machine import HOST, find_free_port
+from local.processes import Process, StackError, wait_any
 from local.stack import Stack
 
 _CLIENTS = 8
 _MAX_PER_SECOND = 2_000  # sign-ups for which there are bodies
-_TO_LOOP, _TO_PEER = 0.4, 2.0
+_MIN_RATIO_TO_LOOP, _MIN_RATIO_TO_PEER = 0.4, 2.0
 _START_TIMEOUT = 30.0
 _PATH = "/api/v1/signup/"
 
@@ -48,7 +48,9 @@ class Bench:
 
     def rollcall(self) -> Measurement:
         """Sign-ups over HTTP, from clients that send the next when they have a response."""
-        return self._load(self.stack.port, [self.stack.parts[name] for name in ("read", "write")])
+        return self._load(
+            self.stack.port, [self.stack.services[name] for name in ("read", "write")]
+        )
 
     def plain(self, peer: Process, port: int) -> Measurement:
         """The same of the plain DRF application."""
@@ -56,39 +58,39 @@ class Bench:
 
     def loop(self) -> Measurement:
         """Rows of sign-ups that a bare loop inserts."""
-        argv = [sys.executable, "-m", "loadtests.bench.inserts", str(self.seconds)]
-        result = generate(argv, self.seconds, self.folder, self.stack.environment())
+        argv = [sys.executable, "-m", "loadtests.bench.insert_baseline", str(self.seconds)]
+        result = run_generator(argv, self.seconds, self.folder, self.stack.environment())
         return Measurement(result["requests"] / result["seconds"])
 
     def _load(self, port: int, server: list[Process]) -> Measurement:
         bodies = self.folder / "bodies"
         count = int(self.seconds * _MAX_PER_SECOND)
-        bodies.write_text("\n".join(json.dumps(new_body()) for _ in range(count)))
-        argv = sign_ups(port, bodies, count, self.seconds, _CLIENTS)
-        pids = [pid for process in server for pid in usage.tree(process.pid)]
-        before = usage.cpu_seconds(pids)
-        result = generate(argv, self.seconds, self.folder)
-        cpu = usage.cpu_seconds(pids) - before
+        bodies.write_text("\n".join(json.dumps(sign_up_payload()) for _ in range(count)))
+        argv = sign_up_argv(port, bodies, count, self.seconds, _CLIENTS)
+        pids = [pid for process in server for pid in resource_usage.process_tree(process.pid)]
+        before = resource_usage.cpu_seconds(pids)
+        result = run_generator(argv, self.seconds, self.folder)
+        cpu = resource_usage.cpu_seconds(pids) - before
         created = result["requests"] - result["failed"]
         if result["failed"] > result["requests"] / 100:
-            raise LocalError(f"{result['failed']:g} sign-ups failed\n{server[-1].tail()}")
+            raise StackError(f"{result['failed']:g} sign-ups failed\n{server[-1].log_tail()}")
         return Measurement(created / result["seconds"], 1000 * cpu / created)
 
 
-def run(scale: Scale, folder: Path) -> list[Section]:
+def run(config: Config, folder: Path) -> list[Section]:
     """Rounds of all three, without the workers, whose work is not the sign-up's."""
-    with Stack(folder / "data", env=ITS_OWN, commands=server_commands) as stack:
-        bench, port = Bench(stack, scale.sign_up_seconds, folder), free_port()
+    with Stack(folder / "data", env=ISOLATED_ENV, commands=server_commands) as stack:
+        bench, port = Bench(stack, config.sign_up_seconds, folder), find_free_port()
         bench.rollcall()  # to warm up
         beside_workers = bench.rollcall()
         for name in ("worker", "relay"):
-            stack.parts[name].stop()
+            stack.services[name].stop()
         with new_plain(stack.environment(), port, folder) as peer:
             await_response(peer, port)
             bench.plain(peer, port)  # to warm up
             loads = [bench.rollcall, lambda: bench.plain(peer, port), bench.loop]
-            rounds = interleaved(loads, scale.rounds, lambda load: load())
-    return [_section(scale, beside_workers, *rounds)]
+            rounds = run_interleaved(loads, config.rounds, lambda load: load())
+    return [_section(config, beside_workers, *rounds)]
 
 
 def new_plain(env: Mapping[str, str], port: int, folder: Path) -> Process:
@@ -104,20 +106,20 @@ def new_plain(env: Mapping[str, str], port: int, folder: Path) -> Process:
 
 
 def await_response(server: Process, port: int) -> None:
-    """Returns when a server responds. Raises LocalError if it does not within 30 s."""
+    """Returns when a server responds. Raises `StackError` if it does not within 30 s."""
     deadline = time.monotonic() + _START_TIMEOUT
     while True:
         try:
             httpx.get(f"http://{HOST}:{port}{_PATH}", timeout=5)
         except httpx.TransportError:
-            if await_end([server], timeout=0.05) or time.monotonic() > deadline:
-                raise LocalError(f"{server.name} does not respond\n{server.tail()}") from None
+            if wait_any([server], timeout=0.05) or time.monotonic() > deadline:
+                raise StackError(f"{server.name} does not respond\n{server.log_tail()}") from None
         else:
             return
 
 
 def _section(
-    scale: Scale,
+    config: Config,
     beside_workers: Measurement,
     rollcall: list[Measurement],
     plain: list[Measurement],
@@ -131,12 +133,19 @@ def _section(
         _row("Rollcall while workers deliver", [beside_workers], ""),
     ]
     return Section(
-        f"Sign-ups, {_CLIENTS} clients at a time: {scale.rounds} rounds of"
-        f" {scale.sign_up_seconds:g} s",
+        f"Sign-ups, {_CLIENTS} clients at a time: {config.rounds} rounds of"
+        f" {config.sign_up_seconds:g} s",
         table(["", "per second", "CPU ms", "Rollcall to it"], rows),
         [
-            Target("sign-ups, to a bare psycopg loop", to_loop.median, _TO_LOOP, at_least=True),
-            Target("sign-ups, to DRF + ORM + Huey", to_plain.median, _TO_PEER, at_least=True),
+            Target(
+                "sign-ups, to a bare psycopg loop",
+                to_loop.median,
+                _MIN_RATIO_TO_LOOP,
+                at_least=True,
+            ),
+            Target(
+                "sign-ups, to DRF + ORM + Huey", to_plain.median, _MIN_RATIO_TO_PEER, at_least=True
+            ),
         ],
         {
             "sign_ups": [one.per_second for one in rollcall],

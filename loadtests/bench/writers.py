@@ -1,14 +1,13 @@
-"""A program: clients that sign people up without pause, each on a connection of its own.
+"""A program: clients that sign up in a closed loop, each on its own connection.
 
-A client sends its next request when it has its response. After a 503 it waits as long as
-Retry-After says, as RFC 9110 section 10.2.3 asks of it, give or take half, so that not all come
-back at once; with --impatient it sends again immediately. A connection that was closed is made
-again.
+A client sends its next request when it has its response. After a 503 it waits for Retry-After (RFC
+9110 section 10.2.3), plus or minus half of it, so that the retries are spread; with
+--ignore-retry-after it retries immediately. A closed connection is reopened.
 
-Prepared requests, no parsing but of the status and the length: it shall cost little beside the
-server, to which it gives way. SIGTERM ends it before its time. Prints "ready" once all clients are
-connected, and last one line of JSON about the time since: created (201s), unavailable (503s),
-failed (all else), seconds, p50_ms and p99_ms of the 201s.
+The requests are prepared, and only status and length of a response are parsed, so that the
+generator costs little compared with the server; its priority is lower. SIGTERM stops it early.
+Prints "ready" once all clients are connected, and finally one line of JSON about the time since:
+created (201s), unavailable (503s), failed (all others), seconds, p50_ms and p99_ms of the 201s.
 """
 
 import argparse
@@ -47,7 +46,7 @@ class Load:
 
     port: int
     requests: Iterator[bytes]
-    impatient: bool
+    ignores_retry_after: bool
     created: int = 0
     unavailable: int = 0
     failed: int = 0
@@ -109,7 +108,7 @@ class Client(asyncio.Protocol):
             load.latencies.append(time.monotonic() - self._sent_at)
         elif status == b"503":
             load.unavailable += 1
-            if not load.impatient:
+            if not load.ignores_retry_after:
                 after = _RETRY_AFTER.search(head)
                 seconds = float(after[1]) if after else 1.0
                 self._loop.call_later(seconds * random.uniform(*_SPREAD), self._send)
@@ -128,7 +127,9 @@ class Client(asyncio.Protocol):
 
 
 async def _run(options: argparse.Namespace) -> None:
-    load = Load(options.port, sign_ups(options.bodies.read_text().splitlines()), options.impatient)
+    load = Load(
+        options.port, sign_ups(options.bodies.read_text().splitlines()), options.ignore_retry_after
+    )
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     gc.freeze()
@@ -138,27 +139,27 @@ async def _run(options: argparse.Namespace) -> None:
     print(READY, flush=True)
     load.created = load.unavailable = load.failed = 0
     load.latencies.clear()
-    begin = time.monotonic()
+    started_at = time.monotonic()
     with suppress(TimeoutError):
         await asyncio.wait_for(stopped.wait(), options.seconds)
     load.stopped = True
-    seconds = time.monotonic() - begin
-    figures = {"created": load.created, "unavailable": load.unavailable, "failed": load.failed}
+    seconds = time.monotonic() - started_at
+    result = {"created": load.created, "unavailable": load.unavailable, "failed": load.failed}
     times = [percentile(load.latencies or [math.inf], quantile) * 1000 for quantile in (0.5, 0.99)]
-    print(json.dumps({**figures, "seconds": seconds, "p50_ms": times[0], "p99_ms": times[1]}))
+    print(json.dumps({**result, "seconds": seconds, "p50_ms": times[0], "p99_ms": times[1]}))
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Runs the clients that the command line describes."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench.writers")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--bodies", type=Path, required=True, help="a file with a body a line")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--impatient", action="store_true")
+    parser.add_argument("--ignore-retry-after", action="store_true")
     options = parser.parse_args()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
     lower_priority()
     uvloop.run(_run(options))
 

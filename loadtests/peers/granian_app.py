@@ -12,18 +12,19 @@ from time import time
 from typing import Any
 
 from api.bearer import bearer_token
-from api.problem_documents import request_id_of
+from api.problem_details import resolve_request_id
 from api.reads.redis.client import RedisClient
 from api.reads.redis.url import parse_url
-from domain import profile, session
-from domain.errors import InvalidToken, ServiceUnavailable
-from domain.keys import Keyring
-from domain.session import TokenClaims
+from domain import profile
+from domain.model import session_token
+from domain.model.errors import InvalidToken, ServiceUnavailable
+from domain.model.keyring import Keyring
+from domain.model.session_token import TokenClaims
 from loadtests.peers import responses
 
 _SECURITY = list(responses.SECURITY_HEADERS.items())
-_KNOWN = [("cache-control", "private, no-cache"), ("vary", "Authorization"), *_SECURITY]
-_FOUND = [*_KNOWN, ("content-type", "application/json")]
+_HEADERS_304 = [("cache-control", "private, no-cache"), ("vary", "Authorization"), *_SECURITY]
+_HEADERS_200 = [*_HEADERS_304, ("content-type", "application/json")]
 _HMGET = b"*6\r\n$5\r\nHMGET\r\n$34\r\np:%b\r\n$1\r\nb\r\n$1\r\ne\r\n$1\r\nv\r\n$32\r\n%b\r\n"
 
 
@@ -48,21 +49,21 @@ class Application:
             protocol.response_bytes(status, [*lines.items(), *_SECURITY], content)
             return
         etag = tag.decode()
-        own = [("etag", etag), ("x-request-id", request_id_of(request_id))]
+        own = [("etag", etag), ("x-request-id", resolve_request_id(request_id))]
         tags = headers.get("if-none-match")
         if tags and responses.matches(tags, etag):
-            protocol.response_empty(304, _KNOWN + own)
+            protocol.response_empty(304, _HEADERS_304 + own)
         else:
-            protocol.response_bytes(200, _FOUND + own, body)
+            protocol.response_bytes(200, _HEADERS_200 + own, body)
 
     async def _read(self, authorization: str) -> tuple[TokenClaims, Sequence[bytes | None]]:
         """Returns the token and the reply to HMGET, from the client-side cache or Redis."""
         text = bearer_token(authorization)
-        digest = session.token_digest(text)
+        digest = session_token.token_digest(text)
         cache = self._redis.cache
         if cache is not None and (entry := cache.find(digest)) is not None:
             return entry.token, entry.reply
-        token = session.verify_token(self._keys, text, digest)
+        token = session_token.verify_token(self._keys, text, digest)
         command = _HMGET % (token.person_id_bytes.hex().encode(), token.digest)
         reply = self._loop.create_future()
         on_reply = partial(_resolve, reply)

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from api.problem_documents import problem_of, request_id_of
-from domain.errors import InvalidToken, ServiceUnavailable
+from api.problem_details import problem_from_error, resolve_request_id
+from domain.model.errors import InvalidToken, ServiceUnavailable
 
 # Those that Django's middleware adds to every response of Rollcall's.
 SECURITY_HEADERS = {
@@ -28,15 +28,15 @@ def profile_headers(etag: str, request_id: str) -> dict[str, str]:
         "etag": etag,
         "cache-control": "private, no-cache",
         "vary": "Authorization",
-        "x-request-id": request_id_of(request_id),
+        "x-request-id": resolve_request_id(request_id),
     }
 
 
 def error_response(error: InvalidToken | ServiceUnavailable, request_id: str) -> ErrorResponse:
     """Returns the 401 or 503 for an error; `request_id` is the client's own, or empty."""
-    own_id = request_id_of(request_id)
-    document = problem_of(error, own_id)
-    extra = {"vary": "Authorization", "x-request-id": own_id}
+    resolved_id = resolve_request_id(request_id)
+    document = problem_from_error(error, resolved_id)
+    extra = {"vary": "Authorization", "x-request-id": resolved_id}
     return ErrorResponse(document.status, {**document.headers, **extra}, document.body)
 
 

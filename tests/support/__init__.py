@@ -1,1 +1,1 @@
-"""What tests are made of, and no test."""
+"""Test support code."""

@@ -177,7 +177,7 @@ def _play(server: ReadServer, script: Script) -> None:
         clients.play(script)
         for client in clients.open():
             client.settle(_OLD)
-    assert not server.remaining(within=server.timeout), "it holds closed connections"
+    assert not server.remaining(timeout=server.timeout), "it holds closed connections"
     _check_health(server)
 
 

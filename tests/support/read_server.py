@@ -1,4 +1,4 @@
-"""A read process under test: replaced once it is broken, its sockets and its log watched."""
+"""A read process under test, replaced once it is broken; its sockets and log are checked."""
 
 import re
 import socket
@@ -11,9 +11,9 @@ from typing import Self
 
 import httpx
 
-from local.machine import HOST, children
+from local.machine import HOST, child_pids
 from local.stack import Stack
-from tests.someone import Rollcall, eventually, read_process
+from tests.support.client import ApiClient, read_process, wait_until
 from tests.support.hostile_client import TIMEOUT
 from tests.support.hostile_responses import Person
 from tests.support.reference import Reference
@@ -41,7 +41,7 @@ class ReadServer:
         self._exit = ExitStack()
         self.has_write_process = "WRITE_UPSTREAM" not in env
         with httpx.Client(base_url=stack.url, timeout=20) as http:
-            signed_up = [Rollcall(http).sign_up() for _ in range(_PEOPLE)]
+            signed_up = [ApiClient(http).sign_up() for _ in range(_PEOPLE)]
             self.people = [Person(each.token, each.profile().content) for each in signed_up]
         self._reference = Reference(stack.port, self.people[0].token)
 
@@ -120,7 +120,7 @@ class ReadServer:
     def pid(self) -> int:
         """The process that serves; another one once gunicorn has replaced it."""
         if not Path(f"/proc/{self._worker}/fd").exists():
-            self._worker = eventually(lambda: children(self._main))[0]
+            self._worker = wait_until(lambda: child_pids(self._main))[0]
         return self._worker
 
     def sockets(self) -> set[str]:
@@ -150,12 +150,12 @@ class ReadServer:
                 found.add(str(file.readlink()))
         return {name for name in found if name.startswith("socket:")}
 
-    def remaining(self, within: float, each_time: Callable[[], None] = lambda: None) -> set[int]:
-        """Returns the clients' ports of the connections that are left after `within` seconds, or
+    def remaining(self, timeout: float, each_time: Callable[[], None] = lambda: None) -> set[int]:
+        """Returns the clients' ports of the connections that are left after `timeout` seconds, or
         nothing as soon as there are none. Calls `each_time` between two looks.
         """
         self._close_bystander()
-        deadline, pause = time.monotonic() + within, 0.001
+        deadline, pause = time.monotonic() + timeout, 0.001
         while (ports := self.connections().keys()) and time.monotonic() < deadline:
             each_time()
             _timer.wait(pause)
@@ -181,8 +181,8 @@ class ReadServer:
     @contextmanager
     def redis_stalled(self) -> Iterator[None]:
         """Has the profile Redis reply only at the end of the block."""
-        redis = self._stack.parts["profiles"]
-        redis.pause()
+        redis = self._stack.services["profiles"]
+        redis.suspend()
         try:
             yield
         finally:

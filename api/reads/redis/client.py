@@ -15,7 +15,7 @@ from api.observability.loop_metrics import loop_metrics
 from api.reads.client_cache import ClientCache
 from api.reads.redis.connection import MultiplexedConnection, RedisUnavailable, encode_command
 from api.reads.redis.url import ConnectionOptions
-from domain import vouched
+from domain import fence
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ _BACKOFF_MIN, _BACKOFF_MAX = 0.02, 0.4  # seconds between two attempts, with jit
 _STABLE_AFTER = 1.0  # seconds; a connection that lasted less counts as a failure
 # Replies of a server that cannot serve reads: still loading, or a replica.
 _FATAL_ERRORS = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
-_CHECKS = (*vouched.FENCE_COMMANDS, ("INFO", "replication"), ("INFO", "memory"))
+_CHECKS = (*fence.FENCE_COMMANDS, ("INFO", "replication"), ("INFO", "memory"))
 
 
 class StaleData(Exception):
@@ -42,7 +42,7 @@ class RedisClient:
     `cache_bytes` at most; `check_interval`, seconds between two checks of role and fence.
 
     `cache` is the client-side cache, while there is a connection that Redis sends invalidations
-    on. `status` is what `/readyz` reports: ok, unavailable, unchecked or misconfigured.
+    on. `status` is what `/readyz` reports: ok, unavailable, stale or misconfigured.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class RedisClient:
             self.cache = await self._enable_client_cache(connection)
             await self._check_regularly(connection, closed)
         except (OSError, RedisUnavailable, StaleData, NotPrimary, hiredis.ReplyError) as error:
-            self.status = "unchecked" if isinstance(error, StaleData) else "unavailable"
+            self.status = "stale" if isinstance(error, StaleData) else "unavailable"
             if not established_at:
                 return self._on_connect_error(error, failures)
         finally:
@@ -183,10 +183,10 @@ def _status(replies: list[Any]) -> str:
 
     Raises `StaleData` and `NotPrimary` for a server whose data must not be read.
     """
-    server, fence, replication, memory = replies
+    server, fence_reply, replication, memory = replies
     if b"role:master" not in replication:
         raise NotPrimary
-    if not vouched.is_trusted(vouched.parse_run_id(server), fence):
+    if not fence.is_trusted(fence.parse_run_id(server), fence_reply):
         raise StaleData
     # Any other policy evicts profiles when memory is short, sessions and all.
     return "ok" if b"maxmemory_policy:noeviction" in memory else "misconfigured"

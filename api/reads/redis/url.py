@@ -28,8 +28,10 @@ class ConnectionOptions:
         loop = asyncio.get_running_loop()
         if self.path:
             return (await loop.create_unix_connection(protocol, self.path))[1]
-        made = await loop.create_connection(protocol, self.host, self.port, ssl=self.ssl_context)
-        return made[1]
+        connection = await loop.create_connection(
+            protocol, self.host, self.port, ssl=self.ssl_context
+        )
+        return connection[1]
 
 
 def parse_url(url: str) -> ConnectionOptions:

@@ -1,6 +1,6 @@
 "use strict";
-// What to say stands in the page, one <template> for each state; this finds out which is to be
-// shown. Opening the page asks whose link it is and changes nothing: only the button confirms.
+// The page has a <template> for each state; this script selects the one to show. Opening the page
+// inspects the link and changes nothing: only the button confirms.
 const main = document.querySelector("main");
 const heading = main.querySelector("h1");
 const message = document.getElementById("message");
@@ -8,65 +8,67 @@ const button = main.querySelector("button");
 const footer = document.querySelector("footer");
 const service = document.querySelector("header").textContent;
 const token = location.hash.slice(1);
-const WRONG = new Set(["code_invalid", "validation_failed"]);
+const INVALID_CODES = new Set(["code_invalid", "validation_failed"]);
 
-let name = ""; // of whoever signed up
-let next = look; // what the button does
+let name = ""; // of the person who signed up
+let onClick = inspectLink; // of the button
 
-// Ask the service: its document if it agrees, else the state to show, and how long to wait.
-async function ask(url) {
+// Posts the token. Returns the document of a 2xx, else the state to show and Retry-After in seconds.
+async function postToken(url) {
   try {
-    const answer = await fetch(url, {
+    const response = await fetch(url, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ token }),
       credentials: "omit",
       signal: AbortSignal.timeout(10_000),
     });
-    const document = await answer.json().catch(() => ({})); // a proxy's own page
-    if (answer.ok) return { document };
-    if (WRONG.has(document.code)) return { state: "wrong" };
+    const document = await response.json().catch(() => ({})); // a proxy's own page
+    if (response.ok) return { document };
+    if (INVALID_CODES.has(document.code)) return { state: "invalid" };
     if (document.code === "code_expired") return { state: "expired" };
-    const wait = Number(answer.headers.get("Retry-After"));
-    return { state: answer.status === 429 ? "busy" : "away", wait };
+    const retryAfter = Number(response.headers.get("Retry-After"));
+    return { state: response.status === 429 ? "rate_limited" : "unavailable", retryAfter };
   } catch {
     return { state: "offline" };
   }
 }
 
-async function look() {
-  const { document: link, state, wait } = await ask(main.dataset.look);
+async function inspectLink() {
+  const { document: link, state, retryAfter } = await postToken(main.dataset.inspectUrl);
   if (link) {
     name = link.name;
-    next = confirm;
+    onClick = confirm;
   }
-  show(link ? link.state : state, wait);
+  show(link ? link.state : state, retryAfter);
 }
 
 async function confirm() {
-  const { document: done, state, wait } = await ask(main.dataset.confirm);
-  if (done) footer.classList.add("away");
-  show(done ? "done" : state, wait);
+  const { document: result, state, retryAfter } = await postToken(main.dataset.confirmUrl);
+  if (result) footer.classList.add("invisible");
+  show(result ? "success" : state, retryAfter);
 }
 
-function show(state, wait) {
+function show(state, retryAfter) {
   const template = document.getElementById(state);
-  const words = template.content.cloneNode(true);
-  for (const place of words.querySelectorAll("bdi")) place.textContent = name;
-  for (const place of words.querySelectorAll(".wait")) place.textContent = duration(wait);
+  const content = template.content.cloneNode(true);
+  for (const place of content.querySelectorAll("bdi")) place.textContent = name;
+  for (const place of content.querySelectorAll(".wait")) {
+    place.textContent = formatDuration(retryAfter);
+  }
   const { title, button: label } = template.dataset;
   const hadFocus = document.activeElement === button;
   main.dataset.state = state;
   heading.textContent = title;
   document.title = `${title} · ${service}`;
-  message.replaceChildren(words);
-  // It keeps its place on the page when it goes, so that nothing jumps.
-  button.classList.toggle("away", !label);
+  message.replaceChildren(content);
+  // Not `display: none`: the layout must not shift.
+  button.classList.toggle("invisible", !label);
   if (label) button.textContent = label;
   if (hadFocus && !label) heading.focus();
 }
 
-function duration(seconds) {
+function formatDuration(seconds) {
   if (!seconds) return "a minute";
   const [count, unit] = seconds < 100 ? [seconds, "second"] : [Math.ceil(seconds / 60), "minute"];
   return count === 1 ? `1 ${unit}` : `${count} ${unit}s`;
@@ -74,17 +76,17 @@ function duration(seconds) {
 
 button.addEventListener("click", async () => {
   if (button.ariaDisabled === "true") return;
-  // Not `disabled`: a button that is would lose the focus.
+  // Not `disabled`: a disabled button loses the focus.
   button.ariaDisabled = "true";
-  await next();
+  await onClick();
   button.ariaDisabled = "false";
 });
-// The same page with another link's token.
+// Another link was opened in the same page.
 addEventListener("hashchange", () => location.reload());
 
 if (token) {
-  show("looking");
-  look();
+  show("loading");
+  inspectLink();
 } else {
-  show("wrong");
+  show("invalid");
 }

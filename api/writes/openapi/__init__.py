@@ -1,1 +1,1 @@
-"""What the OpenAPI document says about the command side: a module for each of its views'."""
+"""OpenAPI descriptions of the write views."""

@@ -1,35 +1,41 @@
-"""Confirming addresses, asking for another message, and how it stands."""
+"""Operations that confirm addresses, resend messages, and report the status."""
 
 from typing import Any
 
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
-from api.writes.openapi.call import BEARER, described
-from api.writes.serializers import CodeBody, EmailConfirmationBody, EmptyBody, LinkBody
+from api.writes.openapi.operation import SESSION_TOKEN, operation
+from api.writes.serializers import (
+    ConfirmEmailSerializer,
+    ConfirmPhoneSerializer,
+    EmptySerializer,
+    InspectLinkSerializer,
+)
 
 
-class ResentDocument(serializers.Serializer[Any]):
-    """When the next message may be asked for; null if nothing waits to be confirmed."""
+class ResendResponseSerializer(serializers.Serializer[Any]):
+    """When the next message may be requested; null if no confirmation is pending."""
 
     resend_available_at = serializers.DateTimeField(allow_null=True)
 
 
-class LinkDocument(serializers.Serializer[Any]):
-    """Who signed up with the address that a link was sent to, and how that stands."""
+class ConfirmationLinkSerializer(serializers.Serializer[Any]):
+    """The name that signed up with the address, and the state of the link."""
 
     name = serializers.CharField()
     state = serializers.ChoiceField(choices=["open", "confirmed", "expired"])
 
 
-class OverviewDocument(serializers.Serializer[Any]):
-    """How the confirmation of one channel stands."""
+class ConfirmationStatusSerializer(serializers.Serializer[Any]):
+    """The confirmation status of one channel."""
 
     status = serializers.ChoiceField(choices=["queued", "sent", "delivered", "failed", "confirmed"])
     resend_available_at = serializers.DateTimeField(allow_null=True)
     attempts_left = serializers.IntegerField(min_value=0)
     pending = serializers.CharField(
-        allow_null=True, help_text="The address, masked, that is to replace a confirmed one."
+        allow_null=True,
+        help_text="The masked address that replaces the confirmed one once it is confirmed.",
     )
 
 
@@ -39,61 +45,65 @@ def _verified(name: str) -> Any:
     )
 
 
-confirm_email = described(
+confirm_email = operation(
     "confirmEmail",
-    EmailConfirmationBody,
+    ConfirmEmailSerializer,
     {200: _verified("email")},
     401,
     429,
     tags=["confirmations"],
-    auth=[{"bearer": []}, {}],
+    auth=[{"sessionToken": []}, {}],
     summary="Confirm the e-mail address",
 )
-confirm_phone = described(
+confirm_phone = operation(
     "confirmPhone",
-    CodeBody,
+    ConfirmPhoneSerializer,
     {200: _verified("phone")},
     401,
     429,
     tags=["confirmations"],
-    auth=BEARER,
+    auth=SESSION_TOKEN,
     summary="Confirm the phone number",
 )
 
 
-look_at_link = described(
-    "lookAtLink",
-    LinkBody,
-    {200: LinkDocument},
+inspect_link = operation(
+    "inspectConfirmationLink",
+    InspectLinkSerializer,
+    {200: ConfirmationLinkSerializer},
     429,
-    tags=["pages and probes"],
+    tags=["pages"],
     auth=[],
-    summary="What the page behind the link in the e-mail asks before it shows its button",
+    summary="Inspect a confirmation link",
 )
 
 
 def _resend(channel: str, name: str) -> Any:
-    return described(
-        f"resend{channel.title()}",
-        EmptyBody,
-        {202: ResentDocument},
+    return operation(
+        f"resend{channel.title()}Confirmation",
+        EmptySerializer,
+        {202: ResendResponseSerializer},
         401,
         429,
         tags=["confirmations"],
-        auth=BEARER,
-        summary=f"Ask for another {name}",
+        auth=SESSION_TOKEN,
+        summary=f"Resend the {name}",
     )
 
 
-resend_email = _resend("email", "e-mail")
-resend_phone = _resend("phone", "text message")
-overview = described(
-    "readConfirmations",
+resend_email_confirmation = _resend("email", "confirmation e-mail")
+resend_phone_confirmation = _resend("phone", "confirmation text message")
+get_confirmation_status = operation(
+    "getConfirmationStatus",
     None,
-    {200: inline_serializer("Overviews", {c: OverviewDocument() for c in ("email", "phone")})},
+    {
+        200: inline_serializer(
+            "ConfirmationStatuses", {c: ConfirmationStatusSerializer() for c in ("email", "phone")}
+        )
+    },
     401,
     429,
     tags=["confirmations"],
-    auth=BEARER,
-    summary="How the confirmations stand",
+    auth=SESSION_TOKEN,
+    summary="Get the confirmation status",
 )

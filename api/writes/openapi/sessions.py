@@ -1,58 +1,58 @@
-"""Signing in and out."""
+"""Operations that sign in and out."""
 
 from typing import Any
 
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
-from api.writes.openapi.call import BEARER, described, header
-from api.writes.serializers import AddressBody, SignInBody
+from api.writes.openapi.operation import SESSION_TOKEN, operation, response_header
+from api.writes.serializers import SignInCodeSerializer, SignInSerializer
 
 
-class SessionDocument(serializers.Serializer[Any]):
-    """A session that was opened."""
+class SessionSerializer(serializers.Serializer[Any]):
+    """A new session."""
 
     token = serializers.CharField()
     token_type = serializers.ChoiceField(choices=["Bearer"])
     expires_at = serializers.DateTimeField()
 
 
-ask_to_sign_in = described(
-    "askToSignIn",
-    AddressBody,
-    {202: inline_serializer("Asked", {"detail": serializers.CharField()})},
+request_sign_in_code = operation(
+    "requestSignInCode",
+    SignInCodeSerializer,
+    {202: inline_serializer("SignInChallenge", {"detail": serializers.CharField()})},
     429,
     tags=["sessions"],
     auth=[],
-    summary="Ask for a code to sign in by",
+    summary="Request a sign-in code",
 )
-sign_in = described(
+sign_in = operation(
     "signIn",
-    SignInBody,
-    {201: inline_serializer("SignedIn", {"session": SessionDocument()})},
+    SignInSerializer,
+    {201: inline_serializer("SignInResponse", {"session": SessionSerializer()})},
     429,
     tags=["sessions"],
     auth=[],
-    summary="Sign in by a code",
-    parameters=[header("Location", "Where the profile is read.", 201)],
+    summary="Sign in with a code",
+    parameters=[response_header("Location", "The URL of the profile.", 201)],
 )
-sign_out = described(
-    "signOut",
+revoke_current_session = operation(
+    "revokeCurrentSession",
     None,
     {204: None},
     401,
     429,
     tags=["sessions"],
-    auth=BEARER,
-    summary="End this session",
+    auth=SESSION_TOKEN,
+    summary="Revoke the current session",
 )
-sign_out_everywhere = described(
-    "signOutEverywhere",
+revoke_all_sessions = operation(
+    "revokeAllSessions",
     None,
     {204: None},
     401,
     429,
     tags=["sessions"],
-    auth=BEARER,
-    summary="End all of one's own sessions",
+    auth=SESSION_TOKEN,
+    summary="Revoke all sessions of the caller",
 )

@@ -29,7 +29,7 @@ from tests.support.hostile_scripts import (
 from tests.support.read_server import ReadServer
 
 MAX_COST, MAX_BYTES, MAX_BYTEWISE = 300, 100_000, 2_000  # of one action
-FUZZ = settings(
+FUZZ_SETTINGS = settings(
     max_examples=20_000 if LONG else 200,
     derandomize=not LONG,
     database=None,
@@ -40,7 +40,7 @@ FUZZ = settings(
 )
 
 
-def affordable(send: Send) -> Send:
+def limit_cost(send: Send) -> Send:
     """Returns the same, repeated less often: no action may take long."""
     messages = [MESSAGES[name] for name in send.messages]
     cost = sum(message.cost for message in messages) * len(send.clients)
@@ -61,7 +61,7 @@ def actions() -> st.SearchStrategy[Action]:
         times=st.sampled_from([1, 1, 2, 5, 50, 200]),
         hold_back=st.one_of(st.just(0), st.just(0), st.integers(1, 500)),
         bytewise=st.sampled_from([False] * 7 + [True]),
-    ).map(affordable)
+    ).map(limit_cost)
     kinds: list[st.SearchStrategy[Action]] = [send] * 8
     kinds += [st.builds(kind, clients=clients) for kind in (Open, HalfClose, StopReading)]
     kinds += [st.builds(Close, clients=clients, reset=st.booleans())]
@@ -76,16 +76,16 @@ moments = st.builds(
 scripts = st.lists(moments, min_size=1, max_size=5)
 
 
-@FUZZ
+@FUZZ_SETTINGS
 @given(script=scripts)
-def test_reads_go_on_whatever_hostile_clients_do(server: ReadServer, script: list[Moment]):
+def test_hostile_clients_do_not_affect_reads(server: ReadServer, script: list[Moment]):
     note(f"{script!r}")
     play(server, script)
 
 
-@settings(FUZZ, max_examples=2_000 if LONG else 20)
+@settings(FUZZ_SETTINGS, max_examples=2_000 if LONG else 20)
 @given(script=scripts)
-def test_reads_go_on_whatever_clients_do_without_a_write_process(
+def test_hostile_clients_do_not_affect_reads_without_upstream(
     lone_server: ReadServer, script: list[Moment]
 ):
     note(f"{script!r}")
@@ -93,9 +93,7 @@ def test_reads_go_on_whatever_clients_do_without_a_write_process(
 
 
 # It reports the one script that fails, so there is nothing to shrink.
-@settings(FUZZ, max_examples=100 if LONG else 3, phases=[Phase.generate])
+@settings(FUZZ_SETTINGS, max_examples=100 if LONG else 3, phases=[Phase.generate])
 @given(each=st.lists(scripts, min_size=20, max_size=20))
-def test_the_server_ends_every_connection_that_its_client_does_not(
-    server: ReadServer, each: list[list[Moment]]
-):
+def test_server_closes_every_abandoned_connection(server: ReadServer, each: list[list[Moment]]):
     abandon(server, *each)

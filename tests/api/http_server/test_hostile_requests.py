@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 import pytest
 
 from local.machine import HOST
-from tests.someone import eventually
+from tests.support.client import wait_until
 from tests.support.hostile_client import HostileClient
 from tests.support.hostile_messages import BODIES, MESSAGES, REPEATED
 from tests.support.hostile_scripts import ALL, DEADLINES, Close, HalfClose, Moment, Send, play
@@ -20,17 +20,17 @@ SEND_BUFFER = 512 * 1024  # bytes that the kernel may hold for a client that rea
 
 
 @pytest.mark.parametrize("name", MESSAGES)
-def test_each_message_gets_its_response_and_so_do_its_neighbours(server: ReadServer, name: str):
+def test_every_pipelined_message_gets_its_response(server: ReadServer, name: str):
     play(server, [Moment((Send((name, "read")), Send(("read", name), clients=(1,))))])
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_each_message_gets_its_response_byte_by_byte(server: ReadServer, name: str):
+def test_message_sent_byte_by_byte_gets_its_response(server: ReadServer, name: str):
     play(server, [Moment((Send((name,), bytewise=True),))])
 
 
 @pytest.mark.parametrize("name", REPEATED)
-def test_what_looks_like_the_read_before_it_gets_its_own_response(server: ReadServer, name: str):
+def test_request_similar_to_a_cached_one_gets_its_own_response(server: ReadServer, name: str):
     read = Moment((Send(("repeated read",)),))
     play(server, [read, read, Moment((Send((name,)),)), Moment((Send(("repeated read",), (1,)),))])
 
@@ -39,15 +39,13 @@ def test_what_looks_like_the_read_before_it_gets_its_own_response(server: ReadSe
 
 
 @pytest.mark.parametrize("write", BODIES)
-def test_a_read_behind_a_refused_write_in_one_segment_harms_no_other(
-    server: ReadServer, write: str
-):
+def test_read_behind_a_rejected_write_affects_no_other(server: ReadServer, write: str):
     """Ten such connections ended all reads of the process for good."""
     play(server, [Moment((Send((write, "read"), clients=ALL),), stall=True)])
 
 
 @pytest.mark.parametrize("leave", [HalfClose(ALL), Close(ALL), Close(ALL, reset=True)], ids=str)
-def test_clients_that_leave_before_redis_replies_harm_no_other(server: ReadServer, leave):
+def test_clients_gone_before_the_redis_reply_affect_no_other(server: ReadServer, leave):
     play(server, [Moment((Send(("read", "read"), clients=ALL), leave), stall=True)])
 
 
@@ -55,7 +53,7 @@ def test_http_1_0_gets_no_interim_response(server: ReadServer):
     play(server, [Moment((Send(("HTTP/1.0 sign-up that expects 100",), hold_back=2),))])
 
 
-def test_a_client_that_stops_reading_with_little_left_to_send_is_cut_off(server: ReadServer):
+def test_client_that_stops_reading_a_small_rest_is_disconnected(server: ReadServer):
     """With less than the transport's high-water mark in its buffer there was no deadline."""
     with closing(HostileClient(server.port, server.people[0], "unread")) as client:
         client.reading = False
@@ -67,13 +65,13 @@ def test_a_client_that_stops_reading_with_little_left_to_send_is_cut_off(server:
         with pytest.raises(AssertionError):  # noqa: PT012  # the kernel has room for only a part of this
             while True:
                 client.send([MESSAGES["read"]] * 100)  # 46 kB of responses
-                eventually(is_buffered, within=1)
+                wait_until(is_buffered, timeout=1)
                 buffered = server.connections().get(client.port, 0)
-        assert not server.remaining(within=8)
+        assert not server.remaining(timeout=8)
         assert buffered < SEND_BUFFER
 
 
-def test_a_slow_but_steady_reader_of_large_responses_gets_all_of_them(server: ReadServer):
+def test_slow_reader_receives_large_responses_completely(server: ReadServer):
     """A deadline was set when its buffer was full, and not moved while it took something."""
     with closing(HostileClient(server.port, server.people[0], "slow-reader")) as client:
         client.reading = False
@@ -85,28 +83,28 @@ def test_a_slow_but_steady_reader_of_large_responses_gets_all_of_them(server: Re
         client.settle(old=60)
 
 
-def test_unread_requests_at_the_end_of_a_connection_cost_no_response(server: ReadServer):
+def test_unread_requests_at_close_lose_no_response(server: ReadServer):
     """The kernel resets a connection that is closed with unread bytes (RFC 9112 section 9.6)."""
     with closing(HostileClient(server.port, server.people[0], "unread-requests")) as client:
         client.reading = False
         names = ["read"] * 100 + ["sign-up in chunks"] + ["read of a long URL"] * 50
         client.send([MESSAGES[name] for name in names])
         with suppress(AssertionError):  # it is not closed while its client takes the responses
-            eventually(lambda: client.port not in server.connections(), within=0.4)
+            wait_until(lambda: client.port not in server.connections(), timeout=0.4)
         client.settle(old=60)
 
 
-def test_a_long_pipeline_does_not_hold_the_event_loop(server: ReadServer):
+def test_long_pipeline_does_not_block_the_event_loop(server: ReadServer):
     """250 kB of requests in one segment held it for 40 to 100 ms; CPU time, so noise is none."""
-    took = []
+    duration = []
     for number in range(3):
         with closing(HostileClient(server.port, server.people[0], f"long-{number}")) as client:
             client.reading = False
             client.send([MESSAGES["read without token"]] * 3000)
             before = server.cpu_seconds()
             server.serves_bystander()
-            took.append(server.cpu_seconds() - before)
-    assert min(took) < 0.02
+            duration.append(server.cpu_seconds() - before)
+    assert min(duration) < 0.02
 
 
 # --- Without an end ------------------------------------------------------------------------------
@@ -131,7 +129,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("what", ENDLESS)
-def test_what_has_no_end_is_cut_off_and_not_stored(server: ReadServer, what: str):
+def test_endless_message_is_rejected_and_not_stored(server: ReadServer, what: str):
     begin, more = (text.encode() for text in ENDLESS[what])
     before, deadline, sent = server.memory(), time.monotonic() + 10, 0
     with socket.create_connection((HOST, server.port), timeout=10) as client:
@@ -143,14 +141,14 @@ def test_what_has_no_end_is_cut_off_and_not_stored(server: ReadServer, what: str
                 if sent > 3_000_000:  # that is enough; from here on, slowly
                     select.select([], [], [], 0.05)
         assert server.memory() - before < 2**20
-    assert not server.remaining(within=5)
+    assert not server.remaining(timeout=5)
 
 
 # --- Clients of a write process that hangs --------------------------------------------------------
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
-def test_clients_that_leave_a_hung_write_process_leave_nothing(stack, tmp_path, reset: bool):
+def test_clients_of_a_hung_write_process_leave_no_connection(stack, tmp_path, reset: bool):
     path = tmp_path / "write.sock"
     body = json.dumps({"name": "Ada"})
     request = POST + f"Content-Length: {len(body)}\r\n\r\n{body}"
@@ -168,5 +166,5 @@ def test_clients_that_leave_a_hung_write_process_leave_nothing(stack, tmp_path, 
                 if reset:
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 client.close()
-            assert not server.remaining(within=8)
-            eventually(lambda: server.sockets() <= sockets, within=8)
+            assert not server.remaining(timeout=8)
+            wait_until(lambda: server.sockets() <= sockets, timeout=8)

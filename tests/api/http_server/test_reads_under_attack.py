@@ -13,7 +13,7 @@ import pytest
 
 from local.processes import Process
 from local.stack import Stack
-from tests.someone import eventually
+from tests.support.client import wait_until
 from tests.support.read_server import ReadServer
 
 # Seconds. Long enough that an attack lasts for a measurement, short enough to wait for its end.
@@ -28,9 +28,9 @@ ALL_DEADLINES = 40.0  # seconds
 ATTACK = {"idle": 10_000, "slow": 500, "unread": 500}
 FILE_ATTACK = {"unread-file": 100}  # of which the server ends some at once
 P99_MS = 10.0
-NOISE = 3.0  # the factor by which a busy machine may move reads that nobody attacks
+NOISE_FACTOR = 3.0  # the factor by which a busy machine may move reads that nobody attacks
 # Bytes that an attack may cost, with what the kernel buffers for it: 6 kB a connection.
-MEMORY = 64 * 2**20
+MAX_MEMORY = 64 * 2**20
 # 32 MB of responses that are not sent yet, 16 of 1.6 MB that arrive from the write process, and the
 # kernel's buffers.
 FILE_MEMORY = 112 * 2**20
@@ -46,12 +46,12 @@ class Measurement:
     remaining: int
 
     @property
-    def unmoved(self) -> bool:
-        limit = max(P99_MS, NOISE * self.control["p99_ms"])
+    def is_unaffected(self) -> bool:
+        limit = max(P99_MS, NOISE_FACTOR * self.control["p99_ms"])
         return self.attacked["failed"] == 0 and self.attacked["p99_ms"] < limit
 
 
-class Arena:
+class AttackedServer:
     """A read process, and who attacks it. `folder` is for logs."""
 
     def __init__(self, server: ReadServer, folder: Path) -> None:
@@ -66,8 +66,8 @@ class Arena:
         control, before = self._read(seconds), self._server.memory()
         with ExitStack() as stack:
             attackers = [stack.enter_context(self._attacker(*each)) for each in attack.items()]
-            eventually(lambda: all("attacking" in attacker.tail() for attacker in attackers))
-            eventually(lambda: len(self._server.connections()) >= expected)
+            wait_until(lambda: all("attacking" in attacker.log_tail() for attacker in attackers))
+            wait_until(lambda: len(self._server.connections()) >= expected)
             attacked, memory = self._read(seconds), self._server.memory() - before
             for attacker in attackers:
                 attacker.send(SIGTERM)  # it keeps its connections, and does nothing any more
@@ -93,34 +93,34 @@ class Arena:
 
 
 @pytest.fixture(scope="module")
-def arena(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+def arena(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackedServer]:
     with ReadServer(stack, **DEADLINES) as server:
-        yield Arena(server, tmp_path_factory.mktemp("attack"))
+        yield AttackedServer(server, tmp_path_factory.mktemp("attack"))
 
 
 @pytest.fixture(scope="module")
-def measurement(arena: Arena, many: int) -> Measurement:
+def measurement(arena: AttackedServer, scale: int) -> Measurement:
     """One measurement; up to two more if other processes were in the way."""
     for _ in range(3):
-        result = arena.measure(ATTACK, 2.0 * many)
-        if result.unmoved:
+        result = arena.measure(ATTACK, 2.0 * scale)
+        if result.is_unaffected:
             break
     return result
 
 
-def test_reads_are_as_fast_as_ever_during_an_attack(measurement: Measurement):
-    assert measurement.unmoved
+def test_read_latency_is_unaffected_by_an_attack(measurement: Measurement):
+    assert measurement.is_unaffected
 
 
-def test_what_an_attack_costs_in_memory_is_bounded(measurement: Measurement):
-    assert measurement.memory < MEMORY
+def test_memory_of_an_attack_is_bounded(measurement: Measurement):
+    assert measurement.memory < MAX_MEMORY
 
 
-def test_every_connection_of_an_attack_ends_within_its_deadline(measurement: Measurement):
+def test_connections_of_an_attack_end_within_their_deadline(measurement: Measurement):
     assert measurement.remaining == 0
 
 
-def test_large_responses_that_are_not_read_cost_bounded_memory_and_end(arena: Arena):
+def test_unread_large_responses_use_bounded_memory_and_end(arena: AttackedServer):
     measurement = arena.measure(FILE_ATTACK, 1.0)
     assert measurement.memory < FILE_MEMORY
     assert measurement.remaining == 0

@@ -1,0 +1,45 @@
+"""Requests that nobody would write by hand, made from the OpenAPI document."""
+
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    unsupported_method,
+]
+
+
+def test_generated_requests_get_documented_responses(stack, scale: int):
+    schema = schemathesis.openapi.from_url(f"{stack.url}/api/v1/schema/")
+    operations = [r.ok() for r in schema.get_all_operations() if isinstance(r, Ok)]
+    assert len(operations) >= len(schema.raw_schema["paths"])
+    for operation in operations:
+
+        @given(case=operation.as_strategy())
+        @settings(
+            max_examples=300 if scale > 1 else 15,
+            deadline=None,
+            phases=[Phase.explicit, Phase.generate],
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        def responds_as_documented(case: schemathesis.Case[Any]) -> None:
+            case.call_and_validate(checks=CHECKS)
+
+        responds_as_documented()

@@ -1,0 +1,87 @@
+"""Processes that load production settings, as a server does first.
+
+Each is forked from one that has imported the modules that the settings import, which takes most of
+the time; there are forty of them.
+"""
+
+import json
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+PRODUCTION_ENV = {
+    "DJANGO_SETTINGS_MODULE": "settings.prod",
+    "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR",
+    "DATABASE_URL": "postgresql://127.0.0.1:1/none",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "QUEUE_URL": "redis://127.0.0.1:1/1",
+    "ALLOWED_HOSTS": "rollcall.example",
+    "PUBLIC_URL": "https://rollcall.example",
+    "SENDGRID_API_KEY": "key",
+    "EMAIL_FROM": "hello@rollcall.example",
+    "VONAGE_API_KEY": "key",
+    "VONAGE_API_SECRET": "secret",
+    "SMS_FROM": "Rollcall",
+    "SMS_COUNTRIES": "ES",
+}
+
+# The forked process runs the code like a program: to its end, or to a traceback.
+_FORK_SERVER = """
+import json, os, sys
+import cryptography.hazmat.primitives.serialization, django.conf, environs
+import django.core.exceptions, limits, peewee, psycopg, redis, structlog
+for line in sys.stdin:
+    if not (pid := os.fork()):
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+else:
+    sys.exit()
+case = json.loads(line)
+os.environ.clear()
+os.environ.update(case["env"])
+for descriptor in (1, 2):
+    os.dup2(os.open(case["files"][descriptor - 1], os.O_WRONLY | os.O_CREAT), descriptor)
+exec(case["code"])
+"""
+
+
+class SettingsProcess:
+    """Starts such processes, one after the other; `folder` is for their output."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = [folder / "stdout", folder / "stderr"]
+
+    def __enter__(self) -> Self:
+        self._popen = subprocess.Popen(
+            [sys.executable, "-c", _FORK_SERVER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._popen.communicate(timeout=20)
+
+    def __call__(
+        self, code: str = "from django.conf import settings; settings.DEBUG", **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Returns the result of a process with the production environment, changed by `env`."""
+        for file in self._files:
+            file.write_bytes(b"")
+        case = {
+            "code": code,
+            "env": {"PATH": os.environ["PATH"]} | PRODUCTION_ENV | env,
+            "files": [str(file) for file in self._files],
+        }
+        assert self._popen.stdin
+        assert self._popen.stdout
+        self._popen.stdin.write(json.dumps(case) + "\n")
+        self._popen.stdin.flush()
+        assert select.select([self._popen.stdout], [], [], 60)[0], "it does not end"
+        status = int(self._popen.stdout.readline())
+        stdout, stderr = (file.read_text() for file in self._files)
+        return subprocess.CompletedProcess([], status, stdout, stderr)
