@@ -1,4 +1,4 @@
-"""What `local` promises of one process, to whoever starts it."""
+"""A process of `local`: an interrupted start leaves nothing behind."""
 
 import subprocess
 import sys
@@ -6,19 +6,19 @@ import sys
 # The child interrupts its parent before it has become the program that it was started for.
 INTERRUPTED = """
 import os, signal, sys
-from local.machine import children
+from local.machine import child_pids
 from local.processes import Process
 signum = getattr(signal, sys.argv[1])
-def heed(*_):
+def interrupt(*_):
     raise KeyboardInterrupt
-signal.signal(signum, heed)
+signal.signal(signum, interrupt)
 us = os.getpid()
 os.register_at_fork(after_in_child=lambda: os.kill(us, signum))
 try:
     with Process("sleep", ["sleep", "60"]):
         print("not interrupted")
 except KeyboardInterrupt:
-    print("left behind:", children(us))
+    print("left behind:", child_pids(us))
 """
 
 

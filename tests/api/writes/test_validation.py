@@ -12,8 +12,8 @@ EMOJI = "\U0001f642"
 
 
 @pytest.fixture(autouse=True)
-def assert_nothing_written(django_db_access, request):
-    """Whatever a test of this file sends, unless it is marked as right, leaves no row behind."""
+def assert_nothing_written(django_db_access):
+    """Whatever a test of this file sends leaves no row behind."""
     from domain.postgres.models import OutboxEntry, Person
 
     def count_rows() -> tuple[int, int]:
@@ -21,8 +21,7 @@ def assert_nothing_written(django_db_access, request):
 
     before = count_rows()
     yield
-    if "right" not in request.node.name:
-        assert count_rows() == before
+    assert count_rows() == before
 
 
 @pytest.mark.parametrize(
@@ -116,11 +115,6 @@ def test_invalid_name_is_rejected(api: ApiClient, field, value, word):
     assert field_errors(api.post(SIGN_UP, sign_up_payload(**{field: value}))) == {field: word}
 
 
-@pytest.mark.parametrize("name", ["a", "a" * 100, EMOJI * 100, "e\u0301" * 100, "O'Neil-\u6bdb"])
-def test_valid_name_is_accepted(api: ApiClient, name):
-    assert api.sign_up(name=name).profile().status_code == 200
-
-
 @pytest.mark.parametrize(
     "email",
     [
@@ -134,11 +128,6 @@ def test_valid_name_is_accepted(api: ApiClient, name):
 )  # fmt: skip  # a list to be read at a glance
 def test_invalid_email_is_rejected(api: ApiClient, email):
     assert field_errors(api.post(SIGN_UP, sign_up_payload(email=email))).keys() == {"email"}
-
-
-@pytest.mark.parametrize("email", ["Ada.Lovelace+x@Example.COM", "\u00e4da@ex\u00e4mple.com"])
-def test_valid_email_is_accepted(api: ApiClient, email):
-    assert api.sign_up(email=email).body["email"].casefold() == email.casefold()
 
 
 @pytest.mark.parametrize(
@@ -161,10 +150,6 @@ def test_invalid_phone_is_rejected(api: ApiClient, phone, word):
     assert field_errors(api.post(SIGN_UP, sign_up_payload(phone=phone))) == {"phone": word}
 
 
-def test_valid_phone_is_stored_as_e164(api: ApiClient):
-    assert api.sign_up(phone="+34 666 666 003").body["phone"] == "+34666666003"
-
-
 @pytest.mark.parametrize(
     ("hobbies", "word"),
     [
@@ -181,24 +166,6 @@ def test_valid_phone_is_stored_as_e164(api: ApiClient):
 )
 def test_invalid_hobbies_are_rejected(api: ApiClient, hobbies, word):
     assert field_errors(api.post(SIGN_UP, sign_up_payload(hobbies=hobbies))) == {"hobbies": word}
-
-
-@pytest.mark.parametrize(
-    ("hobbies", "stored"),
-    [
-        (["x"] * 50, ["x"] * 50),
-        (["b", "", " a "], ["b", "a"]),
-        ("chess\r\n\n go \n", ["chess", "go"]),
-        ([], []),
-    ],
-)
-def test_valid_hobbies_keep_their_order(api: ApiClient, hobbies, stored):
-    assert api.sign_up(hobbies=hobbies).body["hobbies"] == stored
-
-
-def test_hobbies_are_optional(api: ApiClient):
-    body = {name: value for name, value in sign_up_payload().items() if name != "hobbies"}
-    assert api.post(SIGN_UP, body).json()["profile"]["hobbies"] == []
 
 
 @pytest.mark.parametrize(
