@@ -1,4 +1,4 @@
-"""Bad input: each a clear 4xx that names every wrong field, and nothing is written."""
+"""Invalid input is a 4xx that reports every field, and nothing is written."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ EMOJI = "\U0001f642"
 
 @pytest.fixture(autouse=True)
 def assert_nothing_written(django_db_access, request):
-    """Whatever a test of this file sends, unless it is marked as right, leaves no row behind."""
+    """Checks that a test of this file writes no row, unless it is marked."""
     from domain.stores.models import OutboxEntry, Person
 
     def count_rows() -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The outbox, row by row, while no worker and no relay run: the test plays their part."""
+"""The outbox without worker and relay, whose part the tests play."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from tests.test_workers import get_outbox, get_outcomes
 
 @pytest.fixture(scope="module", autouse=True)
 def stopped_workers(stack, django_setup):
-    """No worker and no relay run, and the queue is empty, while the test plays their part."""
+    """Stops worker and relay, and empties the queue."""
     from huey.contrib.djhuey import HUEY
 
     stack.services["worker"].stop()
@@ -25,7 +25,7 @@ def stopped_workers(stack, django_setup):
 
 
 def process(row: Any) -> None:
-    """Do what an outbox row asks for, as a worker does."""
+    """Processes an outbox entry, as a worker does."""
     from domain.stores import outbox
     from workers.tasks import execute
 

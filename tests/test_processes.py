@@ -1,9 +1,9 @@
-"""What `local` promises of one process, to whoever starts it."""
+"""Interrupts during the start of a process."""
 
 import subprocess
 import sys
 
-# The child interrupts its parent before it has become the program that it was started for.
+# The child interrupts its parent before it executes its program.
 INTERRUPTED = """
 import os, signal, sys
 from local.machine import children

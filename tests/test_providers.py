@@ -1,4 +1,4 @@
-"""The whole way with providers: web, worker, and the real SDKs talking HTTP to a stand-in."""
+"""The whole path of a message: web, worker, and the real SDKs with fake providers."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tests.someone import ApiClient, SignedUpPerson, wait_until
 
 @pytest.fixture(scope="module")
 def providers(tmp_path_factory):
-    """A stack that sends through SendGrid and Vonage, both played by stand-ins."""
+    """A stack that sends through SendGrid and Vonage, both fake."""
     with standin.FakeProvider() as sendgrid, standin.FakeProvider(tls=True) as vonage:
         sendgrid.default_response = standin.accept()
         vonage.default_response = standin.sms({"status": "0", "message-id": "1"})
@@ -63,7 +63,7 @@ def get_texts(vonage: standin.FakeProvider, person: SignedUpPerson) -> list[str]
 
 
 def wait_for_two[T](posts: list[T]) -> list[T]:
-    """The posts, once there are two."""
+    """Returns the posts once there are two."""
     return posts if len(posts) == 2 else []
 
 

@@ -1,4 +1,4 @@
-"""Delivery receipts: what the providers sign is shown, and nothing else is believed."""
+"""Delivery receipts: signed ones set the status, all others are rejected."""
 
 import hmac
 import itertools
@@ -26,13 +26,13 @@ _numbers = itertools.count(1)
 
 
 class SentMessages:
-    """Somebody whose two messages the providers took, gave ids to, and told nothing more of."""
+    """A person whose two messages were accepted by the providers."""
 
     def __init__(self, person: SignedUpPerson) -> None:
         from domain.stores.models import OutboxEntry
 
         self.http, self.someone = person.api.http, person
-        # As the providers write them: see workers/delivery.
+        # In the providers' formats: see workers/delivery.
         self.mail = f"XBg2anf2TqCy6WXKQFh{next(_numbers):03}"
         self.text = f"0B00000127FDB{next(_numbers):03}"
         rows = OutboxEntry.objects.filter(person_id=person.id)
@@ -41,7 +41,7 @@ class SentMessages:
         rows.filter(confirmation__channel="phone").update(provider_message_id=self.text)
 
     def event(self, event_type: str, **fields: object) -> dict[str, object]:
-        """One of SendGrid's."""
+        """Returns an event of SendGrid's."""
         return {
             "event": event_type,
             "email": self.someone.body["email"],
@@ -51,7 +51,7 @@ class SentMessages:
         } | fields
 
     def receipt(self, status: str, **fields: object) -> dict[str, object]:
-        """One of Vonage's."""
+        """Returns a receipt of Vonage's."""
         return {
             "msisdn": self.someone.body["phone"].removeprefix("+"),
             "messageId": self.text,
@@ -61,19 +61,19 @@ class SentMessages:
         } | fields
 
     def receive_email_events(self, *event_types: str) -> str:
-        """Have SendGrid tell this in one batch; the status of the e-mail after it."""
+        """Has SendGrid report these events in one batch; returns the e-mail's status."""
         events = [self.event(event_type) for event_type in event_types]
         assert post_receipts(self.http, "sendgrid", events, signing.sign_sendgrid(events)) == 204
         return self.status("email")
 
     def receive_sms_receipt(self, status: str) -> str:
-        """Have Vonage tell this; the status of the text message after it."""
+        """Has Vonage report this status; returns the text message's status."""
         receipt = self.receipt(status)
         assert post_receipts(self.http, "vonage", receipt, signing.sign_vonage(receipt)) == 204
         return self.status("phone")
 
     def status(self, channel: str) -> str:
-        """What the person is told of the message."""
+        """Returns the status that the person sees."""
         status: str = self.someone.request("GET", "confirmations/").json()[channel]["status"]
         return status
 
@@ -311,7 +311,7 @@ def test_every_receipt_is_rejected_without_a_configured_key(django_db_access):
         return client.post(f"/webhooks/{provider}/", body, "application/json").status_code
 
     def sign_with_empty_secret(body: bytes) -> dict[str, str]:
-        """A token signed with the empty secret, which everybody knows."""
+        """Returns a token that is signed with the empty secret."""
         claims = {"iat": int(time.time()), "payload_hash": sha256(body).hexdigest()}
         parts = [json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
         signed = b".".join(urlsafe_b64encode(part).rstrip(b"=") for part in parts)

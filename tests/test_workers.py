@@ -1,4 +1,4 @@
-"""The outbox, the relay and the workers: nothing is lost, whatever is killed when."""
+"""Outbox, relay and workers: no message is lost when a process is killed."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
