@@ -160,9 +160,8 @@ async def test_missing_or_stale_profile_is_requested_once_and_awaited(before):
         responses = await asyncio.gather(*(reader.read(TOKEN) for _ in range(200)))
         assert {response.status for response in responses} == {200}
         assert redis.backfill_requests == 1
-        assert (
-            len(fake.commands) == 2 * 200 + 1 + 4
-        )  # one miss polls at most four times for all requests
+        # Two reads each, one backfill request, and four polls for all.
+        assert len(fake.commands) == 2 * 200 + 1 + 4
 
 
 @run_in_loop

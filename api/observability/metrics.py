@@ -36,7 +36,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 class MetricsCollector(Collector):
-    """Collects the metrics of the processes, then those of what stands behind them."""
+    """Collects the metrics of the processes, of Postgres, and of the queue."""
 
     def collect(self) -> Iterator[Metric]:
         yield from get_collector().collect()
