@@ -49,8 +49,8 @@ check: .venv/.installed
 	@echo "deploy check:" && $(PROD_ENV) $(PYTHON) manage.py check --deploy --fail-level WARNING
 	@echo "OpenAPI:" && $(OFFLINE_ENV) $(PYTHON) manage.py spectacular --validate --fail-on-warn --file /dev/null
 
-$(BENCH_VENV)/.installed: requirements-bench.lock local/environment.sh | .venv/.installed
-	@sh local/environment.sh $(BENCH_VENV) requirements-bench.lock $(or $(BENCH_PYTHON),$(PYTHON))
+$(BENCH_VENV)/.installed: requirements-bench.lock local/install.sh | .venv/.installed
+	@sh local/install.sh $(BENCH_VENV) requirements-bench.lock $(or $(BENCH_PYTHON),$(PYTHON))
 
-.venv/.installed: requirements-dev.lock local/environment.sh
-	@sh local/environment.sh .venv requirements-dev.lock "$(PYTHON_VERSION)"
+.venv/.installed: requirements-dev.lock local/install.sh
+	@sh local/install.sh .venv requirements-dev.lock "$(PYTHON_VERSION)"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's commands, and Rollcall's own: relay, devsetup."""
+"""Django's commands, and Rollcall's own: relay, bootstrap_dev."""
 
 import os
 import sys

@@ -1,6 +1,6 @@
 """The bearer token of a request (RFC 6750 section 2.1)."""
 
-from domain.errors import InvalidToken
+from domain.model.errors import InvalidToken
 
 
 def bearer_token(authorization: str) -> str:

@@ -1,7 +1,8 @@
 """Cross-origin resource sharing (the Fetch standard's "CORS protocol"), alike in both processes.
 
 The write process has django-cors-headers, configured with the constants here; the read process
-calls the functions, which return what django-cors-headers adds (tests/test_cors.py compares them).
+calls the functions, which return what django-cors-headers adds (tests/api/test_cors.py compares
+them).
 """
 
 from collections.abc import Collection

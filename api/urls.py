@@ -10,11 +10,10 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
-from api import health, problems
-from api.observability import metrics
+from api.observability import health, metrics
 from api.pages import views as pages
 from api.webhooks import views as webhooks
-from api.writes import confirmations, people, sessions
+from api.writes import accounts, confirmations, error_handlers, sessions
 
 
 def with_optional_slash(route: str, view: Any, name: str | None = None) -> list[URLPattern]:
@@ -24,8 +23,8 @@ def with_optional_slash(route: str, view: Any, name: str | None = None) -> list[
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    *with_optional_slash("api/v1/signup/", people.SignUpView.as_view()),
-    *with_optional_slash("api/v1/profile/", people.ProfileView.as_view()),
+    *with_optional_slash("api/v1/signup/", accounts.SignUpView.as_view()),
+    *with_optional_slash("api/v1/profile/", accounts.ProfileView.as_view()),
     *with_optional_slash("api/v1/confirmations/", confirmations.ConfirmationStatusView.as_view()),
     *with_optional_slash(
         "api/v1/confirmations/email/", confirmations.EmailConfirmationView.as_view()
@@ -58,7 +57,7 @@ if settings.DEV_MAILBOX_ENABLED:
         *with_optional_slash("dev/mailbox.json", pages.dev_mailbox_json),
     ]
 
-handler400 = problems.bad_request
-handler403 = problems.forbidden
-handler404 = problems.not_found
-handler500 = problems.server_error
+handler400 = error_handlers.bad_request
+handler403 = error_handlers.forbidden
+handler404 = error_handlers.not_found
+handler500 = error_handlers.server_error

@@ -1,1 +1,1 @@
-"""The domain, and (in `stores`) its storage."""
+"""The domain: model and commands, and their storage: Postgres and the profile Redis."""

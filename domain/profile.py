@@ -18,9 +18,9 @@ from uuid import UUID
 
 import orjson
 
-from domain.errors import InvalidToken
-from domain.person import Person, Tombstone
-from domain.session import TokenClaims
+from domain.model.errors import InvalidToken
+from domain.model.person import Person, Tombstone
+from domain.model.session_token import TokenClaims
 
 BODY, ETAG, VERSION, DELETED_AT = b"b", b"e", b"v", b"t"
 DIGEST_BYTES = 32  # no other field has a name of that length

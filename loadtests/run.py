@@ -15,7 +15,7 @@ from loadtests.people import sign_up_payload
 from loadtests.report import Report, Request
 from local.processes import Process, StackError
 
-LOCUSTFILE = Path(__file__).with_name("profile.py")
+LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 USERS = 100
 DELIVERY_TIMEOUT = 60.0  # seconds after the last sign-up
 _LOCUST_TIMEOUT_MARGIN = 30.0  # seconds to start, to exit, and for the last responses

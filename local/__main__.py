@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from local.death import set_parent_death_signal
+from local.commands import Commands, rollcall_commands
+from local.parent_death_signal import set_parent_death_signal
 from local.processes import StackError
-from local.product import Commands, rollcall_commands
 from local.stack import Stack
-from local.watch import supervise
+from local.supervisor import supervise
 
 _READY_MESSAGE = """\
 ready: {url}

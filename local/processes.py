@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
-from local.death import set_parent_death_signal
+from local.parent_death_signal import set_parent_death_signal
 
 
 class StackError(Exception):

@@ -17,9 +17,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Self
 
+from local.commands import WRITE_SOCKET, Commands, rollcall_commands
 from local.machine import HOST, READ_NICE, check_port, find_free_port, read_or_create_secret
 from local.processes import Process, StackError, stop_all, wait_any
-from local.product import WRITE_SOCKET, Commands, rollcall_commands
 from local.servers import Postgres, Valkey
 
 _READY_TIMEOUT = 60.0

@@ -13,8 +13,8 @@ from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
 from api import cors
-from domain.stores.postgres.peewee_database import PeeweeDatabase
-from domain.stores.redis_pool import Pool
+from domain.postgres.backend.peewee_database import PeeweeDatabase
+from domain.projection.redis_pool import Pool
 from settings.database import parse_database_url
 from settings.environment import *  # noqa: F403  # Django's settings have them, by the same names
 from settings.environment import (
@@ -25,9 +25,9 @@ from settings.environment import (
     REDIS_URL,
     env,
 )
-from settings.keys import parse_p256_key
-from settings.limits import PRODUCTION_LIMITS, parse_rate_limits
-from settings.logs import configure_logging
+from settings.logging_config import configure_logging
+from settings.parsers import parse_p256_key
+from settings.rate_limits import PRODUCTION_LIMITS, parse_rate_limits
 
 DEBUG = env.bool("DEBUG", False)
 PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
@@ -51,7 +51,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "huey.contrib.djhuey",
-    "domain.stores",
+    "domain.postgres",
     "workers",
     "api",
 ]
@@ -64,7 +64,7 @@ MIDDLEWARE = [
     "api.writes.middleware.CommonMiddleware",
     "api.writes.middleware.ClientIPMiddleware",
     "api.writes.middleware.ProblemDetailsMiddleware",
-    "api.limits.RateLimitMiddleware",
+    "api.writes.rate_limiting.RateLimitMiddleware",
     "api.writes.middleware.RequestBodyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "api.writes.middleware.AdminSessionMiddleware",
@@ -94,7 +94,7 @@ USE_TZ = True
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # no collectstatic: files are found in the packages at the start
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CSRF_FAILURE_VIEW = "api.problems.csrf_failure"
+CSRF_FAILURE_VIEW = "api.writes.error_handlers.csrf_failure"
 # Not "no-referrer": browsers then send forms with `Origin: null`, and nobody could log in.
 SECURE_REFERRER_POLICY = "same-origin"
 
@@ -103,7 +103,7 @@ DATABASE_URL = env.str("DATABASE_URL", "") or "postgresql://127.0.0.1:5432/rollc
 DATABASES = {
     "default": {
         **parse_database_url(DATABASE_URL),
-        "ENGINE": "domain.stores.postgres",
+        "ENGINE": "domain.postgres.backend",
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
     }
@@ -112,7 +112,7 @@ STATEMENT_TIMEOUT_MS = env.int("STATEMENT_TIMEOUT_MS", 5_000)  # 0: no limit
 _options = DATABASES["default"]["OPTIONS"]
 DATABASES["default"]["OPTIONS"] = {
     **_options,
-    "prepare_threshold": 5,  # Django's own is None, which forbids `domain.stores.prepared`
+    "prepare_threshold": 5,  # Django's own is None, which forbids `domain.postgres.prepared`
     "connect_timeout": 2,  # for each host
     # The client's own deadline, because a server that hangs enforces none.
     "response_timeout": STATEMENT_TIMEOUT_MS / 1000 + 1 if STATEMENT_TIMEOUT_MS else None,
@@ -134,7 +134,7 @@ CACHES = {
         "OPTIONS": {
             "SOCKET_CONNECT_TIMEOUT": 0.5,
             "SOCKET_TIMEOUT": 1,  # above the relay's longest blocking wait
-            "CONNECTION_POOL_CLASS": "domain.stores.redis_pool.CircuitBreakerPool",
+            "CONNECTION_POOL_CLASS": "domain.projection.redis_pool.CircuitBreakerPool",
             # One retry, at once, on a new connection: in place of one that a restarted Redis has
             # closed, or that leads to a demoted primary. Every command may be sent twice.
             "CONNECTION_POOL_KWARGS": {
@@ -149,7 +149,7 @@ CACHES = {
 QUEUE_URL = env.str("QUEUE_URL", "") or "redis://127.0.0.1:6379/1"
 HUEY = {
     "name": "rollcall",
-    "huey_class": "workers.batches.BatchHuey",
+    "huey_class": "workers.batch_huey.BatchHuey",
     "immediate": False,  # djhuey's default is DEBUG: tasks would run inside the request
     "results": False,
     "connection": {
@@ -185,14 +185,14 @@ HUEY_STATS = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES  # for forms
 RATE_LIMITS = parse_rate_limits(env, PRODUCTION_LIMITS)
 REST_FRAMEWORK = {
-    "DEFAULT_PARSER_CLASSES": ["api.writes.json.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["api.writes.json_parser.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.writes.json.JSONOnlyNegotiation",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.writes.json_parser.JSONOnlyNegotiation",
     "DEFAULT_METADATA_CLASS": None,
     "UNAUTHENTICATED_USER": None,
-    "EXCEPTION_HANDLER": "api.problems.exception_handler",
+    "EXCEPTION_HANDLER": "api.writes.error_handlers.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 SPECTACULAR_SETTINGS = {
@@ -204,8 +204,8 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "PREPROCESSING_HOOKS": ["api.schema.drop_slashless_routes"],
-    "POSTPROCESSING_HOOKS": ["api.schema.add_extra_paths"],
+    "PREPROCESSING_HOOKS": ["api.writes.openapi.extra_paths.drop_slashless_routes"],
+    "POSTPROCESSING_HOOKS": ["api.writes.openapi.extra_paths.add_extra_paths"],
 }
 
 # --- People and messages -----------------------------------------------------------------------

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from settings.base import *  # noqa: F403  # settings modules extend one another
 from settings.base import env
-from settings.limits import DEVELOPMENT_LIMITS, parse_rate_limits
+from settings.rate_limits import DEVELOPMENT_LIMITS, parse_rate_limits
 
 DEV_MAILBOX_ENABLED = True
 # Large, so that load tests run from one machine, and everything can be repeated at once.

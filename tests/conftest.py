@@ -10,24 +10,24 @@ import pytest
 from django.db import connections
 
 from local.stack import Stack
-from tests import signing
-from tests.browser import CHROMEDRIVER, CHROMIUM
-from tests.leaks import find_leaks
-from tests.someone import ApiClient
-from tests.starting import SettingsProcess
+from tests.support import webhook_signatures
+from tests.support.chromium import CHROMEDRIVER, CHROMIUM
+from tests.support.client import ApiClient
+from tests.support.leak_scan import find_leaks
+from tests.support.settings_process import SettingsProcess
 
 LONG = bool(os.environ.get("LONG"))
 # The tests use the CPU too, and wait for writes.
 os.environ.setdefault("WRITE_NICE", "5")
-collect_ignore = [] if CHROMIUM and CHROMEDRIVER else ["test_browser.py"]
+collect_ignore = [] if CHROMIUM and CHROMEDRIVER else ["api/pages/test_browser.py"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Reports which tests were left out."""
     if collect_ignore:
         terminalreporter.write_line(
-            "LEFT OUT: tests/test_browser.py, which needs Chromium and its chromedriver on the"
-            " PATH (on Debian: apt-get install chromium chromium-driver)",
+            "LEFT OUT: tests/api/pages/test_browser.py, which needs Chromium and its chromedriver"
+            " on the PATH (on Debian: apt-get install chromium chromium-driver)",
             yellow=True,
         )
 
@@ -37,7 +37,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole service on free ports. A test that stops a service restarts it."""
     folder: Path = tmp_path_factory.mktemp("stack")
     env = {"DJANGO_SETTINGS_MODULE": "settings.test", "SMS_DOMAIN": "rollcall.example"}
-    env |= signing.ENV
+    env |= webhook_signatures.ENV
     if not LONG:
         # Seconds until the messages of a killed worker are sent; 20 by default.
         env["OUTBOX_LEASE_SECONDS"] = "2"
@@ -73,7 +73,7 @@ def api(stack: Stack) -> Iterator[ApiClient]:
 
 @pytest.fixture(scope="session")
 def load_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SettingsProcess]:
-    """Loads production settings in a process; see `tests.starting`."""
+    """Loads production settings in a process; see `tests.support.settings_process`."""
     with SettingsProcess(tmp_path_factory.mktemp("start")) as process:
         yield process
 

@@ -7,11 +7,12 @@ import structlog
 from django.conf import settings
 from django.db.models.functions import Now
 
-from domain.commands import people
-from domain.errors import ServiceUnavailable
-from domain.stores import models, outbox, profiles, sms, tallies
-from domain.stores.unit_of_work import unit_of_work
-from domain.stores.units.sign_ups import KEY_LIFETIME
+from domain.commands import accounts
+from domain.model.errors import ServiceUnavailable
+from domain.postgres import models, outbox, rate_limits, sms_quotas
+from domain.postgres.repositories.sign_ups import KEY_LIFETIME
+from domain.postgres.unit_of_work import unit_of_work
+from domain.projection import writer
 
 log = structlog.get_logger(__name__)
 
@@ -34,8 +35,8 @@ def purge_expired() -> None:
         "idempotency_keys": models.IdempotencyKey.objects.filter(
             created_at__lte=Now() - KEY_LIFETIME
         ).delete()[0],
-        "rate_limit_windows": tallies.delete_expired(),
-        "sms_prefix_stats": sms.delete_old_stats(),
+        "rate_limit_windows": rate_limits.delete_expired(),
+        "sms_prefix_stats": sms_quotas.delete_old_stats(),
     }
     log.info("purge_completed", tables=tables)
 
@@ -49,10 +50,10 @@ def _erase_unverified() -> int:
     ).values_list("id", flat=True)
     count = 0
     for person_id in person_ids[:_BATCH_SIZE]:
-        result = people.erase_person(person_id, unit_of_work, only_if_unverified=True)
+        result = accounts.erase_person(person_id, unit_of_work, only_if_unverified=True)
         if result is not None:
             # At once if Redis is available; else the outbox entry completes it.
             with suppress(ServiceUnavailable):
-                profiles.write_profile(result.person)
+                writer.write_profile(result.person)
             count += 1
     return count

@@ -8,8 +8,8 @@ from huey.contrib.djhuey import HUEY
 from redis import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from domain.stores.circuit_breaker import CircuitBreaker
-from domain.stores.redis_pool import CircuitOpen
+from domain.circuit_breaker import CircuitBreaker
+from domain.projection.redis_pool import CircuitOpen
 from workers import tasks
 
 log = structlog.get_logger(__name__)

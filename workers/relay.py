@@ -4,7 +4,7 @@ Huey's own periodic tasks run once a minute, and its queue loses the tasks of a 
 all of them when it is wiped. The relay compensates for both, because it reads Postgres.
 
 It also fences the profile Redis: readers do not trust one that was started from a snapshot, or took
-over, before the relay has projected what it lacks. See `domain.stores.vouching`.
+over, before the relay has projected what it lacks. See `domain.projection.fencing`.
 
 Cache misses do not go through Huey: their readers wait for a quarter of a second. After Redis has
 lost its data every read misses, and the relay backfills all waiting ones in a few round trips.
@@ -16,9 +16,10 @@ import time
 import structlog
 from django.db import close_old_connections
 
-from domain.errors import ServiceUnavailable
-from domain.stores import outbox, profiles, vouching
-from domain.stores.postgres.errors import translate_database_errors
+from domain.model.errors import ServiceUnavailable
+from domain.postgres import outbox
+from domain.postgres.errors import translate_database_errors
+from domain.projection import fencing, writer
 from workers import queue
 
 log = structlog.get_logger(__name__)
@@ -38,7 +39,7 @@ class Relay:
 
     def __init__(self) -> None:
         self._stop_event = threading.Event()
-        self._fencing = vouching.run_fencing()
+        self._fencing = fencing.run_fencing()
 
     def stop(self) -> None:
         """Stops `run` within `MAX_WAIT` seconds."""
@@ -75,7 +76,7 @@ class Relay:
                 return next(self._fencing)
         except ServiceUnavailable as error:
             log.warning("fencing_failed", error_type=type(error).__name__)
-            self._fencing = vouching.run_fencing()
+            self._fencing = fencing.run_fencing()
             self._stop_event.wait(_RETRY_DELAY)
             return False
 
@@ -85,9 +86,9 @@ class Relay:
         try:
             while not self._stop_event.is_set() and (remaining := deadline - time.monotonic()) > 0:
                 close_old_connections()
-                if person_ids := profiles.pop_misses(BATCH_SIZE, max(remaining, _MIN_WAIT)):
+                if person_ids := writer.pop_misses(BATCH_SIZE, max(remaining, _MIN_WAIT)):
                     with translate_database_errors():
-                        profiles.project_many(person_ids)
+                        writer.project_many(person_ids)
                     self._stop_event.wait(_BATCH_WINDOW)
         except ServiceUnavailable as error:
             # Readers request the backfill again; and another Redis may come up, so check the fence.

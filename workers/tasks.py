@@ -11,13 +11,15 @@ import structlog
 from huey import crontab
 from huey.contrib.djhuey import db_periodic_task, db_task
 
-from domain.errors import QuotaExceeded, RollcallError
-from domain.stores import outbox, profiles
-from domain.stores.models import OutboxEntry
-from domain.stores.outbox import LeasedEntry, Outcome
-from domain.stores.postgres.errors import translate_database_errors
-from workers import change_notice, confirmation, purge, sign_in
-from workers.delivery import PermanentFailure, TemporaryFailure
+from domain.model.errors import QuotaExceeded, RollcallError
+from domain.postgres import outbox
+from domain.postgres.errors import translate_database_errors
+from domain.postgres.models import OutboxEntry
+from domain.postgres.outbox import LeasedEntry, Outcome
+from domain.projection import writer
+from workers import purge
+from workers.handlers import address_change, confirmation, sign_in
+from workers.providers import PermanentFailure, TemporaryFailure
 
 log = structlog.get_logger(__name__)
 
@@ -87,13 +89,13 @@ def _mark_failed(entry: LeasedEntry, error: RollcallError) -> None:
 
 def _project_profile(entry: LeasedEntry) -> Outcome:
     if entry.person_id is not None:
-        profiles.project(entry.person_id)
+        writer.project(entry.person_id)
     return Outcome(OutboxEntry.State.DONE)
 
 
 _HANDLERS: dict[str, Callable[[LeasedEntry], Outcome]] = {
     OutboxEntry.Kind.PROJECT_PROFILE: _project_profile,
     OutboxEntry.Kind.CONFIRMATION: confirmation.send,
-    OutboxEntry.Kind.ADDRESS_CHANGE_NOTICE: change_notice.send,
+    OutboxEntry.Kind.ADDRESS_CHANGE_NOTICE: address_change.send,
     OutboxEntry.Kind.SIGN_IN_CODE: sign_in.send,
 }

@@ -9,7 +9,7 @@ inherited (systemd's `LISTEN_FDS`) is used if there is one.
 
 from api.observability.multiprocess import share_metrics
 from settings import environment
-from settings.logs import configure_logging
+from settings.logging_config import configure_logging
 
 worker_class = "api.http_server.gunicorn_worker.Worker"
 worker_connections = 16_384  # of each process; idle ones must not keep others out

@@ -11,10 +11,10 @@ from prometheus_client.registry import Collector
 
 from api.bearer import bearer_token
 from api.observability.exposition import CONTENT_TYPE, get_collector
-from api.problems import problem_response, require_methods
-from domain.errors import InvalidToken, ServiceUnavailable
-from domain.stores.figures import WINDOW_SECONDS, OutboxStats, collect
-from domain.stores.postgres.errors import translate_database_errors
+from api.writes.error_handlers import problem_response, require_methods
+from domain.model.errors import InvalidToken, ServiceUnavailable
+from domain.postgres.errors import translate_database_errors
+from domain.postgres.outbox_stats import WINDOW_SECONDS, OutboxStats, collect
 from workers import queue
 
 

@@ -9,16 +9,16 @@ from django.shortcuts import render
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from api.problems import require_methods
 from api.writes.base import NoStoreAPIView
-from api.writes.json import json_response
+from api.writes.error_handlers import require_methods
+from api.writes.json_parser import json_response
 from api.writes.openapi import confirmations as openapi
 from api.writes.serializers import InspectLinkSerializer
-from domain.code import LINK_LIFETIME
 from domain.commands.confirmations import inspect_link
-from domain.stores import keys
-from domain.stores.unit_of_work import unit_of_work
-from workers.delivery.mailbox import FileMailbox
+from domain.model.one_time_code import LINK_LIFETIME
+from domain.postgres import keyring
+from domain.postgres.unit_of_work import unit_of_work
+from workers.providers.mailbox import FileMailbox
 
 _CSP = (
     "default-src 'none'; img-src data:; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -33,7 +33,7 @@ class ConfirmEmailView(NoStoreAPIView):
     receives it; the page's script sends it in a body.
     """
 
-    @extend_schema(exclude=True)  # documented with the other pages, in api.schema
+    @extend_schema(exclude=True)  # documented with the other pages, in openapi/extra_paths.py
     def get(self, request: Request) -> HttpResponse:
         context = {
             "service": settings.SERVICE_NAME,
@@ -44,7 +44,7 @@ class ConfirmEmailView(NoStoreAPIView):
     @openapi.inspect_link
     def post(self, request: Request) -> HttpResponse:
         body = InspectLinkSerializer.parse(request.data)
-        link = inspect_link(body["token"], unit_of_work, keys.get_keyring())
+        link = inspect_link(body["token"], unit_of_work, keyring.get_keyring())
         return json_response(asdict(link))
 
 
@@ -59,7 +59,7 @@ def dev_mailbox(request: HttpRequest) -> HttpResponse:
         "to": request.GET.get("to", ""),
         "page_size": MAILBOX_PAGE_SIZE,
     }
-    return _render_page(request, "mailbox.html", context)
+    return _render_page(request, "dev_mailbox.html", context)
 
 
 @require_methods("GET", "HEAD")

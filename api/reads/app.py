@@ -13,7 +13,7 @@ from api.http_server.request import Request
 from api.observability import registry
 from api.observability.exposition import CONTENT_TYPE, render_process_metrics
 from api.observability.loop_metrics import loop_metrics
-from api.problem_documents import resolve_request_id
+from api.problem_details import resolve_request_id
 from api.reads import probes
 from api.reads.profile import ProfileReader
 from api.reads.proxy import Proxy, ProxyLimits
@@ -22,8 +22,8 @@ from api.reads.redis.url import parse_url
 from api.reads.request_policy import PolicySettings, RequestPolicy
 from api.reads.responses import METHODS, Response, error_response, problem_response
 from api.reads.upstream import parse_upstream
-from domain.errors import ServiceUnavailable
-from domain.keys import Keyring
+from domain.model.errors import ServiceUnavailable
+from domain.model.keyring import Keyring
 from settings import environment
 
 log = structlog.get_logger(__name__)

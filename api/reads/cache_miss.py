@@ -13,7 +13,7 @@ from api.observability.loop_metrics import loop_metrics
 from api.reads.redis.client import RedisClient
 from api.reads.redis.connection import RedisUnavailable, encode_command
 from domain import profile
-from domain.session import TokenClaims
+from domain.model.session_token import TokenClaims
 
 _POLL_INTERVAL = 0.005  # seconds
 _POLL_BATCH_SIZE = 64  # people of one poll; more of them take turns

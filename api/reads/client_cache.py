@@ -13,7 +13,7 @@ that no client reads a state older than its own answered write:
   ago. A write before that command was pushed before its reply, and the entry is gone; any other
   write is younger than `max_staleness`.
 - A command that changes a profile or revokes a session waits for `max_staleness`, after Redis has
-  the write, before it responds (`domain.stores.profiles.sleep_max_staleness`).
+  the write, before it responds (`domain.projection.writer.sleep_max_staleness`).
 
 Each clock measures only its own time; they must run equally fast. A process that was stopped
 (SIGSTOP, a long pause) finds its entries too old. Only where a whole machine is frozen with
@@ -28,9 +28,9 @@ from typing import Any, NamedTuple
 
 from api.reads.redis.connection import MultiplexedConnection, encode_command
 from domain import profile
-from domain.errors import InvalidToken
+from domain.model.errors import InvalidToken
+from domain.model.session_token import TokenClaims
 from domain.profile import CacheMiss
-from domain.session import TokenClaims
 
 _TRACKING_ON = (("HELLO", "3"), ("CLIENT", "TRACKING", "ON", "OPTIN"))
 _CACHING = encode_command(("CLIENT", "CACHING", "YES"))

@@ -16,7 +16,7 @@ from api.bearer import bearer_token
 from api.http_server.request import Request
 from api.observability.loop_metrics import loop_metrics
 from api.observability.registry import HTTP_REQUEST_DURATION
-from api.problem_documents import resolve_request_id
+from api.problem_details import resolve_request_id
 from api.reads.cache_miss import MissCoalescer
 from api.reads.redis.client import RedisClient, error_code
 from api.reads.redis.connection import RedisUnavailable
@@ -27,11 +27,12 @@ from api.reads.responses import (
     problem_response,
     profile_response,
 )
-from domain import profile, session
-from domain.errors import InvalidToken, ServiceUnavailable
-from domain.keys import Keyring
+from domain import profile
+from domain.model import session_token
+from domain.model.errors import InvalidToken, ServiceUnavailable
+from domain.model.keyring import Keyring
+from domain.model.session_token import TokenClaims
 from domain.profile import CacheMiss
-from domain.session import TokenClaims
 
 log = structlog.get_logger(__name__)
 
@@ -68,11 +69,11 @@ class ProfileReader:
         """Returns the response, if it can be given without Redis; else sends the command."""
         headers = request.headers
         text = bearer_token(headers.get("authorization", ""))
-        digest = session.token_digest(text)
+        digest = session_token.token_digest(text)
         cache = self._redis.cache
         if cache is not None and (entry := cache.find(digest)) is not None:
             return profile_response(headers, entry.token, entry.reply, time())
-        token = session.verify_token(self._keys, text, digest)
+        token = session_token.verify_token(self._keys, text, digest)
         on_reply = partial(self._on_reply, request, common_headers, token)
         if cache is not None and cache.admits(digest):
             cache.fetch(token, encode_hmget(token), on_reply)

@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 
 from api.http_server.request import Request
-from api.problem_documents import resolve_request_id
+from api.problem_details import resolve_request_id
 from api.reads.upstream import UpstreamAddress, UpstreamError, exchange
 
 log = structlog.get_logger(__name__)

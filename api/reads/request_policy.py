@@ -9,7 +9,8 @@ from functools import lru_cache
 from api.cors import response_headers
 from api.http_server.headers import encode_headers
 
-# As SecurityMiddleware and XFrameOptionsMiddleware send them (tests/test_reads.py compares them).
+# As SecurityMiddleware and XFrameOptionsMiddleware send them (tests/api/reads/test_app.py compares
+# them).
 _SECURITY_HEADERS = (
     ("x-frame-options", "DENY"),
     ("x-content-type-options", "nosniff"),

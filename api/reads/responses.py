@@ -7,15 +7,15 @@ by a comma.
 from collections.abc import Mapping, Sequence
 
 from api.http_server.headers import encode_headers
-from api.problem_documents import (
+from api.problem_details import (
     ProblemDetails,
     build_problem,
     problem_from_error,
     resolve_request_id,
 )
 from domain import profile
-from domain.errors import RollcallError
-from domain.session import TokenClaims
+from domain.model.errors import RollcallError
+from domain.model.session_token import TokenClaims
 
 type Headers = Mapping[str, str]
 # Status, header block, body. The server adds the length, and leaves the body out where the protocol

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from django.conf import settings
 from django.http import HttpRequest
 
-from api.webhooks.signed import InvalidSignature, check_timestamp
-from domain.stores.receipts import DeliveryReceipts
-from workers.delivery.exchange import sanitize_message_id
+from api.webhooks.signatures import InvalidSignature, check_timestamp
+from domain.postgres.delivery_receipts import DeliveryReceipts
+from workers.providers.http import sanitize_message_id
 
 SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import structlog
 from django.http import HttpRequest, HttpResponse
 
-from api.problems import problem_response, require_methods
 from api.webhooks import sendgrid as sendgrid_webhook
 from api.webhooks import vonage as vonage_webhook
-from api.webhooks.signed import InvalidSignature
-from domain.stores import receipts
+from api.webhooks.signatures import InvalidSignature
+from api.writes.error_handlers import problem_response, require_methods
+from domain.postgres import delivery_receipts
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,7 @@ def vonage(request: HttpRequest) -> HttpResponse:
 
 def _handle_webhook(
     provider: str,
-    parse_receipts: Callable[[HttpRequest, bytes], receipts.DeliveryReceipts],
+    parse_receipts: Callable[[HttpRequest, bytes], delivery_receipts.DeliveryReceipts],
     request: HttpRequest,
 ) -> HttpResponse:
     """Records what the provider reports; unknown messages are ignored."""
@@ -37,5 +37,5 @@ def _handle_webhook(
     except InvalidSignature as error:
         log.info("delivery_receipt_rejected", provider=provider, reason=error.reason)
         return problem_response(request, InvalidSignature.code)
-    receipts.record(report)
+    delivery_receipts.record(report)
     return HttpResponse(status=204, headers={"Cache-Control": "no-store"})

@@ -15,10 +15,10 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from api.bearer import bearer_token
-from api.webhooks.signed import CLOCK_SKEW, InvalidSignature, check_timestamp
-from domain.errors import InvalidToken
-from domain.stores.receipts import DeliveryReceipts
-from workers.delivery.exchange import sanitize_message_id
+from api.webhooks.signatures import CLOCK_SKEW, InvalidSignature, check_timestamp
+from domain.model.errors import InvalidToken
+from domain.postgres.delivery_receipts import DeliveryReceipts
+from workers.providers.http import sanitize_message_id
 
 # "accepted", "buffered" and "unknown" are not final.
 _FAILED = ("expired", "failed", "rejected")

@@ -9,12 +9,13 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from api.bearer import bearer_token
-from domain import session
-from domain.errors import InvalidToken, ServiceUnavailable
-from domain.person import Person, Tombstone
-from domain.ports import CommandResult
-from domain.session import TokenClaims
-from domain.stores import keys, profiles
+from domain.commands.ports import CommandResult
+from domain.model import session_token
+from domain.model.errors import InvalidToken, ServiceUnavailable
+from domain.model.person import Person, Tombstone
+from domain.model.session_token import TokenClaims
+from domain.postgres import keyring
+from domain.projection import writer
 from workers import queue
 
 
@@ -39,7 +40,7 @@ def get_token_claims(request: Request) -> TokenClaims:
 
     Raises `InvalidToken`.
     """
-    return session.verify_token(keys.get_keyring(), get_bearer_token(request))
+    return session_token.verify_token(keyring.get_keyring(), get_bearer_token(request))
 
 
 def project_and_enqueue(committed: CommandResult[Person], *, is_new: bool = False) -> None:
@@ -50,10 +51,10 @@ def project_and_enqueue(committed: CommandResult[Person], *, is_new: bool = Fals
     """
     # Logged where it failed; the outbox entry repeats the write.
     with suppress(ServiceUnavailable):
-        profiles.write_profile(committed.person)
+        writer.write_profile(committed.person)
     queue.enqueue(committed.outbox_ids)
     if not is_new:
-        profiles.sleep_max_staleness()
+        writer.sleep_max_staleness()
 
 
 def run_revocation(
@@ -69,8 +70,8 @@ def run_revocation(
     try:
         committed = command(token)
     except InvalidToken:
-        profiles.project(token.person_id)
-        profiles.sleep_max_staleness()
+        writer.project(token.person_id)
+        writer.sleep_max_staleness()
         raise
     project_revocation(committed)
 
@@ -82,11 +83,11 @@ def project_revocation(committed: CommandResult[Person] | CommandResult[Tombston
     """
     try:
         # Without memory for the hash there is none, so no session can be read.
-        with suppress(profiles.RedisOutOfMemory):
-            profiles.write_profile(committed.person)
+        with suppress(writer.RedisOutOfMemory):
+            writer.write_profile(committed.person)
     finally:
         queue.enqueue(committed.outbox_ids)
-    profiles.sleep_max_staleness()
+    writer.sleep_max_staleness()
 
 
 def serialize_session(token: str, expires_at: datetime) -> dict[str, str]:

@@ -14,15 +14,15 @@ from api.writes.base import (
     get_token_claims,
     project_and_enqueue,
 )
-from api.writes.json import json_response
+from api.writes.json_parser import json_response
 from api.writes.openapi import confirmations as openapi
 from api.writes.serializers import ConfirmEmailSerializer, ConfirmPhoneSerializer, EmptySerializer
-from domain.address import Channel
 from domain.commands import confirmations, sessions
 from domain.commands.confirmations import ConfirmByCode, ConfirmByLink, ResendConfirmation
-from domain.errors import InvalidToken
-from domain.stores import keys, overview
-from domain.stores.unit_of_work import unit_of_work
+from domain.model.address import Channel
+from domain.model.errors import InvalidToken
+from domain.postgres import confirmation_status, keyring
+from domain.postgres.unit_of_work import unit_of_work
 from workers import queue
 
 
@@ -34,7 +34,7 @@ class EmailConfirmationView(NoStoreAPIView):
         body = ConfirmEmailSerializer.parse(request.data)
         if "token" in body:
             command = ConfirmByLink(body["token"])
-            committed = confirmations.confirm_by_link(command, unit_of_work, keys.get_keyring())
+            committed = confirmations.confirm_by_link(command, unit_of_work, keyring.get_keyring())
             if committed is not None:
                 project_and_enqueue(committed)
         else:
@@ -55,10 +55,10 @@ class PhoneConfirmationView(NoStoreAPIView):
 def _confirm_by_code(request: Request, channel: Channel, code: str) -> None:
     now = datetime.now(UTC)
     person_id = sessions.authenticate(
-        get_bearer_token(request), unit_of_work, keys.get_keyring(), now
+        get_bearer_token(request), unit_of_work, keyring.get_keyring(), now
     )
     command = ConfirmByCode(person_id, channel, code)
-    committed = confirmations.confirm_by_code(command, unit_of_work, keys.get_keyring())
+    committed = confirmations.confirm_by_code(command, unit_of_work, keyring.get_keyring())
     if committed is not None:
         project_and_enqueue(committed)
 
@@ -71,7 +71,7 @@ class _ResendView(NoStoreAPIView):
             EmptySerializer.parse(request.data)
         command = ResendConfirmation(get_token_claims(request), self.channel)
         result = confirmations.resend_confirmation(
-            command, unit_of_work, keys.get_keyring(), datetime.now(UTC)
+            command, unit_of_work, keyring.get_keyring(), datetime.now(UTC)
         )
         queue.enqueue(result.outbox_ids)
         return json_response({"resend_available_at": _format_time(result.available_at)}, status=202)
@@ -104,15 +104,15 @@ class ConfirmationStatusView(NoStoreAPIView):
     def get(self, request: Request) -> HttpResponse:
         now = datetime.now(UTC)
         person_id = sessions.authenticate(
-            get_bearer_token(request), unit_of_work, keys.get_keyring(), now
+            get_bearer_token(request), unit_of_work, keyring.get_keyring(), now
         )
-        states = overview.get_statuses(person_id)
+        states = confirmation_status.get_statuses(person_id)
         if states is None:
             raise InvalidToken  # deleted meanwhile
         return json_response({str(channel): _serialize(state) for channel, state in states.items()})
 
 
-def _serialize(state: overview.ConfirmationStatus) -> dict[str, Any]:
+def _serialize(state: confirmation_status.ConfirmationStatus) -> dict[str, Any]:
     return asdict(state) | {"resend_available_at": _format_time(state.resend_available_at)}
 
 

@@ -11,7 +11,7 @@ read process, nginx, or HAProxy with `option http-buffer-request`.
 
 from api.observability.multiprocess import share_metrics
 from settings import environment
-from settings.logs import configure_logging
+from settings.logging_config import configure_logging
 
 worker_class = "gthread"
 threads = environment.WRITE_THREADS  # of each process

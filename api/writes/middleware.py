@@ -20,10 +20,10 @@ from django.utils.deprecation import MiddlewareMixin
 
 from api.client_ip import get_client_ip
 from api.observability.registry import HTTP_REQUEST_DURATION, PROCESS_CPU
-from api.problem_documents import resolve_request_id
-from api.problems import error_response, problem_response
-from domain.errors import RollcallError
-from domain.stores.postgres.errors import to_service_unavailable
+from api.problem_details import resolve_request_id
+from api.writes.error_handlers import error_response, problem_response
+from domain.model.errors import RollcallError
+from domain.postgres.errors import to_service_unavailable
 
 type GetResponse = Callable[[HttpRequest], HttpResponse]
 

@@ -10,11 +10,17 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import empty
 
-from domain.address import Address, parse_email, parse_phone
-from domain.code import CODE_LENGTH
-from domain.errors import InvalidField
-from domain.person import HOBBY_MAX_LENGTH, MAX_HOBBIES, NAME_MAX_LENGTH, parse_hobbies, parse_name
-from domain.stores import sms
+from domain.model.address import Address, parse_email, parse_phone
+from domain.model.errors import InvalidField
+from domain.model.one_time_code import CODE_LENGTH
+from domain.model.person import (
+    HOBBY_MAX_LENGTH,
+    MAX_HOBBIES,
+    NAME_MAX_LENGTH,
+    parse_hobbies,
+    parse_name,
+)
+from domain.postgres import sms_quotas
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -113,7 +119,7 @@ class PhoneField(ParsedField):
 
     def parse(self, text: str) -> Address:
         address = parse_phone(text, settings.DEFAULT_PHONE_REGION)
-        if not sms.is_country_allowed(address.value):
+        if not sms_quotas.is_country_allowed(address.value):
             raise InvalidField(
                 "country_not_supported", "Text messages to that country are not supported."
             )

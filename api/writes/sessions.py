@@ -7,13 +7,13 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from api.writes.base import NoStoreAPIView, project_and_enqueue, run_revocation, serialize_session
-from api.writes.json import json_response, no_content
+from api.writes.json_parser import json_response, no_content
 from api.writes.openapi import sessions as openapi
 from api.writes.serializers import SignInCodeSerializer, SignInSerializer
 from domain.commands import sessions
 from domain.commands.sessions import SignIn
-from domain.stores import keys
-from domain.stores.unit_of_work import unit_of_work
+from domain.postgres import keyring
+from domain.postgres.unit_of_work import unit_of_work
 from workers import queue
 
 # The same for known and unknown addresses.
@@ -27,7 +27,7 @@ class SessionsView(NoStoreAPIView):
     def post(self, request: Request) -> HttpResponse:
         body = SignInCodeSerializer.parse(request.data)
         address = body["address"]
-        queue.enqueue(sessions.request_sign_in_code(address, unit_of_work, keys.get_keyring()))
+        queue.enqueue(sessions.request_sign_in_code(address, unit_of_work, keyring.get_keyring()))
         return json_response(_CODE_REQUESTED, status=202)
 
     @openapi.revoke_all_sessions
@@ -48,7 +48,7 @@ class SignInView(NoStoreAPIView):
         result = sessions.sign_in(
             SignIn(body["address"], body["code"]),
             unit_of_work,
-            keys.get_keyring(),
+            keyring.get_keyring(),
             datetime.now(UTC),
             settings.SESSION_LIFETIME,
         )

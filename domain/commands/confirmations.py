@@ -5,18 +5,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from domain import code
-from domain.address import Channel
-from domain.errors import (
-    AddressAlreadyVerified,
-    ExpiredCode,
-    InvalidCode,
-    RateLimited,
-    TooManyAttempts,
-)
-from domain.keys import Keyring
-from domain.person import Person
-from domain.ports import (
+from domain.commands.ports import (
     AccountUnitOfWork,
     AccountUnitOfWorkFactory,
     CommandResult,
@@ -24,7 +13,18 @@ from domain.ports import (
     UnitOfWork,
     UnitOfWorkFactory,
 )
-from domain.session import TokenClaims
+from domain.model import one_time_code
+from domain.model.address import Channel
+from domain.model.errors import (
+    AddressAlreadyVerified,
+    ExpiredCode,
+    InvalidCode,
+    RateLimited,
+    TooManyAttempts,
+)
+from domain.model.keyring import Keyring
+from domain.model.person import Person
+from domain.model.session_token import TokenClaims
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,10 @@ def confirm_by_code(
     if confirmation.code_expired and not confirmation.confirmed:
         raise ExpiredCode
     return _confirm(
-        confirmation, code.derive_code(keyring, confirmation.context), command.code, unit_of_work
+        confirmation,
+        one_time_code.derive_code(keyring, confirmation.context),
+        command.code,
+        unit_of_work,
     )
 
 
@@ -76,7 +79,7 @@ def confirm_by_link(
         confirmation = _find_by_link_token(command.token, uow, keyring)
     if confirmation.link_expired and not confirmation.confirmed:
         raise ExpiredCode
-    expected = code.derive_link_token(keyring, confirmation.context)
+    expected = one_time_code.derive_link_token(keyring, confirmation.context)
     return _confirm(confirmation, expected, command.token, unit_of_work)
 
 
@@ -109,10 +112,10 @@ def inspect_link(token: str, unit_of_work: UnitOfWorkFactory, keyring: Keyring) 
 
 def _find_by_link_token(token: str, uow: UnitOfWork, keyring: Keyring) -> Confirmation:
     """Returns the confirmation of a link token. Raises `InvalidCode` unless the token is valid."""
-    confirmation_id = code.parse_link_token(token)
+    confirmation_id = one_time_code.parse_link_token(token)
     confirmation = None if confirmation_id is None else uow.find_confirmation(confirmation_id)
-    if confirmation is None or not code.constant_time_equal(
-        code.derive_link_token(keyring, confirmation.context), token
+    if confirmation is None or not one_time_code.constant_time_equal(
+        one_time_code.derive_link_token(keyring, confirmation.context), token
     ):
         raise InvalidCode
     return confirmation
@@ -124,7 +127,7 @@ def _confirm(
     if (
         confirmation.invalidated
         or confirmation.superseded
-        or not code.constant_time_equal(expected, actual)
+        or not one_time_code.constant_time_equal(expected, actual)
     ):
         raise InvalidCode
     try:
@@ -196,7 +199,7 @@ def _resend(
         raise RateLimited(cooldown)
     address, replaces_address = pending
     outbox_ids = uow.create_confirmation(
-        person_id, address, code.generate_salt(), keyring.signing_key.id, replaces_address
+        person_id, address, one_time_code.generate_salt(), keyring.signing_key.id, replaces_address
     )
     cooldown = uow.resend_cooldown(person_id, channel)
     return ResendResult(outbox_ids, now + timedelta(seconds=cooldown))

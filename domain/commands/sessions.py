@@ -4,25 +4,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from domain import code, session
-from domain.address import Address
-from domain.errors import InvalidCode, InvalidToken, TooManyAttempts
-from domain.keys import Keyring
-from domain.person import ActiveSession, Person
-from domain.ports import (
+from domain.commands.ports import (
     AccountUnitOfWorkFactory,
     CommandResult,
     SignInUnitOfWorkFactory,
     UnitOfWorkFactory,
 )
-from domain.session import TokenClaims
+from domain.model import one_time_code, session_token
+from domain.model.address import Address
+from domain.model.errors import InvalidCode, InvalidToken, TooManyAttempts
+from domain.model.keyring import Keyring
+from domain.model.person import ActiveSession, Person
+from domain.model.session_token import TokenClaims
 
 
 def authenticate(
     token: str, unit_of_work: UnitOfWorkFactory, keyring: Keyring, now: datetime
 ) -> UUID:
     """Returns the id of the token's person, according to Postgres. Raises `InvalidToken`."""
-    claims = session.verify_token(keyring, token)
+    claims = session_token.verify_token(keyring, token)
     with unit_of_work() as uow:
         person_id = uow.find_active_session(claims.digest, now)
     if person_id != claims.person_id:
@@ -39,7 +39,10 @@ def request_sign_in_code(
     """
     with unit_of_work() as uow:
         return uow.create_sign_in_challenge(
-            address, _address_hashes(keyring, address), code.generate_salt(), keyring.signing_key.id
+            address,
+            _address_hashes(keyring, address),
+            one_time_code.generate_salt(),
+            keyring.signing_key.id,
         )
 
 
@@ -79,14 +82,14 @@ def sign_in(
         raise TooManyAttempts(attempt.retry_after)
     if attempt.context is None:
         raise InvalidCode
-    if not code.constant_time_equal(
-        code.derive_sign_in_code(keyring, attempt.context), command.code
+    if not one_time_code.constant_time_equal(
+        one_time_code.derive_sign_in_code(keyring, attempt.context), command.code
     ):
         raise InvalidCode
     expires_at = (now + session_lifetime).replace(microsecond=0)
     with unit_of_work() as uow:
         person = uow.consume_sign_in_code(attempt.challenge_id, address)
-        token, digest = session.issue_token(keyring, person.id, person.version + 1)
+        token, digest = session_token.issue_token(keyring, person.id, person.version + 1)
         result = uow.create_session(person.id, ActiveSession(digest, expires_at))
     return SignInResult(result, token, expires_at)
 

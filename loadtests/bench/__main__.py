@@ -19,17 +19,17 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from loadtests.bench import beside_writers, chart, growth, knee, reads, rebuild, sign_ups
+from loadtests.bench import beside_writers, chart, knee, reads, rebuild, scaling, sign_ups
+from loadtests.bench.config import FULL, QUICK, Config
 from loadtests.bench.load import has_wrk
 from loadtests.bench.python_build import describe_python
 from loadtests.bench.report import Section, summary
-from loadtests.bench.scale import FULL, QUICK, Config
-from loadtests.bench.tools import RESULTS_DIR, ROOT
+from loadtests.bench.toolchain import RESULTS_DIR, ROOT
 from local.processes import StackError
 
 SECTIONS: dict[str, Callable[[Config, Path], list[Section]]] = {
     "reads": reads.run,
-    "growth": growth.run,
+    "growth": scaling.run,
     "knee": knee.run,
     "sign-ups": sign_ups.run,
     "mixed-load": beside_writers.run,

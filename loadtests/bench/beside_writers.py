@@ -11,10 +11,10 @@ from statistics import median
 from typing import Any
 
 from loadtests import ISOLATED_ENV
+from loadtests.bench.config import Config
 from loadtests.bench.mixed_load import MixedLoad, Round, Writers
-from loadtests.bench.pairing import Target, ratio, run_interleaved
+from loadtests.bench.paired_rounds import Target, ratio, run_interleaved
 from loadtests.bench.report import Section, table
-from loadtests.bench.scale import Config
 from loadtests.bench.servers import server_commands
 from loadtests.report import percentile
 from local.stack import Stack

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any, ClassVar
 
 from loadtests.bench.load import Measurement
-from loadtests.bench.pairing import Ratio, ratio
+from loadtests.bench.paired_rounds import Ratio, ratio
 from loadtests.bench.servers import Server
 
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from loadtests.bench.tools import RESULTS_DIR
+from loadtests.bench.toolchain import RESULTS_DIR
 from local.processes import Process
 
 GOCODE = Path("/usr/share/gocode")  # Debian's sources of Go libraries

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from loadtests.bench.field import new_dataset
+from loadtests.bench.config import Config
+from loadtests.bench.fixtures import new_dataset
 from loadtests.bench.load import measure
-from loadtests.bench.pairing import Target
+from loadtests.bench.paired_rounds import Target
 from loadtests.bench.report import Section, table
-from loadtests.bench.scale import Config
 from loadtests.bench.servers import rollcall
 
 _RATE = 50_000  # reads per second

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.bench import usage
+from loadtests.bench import resource_usage
 from loadtests.bench.servers import PATH, Server
-from loadtests.bench.tools import pinned_to_core
+from loadtests.bench.toolchain import pinned_to_core
 from local.machine import HOST
 from local.processes import Process, StackError
 
@@ -78,7 +78,7 @@ def measure(
         server_us=server_cpu * us_per_read,
         redis_us=redis_cpu * us_per_read,
         generator_us=generator_cpu * us_per_read,
-        memory_mb=usage.memory_mb(server.pids),
+        memory_mb=resource_usage.memory_mb(server.pids),
         background_cores=max(0.0, busy - server_cpu - redis_cpu - generator_cpu) / elapsed,
     )
 
@@ -127,9 +127,9 @@ def _wrk(port: int, seconds: float, connections: int) -> list[str]:
 def _counters(server: Server, redis: list[int]) -> tuple[float, ...]:
     generators = resource.getrusage(resource.RUSAGE_CHILDREN)  # those that have exited
     return (
-        usage.cpu_seconds(server.pids),
-        usage.cpu_seconds(redis),
+        resource_usage.cpu_seconds(server.pids),
+        resource_usage.cpu_seconds(redis),
         generators.ru_utime + generators.ru_stime,
-        usage.busy_seconds(),
+        resource_usage.busy_seconds(),
         time.monotonic(),
     )

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtests.bench import usage, writers
+from loadtests.bench import resource_usage, writers
 from loadtests.bench.rebuild import insert
-from loadtests.bench.tools import ROOT, with_server_python
+from loadtests.bench.toolchain import ROOT, with_server_python
 from loadtests.people import sign_up_payload
 from local.processes import Process, StackError
 from local.stack import Stack
@@ -81,9 +81,9 @@ class MixedLoad:
         ]
         with Process("sign-ups", argv, self.folder / "sign-ups.log") as generator:
             _wait_until_ready(generator)
-            started_at, cpu = time.monotonic(), usage.cpu_seconds([generator.pid])
+            started_at, cpu = time.monotonic(), resource_usage.cpu_seconds([generator.pid])
             reads = self.read()
-            cpu = usage.cpu_seconds([generator.pid]) - cpu
+            cpu = resource_usage.cpu_seconds([generator.pid]) - cpu
             cores = cpu / (time.monotonic() - started_at)
             generator.stop()
             sign_ups = json.loads(generator.log_tail(1))

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from domain import profile
-from domain.keys import Keyring
+from domain.model.keyring import Keyring
 from loadtests.bench import debian
 from loadtests.bench.people import Dataset, make_person
 from loadtests.bench.servers import Server, new_process
-from loadtests.bench.tools import BENCH_PYTHON, FASTIFY, ROOT, node
+from loadtests.bench.toolchain import BENCH_PYTHON, FASTIFY, ROOT, node
 from local.machine import HOST, find_free_port
 
 type Start = Callable[[Dataset, Path], Server]

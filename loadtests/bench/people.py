@@ -11,9 +11,10 @@ from pathlib import Path
 
 from redis import Redis
 
-from domain import profile, session
-from domain.keys import Keyring
-from domain.person import ActiveSession, Person
+from domain import profile
+from domain.model import session_token
+from domain.model.keyring import Keyring
+from domain.model.person import ActiveSession, Person
 from local.servers import Valkey
 
 HOBBIES = ("engines", "poetry", "whist", "horses", "flying", "the analytical engine")
@@ -37,7 +38,7 @@ class Dataset:
 def make_person(keys: Keyring, number: int) -> tuple[Person, str]:
     """Returns a person with one session, and its token. The profile has some 170 bytes."""
     person_id = uuid.uuid4()
-    token, digest = session.issue_token(keys, person_id, 1)
+    token, digest = session_token.issue_token(keys, person_id, 1)
     return Person(
         id=person_id,
         version=1,

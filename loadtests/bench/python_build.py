@@ -5,7 +5,7 @@ import shlex
 import subprocess
 from typing import Any
 
-from loadtests.bench.tools import BENCH_PYTHON
+from loadtests.bench.toolchain import BENCH_PYTHON
 
 # Run by the measured interpreter.
 _PROGRAM = """

@@ -5,16 +5,16 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from loadtests.bench import peers, same, usage
+from loadtests.bench import equivalence, peers, resource_usage
 from loadtests.bench.comparison import Comparison, noise_note
-from loadtests.bench.field import new_dataset, start_server, warm_up
+from loadtests.bench.config import Config
+from loadtests.bench.fixtures import new_dataset, start_server, warm_up
 from loadtests.bench.load import CONNECTIONS, measure
-from loadtests.bench.pairing import Target, run_interleaved
+from loadtests.bench.paired_rounds import Target, run_interleaved
 from loadtests.bench.people import Dataset
 from loadtests.bench.report import Section, table
-from loadtests.bench.scale import Config
 from loadtests.bench.servers import Server, rollcall
-from loadtests.bench.tools import install_fastify
+from loadtests.bench.toolchain import install_fastify
 
 UNIFORM_KEYS, HOT_KEYS = "keys at random", "people who read often"
 # Section 8 of the design: Rollcall's cost of a read, Redis included, divided by the peer's.
@@ -39,7 +39,7 @@ def run(config: Config, folder: Path, *, with_peers: bool = True) -> list[Sectio
         ]
         for server in servers:
             start_server(server, stack)
-        same.check([server for server in servers if server.reads])
+        equivalence.check([server for server in servers if server.reads])
         for server in servers:
             warm_up(server, config.warm_up, folder)
         uniform = _compare(servers, config, folder, None)
@@ -55,7 +55,7 @@ def memory(dataset: Dataset, server: Server) -> Section:
     """Returns the memory of the profiles in Redis, and of a read process after the reads."""
     ratio = dataset.redis_bytes / dataset.body_bytes
     per_person, body = dataset.redis_bytes / dataset.people, dataset.body_bytes / dataset.people
-    process = usage.memory(server.pids[-1])
+    process = resource_usage.memory(server.pids[-1])
     return Section(
         "Memory",
         [

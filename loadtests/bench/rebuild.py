@@ -9,16 +9,16 @@ from pathlib import Path
 import psycopg
 from redis import Redis
 
-from domain.keys import Keyring
-from domain.person import Person
+from domain.model.keyring import Keyring
+from domain.model.person import Person
 from loadtests import ISOLATED_ENV
+from loadtests.bench.config import Config
 from loadtests.bench.load import generator_argv
-from loadtests.bench.pairing import Target
+from loadtests.bench.paired_rounds import Target
 from loadtests.bench.people import make_person
 from loadtests.bench.report import Section
-from loadtests.bench.scale import Config
 from loadtests.bench.servers import server_commands
-from loadtests.bench.tools import ROOT, with_server_python
+from loadtests.bench.toolchain import ROOT, with_server_python
 from local.processes import Process, StackError
 from local.stack import Stack
 
@@ -30,7 +30,7 @@ _TIMEOUT = 300.0  # seconds
 # All people but the readers; Postgres generates them, without tokens.
 _INSERT = """
     WITH person AS (
-        INSERT INTO stores_person
+        INSERT INTO rollcall_person
             (id, name, surname, email, email_canonical, phone, hobbies, version)
         SELECT gen_random_uuid(), 'Ada', 'Lovelace the ' || n || 'th', address, address,
             '+346' || lpad(n::text, 8, '0'), (ARRAY['engines', 'poetry', 'whist'])[1:mod(n, 4)], 1
@@ -38,7 +38,7 @@ _INSERT = """
             format('ada-%%s@example.com', n) AS address
         RETURNING id
     )
-    INSERT INTO stores_session (person_id, digest, expires_at)
+    INSERT INTO rollcall_session (person_id, digest, expires_at)
     SELECT id, sha256(uuid_send(id)), now() + interval '30 days' FROM person
 """
 
@@ -88,10 +88,10 @@ def insert(database_url: str, secret: str, count: int) -> list[str]:
     made = [make_person(keys, number) for number in range(min(count, _READERS))]
     people = [person for person, _ in made]
     with psycopg.connect(database_url, autocommit=True) as connection:
-        _copy(connection, "stores_person", _PERSON, people, _person_row)
-        _copy(connection, "stores_session", _SESSION, people, _session_row)
+        _copy(connection, "rollcall_person", _PERSON, people, _person_row)
+        _copy(connection, "rollcall_session", _SESSION, people, _session_row)
         connection.execute(_INSERT, [len(people) + 1, count])
-        connection.execute("VACUUM ANALYZE stores_person, stores_session")
+        connection.execute("VACUUM ANALYZE rollcall_person, rollcall_session")
     return [token for _, token in made]
 
 

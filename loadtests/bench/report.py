@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtests.bench.pairing import Target
+from loadtests.bench.paired_rounds import Target
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import httpx
 
-from domain.errors import InvalidToken, ServiceUnavailable
-from loadtests.bench import usage
+from domain.model.errors import InvalidToken, ServiceUnavailable
+from loadtests.bench import resource_usage
 from loadtests.bench.people import Dataset
-from loadtests.bench.tools import ROOT, with_server_python
+from loadtests.bench.toolchain import ROOT, with_server_python
 from loadtests.peers.responses import error_response
+from local.commands import Commands, rollcall_commands
 from local.machine import HOST, find_free_port
 from local.processes import Process, StackError, wait_any
-from local.product import Commands, rollcall_commands
 
 PATH = "/api/v1/profile/"
 _DEADLINE = 30.0
@@ -40,7 +40,7 @@ class Server:
     @cached_property
     def pids(self) -> list[int]:
         """All of its processes, the main one first; valid once it runs."""
-        return usage.process_tree(self.process.pid)
+        return resource_usage.process_tree(self.process.pid)
 
     def start(self) -> None:
         """Starts it; returns when it responds. Raises `StackError` after 30 s."""

@@ -11,13 +11,13 @@ from statistics import median
 import httpx
 
 from loadtests import ISOLATED_ENV
-from loadtests.bench import usage
+from loadtests.bench import resource_usage
+from loadtests.bench.config import Config
 from loadtests.bench.load import run_generator, sign_up_argv
-from loadtests.bench.pairing import Ratio, Target, ratio, run_interleaved
+from loadtests.bench.paired_rounds import Ratio, Target, ratio, run_interleaved
 from loadtests.bench.report import Section, table
-from loadtests.bench.scale import Config
 from loadtests.bench.servers import server_commands
-from loadtests.bench.tools import BENCH_PYTHON, ROOT
+from loadtests.bench.toolchain import BENCH_PYTHON, ROOT
 from loadtests.people import sign_up_payload
 from local.machine import HOST, find_free_port
 from local.processes import Process, StackError, wait_any
@@ -58,7 +58,7 @@ class Bench:
 
     def loop(self) -> Measurement:
         """Measures the rows of sign-ups that a psycopg loop inserts."""
-        argv = [sys.executable, "-m", "loadtests.bench.inserts", str(self.seconds)]
+        argv = [sys.executable, "-m", "loadtests.bench.insert_baseline", str(self.seconds)]
         result = run_generator(argv, self.seconds, self.folder, self.stack.environment())
         return Measurement(result["requests"] / result["seconds"])
 
@@ -67,10 +67,10 @@ class Bench:
         count = int(self.seconds * _MAX_PER_SECOND)
         bodies.write_text("\n".join(json.dumps(sign_up_payload()) for _ in range(count)))
         argv = sign_up_argv(port, bodies, count, self.seconds, _CLIENTS)
-        pids = [pid for process in server for pid in usage.process_tree(process.pid)]
-        before = usage.cpu_seconds(pids)
+        pids = [pid for process in server for pid in resource_usage.process_tree(process.pid)]
+        before = resource_usage.cpu_seconds(pids)
         result = run_generator(argv, self.seconds, self.folder)
-        cpu = usage.cpu_seconds(pids) - before
+        cpu = resource_usage.cpu_seconds(pids) - before
         created = result["requests"] - result["failed"]
         if result["failed"] > result["requests"] / 100:
             raise StackError(f"{result['failed']:g} sign-ups failed\n{server[-1].log_tail()}")

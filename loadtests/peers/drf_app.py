@@ -16,9 +16,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from api.bearer import bearer_token
-from domain import profile, session
-from domain.errors import InvalidToken, ServiceUnavailable
-from domain.keys import Keyring
+from domain import profile
+from domain.model import session_token
+from domain.model.errors import InvalidToken, ServiceUnavailable
+from domain.model.keyring import Keyring
 from loadtests.peers import responses
 
 keys = Keyring([settings.SECRET_KEY])
@@ -32,7 +33,7 @@ class Profile(APIView):
         get_header = request.headers.get
         request_id = get_header("X-Request-ID", "")
         try:
-            token = session.verify_token(keys, bearer_token(get_header("Authorization", "")))
+            token = session_token.verify_token(keys, bearer_token(get_header("Authorization", "")))
             redis = get_redis_connection("default")
             reply = redis.hmget(profile.redis_key(token.person_id), profile.hmget_fields(token))
             body, tag = profile.decode_reply(token, reply, time.time())

@@ -10,9 +10,10 @@ from fastapi import FastAPI, Request, Response
 from redis.asyncio import Redis
 
 from api.bearer import bearer_token
-from domain import profile, session
-from domain.errors import InvalidToken, ServiceUnavailable
-from domain.keys import Keyring
+from domain import profile
+from domain.model import session_token
+from domain.model.errors import InvalidToken, ServiceUnavailable
+from domain.model.keyring import Keyring
 from loadtests.peers import responses
 
 keys = Keyring([os.environ["SECRET_KEY"]])
@@ -34,7 +35,7 @@ async def read(request: Request) -> Response:
     get_header = request.headers.get
     request_id = get_header("x-request-id", "")
     try:
-        token = session.verify_token(keys, bearer_token(get_header("authorization", "")))
+        token = session_token.verify_token(keys, bearer_token(get_header("authorization", "")))
         reply = await redis.hmget(profile.redis_key(token.person_id), profile.hmget_fields(token))
         body, tag = profile.decode_reply(token, reply, time.time())
     except (InvalidToken, profile.CacheMiss) as error:

@@ -12,13 +12,14 @@ from time import time
 from typing import Any
 
 from api.bearer import bearer_token
-from api.problem_documents import resolve_request_id
+from api.problem_details import resolve_request_id
 from api.reads.redis.client import RedisClient
 from api.reads.redis.url import parse_url
-from domain import profile, session
-from domain.errors import InvalidToken, ServiceUnavailable
-from domain.keys import Keyring
-from domain.session import TokenClaims
+from domain import profile
+from domain.model import session_token
+from domain.model.errors import InvalidToken, ServiceUnavailable
+from domain.model.keyring import Keyring
+from domain.model.session_token import TokenClaims
 from loadtests.peers import responses
 
 _SECURITY = list(responses.SECURITY_HEADERS.items())
@@ -58,11 +59,11 @@ class Application:
     async def _read(self, authorization: str) -> tuple[TokenClaims, Sequence[bytes | None]]:
         """Returns the token and the reply to HMGET, from the client-side cache or Redis."""
         text = bearer_token(authorization)
-        digest = session.token_digest(text)
+        digest = session_token.token_digest(text)
         cache = self._redis.cache
         if cache is not None and (entry := cache.find(digest)) is not None:
             return entry.token, entry.reply
-        token = session.verify_token(self._keys, text, digest)
+        token = session_token.verify_token(self._keys, text, digest)
         command = _HMGET % (token.person_id_bytes.hex().encode(), token.digest)
         reply = self._loop.create_future()
         on_reply = partial(_resolve, reply)

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from api.problem_documents import problem_from_error, resolve_request_id
-from domain.errors import InvalidToken, ServiceUnavailable
+from api.problem_details import problem_from_error, resolve_request_id
+from domain.model.errors import InvalidToken, ServiceUnavailable
 
 # As Django's middleware sends them.
 SECURITY_HEADERS = {

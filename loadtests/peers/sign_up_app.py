@@ -19,11 +19,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from domain.keys import Keyring
+from domain.model.keyring import Keyring
 
 application = get_wsgi_application()  # must be called before models are imported
 
-from domain.stores.models import Confirmation, OutboxEntry, Person, Session  # noqa: E402  # see above
+from domain.postgres.models import Confirmation, OutboxEntry, Person, Session  # noqa: E402  # see above
 
 _KEY_ID = Keyring([settings.SECRET_KEY]).signing_key.id
 

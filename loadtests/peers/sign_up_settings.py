@@ -9,7 +9,7 @@ _server = conninfo_to_dict(os.environ["DATABASE_URL"])
 ALLOWED_HOSTS = ["127.0.0.1"]
 SECRET_KEY = os.environ["SECRET_KEY"]
 ROOT_URLCONF = "loadtests.peers.sign_up_app"
-INSTALLED_APPS = ["rest_framework", "huey.contrib.djhuey", "domain.stores"]
+INSTALLED_APPS = ["rest_framework", "huey.contrib.djhuey", "domain.postgres"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -13,7 +13,7 @@ import httpx
 
 from local.machine import HOST, child_pids
 from local.stack import Stack
-from tests.someone import ApiClient, read_process, wait_until
+from tests.support.client import ApiClient, read_process, wait_until
 from tests.support.hostile_client import TIMEOUT
 from tests.support.hostile_responses import Person
 from tests.support.reference import Reference

@@ -9,12 +9,13 @@ from django.core.management.base import BaseCommand, CommandError
 
 from api.writes.base import project_revocation
 from domain import profile
-from domain.commands import people
-from domain.errors import ServiceUnavailable
-from domain.person import Tombstone
-from domain.stores import people as person_queries
-from domain.stores import profiles, traces
-from domain.stores.unit_of_work import unit_of_work
+from domain.commands import accounts
+from domain.model.errors import ServiceUnavailable
+from domain.model.person import Tombstone
+from domain.postgres import erasure_proof
+from domain.postgres import person_queries as person_queries
+from domain.postgres.unit_of_work import unit_of_work
+from domain.projection import writer
 
 _REDIS_UNAVAILABLE = (
     "Redis is unavailable and may still hold the profile. The outbox entry writes the tombstone"
@@ -55,7 +56,7 @@ class Command(BaseCommand):
     def _check_postgres(self, person_id: UUID) -> bool:
         self.stdout.write("Rows with this id:")
         is_correct = True
-        for kind, count in traces.count_rows_by_table(person_id).items():
+        for kind, count in erasure_proof.count_rows_by_table(person_id).items():
             minimum, maximum = _EXPECTED_ROWS.get(kind, (0, 0))
             is_correct &= minimum <= count <= maximum
             self.stdout.write(f"  {kind:<16}{count:>3}")
@@ -80,7 +81,7 @@ class Command(BaseCommand):
 def _erase(person_id: UUID) -> tuple[Tombstone, dict[bytes, bytes] | None]:
     """Erases a person; returns the tombstone and the hash in Redis (None: Redis is unavailable)."""
     try:
-        committed = people.erase_person(person_id, unit_of_work)
+        committed = accounts.erase_person(person_id, unit_of_work)
     except ServiceUnavailable:
         raise CommandError("Postgres is unavailable: nothing was done.") from None
     tombstone = committed.person if committed else person_queries.get_person(person_id)
@@ -90,7 +91,7 @@ def _erase(person_id: UUID) -> tuple[Tombstone, dict[bytes, bytes] | None]:
         if committed:
             project_revocation(committed)
         else:
-            profiles.project(person_id)
-        return tombstone, profiles.get_hash(person_id)
+            writer.project(person_id)
+        return tombstone, writer.get_hash(person_id)
     except ServiceUnavailable:
         return tombstone, None

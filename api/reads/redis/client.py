@@ -15,7 +15,7 @@ from api.observability.loop_metrics import loop_metrics
 from api.reads.client_cache import ClientCache
 from api.reads.redis.connection import MultiplexedConnection, RedisUnavailable, encode_command
 from api.reads.redis.url import ConnectionOptions
-from domain import vouched
+from domain import fence
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ _BACKOFF_MIN, _BACKOFF_MAX = 0.02, 0.4  # seconds between two attempts, with jit
 _STABLE_AFTER = 1.0  # seconds; a connection that lasted less counts as a failure
 # Replies of a server that cannot serve reads: still loading, or a replica.
 _FATAL_ERRORS = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
-_CHECKS = (*vouched.FENCE_COMMANDS, ("INFO", "replication"), ("INFO", "memory"))
+_CHECKS = (*fence.FENCE_COMMANDS, ("INFO", "replication"), ("INFO", "memory"))
 
 
 class StaleData(Exception):
@@ -183,10 +183,10 @@ def _status(replies: list[Any]) -> str:
 
     Raises `StaleData` and `NotPrimary` for a server whose data must not be read.
     """
-    server, fence, replication, memory = replies
+    server, fence_reply, replication, memory = replies
     if b"role:master" not in replication:
         raise NotPrimary
-    if not vouched.is_trusted(vouched.parse_run_id(server), fence):
+    if not fence.is_trusted(fence.parse_run_id(server), fence_reply):
         raise StaleData
     # Any other policy evicts profiles when memory is short, sessions and all.
     return "ok" if b"maxmemory_policy:noeviction" in memory else "misconfigured"

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
-from api.writes.openapi.call import SESSION_TOKEN, operation
+from api.writes.openapi.operation import SESSION_TOKEN, operation
 from api.writes.serializers import (
     ConfirmEmailSerializer,
     ConfirmPhoneSerializer,

@@ -1,5 +1,5 @@
 // A peer for `make bench`: the profile read with Fastify and ioredis, auto-pipelining on.
-// The same work as Rollcall's own reader: see domain/session.py and domain/profile.py.
+// The same work as Rollcall's own reader: see domain/model/session_token.py and domain/profile.py.
 
 import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
 import Fastify from "fastify";
@@ -41,7 +41,7 @@ function check(authorization = "") {
   if (raw.length !== 75 || raw.toString("base64url") !== token || raw[0] !== 1) {
     throw new InvalidToken();
   }
-  // The length before the claims, as domain/keys.py has it.
+  // The length before the claims, as domain/model/keyring.py has it.
   const signed = Buffer.allocUnsafe(4 + raw.length - MAC_BYTES);
   signed.writeUInt32BE(raw.length - MAC_BYTES);
   raw.copy(signed, 4, 0, raw.length - MAC_BYTES);

@@ -1,5 +1,5 @@
 // A peer for `make bench`: the profile read with fasthttp and redigo, on one processor.
-// The same work as Rollcall's own reader: see domain/session.py and domain/profile.py.
+// The same work as Rollcall's own reader: see domain/model/session_token.py and domain/profile.py.
 package main
 
 import (
@@ -114,7 +114,7 @@ func check(authorization []byte) (claims, bool) {
 	if err != nil || n != rawLength || raw[0] != 1 || !bytes.Equal(raw[1:5], keyID) {
 		return claims{}, false
 	}
-	// The length before the claims, as domain/keys.py has it.
+	// The length before the claims, as domain/model/keyring.py has it.
 	var signed [4 + claimsLength]byte
 	binary.BigEndian.PutUint32(signed[:], claimsLength)
 	copy(signed[4:], raw[:claimsLength])

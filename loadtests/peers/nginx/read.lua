@@ -1,5 +1,5 @@
 -- A peer for `make bench`: the profile read in nginx, with Lua and cosockets.
--- The same work as Rollcall's own reader: see domain/session.py and domain/profile.py.
+-- The same work as Rollcall's own reader: see domain/model/session_token.py and domain/profile.py.
 
 local base64 = require "ngx.base64"
 local ffi = require "ffi"
@@ -73,7 +73,7 @@ local function check(authorization)
   if not raw or #raw ~= RAW_LENGTH or byte(raw) ~= 1 or sub(raw, 2, 5) ~= key_id then
     return nil
   end
-  -- The length before the claims, as domain/keys.py has it.
+  -- The length before the claims, as domain/model/keyring.py has it.
   local mac = hmac(key, "\0\0\0\59" .. sub(raw, 1, CLAIMS_LENGTH))
   if crypto.CRYPTO_memcmp(mac, sub(raw, CLAIMS_LENGTH + 1), MAC_LENGTH) ~= 0 then return nil end
   local version = 0

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 import pytest
 
 from local.machine import HOST
-from tests.someone import wait_until
+from tests.support.client import wait_until
 from tests.support.hostile_client import HostileClient
 from tests.support.hostile_messages import BODIES, MESSAGES, REPEATED
 from tests.support.hostile_scripts import ALL, DEADLINES, Close, HalfClose, Moment, Send, play

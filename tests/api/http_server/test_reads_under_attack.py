@@ -13,7 +13,7 @@ import pytest
 
 from local.processes import Process
 from local.stack import Stack
-from tests.someone import wait_until
+from tests.support.client import wait_until
 from tests.support.read_server import ReadServer
 
 # Seconds. Long enough that an attack lasts for a measurement, short enough to wait for its end.

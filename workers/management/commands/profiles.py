@@ -19,12 +19,12 @@ from django import db
 from django.core.management.base import BaseCommand, CommandParser
 from redis import RedisError
 
-from domain.errors import ServiceUnavailable
-from domain.stores import bulk, differences, memory
-from domain.stores.differences import Difference, Kind
-from domain.stores.people import NIL_UUID
-from domain.stores.rebuild import rebuild
-from domain.stores.repair import repair
+from domain.model.errors import ServiceUnavailable
+from domain.postgres.person_queries import NIL_UUID
+from domain.projection import memory, pipeline, verify
+from domain.projection.rebuild import rebuild
+from domain.projection.repair import repair
+from domain.projection.verify import Difference, Kind
 from workers.progress import ProgressBar
 
 EXIT_OK, EXIT_DIFFERENCES, EXIT_ERROR = 0, 1, 2
@@ -92,12 +92,14 @@ class Command(BaseCommand):
         started_at = time.monotonic()
         people_count = written_count = 0
         self.cursor = after
-        with self._progress("people", bulk.id_fraction(after)) as progress:
+        with self._progress("people", pipeline.id_fraction(after)) as progress:
             for page in rebuild(after):
                 self.cursor = page.last_id
                 people_count += page.people_count
                 written_count += page.written_count
-                progress.update(people_count, bulk.id_fraction(page.last_id), f"at {page.last_id}")
+                progress.update(
+                    people_count, pipeline.id_fraction(page.last_id), f"at {page.last_id}"
+                )
                 if self.stop_event.is_set():
                     return self._fail("Stopped")
         seconds = time.monotonic() - started_at
@@ -135,8 +137,8 @@ class Command(BaseCommand):
 
     def _differences(self, grace_period: float) -> Iterator[list[Difference]]:
         """Yields the differences by batches, until all are compared or the command is stopped."""
-        people_batches = differences.verify_people(grace_period, self.stop_event)
-        for unit, batches in (("people", people_batches), ("hashes", differences.find_orphans())):
+        people_batches = verify.verify_people(grace_period, self.stop_event)
+        for unit, batches in (("people", people_batches), ("hashes", verify.find_orphans())):
             count = 0
             with self._progress(unit) as progress:
                 for batch in batches:

@@ -1,0 +1,112 @@
+"""Liveness and readiness of the write process."""
+
+from collections.abc import Callable
+from threading import Lock
+from time import monotonic
+from typing import cast
+
+import orjson
+import structlog
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from redis import RedisError
+
+from api.writes.error_handlers import problem_response, require_methods
+from domain import fence
+from domain.model.errors import ServiceUnavailable
+from domain.postgres.errors import translate_database_errors
+from domain.projection.writer import get_client
+
+log = structlog.get_logger(__name__)
+
+_TTL = 1.0  # seconds that the result of a check is used for
+_MAX_WAIT = 1.0  # seconds for a dependency to respond
+
+
+class CachedCheck:
+    """Runs a check at most once a second, in one thread at a time.
+
+    `check` returns "ok", or the name of what is wrong.
+    """
+
+    def __init__(self, check: Callable[[], str]) -> None:
+        self._check = check
+        self._running = Lock()
+        self._state = "unavailable"
+        self._expires_at = float("-inf")
+
+    def state(self) -> str:
+        """Returns the result of the latest check, or "unavailable" for one that takes too long."""
+        if monotonic() < self._expires_at:
+            return self._state
+        if self._running.acquire(blocking=False):
+            try:
+                self._state = self._check()
+                self._expires_at = monotonic() + _TTL
+            finally:
+                self._running.release()
+        elif self._state == "ok":  # a failure is reported until a check succeeds
+            if not self._running.acquire(timeout=_MAX_WAIT):
+                return "unavailable"
+            self._running.release()
+        return self._state
+
+
+@require_methods("GET", "HEAD")
+def livez(request: HttpRequest) -> HttpResponse:
+    """Returns 200: this process responds. It checks no dependency."""
+    return _json({"status": "ok"}, 200)
+
+
+@require_methods("GET", "HEAD")
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Returns 200 if all capabilities are available, else 503; the body has the state of each.
+
+    `?capability=read` (or `write`) checks that one alone: a load balancer that removes an instance
+    because Postgres is unavailable would also stop its reads, which do not need Postgres.
+    """
+    capabilities = request.GET.getlist("capability") or list(_CHECKS)
+    if set(capabilities) - set(_CHECKS):
+        return problem_response(request, "not_found")
+    states = {name: _CHECKS[name].state() for name in capabilities}
+    ready = all(state == "ok" for state in states.values())
+    return _json({"status": "ok" if ready else "unavailable", **states}, 200 if ready else 503)
+
+
+def _check_redis() -> str:
+    try:
+        policy = get_client().info("memory").get("maxmemory_policy")
+        run_id = str(get_client().info("server").get("run_id", ""))
+        trusted_run_id = cast(bytes | None, get_client().hget(fence.FENCE_KEY, fence.RUN_ID))
+    except RedisError as error:
+        log.warning("redis_error", error_type=type(error).__name__)
+        return "unavailable"
+    # Any other policy evicts profiles when memory is short, sessions included.
+    if policy != "noeviction":
+        return "misconfigured"
+    # Readers wait until a relay has marked what older data lack.
+    return "ok" if fence.is_trusted(run_id.encode(), trusted_run_id) else "stale"
+
+
+def _check_postgres() -> str:
+    try:
+        with translate_database_errors(), connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_read_only")
+            (read_only,) = cursor.fetchone()
+    except ServiceUnavailable:
+        return "unavailable"
+    if read_only == "on":
+        connection.close()  # the next connection may find the primary
+        return "read_only"
+    return "ok"
+
+
+_CHECKS = {"read": CachedCheck(_check_redis), "write": CachedCheck(_check_postgres)}
+
+
+def _json(document: dict[str, str], status: int) -> HttpResponse:
+    response = HttpResponse(orjson.dumps(document), status=status, content_type="application/json")
+    response["Cache-Control"] = "no-store"
+    if status == 503:
+        response["Retry-After"] = "1"
+    return response

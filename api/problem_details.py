@@ -1,0 +1,97 @@
+"""Builds RFC 9457 problem details and request ids, as plain values; shared by both processes."""
+
+import itertools
+import re
+import secrets
+from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import orjson
+
+from domain.model.errors import RollcallError
+
+# Status and `detail` by code.
+PROBLEMS: dict[str, tuple[int, str]] = {
+    "malformed_json": (400, "The body is not valid JSON."),
+    "validation_failed": (400, "Some fields are missing or wrong; see errors."),
+    "bad_request": (400, "The request cannot be understood."),
+    "code_invalid": (400, "The code is not valid."),
+    "code_expired": (400, "The code has expired."),
+    "invalid_token": (401, "Send a valid session token as: Authorization: Bearer <token>."),
+    "invalid_signature": (401, "The signature is missing, invalid or expired."),
+    "forbidden": (403, "Permission denied."),
+    "not_found": (404, "Not found."),
+    "method_not_allowed": (405, "The method is not allowed for this resource; see Allow."),
+    "request_timeout": (408, "The request was not complete in time."),
+    "idempotency_in_progress": (409, "A request with this Idempotency-Key is in progress."),
+    "idempotency_closed": (409, "This Idempotency-Key can no longer be replayed; sign in instead."),
+    "precondition_failed": (412, "No ETag in If-Match is the current one."),
+    "body_too_large": (413, "The body is too large."),
+    "unsupported_media_type": (415, "Send the body as application/json."),
+    "idempotency_mismatch": (422, "This Idempotency-Key was used with another body."),
+    "rate_limited": (429, "Too many requests; see Retry-After."),
+    "too_many_attempts": (429, "Too many attempts; request a new code."),
+    "internal_error": (500, "Internal server error."),
+    "unavailable": (503, "A dependency is unavailable; retry later."),
+}
+_counter = itertools.count()
+_VALID_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+class ProblemDetails(NamedTuple):
+    """A response with a problem document; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def build_problem(
+    code: str,
+    request_id: str,
+    headers: Mapping[str, str] | None = None,
+    errors: list[dict[str, str]] | None = None,
+) -> ProblemDetails:
+    """Returns the document for a code of `PROBLEMS`; `errors` lists every wrong field.
+
+    A 401 has `WWW-Authenticate` (RFC 9110 section 11.6.1). Raises `KeyError` for an unknown code.
+    """
+    status, detail = PROBLEMS[code]
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+    }
+    if errors is not None:
+        document["errors"] = errors
+    common_headers = {"content-type": "application/problem+json", "cache-control": "no-store"}
+    if status == HTTPStatus.UNAUTHORIZED:
+        common_headers["www-authenticate"] = "Bearer"
+    return ProblemDetails(status, {**common_headers, **(headers or {})}, orjson.dumps(document))
+
+
+def problem_from_error(error: RollcallError, request_id: str) -> ProblemDetails:
+    """Returns the document for one of our own errors."""
+    retry_after = getattr(error, "retry_after", None)
+    headers = {} if retry_after is None else {"retry-after": str(retry_after)}
+    return build_problem(
+        error.code if error.code in PROBLEMS else "internal_error", request_id, headers
+    )
+
+
+def resolve_request_id(client_id: str) -> str:
+    """Returns the client's `X-Request-ID` if it is safe to log, else a new one."""
+    if client_id and _VALID_ID.fullmatch(client_id):
+        return client_id
+    return f"{_process_prefix()}{next(_counter):010x}"
+
+
+@cache
+def _process_prefix() -> str:
+    """Returns the prefix of all ids of this process, drawn at the first call."""
+    return secrets.token_hex(11)

@@ -1,1 +1,0 @@
-"""A person's history and the actions for staff; `api.admin` has the pages."""

@@ -1,0 +1,213 @@
+"""Signs people up, updates and deletes profiles."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from domain import profile
+from domain.commands.ports import (
+    AccountUnitOfWork,
+    AccountUnitOfWorkFactory,
+    CommandResult,
+    IdempotentSignUpUnitOfWorkFactory,
+    SignUpUnitOfWork,
+    SignUpUnitOfWorkFactory,
+)
+from domain.model import one_time_code, session_token
+from domain.model.address import Address, Channel, canonicalize
+from domain.model.errors import InvalidToken, PreconditionFailed
+from domain.model.keyring import Keyring
+from domain.model.person import ActiveSession, Person, Tombstone
+from domain.model.session_token import TokenClaims
+
+
+@dataclass(frozen=True, slots=True)
+class SignUp:
+    """A new person. All fields are results of the parsers in `domain.model.person` and
+    `.address`.
+    """
+
+    name: str
+    surname: str
+    email: Address
+    phone: Address
+    hobbies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignUpResult:
+    """A person who has signed up; the session of `token` expires at `expires_at`."""
+
+    result: CommandResult[Person]
+    token: str
+    expires_at: datetime
+    replayed: bool = False
+
+
+def sign_up(
+    command: SignUp,
+    unit_of_work: SignUpUnitOfWorkFactory,
+    keyring: Keyring,
+    now: datetime,
+    session_lifetime: timedelta,
+) -> SignUpResult:
+    """Creates an unverified person with a session; both addresses receive a message.
+
+    A known address is accepted: a refusal would reveal who is registered.
+    """
+    with unit_of_work() as uow:
+        return _sign_up(command, uow, keyring, (now + session_lifetime).replace(microsecond=0))
+
+
+def sign_up_idempotently(
+    command: SignUp,
+    idempotency_key: str,
+    unit_of_work: IdempotentSignUpUnitOfWorkFactory,
+    keyring: Keyring,
+    now: datetime,
+    session_lifetime: timedelta,
+) -> SignUpResult:
+    """As `sign_up`; but a repeated key and body return the same person and send nothing.
+
+    A new session then replaces the one before, whose token may not have arrived. After the IETF
+    draft "The Idempotency-Key HTTP Header Field". Raises `IdempotencyInProgress`,
+    `IdempotencyMismatch`, `IdempotencyClosed`.
+    """
+    key_hashes = keyring.macs_with_all_keys(b"idempotency key", idempotency_key.encode())
+    texts = (command.name, command.surname, command.email.value, command.phone.value)
+    body = [text.encode() for text in (*texts, *command.hobbies)]
+    request_fingerprints = keyring.macs_with_all_keys(b"idempotency body", *body)
+    expires_at = (now + session_lifetime).replace(microsecond=0)
+    with unit_of_work() as uow:
+        person = uow.find_sign_up_by_idempotency_key(key_hashes, request_fingerprints)
+        if person is None:
+            signed_up = _sign_up(command, uow, keyring, expires_at)
+            uow.store_idempotency_key(
+                key_hashes[0], request_fingerprints[0], signed_up.result.person.id
+            )
+            return signed_up
+        uow.revoke_sessions(person.id)
+        token, digest = session_token.issue_token(keyring, person.id, person.version + 1)
+        result = uow.create_session(person.id, ActiveSession(digest, expires_at))
+    return SignUpResult(result, token, expires_at, replayed=True)
+
+
+def _sign_up(
+    command: SignUp, uow: SignUpUnitOfWork, keyring: Keyring, expires_at: datetime
+) -> SignUpResult:
+    person_id, version = uuid4(), 1
+    token, digest = session_token.issue_token(keyring, person_id, version)
+    person = Person(
+        id=person_id,
+        version=version,
+        name=command.name,
+        surname=command.surname,
+        email=command.email.value,
+        phone=command.phone.value,
+        hobbies=command.hobbies,
+        email_verified=False,
+        phone_verified=False,
+        sessions=(ActiveSession(digest, expires_at),),
+    )
+    addresses = [command.email, command.phone]
+    salts = [one_time_code.generate_salt() for _ in addresses]
+    outbox_ids = uow.sign_up(person, addresses, salts, keyring.signing_key.id)
+    return SignUpResult(CommandResult(person, outbox_ids), token, expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateProfile:
+    """The changes to the caller's profile; fields that are None stay.
+
+    One of the ETags in `if_match` must be the current one (None: no precondition).
+    """
+
+    claims: TokenClaims
+    if_match: frozenset[bytes] | None = None
+    name: str | None = None
+    surname: str | None = None
+    email: Address | None = None
+    phone: Address | None = None
+    hobbies: tuple[str, ...] | None = None
+
+
+def update_profile(
+    command: UpdateProfile, unit_of_work: AccountUnitOfWorkFactory, keyring: Keyring, now: datetime
+) -> CommandResult[Person]:
+    """Updates a profile. A new address receives a code, which supersedes those of the one before.
+
+    A verified address stays in the profile until the new one is confirmed, and receives a notice.
+    Raises `InvalidToken`, `PreconditionFailed`, `RateLimited`.
+    """
+    with unit_of_work() as uow:
+        current = uow.lock_person_by_token(command.claims, now)
+        etag = profile.strong_etag(profile.render_body(current))
+        if command.if_match is not None and etag not in command.if_match:
+            raise PreconditionFailed
+        updated = replace(
+            current,
+            name=current.name if command.name is None else command.name,
+            surname=current.surname if command.surname is None else command.surname,
+            hobbies=current.hobbies if command.hobbies is None else command.hobbies,
+        )
+        outbox_ids: list[int] = []
+        for address in (command.email, command.phone):
+            if address is not None:
+                updated, new_outbox_ids = _change_address(uow, updated, address, keyring)
+                outbox_ids += new_outbox_ids
+        if updated == current:
+            return CommandResult(current, outbox_ids)
+        uow.update_person(updated)
+        result = uow.bump_version(current.id)
+    return CommandResult(result.person, result.outbox_ids + outbox_ids)
+
+
+def _change_address(
+    uow: AccountUnitOfWork, person: Person, address: Address, keyring: Keyring
+) -> tuple[Person, list[int]]:
+    """Returns the person with the address to show from now on, and the messages' outbox ids."""
+    channel = address.channel
+    current: str = getattr(person, channel)
+    is_verified: bool = getattr(person, f"{channel}_verified")
+    if address.canonical == canonicalize(channel, current):
+        if is_verified:
+            uow.supersede_confirmations(person.id, channel)  # of the address that was to replace it
+        return _replace_address(person, address), []
+    pending = uow.get_pending_address(person.id, channel)
+    if pending is not None and pending[0].canonical == address.canonical:
+        return person, []
+    outbox_ids = uow.create_confirmation(
+        person.id,
+        address,
+        one_time_code.generate_salt(),
+        keyring.signing_key.id,
+        current if is_verified else "",
+    )
+    return person if is_verified else _replace_address(person, address), outbox_ids
+
+
+def _replace_address(person: Person, address: Address) -> Person:
+    if address.channel is Channel.EMAIL:
+        return replace(person, email=address.value)
+    return replace(person, phone=address.value)
+
+
+def delete_profile(
+    claims: TokenClaims, unit_of_work: AccountUnitOfWorkFactory, now: datetime
+) -> CommandResult[Tombstone]:
+    """Erases the caller. Raises `InvalidToken`."""
+    with unit_of_work() as uow:
+        result = uow.erase(uow.lock_person_by_token(claims, now).id)
+        if result is None:
+            raise InvalidToken
+    return result
+
+
+def erase_person(
+    person_id: UUID, unit_of_work: AccountUnitOfWorkFactory, *, only_if_unverified: bool = False
+) -> CommandResult[Tombstone] | None:
+    """Erases a person, for an operator, or for the purge: then `only_if_unverified`. None if there
+    is no such person.
+    """
+    with unit_of_work() as uow:
+        return uow.erase(person_id, only_if_unverified)

@@ -1,0 +1,84 @@
+"""Bearer tokens (RFC 6750): opaque to clients, verified without I/O.
+
+A token is 75 bytes in base64url, 100 characters: format (1), key id (4), person id (16), the
+person's version when it was issued (6), random (32), and 16 bytes of HMAC-SHA256 over all that. The
+MAC rejects forged tokens before Redis is queried; the version tells readers how old a profile hash
+may be; whether the session is active depends on its digest in that hash, or in Postgres.
+"""
+
+import binascii
+import hmac
+import secrets
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+from typing import NamedTuple
+from uuid import UUID
+
+from domain.model.errors import InvalidToken
+from domain.model.keyring import KEY_ID_BYTES, Keyring
+
+TOKEN_LENGTH = 100
+MAX_SESSIONS = 10
+_FORMAT = b"\x01"
+_TOKEN_BYTES = 75
+_MAC_BYTES = 16
+_VERSION_BYTES = 6
+_PURPOSE = b"session token"
+
+
+# base64url to base64; the two characters that only base64 has are mapped to one in neither.
+_BASE64URL_TO_BASE64 = bytes.maketrans(b"-_+/", b"+/**")
+
+
+class TokenClaims(NamedTuple):
+    """The claims of a verified token. `person_id_bytes` are the 16 bytes of the id."""
+
+    person_id_bytes: bytes
+    version: int
+    digest: bytes
+
+    @property
+    def person_id(self) -> UUID:
+        """The person's id."""
+        return UUID(bytes=self.person_id_bytes)
+
+
+def issue_token(keyring: Keyring, person_id: UUID, version: int) -> tuple[str, bytes]:
+    """Issues a token for a person; returns it and its SHA-256 digest, which is stored."""
+    key = keyring.signing_key
+    claims = b"".join(
+        (
+            _FORMAT,
+            key.id,
+            person_id.bytes,
+            version.to_bytes(_VERSION_BYTES),
+            secrets.token_bytes(32),
+        )
+    )
+    token = urlsafe_b64encode(claims + key.mac(_PURPOSE, claims)[:_MAC_BYTES])
+    return token.decode(), sha256(token).digest()
+
+
+def token_digest(token: str) -> bytes:
+    """Returns the SHA-256 digest of a token, or of any text that was sent as one."""
+    return sha256(token.encode(errors="replace")).digest()
+
+
+def verify_token(keyring: Keyring, token: str, digest: bytes | None = None) -> TokenClaims:
+    """Verifies a token and returns its claims; `digest` is its own, if known already.
+
+    Raises `InvalidToken` unless a key of the keyring has signed it.
+    """
+    try:
+        raw = binascii.a2b_base64(token.encode("ascii").translate(_BASE64URL_TO_BASE64))
+    except (UnicodeEncodeError, binascii.Error):
+        raise InvalidToken from None
+    # Decoding skips characters outside the alphabet, which shows in the length: each token has one
+    # spelling.
+    if len(token) != TOKEN_LENGTH or len(raw) != _TOKEN_BYTES or raw[:1] != _FORMAT:
+        raise InvalidToken
+    claims, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+    key = keyring.get(claims[1 : 1 + KEY_ID_BYTES])
+    if key is None or not hmac.compare_digest(key.mac(_PURPOSE, claims)[:_MAC_BYTES], mac):
+        raise InvalidToken
+    return TokenClaims(claims[5:21], int.from_bytes(claims[21:27]), digest or token_digest(token))

@@ -1,0 +1,96 @@
+"""Connections to Postgres with a client-side deadline.
+
+All of Postgres' own timeouts are enforced by the server, and those of TCP by its kernel. If a
+server hangs (stopped, swapping, its disk failed), the kernel still acknowledges what it receives,
+and psycopg waits for the response without end.
+"""
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Self, override
+
+import psycopg
+from psycopg.abc import RV, PQGen
+from psycopg.errors import _WaitTimeout  # of `Connection.wait`, which has no public one
+
+from domain.circuit_breaker import CircuitBreaker
+
+_PING_TIMEOUT = 2.0  # seconds
+# Seconds, less than a `connect_timeout`. A faster failure is a response: connection refused, too
+# many connections, a wrong password. It costs no time, and open connections may still work.
+_SLOW_CONNECT = 1.5
+_INTERVAL = 0.1  # seconds between two checks for Ctrl-C, as in psycopg
+
+
+class ResponseTimeout(psycopg.OperationalError):
+    """Postgres did not respond in time; whether it executed the statement is unknown."""
+
+
+class CircuitOpen(psycopg.OperationalError):
+    """Postgres did not respond in time to another call, and has not recovered."""
+
+
+class Connection(psycopg.Connection[Any]):
+    """A psycopg connection that waits for a response for at most `response_timeout` seconds.
+
+    Then it closes itself, because its state is unknown. All connections of the process share a
+    circuit breaker, whose probe is to connect. `response_timeout` None: no limit.
+    """
+
+    breaker = CircuitBreaker("postgres")
+    response_timeout: float | None = None
+    _probe: Callable[[], None]
+
+    @classmethod
+    @override
+    def connect(  # type: ignore[override]  # one argument more
+        cls, conninfo: str = "", *, response_timeout: float | None = None, **kwargs: Any
+    ) -> Self:
+        """Connects as psycopg does, which gives each host `connect_timeout` seconds.
+
+        Raises psycopg's `OperationalError`, of that `CircuitOpen`.
+        """
+
+        def probe() -> None:
+            started_at = monotonic()
+            try:
+                psycopg.connect(conninfo, **kwargs).close()
+            except psycopg.OperationalError:
+                if monotonic() - started_at > _SLOW_CONNECT:
+                    raise
+
+        if cls.breaker.is_open:
+            raise CircuitOpen
+        started_at = monotonic()
+        try:
+            connection = super().connect(conninfo, **kwargs)
+        except psycopg.OperationalError:
+            if monotonic() - started_at > _SLOW_CONNECT:
+                cls.breaker.open(probe, psycopg.Error)
+            raise
+        connection.response_timeout = response_timeout
+        connection._probe = probe  # noqa: SLF001  # it is our own
+        return connection
+
+    @override
+    def wait(self, gen: PQGen[RV], interval: float = _INTERVAL, timeout: float | None = None) -> RV:
+        """Runs one exchange with the server; every method of psycopg that makes one calls this.
+
+        Raises `ResponseTimeout` and `CircuitOpen`, and what the server replies.
+        """
+        if self.breaker.is_open:
+            raise CircuitOpen
+        try:
+            return super().wait(gen, interval, timeout or self.response_timeout)
+        except _WaitTimeout:
+            self.breaker.open(self._probe, psycopg.Error)
+            self.close()
+            raise ResponseTimeout from None
+
+    def ping(self) -> None:
+        """Makes a round trip in at most two seconds. Raises psycopg's `OperationalError`."""
+        timeout, self.response_timeout = self.response_timeout, _PING_TIMEOUT
+        try:
+            self.execute("SELECT 1")
+        finally:
+            self.response_timeout = timeout

@@ -1,0 +1,81 @@
+"""The status of a person's confirmations, as the person may see it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from domain.model import one_time_code
+from domain.model.address import Channel, mask
+from domain.model.person import Person
+from domain.postgres import cooldowns, models, person_queries, rate_limits
+
+# A claim that another person has confirmed looks like an open one (DESIGN section 3).
+_STATUS_BY_STATE = {
+    models.OutboxEntry.State.PENDING: "queued",
+    models.OutboxEntry.State.QUEUED: "queued",
+    models.OutboxEntry.State.RUNNING: "queued",
+    models.OutboxEntry.State.FAILED: "failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmationStatus:
+    """The confirmation status of one channel.
+
+    `status` is queued, sent, delivered, failed or confirmed. `resend_available_at` is None when
+    nothing is unconfirmed; `pending` is the masked address that is to replace a verified one.
+    """
+
+    status: str
+    resend_available_at: datetime | None
+    attempts_left: int
+    pending: str | None
+
+
+def get_statuses(person_id: UUID) -> dict[Channel, ConfirmationStatus] | None:
+    """Returns the status of each channel of a person; None if there is no such person.
+
+    Pending confirmations are read before the person, who shows one that is confirmed in between.
+    """
+    pending = {
+        row.channel: row
+        for row in models.Confirmation.objects.filter(
+            person_id=person_id, confirmed_at=None, superseded_at=None
+        )
+    }
+    person = person_queries.get_person(person_id)
+    if not isinstance(person, Person):
+        return None
+    return {channel: _get_status(person, channel, pending.get(channel)) for channel in Channel}
+
+
+def _get_status(
+    person: Person, channel: Channel, row: models.Confirmation | None
+) -> ConfirmationStatus:
+    if row is None and getattr(person, f"{channel}_verified"):
+        return ConfirmationStatus("confirmed", None, 0, None)
+    failed_attempts = rate_limits.count_hits(
+        rate_limits.failed_attempts_key(person.id.bytes, channel)
+    )
+    attempts_left = min(
+        one_time_code.MAX_FAILURES_PER_DAY - failed_attempts,
+        one_time_code.MAX_ATTEMPTS - row.attempts if row else 0,
+    )
+    cooldown, now = cooldowns.resend_cooldown(person.id, channel)
+    return ConfirmationStatus(
+        status=_derive_status(row),
+        resend_available_at=now + cooldown,
+        attempts_left=max(0, attempts_left),
+        pending=mask(channel, row.address) if row and row.replaces_address else None,
+    )
+
+
+def _derive_status(row: models.Confirmation | None) -> str:
+    if row is None:
+        return "failed"
+    entry = row.outbox.filter(kind=models.OutboxEntry.Kind.CONFIRMATION).first()
+    if entry is None:  # finished so long ago that it was purged
+        return "sent"
+    return entry.delivery_status or _STATUS_BY_STATE.get(
+        models.OutboxEntry.State(entry.state), "sent"
+    )

@@ -1,0 +1,126 @@
+"""The outbox: leases, claims and completes its entries.
+
+Every function is one short transaction. Entries are selected by their state, never by "id greater
+than the last": sequences do not commit in order, so that rule skips rows.
+"""
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Min
+from django.db.models.functions import Now
+
+from domain.postgres.models import OutboxEntry
+
+BACKOFF_INITIAL = timedelta(seconds=2)
+BACKOFF_MAX = timedelta(minutes=2)
+RETRY_AFTER_MAX = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedEntry:
+    """An outbox entry that a worker has claimed, until its lease expires."""
+
+    id: int
+    kind: str
+    person_id: UUID | None  # None for a sign-in challenge without a person
+    attempts: int
+    lease_token: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The outcome of an outbox entry: its final state, the reason, the provider's message id."""
+
+    state: OutboxEntry.State
+    reason_code: str = ""
+    provider_message_id: str = ""
+
+
+def lease_due(limit: int) -> list[int]:
+    """Leases up to `limit` due entries, the longest due first; returns their ids."""
+    sql = """
+        UPDATE rollcall_outboxentry SET state = 'queued', due_at = now() + make_interval(secs => %s)
+        WHERE id IN (
+            SELECT id FROM rollcall_outboxentry
+            WHERE state IN ('pending', 'queued', 'running') AND due_at <= now()
+            ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED
+        ) RETURNING id
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [settings.OUTBOX_LEASE.total_seconds(), limit])
+        return [row[0] for row in cursor.fetchall()]
+
+
+def seconds_until_due() -> float | None:
+    """Returns the seconds until the next unfinished entry is due; None if there is none."""
+    result = OutboxEntry.objects.filter(state__in=OutboxEntry.UNFINISHED).aggregate(
+        wait=Min("due_at") - Now()
+    )
+    wait: timedelta | None = result["wait"]
+    return max(0.0, wait.total_seconds()) if wait is not None else None
+
+
+def claim(entry_id: int) -> LeasedEntry | None:
+    """Claims a queued entry with a new lease; None if it is not queued (any more)."""
+    sql = """
+        UPDATE rollcall_outboxentry
+        SET state = 'running', lease_token = %s, attempts = attempts + 1,
+            due_at = now() + make_interval(secs => %s)
+        WHERE id = %s AND state = 'queued' RETURNING kind, person_id, attempts
+    """
+    lease_token = uuid4()
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [lease_token, settings.OUTBOX_LEASE.total_seconds(), entry_id])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    kind, person_id, attempts = row
+    return LeasedEntry(entry_id, kind, person_id, attempts, lease_token)
+
+
+def complete(entry: LeasedEntry, outcome: Outcome) -> None:
+    """Finishes an entry. Does nothing if another worker has taken it over meanwhile."""
+    _leased_by(entry).update(
+        state=outcome.state,
+        reason_code=outcome.reason_code,
+        provider_message_id=outcome.provider_message_id[:200],
+        finished_at=Now(),
+        lease_token=None,
+    )
+
+
+def reschedule(entry: LeasedEntry, reason_code: str, retry_after: float | None = None) -> None:
+    """Reschedules an entry: after `retry_after` seconds if the provider named them, else backoff.
+
+    The delay has jitter, so that entries that failed together are not retried together.
+    """
+    if retry_after is None:
+        delay = min(BACKOFF_INITIAL * 2 ** min(entry.attempts - 1, 16), BACKOFF_MAX)
+        delay *= random.uniform(0.5, 1)  # noqa: S311  # jitter is no secret
+    else:
+        delay = min(timedelta(seconds=retry_after), RETRY_AFTER_MAX)
+        delay *= random.uniform(1, 1.5)  # noqa: S311  # jitter is no secret
+    _leased_by(entry).update(
+        state=OutboxEntry.State.PENDING,
+        reason_code=reason_code,
+        due_at=Now() + delay,
+        lease_token=None,
+    )
+
+
+def delete_finished(older_than: timedelta, limit: int = 10_000) -> int:
+    """Deletes up to `limit` entries that were finished longer ago than that; returns how many."""
+    old_ids = OutboxEntry.objects.filter(finished_at__lt=Now() - older_than).values("id")[:limit]
+    return OutboxEntry.objects.filter(id__in=old_ids).delete()[0]
+
+
+def _leased_by(entry: LeasedEntry) -> Any:
+    return OutboxEntry.objects.filter(
+        id=entry.id, lease_token=entry.lease_token, state=OutboxEntry.State.RUNNING
+    )

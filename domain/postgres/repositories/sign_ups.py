@@ -1,0 +1,112 @@
+"""Sign-ups, and their idempotency keys."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from domain.model.address import Address
+from domain.model.errors import IdempotencyClosed, IdempotencyInProgress, IdempotencyMismatch
+from domain.model.person import Person
+from domain.postgres import models, prepared
+from domain.postgres.person_queries import reload_person
+
+KEY_LIFETIME = timedelta(hours=24)  # of an idempotency key
+
+# All rows of a sign-up in one statement, and so in one round trip: with the ORM they were five, and
+# cost 6 ms of CPU instead of 1. Columns that are not named have defaults in the table.
+INSERT_SIGN_UP = """
+    WITH person AS (
+        INSERT INTO rollcall_person
+            (id, name, surname, email, email_canonical, phone, hobbies, version)
+        VALUES (%(id)s, %(name)s, %(surname)s, %(email)s, %(email_canonical)s, %(phone)s,
+            string_to_array(%(hobbies)s, chr(10)), %(version)s)
+    ), session AS (
+        INSERT INTO rollcall_session (person_id, digest, expires_at)
+        VALUES (%(id)s, %(digest)s, %(expires_at)s)
+    ), confirmation AS (
+        INSERT INTO rollcall_confirmation
+            (person_id, channel, address, address_canonical, salt, key_id, attempts, invalidated)
+        VALUES
+            (%(id)s, 'email', %(email)s, %(email_canonical)s, %(email_salt)s, %(key_id)s, 0, false),
+            (%(id)s, 'phone', %(phone)s, %(phone_canonical)s, %(phone_salt)s, %(key_id)s, 0, false)
+        RETURNING id
+    )
+    INSERT INTO rollcall_outboxentry
+        (kind, person_id, confirmation_id, state, due_at, attempts, reason_code,
+            provider_message_id)
+    SELECT kind, %(id)s, confirmation_id, 'queued', now() + make_interval(secs => %(lease)s),
+        0, '', ''
+    FROM (
+        SELECT 'project_profile' AS kind, NULL::bigint AS confirmation_id
+        UNION ALL SELECT 'confirmation', id FROM confirmation
+    ) AS entry
+    RETURNING id
+"""
+
+
+class SignUpRepository:
+    """The part of a unit of work that signs people up."""
+
+    def sign_up(
+        self, person: Person, addresses: list[Address], salts: list[bytes], key_id: bytes
+    ) -> list[int]:
+        (email, phone), (email_salt, phone_salt), (session,) = addresses, salts, person.sessions
+        params = {
+            "id": person.id,
+            "name": person.name,
+            "surname": person.surname,
+            "email": email.value,
+            "email_canonical": email.canonical,
+            "email_salt": email_salt,
+            "phone": phone.value,
+            "phone_canonical": phone.canonical,
+            "phone_salt": phone_salt,
+            "hobbies": "\n".join(person.hobbies),  # none of which has a newline
+            "version": person.version,
+            "digest": session.digest,
+            "expires_at": session.expires_at,
+            "key_id": key_id,
+            "lease": settings.OUTBOX_LEASE.total_seconds(),
+        }
+        return [row[0] for row in prepared.execute_prepared(INSERT_SIGN_UP, params)]
+
+    def find_sign_up_by_idempotency_key(
+        self, key_hashes: list[bytes], request_fingerprints: list[bytes]
+    ) -> Person | None:
+        if not _try_advisory_xact_lock(key_hashes[-1]):
+            raise IdempotencyInProgress
+        rows = models.IdempotencyKey.objects.filter(key_hash__in=key_hashes)
+        rows.filter(created_at__lte=Now() - KEY_LIFETIME).delete()
+        row = rows.first()
+        if row is None:
+            return None
+        if bytes(row.request_fingerprint) not in request_fingerprints:
+            raise IdempotencyMismatch
+        person = (
+            models.Person.objects.select_for_update()
+            .filter(id=row.person_id, email_verified_at=None, phone_verified_at=None)
+            .filter(Q(idempotency_keys__created_at__gt=Now() - settings.IDEMPOTENCY_REPLAY_WINDOW))
+            .first()
+        )
+        if person is None:
+            raise IdempotencyClosed
+        return reload_person(person)
+
+    def store_idempotency_key(
+        self, key_hash: bytes, request_fingerprint: bytes, person_id: UUID
+    ) -> None:
+        models.IdempotencyKey.objects.create(
+            key_hash=key_hash, request_fingerprint=request_fingerprint, person_id=person_id
+        )
+
+
+def _try_advisory_xact_lock(key_hash: bytes) -> bool:
+    """Tries to take a lock that is held until the end of the transaction."""
+    lock_id = int.from_bytes(key_hash[:8], signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [lock_id])
+        return bool(cursor.fetchone()[0])

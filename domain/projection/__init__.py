@@ -1,0 +1,1 @@
+"""The projection: everything that writes the profile Redis."""

@@ -1,0 +1,119 @@
+"""Advances the fence of the profile Redis, and projects again what an older snapshot lacks.
+
+Each change of a profile has an outbox entry, which is finished after Redis has the change. So what
+Redis may have lost since a time are the changes of people with an entry that is unfinished or was
+finished later.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import batched
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import connection
+from django.db.models import Q
+
+from domain.fence import COMPLETE_UNTIL, FENCE_KEY, RUN_ID
+from domain.postgres.models import OutboxEntry
+from domain.projection import writer
+from domain.projection.rebuild import rebuild
+
+log = structlog.get_logger(__name__)
+
+# Atomic, so that the fence is written to the server whose run id was read. A server with another
+# run id than the fenced one is not fenced, unless that run id is passed.
+_ADVANCE_FENCE = f"""#!lua flags=allow-oom
+local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
+local fenced = redis.call('HGET', KEYS[1], '{RUN_ID}')
+if fenced and fenced ~= run_id and ARGV[2] ~= run_id then
+  return {{run_id, redis.call('HGET', KEYS[1], '{COMPLETE_UNTIL}')}}
+end
+redis.call('HSET', KEYS[1], '{RUN_ID}', run_id, '{COMPLETE_UNTIL}', ARGV[1])
+return {{}}
+"""
+_CLOCK_SKEW = timedelta(minutes=1)  # Postgres may have failed over too
+_BATCH_SIZE = 200  # people
+_MAX_CHANGED = 100_000  # above that a rebuild costs no more
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class StaleReplica:
+    """A profile Redis with older data: its run id, and until when its data are complete."""
+
+    run_id: str
+    complete_until: datetime
+
+
+def run_fencing() -> Iterator[bool]:
+    """Advances the fence in a loop; yields whether readers may trust Redis, after each step.
+
+    While they may not, each step projects some people. Raises `ServiceUnavailable`, and Django's
+    `OperationalError` and `InterfaceError`; the caller then starts a new loop.
+    """
+    while True:
+        now = _database_now()
+        stale = _advance_fence(now)
+        if stale is None:
+            yield True
+            continue
+        for _ in _project_changed(stale, now):
+            yield False
+        if _advance_fence(now, stale.run_id) is None:
+            log.info("stale_replica_recovered")
+
+
+def _advance_fence(now: datetime, run_id: str = "") -> StaleReplica | None:
+    """Fences the profile Redis as complete until `now`; returns a stale one instead.
+
+    `run_id` is that of a server that was stale and has caught up.
+    """
+    with writer.translate_redis_errors():
+        reply: list[bytes | None] = writer.get_script(_ADVANCE_FENCE)(
+            [FENCE_KEY], [now.isoformat(), run_id]
+        )
+    if not reply:
+        return None
+    actual_run_id, complete_until = reply
+    return StaleReplica(
+        (actual_run_id or b"").decode(),
+        datetime.fromisoformat(complete_until.decode()) if complete_until else _EPOCH,
+    )
+
+
+def _project_changed(stale: StaleReplica, now: datetime) -> Iterator[object]:
+    """Projects everybody whose change may be lost; yields after each batch."""
+    since = stale.complete_until - _CLOCK_SKEW
+    person_ids = _changed_since(since) if since > now - settings.OUTBOX_RETENTION else None
+    log.warning(
+        "stale_replica_detected",
+        complete_until=str(stale.complete_until),
+        people=person_ids and len(person_ids),
+    )
+    if person_ids is None:
+        with writer.translate_redis_errors():
+            yield from rebuild()
+    else:
+        for batch in batched(person_ids, _BATCH_SIZE):
+            writer.project_many(batch)
+            yield batch
+
+
+def _changed_since(since: datetime) -> list[UUID] | None:
+    """Returns the people who may have changed in Redis after `since`; None if too many to list."""
+    rows = OutboxEntry.objects.filter(
+        Q(finished_at=None) | Q(finished_at__gte=since), kind=OutboxEntry.Kind.PROJECT_PROFILE
+    )
+    person_ids = list(rows.values_list("person_id", flat=True).distinct()[: _MAX_CHANGED + 1])
+    return person_ids if len(person_ids) <= _MAX_CHANGED else None
+
+
+def _database_now() -> datetime:
+    """Returns the current time by Postgres' clock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        now: datetime = cursor.fetchone()[0]
+        return now

@@ -1,0 +1,102 @@
+"""Connection pools of Redis, one of them behind a circuit breaker; see `CircuitBreaker`."""
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, override
+
+from redis import Connection, ConnectionPool, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from domain.circuit_breaker import CircuitBreaker
+
+_SLOW_CONNECT = 0.3  # seconds; a refused connection fails at once, and needs no circuit breaker
+
+
+class Pool(ConnectionPool):
+    """redis-py's pool, without its metrics and events."""
+
+    @override
+    def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+        self._checkpid()
+        with self._lock:
+            idle = self._available_connections
+            connection = idle.pop() if idle else self.make_connection()
+            self._in_use_connections.add(connection)
+        try:
+            if connection.is_connected and not _is_clean(connection):
+                connection.disconnect()
+            if not connection.is_connected:
+                connection.connect()
+        except BaseException:
+            self.release(connection)
+            raise
+        return connection
+
+    @override
+    def release(self, connection: Any) -> None:
+        self._checkpid()
+        if connection.should_reconnect():
+            connection.disconnect()
+        with self._lock:
+            if connection in self._in_use_connections:  # not one from before a fork
+                self._in_use_connections.remove(connection)
+                self._available_connections.append(connection)
+
+
+class CircuitOpen(RedisConnectionError):
+    """Redis did not respond in time to another call, and has not recovered."""
+
+
+class CircuitBreakerPool(Pool):
+    """A pool that raises `CircuitOpen` from a timeout of any of its connections until recovery."""
+
+    def __init__(self, connection_class: type[Connection] = Connection, **kwargs: Any) -> None:
+        self._breaker = CircuitBreaker("redis")
+        attributes = {"on_timeout": staticmethod(self._on_timeout)}
+        super().__init__(type("Connection", (_Connection, connection_class), attributes), **kwargs)
+
+    @override
+    def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+        if self._breaker.is_open:
+            raise CircuitOpen("Redis does not respond")
+        started_at = monotonic()
+        try:
+            return super().get_connection()
+        except (RedisConnectionError, RedisTimeoutError):
+            if monotonic() - started_at > _SLOW_CONNECT:
+                self._on_timeout()
+            raise
+
+    def _on_timeout(self) -> None:
+        self._breaker.open(self._probe, RedisError)
+
+    def _probe(self) -> None:
+        connection = self.connection_class(**self.connection_kwargs)
+        try:
+            connection.send_command("PING")
+            connection.read_response()
+        finally:
+            connection.disconnect()
+
+
+def _is_clean(connection: Any) -> bool:
+    """Returns whether a connection is open and has no unread reply."""
+    try:
+        return not connection.can_read()
+    except (RedisError, OSError):
+        return False
+
+
+class _Connection(Connection):
+    """A connection that reports a read timeout."""
+
+    on_timeout: Callable[[], None]
+
+    @override
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().read_response(*args, **kwargs)
+        except RedisTimeoutError:
+            self.on_timeout()
+            raise

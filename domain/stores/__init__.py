@@ -1,1 +1,0 @@
-"""Storage: the only package that uses Postgres and Redis."""

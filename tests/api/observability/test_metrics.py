@@ -1,0 +1,277 @@
+"""GET /metrics: counters of all processes, past and present, and the state of outbox and queue."""
+
+import os
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from local.machine import child_pids
+from local.processes import Process
+from local.stack import Stack
+from tests.support.client import (
+    ApiClient,
+    extra_service,
+    problem_code,
+    sign_up_payload,
+    socket_path,
+    wait_until,
+    write_process,
+)
+from tests.support.settings_process import SettingsProcess
+
+PATH, PROFILE = "/metrics", "/api/v1/profile/"
+SIGN_UPS = "http_request_duration_seconds_count POST /api/v1/signup"
+
+
+def get_samples(client: httpx.Client) -> dict[str, float]:
+    """Returns the samples without buckets by 'name label label', labels in alphabetical order."""
+    response = client.get(PATH)
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain")
+    present: dict[str, float] = defaultdict(float)
+    for family in text_string_to_metric_families(response.text):
+        for sample in family.samples:
+            if "le" not in sample.labels:
+                name = sample.name.removeprefix("rollcall_")
+                present[" ".join([name, *(v for _, v in sorted(sample.labels.items()))])] += (
+                    sample.value
+                )
+    return present
+
+
+type Growth = Callable[..., dict[str, float]]
+
+
+def track_growth(client: httpx.Client) -> Growth:
+    """Returns a function that tells by how much samples have grown since this call."""
+    previous = get_samples(client)
+
+    def growth(*names: str) -> dict[str, float]:
+        after = get_samples(client)
+        return {name: after[name] - previous[name] for name in names}
+
+    return growth
+
+
+@pytest.fixture(scope="module")
+def write(stack: Stack) -> Iterator[tuple[Process, str]]:
+    """Two write processes: the main process, and their URL."""
+    with write_process(stack, WEB_CONCURRENCY="2", RATE_LIMIT_DOCS="1/hour") as running:
+        yield running
+
+
+@pytest.fixture
+def client(write: tuple[Process, str]) -> Iterator[httpx.Client]:
+    """A client that opens a connection per request: any process may respond."""
+    close = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(base_url=write[1], timeout=20, limits=close) as client:
+        yield client
+
+
+@pytest.fixture
+def growth(client: httpx.Client) -> Growth:
+    return track_growth(client)
+
+
+def test_requests_are_counted_across_processes(client: httpx.Client, growth: Growth):
+    for _ in range(20):
+        assert client.post("/api/v1/signup/", json={}).status_code == 400
+    assert client.post("/api/v1/signup", json=sign_up_payload()).status_code == 201
+    expected = {f"{SIGN_UPS} 400": 20, f"{SIGN_UPS} 201": 1}
+    assert growth(*expected) == expected
+    duration = growth(f"{SIGN_UPS} 201".replace("_count", "_sum")).popitem()[1]
+    assert 0 < duration < 20
+    assert growth("process_cpu_seconds_total write").popitem()[1] > 0
+
+
+def test_client_input_is_never_a_label_value(client: httpx.Client, growth: Growth):
+    client.request("PROPFIND", "/tea/for/2")
+    assert list(growth("http_request_duration_seconds_count other none 404").values()) == [1]
+    assert "tea" not in client.get(PATH).text
+
+
+def test_duration_starts_when_the_read_process_got_the_request(write, client, growth: Growth):
+    def duration(transport: httpx.BaseTransport, started_at: str) -> float:
+        name = "http_request_duration_seconds_sum GET /livez 200"
+        previous = track_growth(client)
+        with httpx.Client(transport=transport, base_url=write[1], timeout=20) as other:
+            headers = {"X-Request-Start": started_at}
+            assert other.get("/livez", headers=headers).status_code == 200
+        return previous(name)[name]
+
+    def unix_transport() -> httpx.HTTPTransport:
+        return httpx.HTTPTransport(uds=socket_path(write[1]))
+
+    assert 30 < duration(unix_transport(), f"t={time.time() - 30}") < 55
+    for invalid in ("", "t=", "t=nan", "t=inf", f"t={time.time() + 100}", "t=0"):
+        assert duration(unix_transport(), invalid) < 20
+    assert duration(httpx.HTTPTransport(), f"t={time.time() - 30}") < 20
+
+
+def test_limited_requests_and_limiter_errors_are_counted(
+    stack: Stack, client: httpx.Client, growth: Growth
+):
+    while client.get("/api/v1/docs/").status_code != 429:
+        pass
+    stack.services["profiles"].stop()
+    try:
+        assert client.get("/api/v1/docs/").status_code == 200
+    finally:
+        stack.services["profiles"].start()
+    name = "rate_limited_requests_total docs"
+    assert growth(name, "rate_limiter_errors_total") == {name: 1, "rate_limiter_errors_total": 1}
+
+
+def test_counters_never_decrease_when_processes_are_replaced(
+    write: tuple[Process, str], client: httpx.Client, stack: Stack
+):
+    process, url = write
+    previous = get_samples(client)
+    killed = set(child_pids(process.pid))
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    assert wait_until(lambda: len(set(child_pids(process.pid)) - killed) == 2)
+    process.stop()
+    process.start()
+    wait_until(lambda: responds(client))
+    after = get_samples(client)
+    counts = [name for name in previous if "_count " in name or "_total" in name]
+    assert counts
+    assert [name for name in counts if after[name] < previous[name]] == []
+    files = list((stack.data_dir / f"metrics-{url.rpartition(':')[2]}").glob("counter_*.db"))
+    assert 2 <= len(files) <= 4  # at most one each for the processes that ran at the same time
+
+
+def responds(client: httpx.Client) -> bool:
+    try:
+        return client.get("/livez").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_reads_are_counted_by_status_across_processes(stack: Stack, tmp_path: Path):
+    own = {"WEB_CONCURRENCY": "2", "METRICS_DIR": str(tmp_path)}
+    with (
+        extra_service(stack, **own) as (_, url),
+        httpx.Client(base_url=url, timeout=20) as client,
+    ):
+        person = ApiClient(client).sign_up()
+        etag = person.profile().headers["etag"]
+        for _ in range(20):
+            assert httpx.get(f"{url}{PROFILE}", headers=person.bearer).status_code == 200
+        person.profile(**{"If-None-Match": etag})
+        client.get(PROFILE)
+        name = "http_request_duration_seconds_count GET /api/v1/profile"
+        expected = {f"{name} 200": 21, f"{name} 304": 1, f"{name} 401": 1, f"{SIGN_UPS} 201": 1}
+        assert wait_until(lambda: expected.items() <= get_samples(client).items())
+        cpu = get_samples(client)
+        assert min(cpu[f"process_cpu_seconds_total {side}"] for side in ("read", "write")) > 0
+
+
+def test_cache_misses_and_redis_disconnects_are_counted(
+    django_db_access, stack: Stack, api: ApiClient
+):
+    from domain.projection.writer import get_client
+
+    person = api.sign_up()
+    person.wait_for_outbox()
+    growth = track_growth(api.http)
+    get_client().delete(f"p:{person.response.json()['id'].replace('-', '')}")
+    # Repeated, because the relay may still be waiting for a Redis that was unavailable.
+    assert wait_until(lambda: person.profile().status_code == 200)
+    names = ("profile_cache_misses_total", "profile_backfill_requests_total")
+    assert wait_until(lambda: min(growth(*names).values()) >= 1)
+    stack.services["profiles"].stop()
+    try:
+        disconnected = "redis_disconnects_total profiles"
+        assert wait_until(lambda: growth(disconnected) == {disconnected: 2})
+    finally:
+        stack.services["profiles"].start()
+    connected = "redis_connects_total profiles"
+    assert wait_until(lambda: growth(connected) == {connected: 2})
+    assert get_samples(api.http)["redis_connect_errors_total profiles"] > 0
+
+
+def test_outbox_and_queue_are_gauges(stack: Stack, django_db_access, api: ApiClient):
+    for name in ("worker", "relay"):
+        stack.services[name].suspend()
+    try:
+        # The first tasks go to the worker's waiting threads, even while it is suspended.
+        person = [api.sign_up() for _ in range(5)][-1]
+        values = get_samples(api.http)
+        assert values["postgres_up"] == values["queue_up"] == 1
+        assert values["outbox_entries confirmation queued"] >= 10
+        assert values["queue_depth"] > 0
+        assert wait_until(lambda: get_samples(api.http)["outbox_oldest_due_age_seconds"] > 0)
+        stack.services["queue"].stop()
+        values = get_samples(api.http)
+        assert (values["queue_up"], "queue_depth" in values) == (0, False)
+    finally:
+        if not stack.services["queue"].is_running:
+            stack.services["queue"].start()
+        for name in ("worker", "relay"):
+            stack.services[name].resume()
+    person.wait_for_outbox()
+    values = get_samples(api.http)
+    assert values["messages_finished email done"] >= 1
+    assert values["messages_finished phone done"] >= 1
+
+
+@contextmanager
+def hung_postgres(stack: Stack) -> Iterator[None]:
+    """Suspends Postgres; its connections stay open."""
+    postmaster = stack.services["postgres"].pid
+    with ExitStack() as undo:
+        for pid in (postmaster, *child_pids(postmaster)):
+            os.kill(pid, signal.SIGSTOP)
+            undo.callback(os.kill, pid, signal.SIGCONT)
+        yield
+
+
+def test_hung_postgres_blocks_neither_metrics_nor_probes(stack: Stack, api: ApiClient):
+    for _ in range(10):  # each thread that may be used has a connection
+        assert api.http.get("/readyz").status_code == 200
+    with hung_postgres(stack):
+        values = get_samples(api.http)
+        assert (values["postgres_up"], values["queue_up"]) == (0, 1)
+        assert not [name for name in values if name.startswith("outbox")]
+
+        def states() -> set[tuple[int, str]]:
+            with ThreadPoolExecutor(4) as pool:
+                responses = pool.map(lambda _: httpx.get(f"{stack.url}/readyz", timeout=20), "1234")
+            return {(each.status_code, each.json()["write"]) for each in responses}
+
+        # Each write process caches its result for a second.
+        assert wait_until(lambda: states() == {(503, "unavailable")}, timeout=10)
+        assert api.http.get("/livez").status_code == 200
+    assert wait_until(lambda: get_samples(api.http)["postgres_up"] == 1)
+    assert wait_until(lambda: api.http.get("/readyz").status_code == 200)
+
+
+def test_metrics_require_the_token_in_production(django_db_access, load_settings: SettingsProcess):
+    from django.test import Client, override_settings
+
+    token, client = "of-prometheus-alone", Client(HTTP_HOST="localhost")
+    with override_settings(METRICS_PUBLIC=False):
+        assert client.get(PATH).status_code == 404
+    with override_settings(METRICS_TOKEN=token):
+        for wrong in ({}, {"Authorization": "Bearer none"}, {"Authorization": f"Basic {token}"}):
+            response = client.get(PATH, headers=wrong)
+            assert (response.status_code, response["WWW-Authenticate"]) == (401, "Bearer")
+        assert client.get(PATH, headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    closed = "from django.conf import settings as s; print(s.METRICS_PUBLIC, repr(s.METRICS_TOKEN))"
+    assert load_settings(closed).stdout == "False ''\n"
+    refused = load_settings(METRICS_TOKEN="short")
+    assert "METRICS_TOKEN" in refused.stderr.splitlines()[-1]
+
+
+def test_other_method_is_a_405(api: ApiClient):
+    assert problem_code(api.http.post(PATH)) == "method_not_allowed"

@@ -1,0 +1,58 @@
+"""Redis commands: broken connections are replaced, scripts are loaded once."""
+
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from domain.projection.redis_command import Script, execute
+from domain.projection.redis_pool import Pool
+from local.machine import HOST, find_free_port
+from local.stack import Stack
+
+
+@pytest.fixture
+def url(stack: Stack) -> str:
+    return stack.environment()["QUEUE_URL"]
+
+
+@pytest.fixture
+def pool(url: str) -> Iterator[Pool]:
+    """A pool whose commands are never retried, like Huey's."""
+    with Pool.from_url(url, socket_timeout=5) as pool:
+        yield pool
+
+
+def test_connection_is_reused(pool: Pool):
+    assert execute(pool, "CLIENT", "ID") == execute(pool, "CLIENT", "ID")
+
+
+def test_closed_connection_is_replaced_before_a_command(pool: Pool, url: str):
+    first_connection = execute(pool, "CLIENT", "ID")
+    with Redis.from_url(url) as operator:
+        assert operator.client_kill_filter(_id=first_connection) == 1
+    assert execute(pool, "CLIENT", "ID") != first_connection
+
+
+def test_connection_with_an_unread_reply_is_replaced(pool: Pool):
+    connection = pool.get_connection()
+    connection.send_command("ECHO", "of another command")
+    while not connection.can_read(timeout=5):
+        pass
+    pool.release(connection)
+    assert execute(pool, "ECHO", "mine") == b"mine"
+
+
+def test_failed_command_returns_its_connection_to_the_pool():
+    with Pool.from_url(f"redis://{HOST}:{find_free_port()}", max_connections=1) as pool:
+        for _ in range(2):
+            with pytest.raises(RedisConnectionError, match="connecting"):
+                execute(pool, "PING")
+
+
+def test_script_is_reloaded_after_script_flush(pool: Pool):
+    script = Script(pool, "return {KEYS[1], ARGV[1]}")
+    for _ in range(2):
+        assert script(["key"], ["argument"]) == [b"key", b"argument"]
+        execute(pool, "SCRIPT", "FLUSH")

@@ -1,0 +1,67 @@
+"""A program that reads profiles as fast as it can and checks the responses.
+
+Arguments: the Redis URL, SECRET_KEY, a file of tokens, one a line, and a file of 8-byte integers:
+for each token the state after the last answered write (twice the version, plus one if the session
+was revoked; -1 during a write), and last 1 once it is to stop. Prints a line of JSON: the number of
+reads, and the errors.
+"""
+
+import asyncio
+import json
+import mmap
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from domain.model.keyring import Keyring
+from tests.support.http_request import Reader
+
+
+@contextmanager
+def shared_states(path: Path) -> Iterator["memoryview[int]"]:
+    """Maps the integers of a file, shared by all processes."""
+    with (
+        path.open("r+b") as file,
+        mmap.mmap(file.fileno(), 0) as memory,
+        memoryview(memory) as buffer,
+        buffer.cast("q") as states,
+    ):
+        yield states
+
+
+async def check_staleness(
+    reader: Reader, token: str, states: "memoryview[int]", number: int
+) -> str | None:
+    """Reads once; returns an error, unless the state changed during the read."""
+    expected: int = states[number]
+    status, _, body = await reader.read(token)
+    if expected < 0 or states[number] != expected:
+        return None
+    if expected & 1:
+        return None if status == 401 else f"{status} after the session had ended"
+    version = int(json.loads(body)["name"].split()[1]) if status == 200 else -1
+    return (
+        None if version >= expected >> 1 else f"{status}, version {version} after {expected >> 1}"
+    )
+
+
+async def main(url: str, secret: str, tokens: str, shared: str) -> None:
+    """Reads until the stop flag is set."""
+    token_list = Path(tokens).read_text().split()
+    with shared_states(Path(shared)) as states:
+        reader = Reader(url, Keyring([secret]))
+        reader.start(asyncio.get_running_loop())
+        count, errors = 0, []
+        while not states[-1]:
+            numbers = [random.randrange(len(token_list)) for _ in range(8)]
+            checks = [check_staleness(reader, token_list[n], states, n) for n in numbers]
+            errors += [text for text in await asyncio.gather(*checks) if text]
+            count += len(numbers)
+        await reader.close()
+    sys.stdout.write(json.dumps({"reads": count, "errors": errors[:10]}) + "\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

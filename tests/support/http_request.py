@@ -1,0 +1,62 @@
+"""Requests for tests of the read process, without a server."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from api.http_server.request import Request
+from api.reads.profile import ProfileReader
+from api.reads.redis.client import RedisClient
+from api.reads.redis.url import parse_url
+from domain.model.keyring import Keyring
+
+
+class Response(NamedTuple):
+    """A response with its headers by name."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class RecordingConnection:
+    """The connection of one request; `response` is a future of the response that is sent on it."""
+
+    client = "127.0.0.1"
+
+    def __init__(self) -> None:
+        self.response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+    def respond(self, request: Request, status: int, headers: bytes, body: bytes) -> None:
+        pairs = (line.split(": ", 1) for line in headers.decode().splitlines())
+        self.response.set_result(Response(status, dict(pairs), body))
+
+    def read_body(
+        self, request: Request, max_bytes: int, on_body: Callable[[Request], None]
+    ) -> None:
+        raise AssertionError("a read of a profile has no body here")
+
+
+class Reader:
+    """A profile reader with its own Redis client, as in a read process."""
+
+    def __init__(
+        self, url: str, keys: Keyring, *, miss_timeout: float = 0.25, **options: Any
+    ) -> None:
+        defaults = {"max_staleness": 0.02, "check_interval": 60.0}
+        self.redis = RedisClient(parse_url(url), **defaults | options)
+        self._reader = ProfileReader(self.redis, keys, miss_timeout)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.redis.start(loop)
+        self._reader.start(loop)
+
+    async def close(self) -> None:
+        await self.redis.close()
+
+    async def read(self, token: str, method: str = "GET") -> Response:
+        """Returns the response to a read with this token."""
+        connection = RecordingConnection()
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._reader.handle(Request(connection, method, b"/api/v1/profile/", headers), b"")
+        return await connection.response

@@ -1,0 +1,131 @@
+"""An in-memory unit of work."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from domain.commands import ports
+from domain.model.address import Address, Channel
+from domain.model.errors import AddressAlreadyVerified, InvalidCode
+from domain.model.one_time_code import MAX_ATTEMPTS, DerivationContext
+from domain.model.person import Person
+
+
+@dataclass
+class Row:
+    confirmation: ports.Confirmation
+    tries: int = 0
+
+
+@dataclass
+class InMemoryStore:
+    """The stored data, and `units()` to work on them."""
+
+    people: dict[UUID, Person] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    outbox: list[tuple[UUID, int | None]] = field(default_factory=list)
+
+    @contextmanager
+    def units(self) -> Iterator["InMemoryUnitOfWork"]:
+        snapshot = deepcopy((self.people, self.rows, self.outbox))
+        try:
+            yield InMemoryUnitOfWork(self)
+        except BaseException:
+            self.people, self.rows, self.outbox = snapshot
+            raise
+
+
+def _new_confirmation(context: DerivationContext) -> ports.Confirmation:
+    return ports.Confirmation(
+        context,
+        confirmed=False,
+        invalidated=False,
+        superseded=False,
+        code_expired=False,
+        link_expired=False,
+        retry_after=600,
+    )
+
+
+class InMemoryUnitOfWork:
+    """`domain.commands.ports.UnitOfWork` in memory."""
+
+    def __init__(self, store: InMemoryStore) -> None:
+        self.store = store
+
+    def sign_up(
+        self, person: Person, addresses: list[Address], salts: list[bytes], key_id: bytes
+    ) -> list[int]:
+        self.store.people[person.id] = person
+        outbox_ids = self.add_projection_entry(person.id)
+        for address, salt in zip(addresses, salts, strict=True):
+            row_id = len(self.store.rows)
+            context = DerivationContext(
+                row_id, person.id, address.channel, address.canonical, salt, key_id
+            )
+            self.store.rows.append(Row(_new_confirmation(context)))
+            outbox_ids += self._add_outbox_entry(person.id, row_id)
+        return outbox_ids
+
+    def add_projection_entry(self, person_id: UUID) -> list[int]:
+        return self._add_outbox_entry(person_id, None)
+
+    def _add_outbox_entry(self, person_id: UUID, row_id: int | None) -> list[int]:
+        self.store.outbox.append((person_id, row_id))
+        return [len(self.store.outbox) - 1]
+
+    def find_active_session(self, digest: bytes, now: datetime) -> UUID | None:
+        for person in self.store.people.values():
+            if any(s.digest == digest and s.expires_at > now for s in person.sessions):
+                return person.id
+        return None
+
+    def record_attempt(
+        self, person_id: UUID, channel: Channel
+    ) -> tuple[ports.Confirmation, bool] | None:
+        for row in reversed(self.store.rows):
+            context = row.confirmation.context
+            if (context.person_id, context.channel) == (person_id, channel):
+                allowed = row.tries < MAX_ATTEMPTS
+                row.tries += allowed
+                return row.confirmation, allowed
+        return None
+
+    def find_confirmation(self, confirmation_id: int) -> ports.Confirmation | None:
+        exists = confirmation_id < len(self.store.rows)
+        return self.store.rows[confirmation_id].confirmation if exists else None
+
+    def get_name(self, person_id: UUID) -> str | None:
+        person = self.store.people.get(person_id)
+        return person.name if person else None
+
+    def confirm(self, context: DerivationContext) -> Person | None:
+        row = self.store.rows[context.row_id]
+        if row.confirmation.invalidated:
+            raise InvalidCode
+        row.tries = 0
+        if row.confirmation.confirmed:
+            return None
+        competing = [
+            other
+            for other in self.store.rows
+            if (other.confirmation.context.channel, other.confirmation.context.address_canonical)
+            == (context.channel, context.address_canonical)
+            and other is not row
+        ]
+        if any(other.confirmation.confirmed for other in competing):
+            raise AddressAlreadyVerified
+        for competitor in competing:
+            competitor.confirmation = replace(competitor.confirmation, invalidated=True)
+        row.confirmation = replace(row.confirmation, confirmed=True)
+        person = self.store.people[context.person_id]
+        person = replace(person, version=person.version + 1)
+        if context.channel is Channel.EMAIL:
+            person = replace(person, email_verified=True)
+        else:
+            person = replace(person, phone_verified=True)
+        self.store.people[person.id] = person
+        return person

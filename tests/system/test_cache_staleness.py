@@ -1,0 +1,129 @@
+"""The client-side cache under load: no read is older than an answered write."""
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.model import session_token
+from domain.model.person import ActiveSession, Person
+from tests.support.cache_reader import shared_states
+from tests.support.client import ApiClient, wait_until
+
+PEOPLE, WRITERS = 20, 10
+
+
+@pytest.fixture
+def count_redis_reads(django_db_access):
+    """Returns the number of HMGETs that the profile Redis has executed."""
+    from domain.projection.writer import get_client
+
+    return lambda: get_client().info("commandstats")["cmdstat_hmget"]["calls"]
+
+
+def test_frequent_reads_are_served_without_redis(api: ApiClient, count_redis_reads):
+    person = api.sign_up()
+    for _ in range(20):
+        person.profile()
+    before = count_redis_reads()
+    assert {person.profile().status_code for _ in range(300)} == {200}
+    assert count_redis_reads() - before < 250
+
+
+def test_client_reads_its_own_write(api: ApiClient):
+    person = api.sign_up()
+    for number in range(20):
+        for _ in range(5):
+            person.profile()
+        assert person.patch({"name": f"Ada {number}"}).status_code == 200
+        assert person.profile().json()["name"] == f"Ada {number}"
+    assert person.request("DELETE", "sessions/").status_code == 204
+    assert {person.profile().status_code for _ in range(20)} == {401}
+
+
+def test_flush_of_redis_invalidates_cached_profiles(django_db_access, api: ApiClient):
+    """Otherwise a person who is only read from the cache would never be backfilled."""
+    from domain.profile import redis_key
+    from domain.projection.writer import get_client
+
+    person = api.sign_up()
+    for _ in range(20):
+        assert person.profile().status_code == 200
+    get_client().flushdb()
+    key = redis_key(UUID(person.id))
+    wait_until(lambda: person.profile().status_code == 200 and get_client().exists(key))
+
+
+# --- the race ------------------------------------------------------------------------------------
+
+
+def new_person() -> tuple[Person, ActiveSession, str]:
+    """Creates a person in Redis alone; returns them, their session, and its token."""
+    from domain.postgres import keyring
+    from domain.projection import writer
+
+    person_id = uuid4()
+    token, digest = session_token.issue_token(keyring.get_keyring(), person_id, 1)
+    session_row = ActiveSession(digest, datetime.now(UTC) + timedelta(hours=1))
+    person = Person(person_id, 1, "Ada 1", "L", "a@example.com", "+34600000000", (), False, False,
+                    (session_row,))  # fmt: skip  # nothing of it matters here
+    assert writer.write_profile(person)
+    return person, session_row, token
+
+
+def keep_writing(
+    person: Person, session_row: ActiveSession, states: "memoryview[int]", index: int, writes: int
+) -> None:
+    """Changes a person `writes` times, every third time by revoking the session."""
+    from domain.projection import writer
+
+    for version in range(2, writes + 2):
+        is_revoked = version % 3 == 0
+        sessions = () if is_revoked else (session_row,)
+        person = replace(person, version=version, name=f"Ada {version}", sessions=sessions)
+        states[index] = -1
+        writer.write_profile(person)
+        writer.sleep_max_staleness()
+        states[index] = 2 * version + is_revoked
+
+
+def test_readers_never_see_state_older_than_an_answered_write(
+    stack, django_db_access, tmp_path: Path, count_redis_reads, scale
+):
+    """10,000 writes with LONG=1, else 1,000; every third revokes the session."""
+    from django.conf import settings
+
+    people = [new_person() for _ in range(PEOPLE)]
+    tokens, shared = tmp_path / "tokens", tmp_path / "states"
+    tokens.write_text("\n".join(token for *_, token in people))
+    shared.write_bytes(bytes(8 * (PEOPLE + 1)))
+    argv = [sys.executable, "-m", "tests.support.cache_reader"]
+    argv += [settings.REDIS_URL, settings.SECRET_KEY, str(tokens), str(shared)]
+    before = count_redis_reads()
+    with shared_states(shared) as states:
+        states[:PEOPLE] = memoryview(bytes((2).to_bytes(8, sys.byteorder) * PEOPLE)).cast("q")
+        readers = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        try:
+            with ThreadPoolExecutor(WRITERS) as threads:
+                writers = [
+                    threads.submit(
+                        keep_writing, person, session_row, states, index, 1_000 * scale // PEOPLE
+                    )
+                    for index, (person, session_row, _) in enumerate(people)
+                ]
+                for writer in writers:
+                    writer.result()
+        finally:
+            states[-1] = 1
+            outputs = [reader.communicate(timeout=30)[0] for reader in readers]
+    results = [json.loads(lines.splitlines()[-1]) for lines in outputs]
+    assert [result["errors"] for result in results] == [[], []]
+    count = sum(result["reads"] for result in results)
+    assert all(result["reads"] > 1_000 for result in results)
+    assert count_redis_reads() - before < 0.9 * count, "copies were in use"

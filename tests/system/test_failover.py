@@ -1,0 +1,120 @@
+"""Failover: connections to demoted servers are replaced by connections to the new primary."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import httpx
+import psycopg
+import pytest
+from redis import Redis
+
+from domain.profile import BODY
+from local.machine import HOST
+from local.servers import Postgres, Valkey
+from local.stack import Stack
+from tests.support.client import ApiClient, SignedUpPerson, wait_until
+from tests.support.forwarder import Forwarder
+from tests.support.settings_process import SettingsProcess
+from tests.system.test_deadlines import is_read_only
+
+
+def test_connection_uses_the_writable_host(
+    stack: Stack, load_settings: SettingsProcess, tmp_path: Path
+):
+    primary = stack.services["postgres"]
+    assert isinstance(primary, Postgres)
+    standby = Postgres(tmp_path, durable=False)
+    standby.folder.mkdir(parents=True)
+    (standby.folder / "password").write_text((primary.folder / "password").read_text())
+    with standby:
+        with psycopg.connect(standby.url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+            connection.execute("SELECT pg_reload_conf()")
+        wait_until(lambda: is_read_only(standby.url))
+        code = """
+import django
+django.setup()
+from django.db import connection
+with connection.cursor() as cursor:
+    cursor.execute("SHOW port")
+    print(cursor.fetchone()[0])
+"""
+        hosts = f"{HOST}:{standby.port},{HOST}:{primary.port}"
+        result = load_settings(
+            code, DATABASE_URL=primary.url.replace(f"{HOST}:{primary.port}", hosts)
+        )
+        assert result.stdout.strip() == str(primary.port), result.stderr
+
+
+class Replicated:
+    """A Redis with a replica behind one address; `fail_over` makes the replica the primary."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._servers = [Valkey(folder / part, name) for part in ("a", "b")]
+        self._entered = ExitStack()
+
+    def __enter__(self) -> Self:
+        primary, replica = (self._entered.enter_context(server) for server in self._servers)
+        self._address = self._entered.enter_context(Forwarder(primary.port))
+        self.url = f"redis://{HOST}:{self._address.port}/0"
+        self.primary, self._replica = (
+            self._entered.enter_context(Redis.from_url(server.url)) for server in (primary, replica)
+        )
+        self._replica.replicaof(HOST, primary.port)
+        self._replica_port = replica.port
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._entered.close()
+
+    def fail_over(self) -> None:
+        """Demotes the primary, which keeps its connections; new ones reach the other server."""
+        demoted, self.primary = self.primary, self._replica
+        wait_until(lambda: self.primary.info("replication")["master_link_status"] == "up")
+        self.primary.replicaof("NO", "ONE")
+        demoted.replicaof(HOST, self._replica_port)
+        self._address.target = self._replica_port
+
+
+@pytest.fixture(scope="module")
+def replicated(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[ApiClient, Replicated, Replicated]]:
+    """A client of a stack whose profile and queue Redis can fail over."""
+    folder = tmp_path_factory.mktemp("replicated")
+    with Replicated(folder, "profiles") as profiles, Replicated(folder, "queue") as queue:
+        env = {"DJANGO_SETTINGS_MODULE": "settings.test", "OUTBOX_LEASE_SECONDS": "2"}
+        env |= {"REDIS_URL": profiles.url, "QUEUE_URL": queue.url}
+        with (
+            Stack(folder / "stack", env=env, durable=False) as stack,
+            httpx.Client(base_url=stack.url, timeout=20) as client,
+        ):
+            yield ApiClient(client), profiles, queue
+
+
+def test_writes_reach_the_new_profile_redis_after_failover(replicated):
+    api, profiles, _ = replicated
+    people = [api.sign_up() for _ in range(20)]  # connections are open
+    profiles.fail_over()
+    for person in people:
+        assert person.patch({"name": "Grace"}).status_code == 200
+    for person in people:
+        assert wait_until(partial(has_new_name, person, profiles), timeout=10)
+    assert people[0].request("DELETE", "sessions/current/").status_code == 204
+
+
+def has_new_name(person: SignedUpPerson, redis: Replicated) -> bool:
+    body = redis.primary.hget(f"p:{person.id.replace('-', '')}", BODY)
+    return isinstance(body, bytes) and b"Grace" in body
+
+
+def test_messages_use_the_new_queue_redis_after_failover(replicated):
+    api, _, queue = replicated
+    person = api.sign_up()
+    assert wait_until(lambda: person.messages("email"), timeout=120)  # connections are open
+    queue.fail_over()
+    for _ in range(10):
+        assert api.sign_up().message("email")

@@ -1,0 +1,71 @@
+"""No address, code or token in logs, in the queue, or in what tasks leave behind."""
+
+import json
+import os
+import subprocess
+import sys
+
+from tests.support.client import ApiClient, sign_up_payload
+
+LOGGING = """
+import django, logging, structlog
+django.setup()
+for log in (structlog.get_logger("ours"), logging.getLogger("huey"), logging.getLogger("django")):
+    try:
+        try:
+            raise ValueError("Key (email_canonical)=(ada@example.com) already exists")
+        except ValueError as error:
+            raise RuntimeError("+442079460000") from error
+    except RuntimeError:
+        log.exception("failed")
+"""
+
+PROVOKING = [
+    {"email": "not an address"},
+    {"phone": "12"},
+    {"name": "a\x00b"},
+]
+
+
+def test_logs_and_queue_contain_no_personal_data_or_secrets(
+    stack, django_db_access, api: ApiClient
+):
+    from huey.contrib.djhuey import HUEY
+
+    stack.services["worker"].stop()
+    person = api.sign_up()
+    queue_content = b"".join(HUEY.storage.enqueued_items())
+    assert queue_content, "there is something to look at"
+    stack.services["worker"].start()
+    person.wait_for_outbox()
+    email, sms = person.message("email"), person.message("phone")
+    secrets = [*person.body.values(), person.token, email["code"], sms["code"], email["link"]]
+    person.confirm("email", "000000")
+    person.confirm("phone", sms["code"])
+    for invalid in PROVOKING:
+        api.post("/api/v1/signup/", sign_up_payload(email=person.body["email"]) | invalid)
+    stack.services["postgres"].stop()
+    api.post("/api/v1/signup/", sign_up_payload(email=person.body["email"]))
+    stack.services["postgres"].start()
+    secrets = [s for s in secrets if isinstance(s, str) and s not in ("Ada", "Lovelace")]
+    logs = {path.name: path.read_text() for path in (stack.data_dir / "logs").glob("*.log")}
+    assert "postgres_unavailable" in logs["write.log"]
+    for secret in [*secrets, email["link"].partition("#")[2]]:
+        assert secret.encode() not in queue_content
+        assert [name for name, text in logs.items() if secret in text] == []
+
+
+def test_exception_is_logged_by_type_and_lines_without_its_text():
+    result = subprocess.run(
+        [sys.executable, "-c", LOGGING],
+        env={"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "settings.test"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert [line["exception"] for line in lines] == ["RuntimeError from ValueError"] * 3
+    assert all(line["traceback"] for line in lines)
+    assert "ada@example.com" not in result.stderr
+    assert "+442079460000" not in result.stderr

@@ -1,0 +1,148 @@
+"""Outages: each row of the design's table, with real processes."""
+
+from functools import partial
+
+import httpx
+import pytest
+
+from tests.support.client import (
+    ApiClient,
+    problem_code,
+    sign_up_payload,
+    wait_until,
+    wait_until_readable,
+)
+
+
+@pytest.fixture
+def stop_service(stack):
+    """Stops a service for the test; restarts it afterwards, and waits until all is ready."""
+    stopped = []
+
+    def stop_one(name: str) -> None:
+        stack.services[name].stop()
+        stopped.append(name)
+
+    yield stop_one
+    for name in stopped:
+        stack.services[name].start()
+    wait_until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200)
+
+
+def test_stopped_postgres_makes_writes_503_and_reads_continue(stop_service, api: ApiClient):
+    person = api.sign_up()
+    code = person.message("phone")["code"]
+    stop_service("postgres")
+    for _ in range(20):
+        assert person.profile().json() == person.body
+    for response in (api.post("/api/v1/signup/", sign_up_payload()), person.confirm("phone", code)):
+        assert response.status_code == 503
+        assert problem_code(response) == "unavailable"
+        assert int(response.headers["retry-after"]) >= 1
+    assert api.http.get("/livez").status_code == 200
+    # Each write process checks once a second.
+    assert wait_until(lambda: api.http.get("/readyz").status_code == 503, timeout=5)
+    write_probe = "/readyz?capability=write"
+    assert wait_until(lambda: api.http.get(write_probe).status_code == 503, timeout=5)
+    assert api.http.get("/readyz?capability=read").status_code == 200
+
+
+def test_sign_ups_and_messages_resume_when_postgres_returns(stack, api: ApiClient):
+    waiting = api.sign_up()
+    stack.services["postgres"].stop()
+    assert api.post("/api/v1/signup/", sign_up_payload()).status_code == 503
+    stack.services["postgres"].start()
+    person = api.sign_up()
+    assert person.confirm("phone").status_code == 200
+    assert waiting.message("email")
+
+
+def test_connections_closed_by_postgres_fail_no_sign_up(api: ApiClient, django_db_access):
+    from django.db import connection
+
+    for _ in range(5):
+        api.sign_up()
+        with connection.cursor() as cursor:
+            # The connections of the write processes, which sign-ups used last.
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE query LIKE '%INSERT INTO rollcall_person%' AND pid <> pg_backend_pid()"
+            )
+            assert cursor.rowcount >= 1
+        api.sign_up()
+
+
+def test_stopped_profile_redis_makes_reads_503_and_writes_continue(stack, api: ApiClient):
+    known = api.sign_up()
+    stack.services["profiles"].stop()
+    try:
+        person = api.sign_up()
+        assert person.confirm("phone").status_code == 200
+        for response in (known.profile(), person.profile()):
+            assert response.status_code == 503
+            assert problem_code(response) == "unavailable"
+            assert response.headers["retry-after"] == "1"
+    finally:
+        stack.services["profiles"].start()
+    assert wait_until(lambda: known.profile().status_code == 200, timeout=1)
+    assert wait_until(lambda: person.profile().status_code == 200, timeout=5)
+    assert person.profile().json()["phone_verified"]
+    wait_until_readable(stack)
+
+
+def test_empty_profile_redis_is_backfilled(django_db_access, api: ApiClient):
+    from domain.projection.writer import get_client
+
+    people = [api.sign_up() for _ in range(10)]
+    get_client().flushall()
+    statuses_seen = set()
+
+    def all_readable() -> bool:
+        statuses = [person.profile().status_code for person in people]
+        statuses_seen.update(statuses)
+        return statuses == [200] * len(people)
+
+    assert wait_until(all_readable, timeout=5)
+    assert statuses_seen <= {200, 503}
+
+
+def test_stopped_queue_only_delays_messages(stack, api: ApiClient):
+    stack.services["queue"].stop()
+    try:
+        person = api.sign_up()
+        assert person.profile().status_code == 200
+        assert person.messages("email") == []
+    finally:
+        stack.services["queue"].start()
+    for channel in ("email", "phone"):
+        assert wait_until(partial(person.messages, channel), timeout=60)
+
+
+def test_missing_profile_is_backfilled_while_the_queue_is_stopped(
+    stop_service, django_db_access, api: ApiClient
+):
+    from domain.projection.writer import get_client
+
+    person = api.sign_up()
+    person.wait_for_outbox()
+    stop_service("queue")
+    get_client().delete(f"p:{person.response.json()['id'].replace('-', '')}")
+    assert wait_until(lambda: person.profile().status_code == 200, timeout=10)
+
+
+def test_profile_redis_that_may_evict_is_not_ready(django_db_access, api: ApiClient):
+    from domain.projection.writer import get_client
+
+    get_client().config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        # One response has both: the next may be another process's, and of up to a second ago.
+        assert wait_until(
+            lambda: (
+                (response := api.http.get("/readyz")).status_code == 503
+                and response.json()["read"] == "misconfigured"
+            ),
+            timeout=5,
+        )
+    finally:
+        get_client().config_set("maxmemory-policy", "noeviction")
+    assert wait_until(lambda: api.http.get("/readyz").status_code == 200, timeout=5)

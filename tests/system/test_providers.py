@@ -1,0 +1,146 @@
+"""The whole path of a message: web, worker, and the real SDKs with fake providers."""
+
+import json
+import re
+from functools import partial
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+
+from local.commands import rollcall_commands
+from local.stack import Stack
+from tests.support import fake_provider, webhook_signatures
+from tests.support.client import ApiClient, SignedUpPerson, wait_until
+
+
+@pytest.fixture(scope="module")
+def providers(tmp_path_factory):
+    """A stack that sends through SendGrid and Vonage, both fake."""
+    with fake_provider.FakeProvider() as sendgrid, fake_provider.FakeProvider(tls=True) as vonage:
+        sendgrid.default_response = fake_provider.accept()
+        vonage.default_response = fake_provider.sms({"status": "0", "message-id": "1"})
+        env = {
+            "DJANGO_SETTINGS_MODULE": "settings.test",
+            "MESSAGE_BACKEND": "providers",
+            "SENDGRID_HOST": sendgrid.url,
+            "SENDGRID_API_KEY": "SG.test",
+            "EMAIL_FROM": "hello@rollcall.example",
+            "VONAGE_HOST": vonage.host,
+            "VONAGE_API_KEY": "key",
+            "VONAGE_API_SECRET": "secret",
+            "REQUESTS_CA_BUNDLE": str(vonage.ca_file),
+            "PROVIDER_TIMEOUT": "1",
+            **webhook_signatures.ENV,
+        }
+        folder = tmp_path_factory.mktemp("providers")
+        with (
+            Stack(
+                folder,
+                env=env,
+                durable=False,
+                commands=partial(rollcall_commands, workers=1),
+            ) as stack,
+            httpx.Client(base_url=stack.url) as http,
+        ):
+            yield ApiClient(http), sendgrid, vonage
+
+
+def get_emails(
+    sendgrid: fake_provider.FakeProvider, person: SignedUpPerson
+) -> list[dict[str, object]]:
+    mails = [json.loads(request.body) for request in sendgrid.requests]
+    return [
+        mail
+        for mail in mails
+        if mail["personalizations"][0]["to"][0]["email"] == person.body["email"]
+    ]
+
+
+def get_texts(vonage: fake_provider.FakeProvider, person: SignedUpPerson) -> list[str]:
+    forms = [parse_qs(request.body.decode()) for request in vonage.requests]
+    return [
+        form["text"][0] for form in forms if form["to"] == [person.body["phone"].removeprefix("+")]
+    ]
+
+
+def wait_for_two[T](posts: list[T]) -> list[T]:
+    """Returns the posts once there are two."""
+    return posts if len(posts) == 2 else []
+
+
+def find_codes(text: str) -> set[str]:
+    return set(re.findall(r"\b\d{6}\b", text))
+
+
+def test_sms_code_and_email_link_confirm_addresses(providers):
+    api, sendgrid, vonage = providers
+    person = api.sign_up()
+    text = wait_until(lambda: get_texts(vonage, person))[0]
+    assert person.confirm("phone", find_codes(text).pop()).status_code == 200
+    mail = wait_until(lambda: get_emails(sendgrid, person))[0]
+    (token,) = set(re.findall(r"/confirm/email/#([\w-]{43})", json.dumps(mail)))
+    response = api.post("/api/v1/confirmations/email/", {"token": token})
+    assert response.status_code == 200
+    profile = person.profile().json()
+    assert (profile["email_verified"], profile["phone_verified"]) == (True, True)
+
+
+def test_delivery_receipt_sets_the_confirmation_status(providers):
+    api, sendgrid, vonage = providers
+    sendgrid.queue_responses(fake_provider.status(202, {"X-Message-Id": "XBg2anf2TqCy6WXKQFhieQ"}))
+    vonage.queue_responses(fake_provider.sms({"status": "0", "message-id": "0B00000127FDBC63"}))
+    person = api.sign_up()
+
+    def statuses() -> list[str]:
+        states = person.request("GET", "confirmations/").json()
+        return [states[channel]["status"] for channel in ("email", "phone")]
+
+    wait_until(lambda: statuses() == ["sent", "sent"])
+    receipt_id = "XBg2anf2TqCy6WXKQFhieQ.filter0905p1mdw1-4434-59E0C6FF-3.0"
+    events = [{"event": "bounce", "sg_message_id": receipt_id}]
+    receipt = {"messageId": "0B00000127FDBC63", "status": "delivered"}
+    assert (
+        webhook_signatures.post_receipts(
+            api.http, "sendgrid", events, webhook_signatures.sign_sendgrid(events)
+        )
+        == 204
+    )
+    assert (
+        webhook_signatures.post_receipts(
+            api.http, "vonage", receipt, webhook_signatures.sign_vonage(receipt)
+        )
+        == 204
+    )
+    assert statuses() == ["failed", "delivered"]
+
+
+@pytest.mark.parametrize("failure", ["down", "slow_down", "hang", "drop", "garbage"])
+def test_temporary_failure_is_retried_with_the_same_code(providers, failure):
+    api, sendgrid, vonage = providers
+    responses = {
+        "down": fake_provider.status(500),
+        "slow_down": fake_provider.status(429, headers={"Retry-After": "1"}),
+        "hang": fake_provider.hang(),
+        "drop": fake_provider.drop(),
+        "garbage": fake_provider.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n???"),
+    }
+    sendgrid.queue_responses(responses[failure])
+    vonage.queue_responses(responses[failure])
+    person = api.sign_up()
+    texts = wait_until(lambda: wait_for_two(get_texts(vonage, person)), timeout=30)
+    mails = wait_until(lambda: wait_for_two(get_emails(sendgrid, person)), timeout=30)
+    assert len(set(map(str, texts))) == 1, "the same code, in the same words"
+    assert mails[0] == mails[1]
+    assert person.confirm("phone", find_codes(texts[0]).pop()).status_code == 200
+
+
+def test_permanent_failure_is_not_retried(providers):
+    api, sendgrid, vonage = providers
+    sendgrid.queue_responses(fake_provider.status(400))
+    vonage.queue_responses(fake_provider.sms({"status": "6", "error-text": "no"}))
+    rejected, next_one = api.sign_up(), None
+    wait_until(lambda: get_texts(vonage, rejected) and get_emails(sendgrid, rejected))
+    next_one = api.sign_up()
+    wait_until(lambda: get_texts(vonage, next_one) and get_emails(sendgrid, next_one))
+    assert len(get_texts(vonage, rejected)) == len(get_emails(sendgrid, rejected)) == 1

@@ -1,0 +1,409 @@
+"""`manage.py profiles`: rebuild, verify and repair, also during live writes."""
+
+import gc
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import cast
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from redis import Redis
+
+from tests.support.client import ApiClient, SignedUpPerson, problem_code
+
+NO_GRACE_PERIOD = ("--grace-period", "0.05")
+type RunCommand = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(django_db_access) -> Iterator[RunCommand]:
+    """Runs the command in this process; returns its exit status and output."""
+    from django.core.management import call_command
+
+    def command(*arguments: str) -> tuple[int, str]:
+        output = io.StringIO()
+        with pytest.raises(SystemExit) as exit_info:
+            call_command("profiles", *arguments, stdout=output, stderr=output)
+        assert isinstance(exit_info.value.code, int)
+        return exit_info.value.code, output.getvalue()
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    thresholds = gc.get_threshold()
+    yield command
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+@pytest.fixture
+def consistent_redis(run: RunCommand) -> None:
+    """Repairs what earlier tests have left in Redis."""
+    assert run("repair", *NO_GRACE_PERIOD)[0] == 0
+
+
+@pytest.fixture
+def person(consistent_redis: None, api: ApiClient) -> SignedUpPerson:
+    person = api.sign_up()
+    person.wait_for_outbox()
+    return person
+
+
+@pytest.fixture
+def deleted_person(consistent_redis: None, api: ApiClient) -> SignedUpPerson:
+    person = api.sign_up()
+    assert person.request("DELETE", "profile/").status_code == 204
+    person.wait_for_outbox()
+    return person
+
+
+def redis_key(person: SignedUpPerson) -> str:
+    return f"p:{UUID(person.id).hex}"
+
+
+def redis() -> Redis:
+    from domain.projection import writer
+
+    return writer.get_client()
+
+
+def read_hash(person: SignedUpPerson) -> dict[bytes, bytes]:
+    return cast(dict[bytes, bytes], redis().hgetall(redis_key(person)))
+
+
+def raise_version(person: SignedUpPerson) -> None:
+    """Commits a change whose writer dies before it is projected."""
+    from django.db.models import F
+
+    from domain.postgres.models import Person
+
+    Person.objects.filter(id=person.id).update(version=F("version") + 1, name="Grace")
+
+
+def test_verify_finds_no_difference_in_consistent_data(person, deleted_person, run: RunCommand):
+    status, output = run("verify", *NO_GRACE_PERIOD)
+    assert status == 0
+    assert "\n0 in total." in output
+
+
+def test_expired_session_is_no_difference(person, run: RunCommand):
+    redis().hset(redis_key(person), b"x" * 32, b"1")
+    assert run("verify", *NO_GRACE_PERIOD)[0] == 0
+
+
+def drop(person: SignedUpPerson) -> None:
+    redis().delete(redis_key(person))
+
+
+def set_field(name: bytes, value: bytes) -> Callable[[SignedUpPerson], object]:
+    return lambda person: redis().hset(redis_key(person), name, value)
+
+
+def drop_field(name: bytes) -> Callable[[SignedUpPerson], object]:
+    return lambda person: redis().hdel(redis_key(person), name)
+
+
+def drop_sessions(person: SignedUpPerson) -> None:
+    for name in read_hash(person):
+        if len(name) == 32:
+            drop_field(name)(person)
+
+
+def move_expiries(person: SignedUpPerson) -> None:
+    for name in read_hash(person):
+        if len(name) == 32:
+            set_field(name, b"4000000000")(person)
+
+
+DIFFERENCES = {
+    "no hash": ("missing", drop),
+    "an old hash": ("stale", raise_version),
+    "another body": ("mismatch", set_field(b"b", b"{}")),
+    "another ETag": ("mismatch", set_field(b"e", b'"x"')),
+    "no version": ("mismatch", drop_field(b"v")),
+    "no number for a version": ("mismatch", set_field(b"v", b"x")),
+    "a session too many": ("mismatch", set_field(b"x" * 32, b"4000000000")),
+    "a session too few": ("mismatch", drop_sessions),
+    "a session that ends later": ("mismatch", move_expiries),
+    "a field too many": ("mismatch", set_field(b"t", b"1")),
+    "a version of the future": ("ahead", set_field(b"v", b"77")),
+}
+
+
+@pytest.mark.parametrize("difference", DIFFERENCES)
+def test_difference_is_reported_and_repaired(person, run: RunCommand, difference: str):
+    kind, apply = DIFFERENCES[difference]
+    before = read_hash(person)
+    apply(person)
+    status, output = run("verify", *NO_GRACE_PERIOD)
+    assert status == 1
+    assert f"{kind}: 1 {person.id}\n" in output
+    assert "1 in total." in output
+    status, output = run("repair", *NO_GRACE_PERIOD)
+    assert status == 0
+    assert f"{kind}: 1 {person.id}\n" in output
+    assert "1 repaired, 0 left." in output
+    assert run("verify", *NO_GRACE_PERIOD)[0] == 0
+    assert (read_hash(person) == before) == (kind != "stale")
+    assert person.profile().json()["name"] == ("Grace" if kind == "stale" else "Ada")
+
+
+@pytest.mark.parametrize("difference", ["no hash", "another body", "a field too many"])
+def test_tombstone_is_verified_and_repaired(deleted_person, run: RunCommand, difference: str):
+    kind, apply = DIFFERENCES[difference]
+    before = read_hash(deleted_person)
+    apply(deleted_person)
+    status, output = run("verify", *NO_GRACE_PERIOD)
+    assert status == 1
+    assert f"{kind}: 1 {deleted_person.id}\n" in output
+    assert run("repair", *NO_GRACE_PERIOD)[0] == 0
+    assert read_hash(deleted_person) == before
+    assert problem_code(deleted_person.profile()) == "invalid_token"
+
+
+def test_orphan_hash_is_deleted_and_other_keys_are_kept(person, run: RunCommand):
+    orphan = uuid4()
+    redis().copy(redis_key(person), f"p:{orphan.hex}")
+    redis().set("p:something-else", "stays")
+    status, output = run("verify", *NO_GRACE_PERIOD)
+    assert status == 1
+    assert f"orphan: 1 {orphan}\n" in output
+    assert run("repair", *NO_GRACE_PERIOD)[0] == 0
+    assert not redis().exists(f"p:{orphan.hex}")
+    assert redis().getdel("p:something-else") == b"stays"
+
+
+def test_max_ids_limits_the_printed_ids(consistent_redis, api: ApiClient, run: RunCommand):
+    people = [api.sign_up() for _ in range(3)]
+    for person in people:
+        person.wait_for_outbox()
+        drop(person)
+    output = run("verify", "--max-ids", "2", *NO_GRACE_PERIOD)[1]
+    assert re.search(r"^missing: 3( [0-9a-f-]{36}){2}$", output, re.MULTILINE)
+    assert "@" not in output
+    assert "+" not in output
+
+
+def test_change_in_flight_is_no_difference(person, run: RunCommand):
+    from django.db import connections
+
+    from domain.projection import writer
+
+    def write_and_change_again() -> None:
+        writer.project(UUID(person.id))
+        raise_version(person)
+        connections.close_all()
+
+    raise_version(person)
+    write_late = threading.Timer(0.2, write_and_change_again)
+    write_late.start()
+    status, _ = run("verify", "--grace-period", "3")
+    write_late.join()
+    assert status == 0
+
+
+@pytest.mark.parametrize("action", ["rebuild", "repair"])
+def test_concurrent_write_is_never_overwritten(person, run: RunCommand, monkeypatch, action: str):
+    from domain.projection import pipeline
+
+    write = pipeline.run_script
+    names: list[str] = []
+
+    def write_late(script: str, calls: list[tuple[str, list[bytes]]]) -> list[int]:
+        if not names:
+            assert person.patch({"name": "Grace"}).status_code == 200
+        written = write(script, calls)
+        names.append(person.profile().json()["name"])
+        return written
+
+    redis().hset(redis_key(person), b"b", b"{}")
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "run_script", write_late)
+        assert run(action)[0] == 0
+    assert set(names) == {"Grace"}
+
+
+def test_concurrent_first_write_is_never_overwritten(person, run: RunCommand, monkeypatch):
+    from domain.projection import pipeline
+
+    create = pipeline.create_hashes
+
+    def write_late(hashes) -> list[int]:
+        hashes = list(hashes)
+        assert person.patch({"name": "Grace"}).status_code == 200
+        created = create(hashes)
+        assert person.profile().json()["name"] == "Grace"
+        return created
+
+    drop(person)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "create_hashes", write_late)
+        assert run("rebuild")[0] == 0
+    assert run("verify", *NO_GRACE_PERIOD)[0] == 0
+
+
+def test_rebuild_uses_scripts_if_hsetex_is_not_available(person, deleted_person, run: RunCommand):
+    before = [read_hash(person), read_hash(deleted_person)]
+    redis().flushdb()
+    redis().acl_setuser("default", enabled=True, nopass=True, commands=["-hsetex"])
+    try:
+        status, output = run("rebuild")
+    finally:
+        redis().acl_setuser("default", enabled=True, nopass=True, commands=["+hsetex"])
+    assert status == 0
+    assert ": 0 profiles written" not in output
+    assert [read_hash(person), read_hash(deleted_person)] == before
+
+
+def test_rebuild_of_an_empty_redis_writes_identical_bytes(person, deleted_person, run: RunCommand):
+    before = [read_hash(person), read_hash(deleted_person)]
+    redis().flushdb()
+    status, output = run("rebuild")
+    assert status == 0
+    assert "per second" in output
+    assert [read_hash(person), read_hash(deleted_person)] == before
+    assert run("verify", *NO_GRACE_PERIOD)[0] == 0
+
+
+def test_rebuilt_hash_has_the_ten_newest_active_sessions(person, run: RunCommand):
+    from datetime import UTC, datetime, timedelta
+
+    from domain.postgres.models import Session
+
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    for number in range(12):
+        expires_at = tomorrow if number != 5 else datetime.now(UTC)
+        Session.objects.create(
+            person_id=person.id, digest=os.urandom(31) + bytes([number]), expires_at=expires_at
+        )
+    drop(person)
+    run("rebuild")
+    numbers = [name[31] for name in read_hash(person) if len(name) == 32]
+    assert numbers == [11, 10, 9, 8, 7, 6, 4, 3, 2, 1]
+
+
+def test_interrupted_rebuild_resumes_after_its_cursor(
+    consistent_redis, api: ApiClient, run: RunCommand, monkeypatch
+):
+    from domain.projection import pipeline, writer
+
+    people = sorted([api.sign_up() for _ in range(6)], key=lambda person: UUID(person.id))
+    for person in people:
+        person.wait_for_outbox()
+    write_profiles = writer.write_profiles
+
+    def interrupt(page) -> int:
+        if str(page[0].id) == people[3].id:
+            os.kill(os.getpid(), signal.SIGINT)
+        return write_profiles(page)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "PAGE_SIZE", 1)
+        patch.setattr(writer, "write_profiles", interrupt)
+        redis().flushdb()
+        status, output = run("rebuild")
+    assert status == 2
+    assert "Stopped." in output
+    cursor = output.split("--resume-after ")[1].strip()
+    redis().flushdb()
+    assert run("rebuild", "--resume-after", cursor)[0] == 0
+    is_stored = [bool(read_hash(person)) for person in people]
+    assert is_stored == [UUID(person.id) > UUID(cursor) for person in people]
+    assert set(is_stored) == {True, False}
+    assert run("rebuild")[0] == 0
+
+
+def test_rebuild_does_not_restore_a_revoked_session(
+    person, api: ApiClient, run: RunCommand, monkeypatch
+):
+    from domain.projection import writer
+
+    write_profiles = writer.write_profiles
+
+    def write_late(page) -> int:
+        """What was read before the sign-out is written when Redis has forgotten it."""
+        if read_hash(person):
+            assert person.request("DELETE", "sessions/current/").status_code == 204
+            redis().flushdb()
+        return write_profiles(page)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "write_profiles", write_late)
+        assert run("rebuild")[0] == 0
+    assert problem_code(person.profile()) == "invalid_token"
+    assert run("rebuild")[0] == 0
+    assert problem_code(person.profile()) == "invalid_token"
+
+
+@pytest.mark.parametrize("service", ["postgres", "profiles"])
+def test_unavailable_server_is_reported_in_one_sentence(stack, service: str):
+    manage = Path(__file__).parents[3] / "manage.py"
+    stack.services[service].stop()
+    try:
+        results = [
+            subprocess.run(
+                [sys.executable, manage, "profiles", action],
+                env=stack.environment(),
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            for action in ("rebuild", "verify")
+        ]
+    finally:
+        stack.services[service].start()
+        stack.wait_until_ready()
+    expected = (
+        "Postgres is unavailable" if service == "postgres" else "The profile Redis is unavailable"
+    )
+    for result in results:
+        assert result.returncode == 2
+        assert result.stderr.startswith(expected), result.stderr
+        assert "Traceback" not in result.stderr
+    assert "--resume-after 00000000-" in results[0].stderr
+
+
+def test_memory_reports_the_overhead_of_profiles(person, run: RunCommand):
+    status, output = run("memory")
+    assert status == 0
+    assert re.search(r"bodies of \d+ bytes: \d+\.\d\d times", output)
+
+
+def test_live_writes_are_never_overwritten_by_older_ones(
+    consistent_redis, stack, api: ApiClient, run: RunCommand, scale: int
+):
+    people = [api.sign_up() for _ in range(4)]
+    stopped = threading.Event()
+
+    def keep_changing(person: SignedUpPerson) -> int:
+        count = 0
+        with httpx.Client(base_url=stack.url, timeout=20) as client:
+            person.api = ApiClient(client)
+            while not stopped.is_set():
+                count += 1
+                assert person.patch({"name": f"Ada {count}"}).status_code == 200
+                assert person.profile().json()["name"] == f"Ada {count}"
+        return count
+
+    with ThreadPoolExecutor(len(people)) as writers:
+        writing = [writers.submit(keep_changing, person) for person in people]
+        try:
+            results = [
+                run(*arguments) for _ in range(3 * scale) for arguments in (["rebuild"], ["verify"])
+            ]
+            results.append(run("repair"))
+        finally:
+            stopped.set()
+        assert all(future.result() > 1 for future in writing)
+    assert {status for status, _ in results} == {0}, results
+    assert run("verify")[0] == 0

@@ -1,0 +1,184 @@
+"""Huey's dashboard in the admin: shows tasks, and no personal data."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from psycopg import sql
+
+from local.commands import rollcall_commands
+from local.stack import Stack
+from tests.support.admin_client import LOGIN, TableParser, admin_session
+from tests.support.client import ApiClient, SignedUpPerson, sign_up_payload, wait_until
+
+DASHBOARD = "/admin/hueystats/hueydashboard/"
+PEOPLE = 4
+TASKS = 3 * PEOPLE  # the profile and two messages of each
+
+# Creates the tables of huey.contrib.stats, in a process, because it needs a whole Huey.
+DECLARED = """
+import sys
+from huey import MemoryHuey
+from huey.contrib.stats import HueyStats
+from playhouse.db_url import connect
+HueyStats(MemoryHuey(), connect(sys.argv[1].replace("postgresql:", "psycopg3:")))
+"""
+COLUMNS = """
+SELECT table_name, ordinal_position, column_name, data_type, character_maximum_length, is_nullable,
+       column_default
+FROM information_schema.columns WHERE table_schema = 'public' AND table_name LIKE 'huey%'
+ORDER BY 1, 2
+"""
+INDEXES = """
+SELECT tablename, indexname, indexdef FROM pg_indexes
+WHERE schemaname = 'public' AND tablename LIKE 'huey%' ORDER BY 1, 2
+"""
+CONSTRAINTS = """
+SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE conrelid::regclass::text LIKE 'huey%' ORDER BY 1, 2
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A separate stack: a dashboard is configured when the processes start."""
+    env = {"DJANGO_SETTINGS_MODULE": "settings.test", "HUEY_DASHBOARD": "true"}
+    with Stack(
+        tmp_path_factory.mktemp("dashboard"),
+        env=env,
+        durable=False,
+        commands=partial(rollcall_commands, workers=1),
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def people(stack: Stack) -> Iterator[list[SignedUpPerson]]:
+    """People who have signed up and received their messages."""
+    with httpx.Client(base_url=stack.url, timeout=20) as client:
+        people = [ApiClient(client).sign_up() for _ in range(PEOPLE)]
+        for person in people:
+            assert person.message("email")
+            assert person.message("phone")
+        yield people
+
+
+@pytest.fixture
+def staff(stack: Stack) -> Iterator[httpx.Client]:
+    """A browser that has logged in with the form."""
+    with admin_session(stack, DASHBOARD) as browser:
+        yield browser
+
+
+@pytest.fixture
+def database(stack: Stack) -> Iterator[psycopg.Connection]:
+    """The stack's database."""
+    with psycopg.connect(stack.environment()["DATABASE_URL"], autocommit=True) as connection:
+        yield connection
+
+
+def parse_tasks(page: str) -> dict[str, tuple[int, int, int]]:
+    """Parses the page: runs, successes and errors by task."""
+    rows = (row for row in TableParser(page).rows if len(row) == 6)
+    return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in rows}
+
+
+def parse_tiles(page: str) -> dict[str, str]:
+    """Parses the tiles at the top: number by label."""
+    return {row[1]: row[0] for row in TableParser(page).rows if len(row) == 2}
+
+
+def test_dashboard_shows_tasks_and_counts_without_errors(
+    people: list[SignedUpPerson], staff: httpx.Client
+):
+    def is_settled() -> str:
+        page = staff.get(DASHBOARD)
+        assert page.status_code == 200
+        return page.text if parse_tasks(page.text)["process_outbox_entry"][1] >= TASKS else ""
+
+    page = wait_until(is_settled)
+    assert parse_tasks(page)["process_outbox_entry"] == (TASKS, TASKS, 0)
+    assert {"process_outbox_entry", "purge_expired"} <= parse_tasks(page).keys()
+    assert parse_tiles(page)["Errors 24h"] == "0"
+    assert int(parse_tiles(page)["Completed 24h"]) >= TASKS
+    assert (parse_tiles(page)["Pending"], parse_tiles(page)["Running"]) == ("0", "0")
+    assert "not running" not in page
+    events = [row for row in TableParser(page).rows if len(row) == 5]
+    assert {"process_outbox_entry"} <= {row[1] for row in events}
+    assert {"executing", "complete"} <= {row[2] for row in events}
+
+
+def test_dashboard_requires_staff(people: list[SignedUpPerson], stack: Stack):
+    for path in (DASHBOARD, f"{DASHBOARD}fragment/", f"{DASHBOARD}events/"):
+        response = httpx.get(stack.url + path)
+        assert response.status_code == 302
+        assert response.headers["location"].startswith(LOGIN)
+
+
+def test_dashboard_contains_no_address_code_or_token(
+    people: list[SignedUpPerson], staff: httpx.Client, database: psycopg.Connection
+):
+    def is_settled() -> bool:
+        query = "SELECT count(*) FROM huey_event WHERE signal = 'complete'"
+        row = database.execute(query).fetchone()
+        return row is not None and row[0] >= TASKS
+
+    wait_until(is_settled)
+    pages = [staff.get(path).text for path in (DASHBOARD, f"{DASHBOARD}events/")]
+    stored = [
+        str(row)
+        for table in ("huey_event", "huey_inflight")
+        for row in database.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table)))
+    ]
+    assert len(stored) >= 2 * TASKS, "there is something to look at"
+    for secret in get_secrets(people):
+        # Not as a part of a longer number: ids and times have six digits too.
+        pattern = re.compile(rf"(?<![0-9A-Za-z.]){re.escape(secret)}(?![0-9A-Za-z.])")
+        assert [text for text in [*pages, *stored] if pattern.search(text)] == []
+
+
+def get_secrets(people: list[SignedUpPerson]) -> list[str]:
+    """Returns the personal data and secrets of these people."""
+    secrets = []
+    for person in people:
+        email, sms = person.message("email"), person.message("phone")
+        secrets += [person.body["email"], person.body["phone"], person.token]
+        secrets += [email["code"], sms["code"], email["link"].partition("#")[2]]
+    return secrets
+
+
+def test_migration_creates_the_tables_that_huey_stats_declares(
+    stack: Stack, database: psycopg.Connection, tmp_path: Path
+):
+    database.execute("CREATE DATABASE declared")
+    url = stack.environment()["DATABASE_URL"].rpartition("/")[0] + "/declared"
+    argv = [sys.executable, "-W", "error", "-c", DECLARED, url]
+    subprocess.run(argv, check=True, cwd=tmp_path, timeout=60)
+    with psycopg.connect(url) as declared:
+        for query in (COLUMNS, INDEXES, CONSTRAINTS):
+            expected = declared.execute(query).fetchall()
+            assert expected, "there is something to compare"
+            assert database.execute(query).fetchall() == expected
+
+
+def test_events_are_recorded_after_all_connections_were_lost(
+    stack: Stack, database: psycopg.Connection
+):
+    def is_recorded(since: float) -> bool:
+        httpx.post(f"{stack.url}/api/v1/signup/", json=sign_up_payload(), timeout=20)
+        query = "SELECT count(DISTINCT signal) FROM huey_event WHERE ts > %s AND signal = ANY(%s)"
+        return database.execute(query, [since, ["executing", "complete"]]).fetchone() == (2,)
+
+    assert wait_until(partial(is_recorded, time.time()))
+    database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        " AND datname = current_database()"
+    )
+    assert wait_until(partial(is_recorded, time.time()))

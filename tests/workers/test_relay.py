@@ -1,0 +1,148 @@
+"""Outbox, relay and workers: no message is lost when a process is killed."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+from tests.support.client import ApiClient, SignedUpPerson, wait_until
+
+
+def get_outbox(person: SignedUpPerson):
+    from domain.postgres.models import OutboxEntry
+
+    return OutboxEntry.objects.filter(person_id=person.response.json()["id"])
+
+
+def get_outcomes(person: SignedUpPerson) -> set[tuple[str, str, str]]:
+    return set(get_outbox(person).values_list("kind", "state", "reason_code"))
+
+
+ALL_DONE = {("project_profile", "done", ""), ("confirmation", "done", "")}
+
+
+def test_every_outbox_entry_is_done_after_a_sign_up(django_db_access, api: ApiClient):
+    person = api.sign_up()
+    assert wait_until(lambda: get_outcomes(person) == ALL_DONE)
+
+
+def test_killed_worker_loses_no_message(stack, django_db_access, api: ApiClient, scale: int):
+    with ThreadPoolExecutor(8) as clients:
+        signing_up = [clients.submit(api.sign_up) for _ in range(20 * scale)]
+        for _ in range(3):
+            wait_until(lambda: any(s.done() for s in signing_up))
+            stack.services["worker"].kill()
+            stack.services["worker"].start()
+        people = [s.result() for s in signing_up]
+    stack.services["worker"].kill()
+    stack.services["worker"].start()
+    for person, channel in itertools.product(people, ("email", "phone")):
+        codes = {m["code"] for m in wait_until(lambda: person.messages(channel), timeout=60)}  # noqa: B023  # asked at once
+        assert len(codes) == 1, "a message that comes twice has the same code"
+    wait_until(lambda: all(get_outcomes(person) == ALL_DONE for person in people), timeout=60)
+
+
+def test_flushed_queue_loses_no_message(stack, django_db_access, api: ApiClient):
+    from huey.contrib.djhuey import HUEY
+
+    stack.services["worker"].stop()
+    try:
+        people = [api.sign_up() for _ in range(5)]
+        HUEY.storage.flush_queue()
+    finally:
+        stack.services["worker"].start()
+    wait_until(lambda: all(get_outcomes(person) == ALL_DONE for person in people), timeout=60)
+
+
+def test_killed_relay_loses_nothing_after_its_restart(stack, django_db_access, api: ApiClient):
+    from huey.contrib.djhuey import HUEY
+
+    stack.services["worker"].stop()
+    stack.services["relay"].kill()
+    person = api.sign_up()
+    HUEY.storage.flush_queue()
+    stack.services["worker"].start()
+    stack.services["relay"].start()
+    assert wait_until(lambda: get_outcomes(person) == ALL_DONE, timeout=60)
+
+
+def test_owner_gets_a_notice_without_a_code(django_db_access, api: ApiClient):
+    owner = api.sign_up()
+    assert owner.confirm("phone").status_code == 200
+    other = api.sign_up(phone=owner.body["phone"])
+    wait_until(lambda: ("confirmation", "done", "owner_notified") in get_outcomes(other))
+    messages = owner.messages("phone")
+    assert len(messages) == 2
+    assert messages[0]["code"] is None
+    assert "somebody signed up" in messages[0]["text"]
+    assert str(other.request("GET", "confirmations/").json()["phone"]["status"]) == "sent"
+
+
+def test_older_write_never_overwrites_a_newer_profile(django_db_access, api: ApiClient):
+    from dataclasses import replace
+
+    from domain.model.person import Person
+    from domain.postgres import person_queries
+    from domain.projection import writer
+
+    person = api.sign_up()
+    stored = person_queries.get_person(UUID(person.response.json()["id"]))
+    assert isinstance(stored, Person)
+    newer = replace(stored, version=stored.version + 7, name="Grace")
+    assert writer.write_profile(newer)
+    assert not writer.write_profile(stored)
+    assert not writer.write_profile(replace(newer, name="Eve"))
+    assert person.profile().json()["name"] == "Grace"
+
+
+def test_missing_profiles_are_backfilled_without_a_worker(stack, django_db_access, api: ApiClient):
+    from domain.projection.writer import get_client
+
+    people = [api.sign_up() for _ in range(6)]
+    for person in people:
+        person.wait_for_outbox()
+    changed, remaining, *_ = people
+    assert changed.patch({"name": "Grace"}).status_code == 200
+    assert remaining.request("DELETE", "profile/").status_code == 204
+    stack.services["worker"].stop()
+    try:
+        get_client().flushdb()
+        for person in people:
+            wait_until(lambda: person.profile().status_code != 503)  # noqa: B023  # asked at once
+        assert [person.profile().status_code for person in people] == [
+            200,
+            401,
+            200,
+            200,
+            200,
+            200,
+        ]
+        assert changed.profile().json()["name"] == "Grace"
+    finally:
+        stack.services["worker"].start()
+
+
+def test_session_revoked_during_a_backfill_is_never_readable(
+    django_db_access, api: ApiClient, monkeypatch
+):
+    from domain.projection import pipeline, writer
+
+    person = api.sign_up()
+    person.wait_for_outbox()
+    write = pipeline.run_script
+    statuses: list[int] = []
+
+    def write_late(*words):
+        """What was read before the sign-out is written when Redis has forgotten it."""
+        if not statuses:
+            assert person.request("DELETE", "sessions/current/").status_code == 204
+            writer.get_client().flushdb()
+        written = write(*words)
+        statuses.append(person.profile().status_code)
+        return written
+
+    assert person.patch({"name": "Grace"}).status_code == 200
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "run_script", write_late)
+        writer.project_many([UUID(person.id)])
+    assert 200 not in statuses
+    assert person.profile().status_code == 401

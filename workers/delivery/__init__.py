@@ -1,5 +1,0 @@
-"""Message providers behind one port: a development mailbox, SendGrid, Vonage. Without Django."""
-
-from workers.delivery.port import Message, PermanentFailure, Provider, SendError, TemporaryFailure
-
-__all__ = ["Message", "PermanentFailure", "Provider", "SendError", "TemporaryFailure"]
