@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from loadtests.bench import beside_writers, chart, knee, reads, rebuild, scaling, sign_ups
+from loadtests.bench import ablation, beside_writers, chart, knee, reads, rebuild, scaling, sign_ups
 from loadtests.bench.config import FULL, QUICK, Config
 from loadtests.bench.load import has_wrk
 from loadtests.bench.python_build import describe_python
@@ -34,6 +34,7 @@ SECTIONS: dict[str, Callable[[Config, Path], list[Section]]] = {
     "sign-ups": sign_ups.run,
     "mixed-load": beside_writers.run,
     "rebuild": rebuild.run,
+    "ablation": ablation.run,
 }
 
 

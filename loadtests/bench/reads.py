@@ -42,11 +42,11 @@ def run(config: Config, folder: Path, *, with_peers: bool = True) -> list[Sectio
         equivalence.check([server for server in servers if server.reads])
         for server in servers:
             warm_up(server, config.warm_up, folder)
-        uniform = _compare(servers, config, folder, None)
-        hot = _compare(servers, config, folder, config.hot)
+        uniform = compare(servers, config, folder, None)
+        hot = compare(servers, config, folder, config.hot)
         return [
-            _section(UNIFORM_KEYS, uniform, config, notes),
-            _section(HOT_KEYS, hot, config, notes),
+            comparison_section(UNIFORM_KEYS, uniform, config, notes),
+            comparison_section(HOT_KEYS, hot, config, notes),
             memory(dataset, servers[0]),
         ]
 
@@ -90,16 +90,20 @@ def chart_groups(sections: list[Section]) -> dict[str, dict[str, tuple[float, fl
     }
 
 
-def _compare(
+def compare(
     servers: list[Server], config: Config, folder: Path, hot_set_size: int | None
 ) -> list[Comparison]:
+    """Loads all servers in turns, Rollcall first in the list; `hot_set_size`: see `measure`."""
     rounds = run_interleaved(
         servers, config.rounds, lambda server: measure(server, config.seconds, folder, hot_set_size)
     )
     return [Comparison(server, own, rounds[0]) for server, own in zip(servers, rounds, strict=True)]
 
 
-def _section(kind: str, comparisons: list[Comparison], config: Config, notes: list[str]) -> Section:
+def comparison_section(
+    kind: str, comparisons: list[Comparison], config: Config, notes: list[str]
+) -> Section:
+    """Returns a table with a row for each server, and the targets of those that have one."""
     rows = table(Comparison.HEADINGS, [one.row() for one in comparisons])
     return Section(
         f"Profile reads, {kind}: {config.people:,} people, {CONNECTIONS} connections, one process"

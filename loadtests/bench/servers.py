@@ -59,8 +59,11 @@ class Server:
         return response.status_code == expected
 
 
-def rollcall(dataset: Dataset, folder: Path, *, workers: int = 1) -> Server:
-    """Rollcall's read process as in `make run`, without Postgres: reads need none."""
+def rollcall(dataset: Dataset, folder: Path, *, workers: int = 1, without: str = "") -> Server:
+    """Rollcall's read process as in `make run`, without Postgres: reads need none.
+
+    `without`: a mechanism that is switched off, see `loadtests.peers.ablation_app`.
+    """
     port = find_free_port()
     env = {
         "DJANGO_SETTINGS_MODULE": "settings.dev",
@@ -69,9 +72,12 @@ def rollcall(dataset: Dataset, folder: Path, *, workers: int = 1) -> Server:
         "HUEY_DASHBOARD": "0",
     }
     argv = with_server_python(rollcall_commands(port, workers).services["read"])
-    return Server(
-        "rollcall", "Rollcall", new_process(argv, port, dataset, folder, env), port, dataset
-    )
+    if without:
+        argv[-1] = "loadtests.peers.ablation_app:Application"
+        env["ABLATION"] = without
+    process = new_process(argv, port, dataset, folder, env)
+    title = f"without {without}" if without else "Rollcall"
+    return Server(without or "rollcall", title, process, port, dataset)
 
 
 def server_commands(port: int) -> Commands:

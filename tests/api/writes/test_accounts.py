@@ -215,7 +215,7 @@ def test_delete_erases_all_data_and_revokes_all_tokens(django_db_access, person)
     assert not Person.objects.filter(id=person.id).exists()
     assert Tombstone.objects.get(id=person.id).version > 1
     assert set(OutboxEntry.objects.filter(person_id=person.id).values_list("kind", flat=True)) == {
-        "profile"
+        "project_profile"
     }
     assert set(get_client().hgetall(redis_key(UUID(person.id)))) == {b"b", b"e", b"v", b"t"}
 

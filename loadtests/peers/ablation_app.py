@@ -1,0 +1,99 @@
+"""Rollcall's read process without one of its mechanisms: the one that ABLATION names.
+
+For `make bench ARGS=ablation` alone: it replaces parts of the product at import.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import orjson
+
+from api.http_server.parser import HeadCache
+from api.reads.app import Application
+from api.reads.redis.client import RedisClient
+from api.reads.redis.connection import MultiplexedConnection
+from api.reads.request_policy import RequestPolicy
+from domain import profile
+from settings import environment
+
+__all__ = ["Application"]
+
+_POOL_SIZE = 64
+
+
+def _parse_every_request() -> None:
+    def find(_self: HeadCache, _data: bytes) -> None:
+        return None
+
+    HeadCache.find = find  # type: ignore[method-assign]  # the point of it
+
+
+def _build_every_header_block() -> None:
+    def find(self: RequestPolicy, headers: Any) -> Any:
+        get = headers.get
+        return self._make(get("host", ""), get("x-forwarded-proto", ""), get("origin", ""))
+
+    RequestPolicy.find = find  # type: ignore[method-assign]  # the point of it
+
+
+def _serialize_every_body() -> None:
+    decode_reply = profile.decode_reply
+
+    def decode_and_serialize(*args: Any) -> tuple[bytes, bytes]:
+        body, _ = decode_reply(*args)
+        body = orjson.dumps(orjson.loads(body))
+        return body, profile.strong_etag(body)
+
+    profile.decode_reply = decode_and_serialize  # type: ignore[assignment]  # the point of it
+
+
+def _use_a_connection_pool() -> None:
+    """Each command has a connection to itself until its reply, as with redigo or redis-py."""
+    idle: list[MultiplexedConnection] = []
+    opened: list[Any] = []
+
+    async def open_connection(client: RedisClient) -> None:
+        options = client._options  # noqa: SLF001  # of our own product
+        connection = MultiplexedConnection(1.0, 10, lambda: None)
+        await options.connect(lambda: connection)
+        await connection.handshake(options.handshake)
+        connection.mark_ready()
+        idle.append(connection)
+
+    def send_command(self: RedisClient, command: bytes, on_reply: Callable[[Any], None]) -> None:
+        if not idle:
+            if len(opened) < _POOL_SIZE:
+                opened.append(connection_task(self))
+            send_over_shared_connection(self, command, on_reply)
+            return
+        connection = idle.pop()
+        connection.send_command(command, partial(release, connection, on_reply))
+
+    def release(
+        connection: MultiplexedConnection, on_reply: Callable[[Any], None], reply: Any
+    ) -> None:
+        idle.append(connection)
+        on_reply(reply)
+
+    def connection_task(client: RedisClient) -> Any:
+        return asyncio.get_running_loop().create_task(open_connection(client))
+
+    send_over_shared_connection = RedisClient.send_command
+    RedisClient.send_command = send_command  # type: ignore[method-assign]  # the point of it
+
+
+def _read_redis_every_time() -> None:
+    environment.CLIENT_CACHE_MAX_STALENESS = 0.0
+
+
+ABLATIONS: dict[str, Callable[[], None]] = {
+    "head-cache": _parse_every_request,
+    "header-blocks": _build_every_header_block,
+    "stored-bytes": _serialize_every_body,
+    "multiplexing": _use_a_connection_pool,
+    "client-cache": _read_redis_every_time,
+}
+ABLATIONS[os.environ["ABLATION"]]()
