@@ -9,9 +9,9 @@ import os, signal, sys
 from local.machine import children
 from local.processes import Process
 signum = getattr(signal, sys.argv[1])
-def heed(*_):
+def on_signal(*_):
     raise KeyboardInterrupt
-signal.signal(signum, heed)
+signal.signal(signum, on_signal)
 us = os.getpid()
 os.register_at_fork(after_in_child=lambda: os.kill(us, signum))
 try:

@@ -142,11 +142,11 @@ class ReadServer:
         }
 
     def _open_sockets(self) -> set[str]:
-        found = set()
+        names = set()
         for file in Path(f"/proc/{self.pid}/fd").iterdir():
             with suppress(FileNotFoundError):  # it was closed just now
-                found.add(str(file.readlink()))
-        return {name for name in found if name.startswith("socket:")}
+                names.add(str(file.readlink()))
+        return {name for name in names if name.startswith("socket:")}
 
     def remaining(self, timeout: float, each_time: Callable[[], None] = lambda: None) -> set[int]:
         """Returns the client ports of the connections that remain after `timeout` seconds, or

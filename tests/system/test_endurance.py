@@ -38,19 +38,19 @@ def get_memory(pids: list[int]) -> int:
 
 def read_repeatedly(port: int, requests: list[bytes], times: int) -> int:
     """Reads `times` on one connection, 50 requests in a row; returns the number of 200s."""
-    found = 0
+    count = 0
     with socket.create_connection((HOST, port), timeout=20) as connection:
         stream = connection.makefile("rb")
         for start in range(0, times, 50):
             connection.sendall(b"".join(requests[(start + n) % len(requests)] for n in range(50)))
             for _ in range(50):
-                found += stream.readline().startswith(b"HTTP/1.1 200")
+                count += stream.readline().startswith(b"HTTP/1.1 200")
                 length = 0
                 while (line := stream.readline()) != b"\r\n":
                     if line.lower().startswith(b"content-length:"):
                         length = int(line.split(b":")[1])
                 stream.read(length)
-    return found
+    return count
 
 
 def encode_request(person: SignedUpPerson, header_lines: str = "") -> bytes:

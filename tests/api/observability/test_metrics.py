@@ -263,8 +263,8 @@ def test_metrics_require_the_token_in_production(django_db_access, load_settings
     with override_settings(METRICS_PUBLIC=False):
         assert client.get(PATH).status_code == 404
     with override_settings(METRICS_TOKEN=token):
-        for wrong in ({}, {"Authorization": "Bearer none"}, {"Authorization": f"Basic {token}"}):
-            response = client.get(PATH, headers=wrong)
+        for headers in ({}, {"Authorization": "Bearer none"}, {"Authorization": f"Basic {token}"}):
+            response = client.get(PATH, headers=headers)
             assert (response.status_code, response["WWW-Authenticate"]) == (401, "Bearer")
         assert client.get(PATH, headers={"Authorization": f"Bearer {token}"}).status_code == 200
     closed = "from django.conf import settings as s; print(s.METRICS_PUBLIC, repr(s.METRICS_TOKEN))"

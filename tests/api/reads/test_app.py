@@ -67,8 +67,8 @@ def test_read_has_the_expected_status_and_headers(api: ApiClient, kind, path):
         "etag": person.profile().headers["etag"],
         "length": str(len(body)),
     }
-    given, status, expected = REQUESTS[kind]
-    sent = {name: value.format(**values) for name, value in given.items()}
+    request_headers, status, expected = REQUESTS[kind]
+    sent = {name: value.format(**values) for name, value in request_headers.items()}
     expected = {name: value.format(**values) for name, value in expected.items()} | ALWAYS
     for method in ("GET", "HEAD"):
         response = api.http.request(method, path, headers=sent | ALWAYS)

@@ -57,8 +57,8 @@ def make_fields(version: int, etag: bytes | None = b'"tag"') -> Fields:
 
 
 def get_problem_code(response: Response) -> str:
-    word: str = orjson.loads(response.body)["code"]
-    return word
+    code: str = orjson.loads(response.body)["code"]
+    return code
 
 
 async def close_connection(command: Command) -> bytes:

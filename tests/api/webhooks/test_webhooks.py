@@ -31,7 +31,7 @@ class SentMessages:
     def __init__(self, person: SignedUpPerson) -> None:
         from domain.postgres.models import OutboxEntry
 
-        self.http, self.someone = person.api.http, person
+        self.http, self.person = person.api.http, person
         # In the providers' formats: see workers/providers.
         self.mail = f"XBg2anf2TqCy6WXKQFh{next(_numbers):03}"
         self.text = f"0B00000127FDB{next(_numbers):03}"
@@ -44,7 +44,7 @@ class SentMessages:
         """Returns an event of SendGrid's."""
         return {
             "event": event_type,
-            "email": self.someone.body["email"],
+            "email": self.person.body["email"],
             "timestamp": int(time.time()),
             "sg_event_id": "ZGVsaXZlcmVk",
             "sg_message_id": f"{self.mail}.filter0905p1mdw1-4434-59E0C6FF-3.0",
@@ -53,7 +53,7 @@ class SentMessages:
     def receipt(self, status: str, **fields: object) -> dict[str, object]:
         """Returns a receipt of Vonage's."""
         return {
-            "msisdn": self.someone.body["phone"].removeprefix("+"),
+            "msisdn": self.person.body["phone"].removeprefix("+"),
             "messageId": self.text,
             "status": status,
             "err-code": "0",
@@ -80,7 +80,7 @@ class SentMessages:
 
     def status(self, channel: str) -> str:
         """Returns the status that the person sees."""
-        status: str = self.someone.request("GET", "confirmations/").json()[channel]["status"]
+        status: str = self.person.request("GET", "confirmations/").json()[channel]["status"]
         return status
 
 
@@ -363,7 +363,7 @@ def test_every_receipt_is_rejected_without_a_configured_key(django_db_access):
 def test_addresses_in_receipts_are_neither_stored_nor_logged(sent: SentMessages, stack):
     from domain.postgres.models import OutboxEntry
 
-    email = sent.someone.body["email"]
+    email = sent.person.body["email"]
     assert sent.receive_email_events("delivered") == "delivered"
     events = [sent.event("bounce")]
     assert (

@@ -26,7 +26,7 @@ def assert_nothing_written(django_db_access, request):
 
 
 @pytest.mark.parametrize(
-    ("content", "word"),
+    ("content", "code"),
     [
         (b"{", "malformed_json"),
         (b"name=Ada", "malformed_json"),
@@ -43,10 +43,10 @@ def assert_nothing_written(django_db_access, request):
         (b"", "validation_failed"),
     ],
 )
-def test_body_that_is_no_json_object_is_rejected(api: ApiClient, content, word):
+def test_body_that_is_no_json_object_is_rejected(api: ApiClient, content, code):
     response = api.http.post(SIGN_UP, content=content, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
-    assert problem_code(response) == word
+    assert problem_code(response) == code
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "x", ""])
@@ -96,7 +96,7 @@ def test_every_invalid_field_is_reported(api: ApiClient):
 
 @pytest.mark.parametrize("field", ["name", "surname"])
 @pytest.mark.parametrize(
-    ("value", "word"),
+    ("value", "code"),
     [
         ("", "blank"),
         (" \t ", "blank"),
@@ -112,8 +112,8 @@ def test_every_invalid_field_is_reported(api: ApiClient):
         (["Ada"], "not_a_string"),
     ],
 )
-def test_invalid_name_is_rejected(api: ApiClient, field, value, word):
-    assert field_errors(api.post(SIGN_UP, sign_up_payload(**{field: value}))) == {field: word}
+def test_invalid_name_is_rejected(api: ApiClient, field, value, code):
+    assert field_errors(api.post(SIGN_UP, sign_up_payload(**{field: value}))) == {field: code}
 
 
 @pytest.mark.parametrize("name", ["a", "a" * 100, EMOJI * 100, "e\u0301" * 100, "O'Neil-\u6bdb"])
@@ -142,7 +142,7 @@ def test_valid_email_is_accepted(api: ApiClient, email):
 
 
 @pytest.mark.parametrize(
-    ("phone", "word"),
+    ("phone", "code"),
     [
         ("", "country_code_missing"),
         ("666666003", "country_code_missing"),
@@ -157,8 +157,8 @@ def test_valid_email_is_accepted(api: ApiClient, email):
         ("+" * 60_000, "invalid"),
     ],
 )
-def test_invalid_phone_is_rejected(api: ApiClient, phone, word):
-    assert field_errors(api.post(SIGN_UP, sign_up_payload(phone=phone))) == {"phone": word}
+def test_invalid_phone_is_rejected(api: ApiClient, phone, code):
+    assert field_errors(api.post(SIGN_UP, sign_up_payload(phone=phone))) == {"phone": code}
 
 
 def test_valid_phone_is_stored_as_e164(api: ApiClient):
@@ -166,7 +166,7 @@ def test_valid_phone_is_stored_as_e164(api: ApiClient):
 
 
 @pytest.mark.parametrize(
-    ("hobbies", "word"),
+    ("hobbies", "code"),
     [
         (["x"] * 51, "too_many"),
         ("\n".join("x" * 51), "too_many"),
@@ -179,8 +179,8 @@ def test_valid_phone_is_stored_as_e164(api: ApiClient):
         (["x" * 60_000], "too_long"),
     ],
 )
-def test_invalid_hobbies_are_rejected(api: ApiClient, hobbies, word):
-    assert field_errors(api.post(SIGN_UP, sign_up_payload(hobbies=hobbies))) == {"hobbies": word}
+def test_invalid_hobbies_are_rejected(api: ApiClient, hobbies, code):
+    assert field_errors(api.post(SIGN_UP, sign_up_payload(hobbies=hobbies))) == {"hobbies": code}
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_hobbies_are_optional(api: ApiClient):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "word"),
+    ("method", "path", "status", "code"),
     [
         ("GET", "/nothing/here", 404, "not_found"),
         ("GET", "/api/v1/", 404, "not_found"),
@@ -213,10 +213,10 @@ def test_hobbies_are_optional(api: ApiClient):
         ("DELETE", "/livez", 405, "method_not_allowed"),
     ],
 )
-def test_framework_errors_are_problem_documents(api: ApiClient, method, path, status, word):
+def test_framework_errors_are_problem_documents(api: ApiClient, method, path, status, code):
     response = api.http.request(method, path)
     assert response.status_code == status
-    assert problem_code(response) == word
+    assert problem_code(response) == code
     assert ("allow" in response.headers) == (status == 405)
 
 

@@ -160,9 +160,9 @@ def test_failed_entry_is_retried_with_backoff_and_jitter(
         entry = outbox.claim(row.id)
         assert entry is not None
         outbox.reschedule(entry, "timeout")
-        found = OutboxEntry.objects.annotate(now=Now()).get(id=row.id)
-        waits.add((found.due_at - found.now).total_seconds())
-        assert (found.state, found.reason_code) == ("pending", "timeout")
+        stored = OutboxEntry.objects.annotate(now=Now()).get(id=row.id)
+        waits.add((stored.due_at - stored.now).total_seconds())
+        assert (stored.state, stored.reason_code) == ("pending", "timeout")
     latest = min(2.0 * 2 ** (attempts - 1), 120)
     assert latest * 0.4 < min(waits) < max(waits) <= latest
     assert max(waits) - min(waits) > latest * 0.1
@@ -178,8 +178,8 @@ def test_retry_after_of_a_provider_is_respected(django_db_access, api: ApiClient
     entry = outbox.claim(row.id)
     assert entry is not None
     outbox.reschedule(entry, "rate_limited", retry_after=30)
-    found = OutboxEntry.objects.annotate(now=Now()).get(id=row.id)
-    assert 29 < (found.due_at - found.now).total_seconds() <= 45
+    stored = OutboxEntry.objects.annotate(now=Now()).get(id=row.id)
+    assert 29 < (stored.due_at - stored.now).total_seconds() <= 45
 
 
 def test_old_finished_entries_are_purged_and_unfinished_ones_are_not(
