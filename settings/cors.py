@@ -9,17 +9,17 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-def parse_allowed_origins(env: Env) -> tuple[str, ...]:
-    """Returns the origins in `CORS_ALLOWED_ORIGINS`, which separates them by commas; default none.
+def parse_allowed_origins(env: Env, name: str) -> tuple[str, ...]:
+    """Returns the origins in a variable, which separates them by commas; default none.
 
     Raises `EnvValidationError`, which names the variable and the first entry that is no origin.
     """
-    origins = [text.strip() for text in env.str("CORS_ALLOWED_ORIGINS", "").split(",")]
+    origins = [text.strip() for text in env.str(name, "").split(",")]
     for origin in filter(None, origins):
         default_port = _DEFAULT_PORTS.get(origin.partition(":")[0])
         if not _ORIGIN.fullmatch(origin) or (default_port and origin.endswith(default_port)):
             raise EnvValidationError(
-                f"CORS_ALLOWED_ORIGINS: {origin!r} is no origin as browsers send it: "
+                f"{name}: {origin!r} is no origin as browsers send it: "
                 "scheme://host[:port] in lower case, without a path or the scheme's default port.",
                 [],
             )

@@ -86,7 +86,8 @@ TRUSTED_PROXIES = _read_count("TRUSTED_PROXIES", 0)  # see api.client_ip
 TRUST_X_FORWARDED_PROTO = IS_PRODUCTION and env.bool("TRUST_X_FORWARDED_PROTO", False)
 SECURE_SSL_REDIRECT = IS_PRODUCTION and env.bool("SECURE_SSL_REDIRECT", True)
 HSTS_SECONDS = 365 * 24 * 3600 if IS_PRODUCTION else 0
-CORS_ALLOWED_ORIGINS = parse_allowed_origins(env)
+# Origins of web clients, separated by commas (scheme://host[:port]); none by default.
+CORS_ALLOWED_ORIGINS = parse_allowed_origins(env, "CORS_ALLOWED_ORIGINS")
 METRICS_TOKEN = env.str("METRICS_TOKEN", "").strip()
 METRICS_PUBLIC = not IS_PRODUCTION  # without a token
 if IS_PRODUCTION and METRICS_TOKEN and len(METRICS_TOKEN) < 20:

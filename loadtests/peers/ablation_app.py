@@ -25,7 +25,7 @@ _POOL_SIZE = 64
 
 
 def _parse_every_request() -> None:
-    def find(_self: HeadCache, _data: bytes) -> None:
+    def find(self: HeadCache, data: bytes) -> None:
         return None
 
     HeadCache.find = find  # type: ignore[method-assign]  # the point of it

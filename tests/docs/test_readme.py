@@ -1,14 +1,26 @@
-"""The README: its quick start works, and it names what exists."""
+"""The documentation: its commands work, and it names what exists."""
 
 import re
 import subprocess
 from functools import partial
 from pathlib import Path
 
+from docs import settings_table
 from tests.support.client import ApiClient, wait_until
 from tests.support.settings_process import PRODUCTION_ENV
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+# Names in capitals that are no settings of the service: of make, gunicorn, systemd, SQL in code.
+OTHER_VARIABLES = {
+    "DATA_DIR",
+    "BENCH_PYTHON",
+    "PYTHON_VERSION",
+    "WEB_CONCURRENCY",
+    "LISTEN_FDS",
+    "INSERT_SIGN_UP",
+}
 
 
 def test_quick_start_of_the_readme_works(stack, api: ApiClient):
@@ -31,13 +43,39 @@ def test_quick_start_of_the_readme_works(stack, api: ApiClient):
     assert '"email_verified":true,"phone_verified":true' in profile
 
 
-def test_readme_names_every_required_production_setting():
-    named = set(re.findall(r"`([A-Z_]{5,})", README.read_text()))
-    assert PRODUCTION_ENV.keys() - {"DJANGO_SETTINGS_MODULE"} <= named
+def test_table_of_settings_is_that_of_the_settings_modules():
+    assert settings_table.render() in README.read_text()
+    required = {
+        name for name in PRODUCTION_ENV if f"| `{name}` | **required** |" in README.read_text()
+    }
+    assert required == PRODUCTION_ENV.keys() - {"DJANGO_SETTINGS_MODULE"}
 
 
-def test_readme_names_every_error_code(django_db_access):
+def test_every_setting_in_the_documentation_exists():
+    known = {setting.name for setting in settings_table.settings()}
+    named = {
+        name for text in DOCUMENTS for name in re.findall(r"`([A-Z]+_[A-Z_]+)`", text.read_text())
+    }
+    assert named - known <= OTHER_VARIABLES
+
+
+def test_api_documentation_names_every_error_code(django_db_access):
     from api.problem_details import PROBLEMS
 
-    text = README.read_text()
-    assert [word for word in PROBLEMS if f"`{word}`" not in text] == []
+    text = (ROOT / "docs" / "api.md").read_text()
+    assert [code for code in PROBLEMS if f"`{code}`" not in text] == []
+
+
+def test_every_relative_link_leads_to_a_file():
+    for document in DOCUMENTS:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_every_file_that_the_documentation_names_exists():
+    for document in DOCUMENTS:
+        for name in re.findall(
+            r"`((?:api|domain|workers|settings|local|loadtests|deploy)/[^`* ]*)`",
+            document.read_text(),
+        ):
+            assert (ROOT / name).exists(), f"{document.name}: {name}"
