@@ -1,1 +1,1 @@
-"""HTTP: what clients, browsers and probes see."""
+"""HTTP: the read process, the write process, pages and probes."""

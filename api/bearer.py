@@ -4,10 +4,10 @@ from domain.model.errors import InvalidToken
 
 
 def bearer_token(authorization: str) -> str:
-    """The token in `Bearer <token>`, the value of `Authorization` (empty if there is none).
+    """Returns the token in `Bearer <token>`, the value of `Authorization` (empty if absent).
 
     Raises `InvalidToken` for anything else. Two headers arrive as one, joined by a comma, and are
-    refused like any other odd value.
+    rejected like any other invalid value.
     """
     scheme, _, token = authorization.partition(" ")
     token = token.strip(" ")

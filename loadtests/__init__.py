@@ -1,4 +1,4 @@
-"""Load for Rollcall: what `make load` runs."""
+"""The load test that `make load` runs."""
 
 # A load test uses throw-away servers and sends no message: it ignores these variables of the
 # environment.

@@ -25,8 +25,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     Without such a token they are public if METRICS_PUBLIC, else a 404.
     """
     if token := settings.METRICS_TOKEN:
-        given = bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
-        if not hmac.compare_digest(given.encode(), token.encode()):
+        sent_token = bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
+        if not hmac.compare_digest(sent_token.encode(), token.encode()):
             raise InvalidToken
     elif not settings.METRICS_PUBLIC:
         return problem_response(request, "not_found")
@@ -36,7 +36,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 class MetricsCollector(Collector):
-    """Collects the metrics of the processes, then those of what stands behind them."""
+    """Collects the metrics of the processes, of Postgres, and of the queue."""
 
     def collect(self) -> Iterator[Metric]:
         yield from get_collector().collect()

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents, also those that Django makes by itself."""
+"""Converts errors to RFC 9457 problem documents, including Django's own."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps

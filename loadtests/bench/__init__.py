@@ -1,1 +1,1 @@
-"""`make bench`: how fast Rollcall is, beside its peers and by itself."""
+"""`make bench`: Rollcall's performance, alone and compared with its peers."""

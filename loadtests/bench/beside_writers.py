@@ -19,7 +19,7 @@ from loadtests.bench.servers import server_commands
 from loadtests.report import percentile
 from local.stack import Stack
 
-_RATE = 200  # reads a second
+_RATE = 200  # reads per second
 _P50_MS = 1.0  # the limit for reads during any sign-ups
 _GOODPUT = 0.9  # sign-ups per second with many clients, divided by that with few
 _FEW = Writers("64 clients", 64, p99_ms=5.0)

@@ -1,15 +1,15 @@
-"""The chart: what a read costs each server and its Redis, as an SVG without any library."""
+"""Draws the bench's chart as SVG: the CPU of a read, of each server and its Redis."""
 
 from html import escape
 
 _WIDTH, _LEFT, _RIGHT = 760, 190, 190
 _BAR, _GAP, _HEAD, _TITLE = 18, 6, 34, 40
-# Of the server and of Redis; Rollcall's own have a colour.
+# Colours of server and Redis; only Rollcall's are saturated.
 _COLOURS = {True: ("#2f6f4f", "#8fbfa5"), False: ("#9aa7a0", "#cdd5d0")}
 
 
 def svg(title: str, groups: dict[str, dict[str, tuple[float, float]]]) -> str:
-    """Stacked bars, a group of them under each heading: name to µs of the server and of Redis."""
+    """Returns stacked bars, grouped by heading: µs of server and Redis by name."""
     longest = max(sum(us) for bars in groups.values() for us in bars.values())
     parts, y = [f'<text x="0" y="18" class="title">{escape(title)}</text>'], _TITLE
     for heading, bars in groups.items():

@@ -12,7 +12,7 @@ from loadtests.bench.servers import Server
 
 @dataclass(frozen=True)
 class Comparison:
-    """A server's measurements, round by round, and Rollcall's in the same rounds."""
+    """The measurements of a server and of Rollcall in the same rounds."""
 
     HEADINGS: ClassVar[list[str]] = [
         "",
@@ -37,7 +37,7 @@ class Comparison:
 
     @cached_property
     def alone(self) -> Ratio:
-        """The same without Redis."""
+        """The same ratio without Redis."""
         own, theirs = self.rollcall, self.rounds
         return ratio([one.server_us for one in own], [one.server_us for one in theirs])
 

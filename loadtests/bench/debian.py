@@ -1,4 +1,4 @@
-"""Peers that are built from Debian's packages: Go with its libraries, nginx with Lua."""
+"""Peers built from Debian packages: Go with its libraries, nginx with Lua."""
 
 import os
 import re
@@ -10,25 +10,25 @@ from pathlib import Path
 from loadtests.bench.toolchain import RESULTS_DIR
 from local.processes import Process
 
-GOCODE = Path("/usr/share/gocode")  # where Debian keeps the sources of Go's libraries
+GOCODE = Path("/usr/share/gocode")  # Debian's sources of Go libraries
 _GO_LIBRARIES = {
     "golang-github-valyala-fasthttp-dev": "src/github.com/valyala/fasthttp",
     "golang-github-gomodule-redigo-dev": "src/github.com/gomodule/redigo",
 }
 _NGINX_MODULES = Path("/usr/lib/nginx/modules")
 LUA_MODULE = _NGINX_MODULES / "ngx_http_lua_module.so"
-SBIN = "/usr/sbin:/usr/local/sbin"  # not on every user's PATH
+SBIN = "/usr/sbin:/usr/local/sbin"  # may be missing in PATH
 _BUILD_TIMEOUT = 300.0
 
 
 def missing_for_go() -> list[str]:
-    """The packages that Go's peer lacks."""
+    """Returns the missing packages of the Go peer."""
     packages = [name for name, path in _GO_LIBRARIES.items() if not (GOCODE / path).exists()]
     return packages if shutil.which("go") else ["golang-go", *packages]
 
 
 def missing_for_nginx(*, lua: bool) -> list[str]:
-    """The packages that an nginx, with Lua or without, lacks."""
+    """Returns the missing packages of nginx, with Lua or without."""
     packages = [] if _nginx() else ["nginx-light"]
     return packages if not lua or LUA_MODULE.exists() else [*packages, "libnginx-mod-http-lua"]
 
@@ -71,7 +71,7 @@ def nginx(
 
 
 def describe_versions() -> str:
-    """What is there of both, in their own words."""
+    """Returns the versions of Go and nginx, if installed."""
     commands = [["go", "version"], [_nginx() or "nginx", "-v"]]
     outputs = []
     for argv in commands:

@@ -13,7 +13,7 @@ from loadtests.bench.servers import PATH, Server
 from local.machine import HOST
 from local.processes import StackError
 
-# Those that are about the server itself and the connection.
+# Headers about the server itself and the connection.
 _IGNORED_HEADERS = {"server", "date", "connection", "keep-alive", "allow"}
 _REQUEST_ID = "the-same-for-all"
 
@@ -35,9 +35,9 @@ def check(servers: list[Server]) -> None:
 
 
 def _requests(dataset: Dataset) -> dict[str, tuple[int, dict[str, str]]]:
-    """The expected status and the headers of each request, by what it is about.
+    """Returns the expected status and the headers of each request by description.
 
-    Writes a few more people into the crowd's Redis.
+    Writes a few more people to the dataset's Redis.
     """
     keys = Keyring([dataset.secret])
     person, token = make_person(keys, 1)
@@ -90,7 +90,7 @@ def _response(server: Server, headers: dict[str, str]) -> dict[str, Any]:
     not_modified = response.status_code == httpx.codes.NOT_MODIFIED
     ignored = _IGNORED_HEADERS | ({"content-length"} if not_modified else set())
     compared = {name: value for name, value in response.headers.items() if name not in ignored}
-    # JSON is UTF-8, said or not (RFC 8259 section 11); Fastify says it.
+    # JSON is UTF-8 by definition (RFC 8259 section 11); Fastify declares it.
     if kind := compared.get("content-type"):
         compared["content-type"] = kind.removesuffix("; charset=utf-8")
     return {"status": response.status_code, "body": response.content, "headers": compared}

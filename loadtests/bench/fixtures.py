@@ -10,8 +10,8 @@ from loadtests.bench.servers import Server
 from loadtests.bench.toolchain import pinned_to_core
 from local.servers import Valkey
 
-# A body is longer than a listpack's values are by default: see section 8 of the design. A cache
-# that is filled to be measured need not be kept.
+# Bodies are longer than the default limit of listpack values, and a measured cache needs no
+# persistence.
 _OPTIONS = {"hash-max-listpack-value": "1024", "appendonly": "no"}
 _MAX_WARM_UPS = 15  # of a second each
 

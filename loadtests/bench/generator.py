@@ -1,10 +1,10 @@
-"""Our own load generator, a program: raw HTTP/1.1 on kept-alive connections, on uvloop.
+"""Load generator, a program: raw HTTP/1.1 on kept-alive connections, on uvloop.
 
 Without --rate each connection sends its next request when it has its response. With --rate requests
 are due at random times (a Poisson process) whatever the server does, and latencies count from then:
 they include the time for which no connection was free, and the generator's own lag.
 
-Prints one line of JSON: requests, seconds, failed, p50_ms, p99_ms. SIGTERM ends it before its time.
+Prints one line of JSON: requests, seconds, failed, p50_ms, p99_ms. SIGTERM stops it early.
 """
 
 import argparse
@@ -32,7 +32,7 @@ _DRAIN_TIMEOUT = 2.0  # seconds for the last responses
 
 
 def reads(lines: list[str]) -> Iterator[bytes]:
-    """Requests for profiles, each for the token in a line drawn at random."""
+    """Yields profile requests, each with the token of a random line."""
     encoded = [line.encode() for line in lines]
     head = f"GET /api/v1/profile/ HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer ".encode()
     while True:
@@ -40,7 +40,7 @@ def reads(lines: list[str]) -> Iterator[bytes]:
 
 
 def sign_ups(lines: list[str]) -> Iterator[bytes]:
-    """Requests that sign up the body in each line, one after the other; again when all are."""
+    """Yields sign-ups with the body of each line, in order and repeatedly."""
     head = f"POST /api/v1/signup/ HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json"
     bodies = [line.encode() for line in lines]
     for body in itertools.cycle(bodies):

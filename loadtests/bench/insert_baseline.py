@@ -1,7 +1,7 @@
-"""A program: a bare psycopg loop that inserts the rows of sign-ups, one transaction for each.
+"""A program: a psycopg loop that inserts the rows of sign-ups, one transaction each.
 
-The rows are put together beforehand, and inserted by the product's own statement: nothing is left
-but psycopg and Postgres. Goes in: DATABASE_URL; how many seconds. Prints one line of JSON.
+The rows are prepared in advance and inserted by the product's statement: only psycopg and Postgres
+are measured. Arguments: the seconds; DATABASE_URL is in the environment. Prints one line of JSON.
 """
 
 import itertools
@@ -18,11 +18,11 @@ import psycopg
 from domain.model.keyring import Keyring
 from loadtests.bench.people import make_person
 
-_BATCH = 1_000  # rows put together at a time, while the clock stands still
+_BATCH = 1_000  # rows prepared at a time, which is not measured
 
 
 def _make_row(keys: Keyring, number: int) -> dict[str, Any]:
-    """What stands for one sign-up, by the names in the statement."""
+    """Returns the parameters of the statement for one sign-up."""
     person, _ = make_person(keys, number)
     (session,) = person.sessions
     email = f"{secrets.token_hex(4)}-{person.email}"
@@ -46,9 +46,9 @@ def _make_row(keys: Keyring, number: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Insert for so many seconds."""
+    """Inserts for the given seconds."""
     django.setup()
-    # Django's models, beside which the statement stands, can be imported only now.
+    # Importable only after django.setup(): the module imports models.
     from domain.postgres.repositories.sign_ups import INSERT_SIGN_UP
 
     seconds = float(sys.argv[1])

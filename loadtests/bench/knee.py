@@ -1,8 +1,7 @@
-"""The knee: how many reads a second are still answered in time.
+"""The knee: the highest read rate with a p99 below the limit.
 
-Two web processes, Redis and the generator share the machine's cores, as they do in life. More and
-more connections ask, each again as soon as it is answered; until the machine has no more to give,
-and all that another connection adds is waiting.
+Two read processes, Redis and the generator share the machine's cores. The number of connections,
+each in a closed loop, is raised until further ones only add waiting time.
 """
 
 from dataclasses import asdict
@@ -16,14 +15,14 @@ from loadtests.bench.paired_rounds import Target
 from loadtests.bench.report import Section, table
 from loadtests.bench.servers import rollcall
 
-_RATE = 50_000  # reads a second
-_P99_LIMIT_MS = 10.0  # ms, of 99 in 100
+_RATE = 50_000  # reads per second
+_P99_LIMIT_MS = 10.0
 _CONNECTIONS = (4, 8, 16, 32, 64)
 _ROUNDS = 3
 
 
 def run(config: Config, folder: Path) -> list[Section]:
-    """Load two web processes by more and more connections, several times over."""
+    """Loads two read processes with increasing numbers of connections, repeatedly."""
     with new_dataset(config.people, folder, pinned=False) as dataset:
         server = rollcall(dataset, folder, workers=2)
         try:

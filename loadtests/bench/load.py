@@ -125,7 +125,7 @@ def _wrk(port: int, seconds: float, connections: int) -> list[str]:
 
 
 def _counters(server: Server, redis: list[int]) -> tuple[float, ...]:
-    generators = resource.getrusage(resource.RUSAGE_CHILDREN)  # those that have ended
+    generators = resource.getrusage(resource.RUSAGE_CHILDREN)  # those that have exited
     return (
         resource_usage.cpu_seconds(server.pids),
         resource_usage.cpu_seconds(redis),

@@ -17,7 +17,7 @@ from local.stack import Stack
 _READERS = 10_000  # people whose profiles are read
 _MAX_SIGN_UPS = 1_500  # per second, for which bodies are prepared
 _START_TIMEOUT, _END_TIMEOUT, _REBUILD_TIMEOUT = 30.0, 60.0, 120.0
-_MAX_SECONDS = 600  # seconds; the sign-ups are stopped when the reads are done
+_MAX_SECONDS = 600  # seconds; the sign-ups are stopped after the reads
 
 
 @dataclass(frozen=True)

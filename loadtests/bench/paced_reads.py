@@ -1,12 +1,12 @@
-"""A program: reads profiles at a constant rate on one connection, and measures them precisely.
+"""A program: reads profiles at a constant rate on one connection, with precise latencies.
 
-A request is due every 1/rate seconds, whatever the server does, and its latency is counted from
-that moment: also the time for which the response before it kept the connection busy (no
-coordinated omission). It blocks in plain system calls instead of an event loop.
+A request is due every 1/rate seconds, whatever the server does, and its latency counts from then:
+it includes the time for which the previous response kept the connection busy (no coordinated
+omission). It uses blocking system calls instead of an event loop.
 
-The kernel runs it before others (see `priority`), because on a busy machine a latency would else be
-that of its own wake-up; `schedule_lag_ms` is how late it was woken all the same, when it did not
-wait for a response. It takes some hundredths of a core.
+It runs at raised priority (see `priority`): on a busy machine it would otherwise measure its own
+wake-up latency. `schedule_lag_ms` is how late it was woken all the same, when it did not wait for a
+response. It uses some hundredths of a core.
 
 Writes JSON to --out: latencies_ms, schedule_lag_ms, failed, priority.
 """
@@ -26,7 +26,7 @@ from local.machine import HOST
 
 _HEAD = f"GET /api/v1/profile/ HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer ".encode()
 _TIMEOUT = 10.0  # seconds for one response
-_MAX_LATENESS = 10.0  # seconds after the time, in which what is due is sent all the same
+_MAX_LATENESS = 10.0  # seconds after the end for which due requests are still sent
 
 
 @dataclass
@@ -39,14 +39,14 @@ class Results:
 
 
 class Client:
-    """One kept-alive connection, made again when it breaks."""
+    """One kept-alive connection, reopened when it breaks."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._socket = self._connect()
 
     def read(self, token: str) -> bool:
-        """Whether the profile was read: a 200."""
+        """Returns whether the profile was read: a 200."""
         try:
             self._socket.sendall(b"%b%b\r\n\r\n" % (_HEAD, token.encode()))
             return self._receive().startswith(b"HTTP/1.1 200")
@@ -89,7 +89,7 @@ def run(client: Client, tokens: list[str], rate: float, seconds: float) -> Resul
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Runs the reads that the command line describes."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench.paced_reads")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--tokens", type=Path, required=True, help="a file with a token a line")

@@ -1,4 +1,4 @@
-"""The arithmetic of paired rounds: what is compared is measured within the same seconds."""
+"""Paired rounds: the compared items are measured within the same seconds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio, taken in each of some rounds: its median, least and most."""
+    """A ratio over rounds: its median, minimum and maximum."""
 
     median: float
     minimum: float
@@ -23,13 +23,13 @@ class Ratio:
 
 
 def ratio(these: Sequence[float], those: Sequence[float]) -> Ratio:
-    """These to those, round by round. Raises ValueError if there are not as many of each."""
+    """Returns the ratio per round. Raises `ValueError` if the numbers of rounds differ."""
     ratios = [this / that for this, that in zip(these, those, strict=True)]
     return Ratio(median(ratios), min(ratios), max(ratios))
 
 
 def rotate[T](items: Sequence[T], number: int) -> list[T]:
-    """Everybody in the order of round `number` (from 0): each round begins with another."""
+    """Returns the items in the order of round `number` (from 0): each round starts with another."""
     start = number % len(items)
     return [*items[start:], *items[:start]]
 
@@ -37,7 +37,7 @@ def rotate[T](items: Sequence[T], number: int) -> list[T]:
 def run_interleaved[T, S](
     items: Sequence[T], rounds: int, measure: Callable[[T], S]
 ) -> list[list[S]]:
-    """What `measure` gave for each of everybody, round by round."""
+    """Returns the results of `measure` for each item, by round."""
     results: list[list[S]] = [[] for _ in items]
     for number in range(rounds):
         for index in rotate(range(len(items)), number):
@@ -47,9 +47,9 @@ def run_interleaved[T, S](
 
 @dataclass(frozen=True)
 class Target:
-    """Something that section 8 of the design asks for: what, what was measured, and its limit.
+    """A target of section 8 of the design: its name, the measured value, and the limit.
 
-    `at_least` says on which side of the limit is right; `unit` follows the figures.
+    `at_least`: the limit is a minimum; `unit` follows the values.
     """
 
     name: str
@@ -75,5 +75,5 @@ class Target:
 
 
 def _format_number(number: float) -> str:
-    """Three digits that count."""
+    """Formats a number with three significant digits."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"

@@ -1,4 +1,4 @@
-"""The peers: each does the same work as Rollcall's reader, in one process with one worker."""
+"""The peers: each serves the same reads as Rollcall, in one process with one worker."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ _SOURCES = ROOT / "loadtests" / "peers"
 
 
 def fastify(dataset: Dataset, folder: Path) -> Server:
-    """Fastify and ioredis on Node, as people run them in production."""
+    """Fastify and ioredis on Node, in production mode."""
     port = find_free_port()
     argv, env = [str(node()), str(FASTIFY / "server.js")], {"NODE_ENV": "production"}
     process = new_process(argv, port, dataset, folder, env)
@@ -35,8 +35,8 @@ def fastapi(dataset: Dataset, folder: Path) -> Server:
 
 
 def drf(dataset: Dataset, folder: Path) -> Server:
-    """A DRF view under granian's WSGI server, with four threads: under gunicorn, and with
-    granian's own number of threads, a request cost it a fifth more.
+    """A DRF view under granian's WSGI server with four threads, which costs a fifth less than
+    gunicorn or granian's default number of threads.
     """
     port = find_free_port()
     argv = [*_granian("wsgi", port), "--blocking-threads", "4"]
@@ -64,7 +64,7 @@ def go_fasthttp(dataset: Dataset, folder: Path) -> Server:
 
 
 def nginx_lua(dataset: Dataset, folder: Path) -> Server:
-    """nginx that reads with Lua, over cosockets."""
+    """nginx with Lua, over cosockets."""
     port = find_free_port()
     argv = debian.nginx(_SOURCES / "nginx" / "read.conf.in", port, folder)
     process = new_process(argv, port, dataset, folder, {})
@@ -72,7 +72,7 @@ def nginx_lua(dataset: Dataset, folder: Path) -> Server:
 
 
 def nginx_constant(dataset: Dataset, folder: Path) -> Server:
-    """nginx that sends the same profile to everybody: the least that HTTP alone costs."""
+    """nginx that sends the same profile to every client: the minimal cost of HTTP."""
     port = find_free_port()
     body = profile.render_body(make_person(Keyring([dataset.secret]), 1)[0])
     values = {"BODY": body.decode(), "ETAG": profile.strong_etag(body).decode()}
@@ -82,7 +82,9 @@ def nginx_constant(dataset: Dataset, folder: Path) -> Server:
 
 
 def get_available() -> tuple[list[Start], list[str]]:
-    """All peers that can be run here; and notes: their versions, and what others would need."""
+    """Returns the peers that can be run here, and notes: versions, and the packages that others
+    need.
+    """
     peers: list[tuple[Start, str, list[str]]] = [
         (go_fasthttp, "Go, fasthttp + redigo", debian.missing_for_go()),
         (nginx_lua, "nginx + Lua", debian.missing_for_nginx(lua=True)),

@@ -1,10 +1,10 @@
-"""The CPU priority of the generators: which of them the kernel runs first on a busy machine.
+"""The CPU priority of the generators.
 
-With six busy processes beside it, a generator with a nice value of -5 was woken 3.7 ms late (p99),
-one with real-time priority 0.1 ms: the former would be measured instead of the service.
+With six busy processes, a generator with a nice value of -5 was woken 3.7 ms late (p99), one with
+real-time priority 0.1 ms: without the latter its own lag would be measured.
 
-Where the kernel groups processes by session (autogroup), a nice value counts only inside of a
-session: the group's own is set too.
+Where the kernel groups processes by session (autogroup), a nice value counts only within a session:
+the group's value is set too.
 """
 
 import os
@@ -15,7 +15,7 @@ _RAISED_NICE, _LOWERED_NICE = -5, 10
 
 
 def raise_priority() -> str:
-    """Has the kernel run this process before others; returns what it granted."""
+    """Raises the priority of this process; returns what the kernel granted."""
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except PermissionError:
@@ -24,7 +24,7 @@ def raise_priority() -> str:
 
 
 def lower_priority() -> None:
-    """Has this process give way to others, as `make run` does with its workers."""
+    """Lowers the priority of this process, as `make run` does with its workers."""
     os.nice(_LOWERED_NICE)
     _set_autogroup(_LOWERED_NICE)
 

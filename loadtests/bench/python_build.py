@@ -1,4 +1,4 @@
-"""Which Python is measured: an optimised build (PGO and LTO) costs a read a fifth less CPU."""
+"""Describes the Python build: an optimised one (PGO and LTO) costs a read a fifth less CPU."""
 
 import json
 import shlex
@@ -7,7 +7,7 @@ from typing import Any
 
 from loadtests.bench.toolchain import BENCH_PYTHON
 
-# Run by the interpreter itself.
+# Run by the measured interpreter.
 _PROGRAM = """
 import json, platform, sysconfig
 values = {name: sysconfig.get_config_var(name) or "" for name in ("CONFIG_ARGS", "OPT")}
@@ -26,9 +26,9 @@ def describe_python() -> str:
 
 
 def describe(build: dict[str, Any]) -> str:
-    """Version, compiler flags, and the options of `configure` that decide about speed."""
+    """Returns version, compiler flags, and the options of `configure` that affect speed."""
     if build["debian"]:
-        # Its sysconfig is that of the shared library, and keeps silent about the program's flags.
+        # Debian's sysconfig describes the shared library and lacks the flags of the program.
         return (
             f"Python {build['version']}, Debian's build (its python3.x programs have PGO and LTO)"
         )

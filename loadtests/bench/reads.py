@@ -1,4 +1,4 @@
-"""The read, beside its peers: keys at random, and people who read often."""
+"""Profile reads compared with the peers: uniform keys, and a hot set."""
 
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -17,17 +17,17 @@ from loadtests.bench.servers import Server, rollcall
 from loadtests.bench.toolchain import install_fastify
 
 UNIFORM_KEYS, HOT_KEYS = "keys at random", "people who read often"
-# Section 8 of the design: what a read of Rollcall's may cost, Redis included, to that of the peer.
+# Section 8 of the design: Rollcall's cost of a read, Redis included, divided by the peer's.
 _TARGETS = {
     UNIFORM_KEYS: {"go": 0.7, "nginx_lua": 0.6, "fastify": 0.4, "fastapi": 1 / 10, "drf": 1 / 18},
     HOT_KEYS: {"go": 0.45, "fastify": 0.35},
 }
-_CONSTANT_LIMIT = 2.0  # the server alone, to nginx that answers a constant
-_REDIS_LIMIT, _PROCESS_LIMIT = 2.0, 45.0  # to the bodies' bytes; MB
+_CONSTANT_LIMIT = 2.0  # of the server alone, divided by nginx with a constant
+_REDIS_LIMIT, _PROCESS_LIMIT = 2.0, 45.0  # divided by the bytes of the bodies; MB
 
 
 def run(config: Config, folder: Path, *, with_peers: bool = True) -> list[Section]:
-    """Starts all servers, and loads each in turn."""
+    """Starts all servers, and measures them in interleaved rounds."""
     starts, notes = peers.get_available() if with_peers else ([], [])
     if with_peers:
         install_fastify(folder)
@@ -52,7 +52,7 @@ def run(config: Config, folder: Path, *, with_peers: bool = True) -> list[Sectio
 
 
 def memory(dataset: Dataset, server: Server) -> Section:
-    """What the profiles take in Redis, and a read process after all those reads."""
+    """Returns the memory of the profiles in Redis, and of a read process after the reads."""
     ratio = dataset.redis_bytes / dataset.body_bytes
     per_person, body = dataset.redis_bytes / dataset.people, dataset.body_bytes / dataset.people
     process = resource_usage.memory(server.pids[-1])
@@ -73,7 +73,7 @@ def memory(dataset: Dataset, server: Server) -> Section:
 
 
 def chart_groups(sections: list[Section]) -> dict[str, dict[str, tuple[float, float]]]:
-    """CPU a read in µs, of server and Redis, by the kind of reads and the server's title; empty if
+    """Returns µs of CPU per read, of server and Redis, by kind of reads and server; empty if
     nothing was compared.
     """
     return {

@@ -1,4 +1,4 @@
-"""The rebuild: all profiles from Postgres into an empty Redis, while people read."""
+"""The rebuild of all profiles from Postgres in an empty Redis, during reads."""
 
 import json
 import sys
@@ -22,12 +22,12 @@ from loadtests.bench.toolchain import ROOT, with_server_python
 from local.processes import Process, StackError
 from local.stack import Stack
 
-_RATE = 1_000_000 / 30  # profiles a second
-_READERS = 10_000  # how many are read meanwhile
-_READ_RATE = 500  # and how many times a second
-_CLIENTS = 256  # who miss their profile wait for it, and others come meanwhile
-_TIMEOUT = 300.0  # seconds at most
-# Everybody but the readers, made by Postgres itself: nobody has a token of theirs.
+_RATE = 1_000_000 / 30  # profiles per second
+_READERS = 10_000  # people who are read during the rebuild
+_READ_RATE = 500  # reads per second
+_CLIENTS = 256  # connections: those with a cache miss wait for it
+_TIMEOUT = 300.0  # seconds
+# All people but the readers; Postgres generates them, without tokens.
 _INSERT = """
     WITH person AS (
         INSERT INTO rollcall_person
@@ -47,7 +47,7 @@ _SESSION = ("person_id", "digest", "expires_at")
 
 
 def run(config: Config, folder: Path) -> list[Section]:
-    """Insert people, have them read, and time `manage.py profiles rebuild`."""
+    """Inserts people, has them read, and times `manage.py profiles rebuild`."""
     with Stack(folder / "data", env=ISOLATED_ENV, commands=server_commands) as stack:
         env = stack.environment()
         tokens = insert(env["DATABASE_URL"], env["SECRET_KEY"], config.rebuild)
@@ -83,7 +83,7 @@ def run(config: Config, folder: Path) -> list[Section]:
 
 
 def insert(database_url: str, secret: str, count: int) -> list[str]:
-    """Insert people, each with a session; the tokens of those who are read."""
+    """Inserts people with a session each; returns the tokens of those who are read."""
     keys = Keyring([secret])
     made = [make_person(keys, number) for number in range(min(count, _READERS))]
     people = [person for person, _ in made]

@@ -1,4 +1,4 @@
-"""What the parts of the bench have to say, and the whole of it."""
+"""The report of the bench: sections and summary."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from loadtests.bench.paired_rounds import Target
 
 @dataclass(frozen=True)
 class Section:
-    """What one part has found: lines for people, targets, and figures for a program."""
+    """The result of one section: lines, targets, and the data for results.json."""
 
     title: str
     lines: list[str]
@@ -20,7 +20,7 @@ class Section:
 
 
 def table(headings: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines with the first column to the left, and all others to the right."""
+    """Returns lines with the first column left-aligned, all others right-aligned."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     return [
         "  ".join(
@@ -32,6 +32,6 @@ def table(headings: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def summary(sections: list[Section]) -> str:
-    """All targets, a line for each."""
+    """Returns all targets, one a line."""
     targets = [str(target) for section in sections for target in section.targets]
     return "\n".join(["\nAgainst section 8 of the design\n", *targets])

@@ -1,4 +1,4 @@
-"""What processes use, as the kernel counts it: CPU time and memory."""
+"""CPU time and memory of processes, from the kernel."""
 
 import os
 import time
@@ -13,10 +13,10 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Memory:
-    """The memory of a process in MB, as /proc/PID/smaps_rollup has it.
+    """The memory of a process in MB, from /proc/PID/smaps_rollup.
 
-    `rss`: all resident pages, as ps and top show them. `pss`: pages that n processes share count
-    1/n. `uss`: only pages that no other process shares.
+    `rss`: all resident pages, as in ps and top. `pss`: pages shared by n processes count 1/n.
+    `uss`: only unshared pages.
     """
 
     rss: float
@@ -25,20 +25,20 @@ class Memory:
 
 
 def process_tree(pid: int) -> list[int]:
-    """A process and all that descend from it."""
+    """Returns the pids of a process and its descendants."""
     return [pid, *(below for child in child_pids(pid) for below in process_tree(child))]
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """CPU time that processes have used until now: all threads, user and system, to the ns.
+    """Returns the CPU time of processes, all threads, user and system, precise to the ns.
 
-    Raises OSError for a process that has ended.
+    Raises `OSError` for a process that has exited.
     """
     return sum(time.clock_gettime(_cpu_clock(pid)) for pid in pids)
 
 
 def memory(pid: int) -> Memory:
-    """What a process has in memory now. Raises OSError if it has ended."""
+    """Returns the memory of a process. Raises `OSError` if it has exited."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     kb = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
     private = kb["Private_Clean"] + kb["Private_Dirty"]
@@ -46,17 +46,17 @@ def memory(pid: int) -> Memory:
 
 
 def memory_mb(pids: Iterable[int]) -> float:
-    """The Pss of processes together, in MB."""
+    """Returns the Pss of processes together, in MB."""
     return sum(memory(pid).pss for pid in pids)
 
 
 def busy_seconds() -> float:
-    """CPU time that this machine has used until now, all of its processes together."""
+    """Returns the CPU time of all processes of this machine."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     user, nice, system, _idle, _iowait, irq, softirq = map(int, fields[:7])
     return (user + nice + system + irq + softirq) / _TICK
 
 
 def _cpu_clock(pid: int) -> int:
-    """The id of a process's CPU clock, as clock_getcpuclockid(3) of the C library makes it."""
+    """Returns the id of a process's CPU clock, like clock_getcpuclockid(3)."""
     return (~pid << 3) | 2

@@ -1,4 +1,4 @@
-"""A server that is measured: one process with one worker, on a port of its own."""
+"""A measured server: one process with one worker, on its own port."""
 
 import os
 import time
@@ -20,14 +20,14 @@ from local.processes import Process, StackError, wait_any
 
 PATH = "/api/v1/profile/"
 _DEADLINE = 30.0
-_PLACEHOLDER = "REQUEST_ID"  # of the request id, in problem documents for peers in other languages
+_PLACEHOLDER = "REQUEST_ID"  # for the request id, in problem documents of peers in other languages
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server: its key in the figures, its title for people, its process, its dataset.
+    """A server: its key in the results, its title, process and dataset.
 
-    `reads` is False for one that sends a constant instead of a profile.
+    `reads` is False if it sends a constant instead of a profile.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Server:
 
     @cached_property
     def pids(self) -> list[int]:
-        """All of its processes, the main one first; to be read once it runs."""
+        """All of its processes, the main one first; valid once it runs."""
         return resource_usage.process_tree(self.process.pid)
 
     def start(self) -> None:
@@ -60,7 +60,7 @@ class Server:
 
 
 def rollcall(dataset: Dataset, folder: Path, *, workers: int = 1, without: str = "") -> Server:
-    """Rollcall's read side, as `make run` starts it, but without Postgres: reads need none.
+    """Rollcall's read process as in `make run`, without Postgres: reads need none.
 
     `without`: a mechanism that is switched off, see `loadtests.peers.ablation_app`.
     """
@@ -81,7 +81,7 @@ def rollcall(dataset: Dataset, folder: Path, *, workers: int = 1, without: str =
 
 
 def server_commands(port: int) -> Commands:
-    """The commands of `make run`, for a `Stack`, on the interpreter that is measured."""
+    """Returns the commands of `make run` on the measured interpreter, for a `Stack`."""
     commands = rollcall_commands(port)
     once, service = (
         {name: with_server_python(argv) for name, argv in group.items()}
@@ -93,7 +93,7 @@ def server_commands(port: int) -> Commands:
 def new_process(
     argv: Sequence[str], port: int, dataset: Dataset, folder: Path, env: Mapping[str, str]
 ) -> Process:
-    """A server's process, with what every server has to know in its environment, and `env`."""
+    """Returns a server's process, with the common environment of all servers and `env`."""
     base = {
         **os.environ,
         "PYTHONPATH": str(ROOT),

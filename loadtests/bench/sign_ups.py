@@ -1,4 +1,4 @@
-"""The sign-up, beside a bare psycopg loop and a plain DRF application that insert the same rows."""
+"""Sign-ups compared with a psycopg loop and a plain DRF application that insert the same rows."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ from local.processes import Process, StackError, wait_any
 from local.stack import Stack
 
 _CLIENTS = 8
-_MAX_PER_SECOND = 2_000  # sign-ups for which there are bodies
+_MAX_PER_SECOND = 2_000  # sign-ups for which bodies are prepared
 _MIN_RATIO_TO_LOOP, _MIN_RATIO_TO_PEER = 0.4, 2.0
 _START_TIMEOUT = 30.0
 _PATH = "/api/v1/signup/"
@@ -47,17 +47,17 @@ class Bench:
     folder: Path
 
     def rollcall(self) -> Measurement:
-        """Sign-ups over HTTP, from clients that send the next when they have a response."""
+        """Measures sign-ups over HTTP, from clients in a closed loop."""
         return self._load(
             self.stack.port, [self.stack.services[name] for name in ("read", "write")]
         )
 
     def plain(self, peer: Process, port: int) -> Measurement:
-        """The same of the plain DRF application."""
+        """Measures the plain DRF application."""
         return self._load(port, [peer])
 
     def loop(self) -> Measurement:
-        """Rows of sign-ups that a bare loop inserts."""
+        """Measures the rows of sign-ups that a psycopg loop inserts."""
         argv = [sys.executable, "-m", "loadtests.bench.insert_baseline", str(self.seconds)]
         result = run_generator(argv, self.seconds, self.folder, self.stack.environment())
         return Measurement(result["requests"] / result["seconds"])
@@ -78,7 +78,7 @@ class Bench:
 
 
 def run(config: Config, folder: Path) -> list[Section]:
-    """Rounds of all three, without the workers, whose work is not the sign-up's."""
+    """Measures all three in rounds, without workers, which are not part of the sign-up."""
     with Stack(folder / "data", env=ISOLATED_ENV, commands=server_commands) as stack:
         bench, port = Bench(stack, config.sign_up_seconds, folder), find_free_port()
         bench.rollcall()  # to warm up
@@ -94,9 +94,10 @@ def run(config: Config, folder: Path) -> list[Section]:
 
 
 def new_plain(env: Mapping[str, str], port: int, folder: Path) -> Process:
-    """The plain DRF application under gunicorn, with as many processes and threads as Rollcall.
+    """Returns the plain DRF application under gunicorn, with as many processes and threads as
+    Rollcall.
 
-    `env` names the Postgres and the Redis that it is to use.
+    `env` has the URLs of Postgres and Redis.
     """
     argv = [BENCH_PYTHON, "-m", "gunicorn", "--bind", f"{HOST}:{port}", "--chdir", str(ROOT)]
     argv += ["--worker-class", "gthread", "--workers", "2", "--threads", "8"]

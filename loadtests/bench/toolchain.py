@@ -14,12 +14,12 @@ from local.processes import Process, StackError
 ROOT = Path(__file__).resolve().parents[2]
 FASTIFY = ROOT / "loadtests" / "peers" / "fastify"
 RESULTS_DIR = ROOT / ".cache" / "bench"  # the results of the last run, and builds
-# The environment of Rollcall's own processes and the Python peers: `make bench` names one with all
-# peers in it; in tests it is ours.
+# The Python environment of Rollcall and the Python peers: `make bench` passes one with all peers;
+# in tests it is the current one.
 VENV = ROOT / os.environ.get("BENCH_VENV", sys.prefix)
 BENCH_PYTHON = str(VENV / "bin" / "python")
-_MIN_NODE_VERSION = 20  # the oldest that Fastify and ioredis run on
-_INSTALL_TIMEOUT = 300.0  # seconds at most
+_MIN_NODE_VERSION = 20  # the minimum of Fastify and ioredis
+_INSTALL_TIMEOUT = 300.0  # seconds
 
 
 @functools.cache

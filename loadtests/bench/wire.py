@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 as the generators need: where a response ends."""
+"""The part of HTTP/1.1 that the generators need: the end of a response."""
 
 import re
 

@@ -36,13 +36,13 @@ from local.machine import HOST
 
 READY = "ready"
 _RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
-_RECONNECT = 0.1  # seconds before a connection that was refused or broken is made again
+_RECONNECT = 0.1  # seconds before reconnecting
 _SPREAD = (0.5, 1.5)
 
 
 @dataclass
 class Load:
-    """What all clients share: the requests, the deadline, and what came of it. Times in s."""
+    """The shared state of all clients: requests, stop flag, and results. Times are in seconds."""
 
     port: int
     requests: Iterator[bytes]
@@ -55,7 +55,7 @@ class Load:
 
 
 class Client(asyncio.Protocol):
-    """One client: a connection at a time, and on it a request at a time."""
+    """One client: one connection at a time, and one request at a time on it."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
@@ -66,7 +66,7 @@ class Client(asyncio.Protocol):
         self._waiting = False  # for a response
 
     async def connect(self) -> None:
-        """Connects, which sends the first request; tries again until it can."""
+        """Connects, which sends the first request; retries until it succeeds."""
         while not self._load.stopped:
             try:
                 await self._loop.create_connection(lambda: self, HOST, self._load.port)
@@ -120,7 +120,7 @@ class Client(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if self._waiting:  # else it was closed between two requests, and `_send` connects
+        if self._waiting:  # else it was closed between two requests, and `_send` reconnects
             self._waiting = False
             self._load.failed += not self._load.stopped
             self._loop.call_later(_RECONNECT, self._send)

@@ -1,6 +1,6 @@
--- For wrk: requests made of the lines of a file, the first argument; the second is how many of its
--- lines to take. Lines are tokens whose profiles are read, drawn at random; with "sign-ups" for a
--- third argument they are bodies of sign-ups, sent one after the other, and again when all are.
+-- For wrk: requests made from the lines of a file, the first argument; the second is the number of
+-- lines to use. Lines are tokens, drawn at random, whose profiles are read; with "sign-ups" as third
+-- argument they are bodies of sign-ups, sent in order and repeatedly.
 
 local lines = {}
 local sent = 0
@@ -18,9 +18,9 @@ local function sign_up()
 end
 
 function init(arguments)
-  local most = tonumber(arguments[2])
+  local max_lines = tonumber(arguments[2])
   for line in io.lines(arguments[1]) do
-    if #lines >= most then break end
+    if #lines >= max_lines then break end
     lines[#lines + 1] = line
   end
   math.randomseed(os.time())

@@ -1,6 +1,6 @@
-"""What Rollcall is compared with: the same profile read, as people usually build it.
+"""The peers of the benchmark: the same profile read in the usual frameworks.
 
-Each peer reads the same Redis hash with one HMGET, checks the same token, and gives the same
-answers; `loadtests.bench.equivalence` holds them to that. The Python peers do so by the same
-functions of `domain`: what differs is the framework, the web server and the Redis client.
+Each peer reads the same Redis hash with one HMGET, checks the same token, and sends the same
+responses, as `loadtests.bench.equivalence` checks. The Python peers use the functions of `domain`:
+only framework, web server and Redis client differ.
 """

@@ -26,7 +26,7 @@ keys = Keyring([settings.SECRET_KEY])
 
 
 class Profile(APIView):
-    """The bearer's own profile."""
+    """The profile of the token's owner."""
 
     def get(self, request: Request) -> HttpResponse:
         """Returns a 200, 304, 401 or 503."""

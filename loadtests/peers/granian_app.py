@@ -1,7 +1,7 @@
-"""Rollcall's own reads on granian (RSGI) instead of its own HTTP server, which this justifies.
+"""Rollcall's reads on granian (RSGI), which shows what Rollcall's own HTTP server saves.
 
-The same connection to Redis and the same client-side cache; only HTTP is another's. It does not
-wait for a profile that is missing: a 503 at once.
+The Redis connection and the client-side cache are Rollcall's; only the HTTP server differs. A
+missing profile is a 503 at once.
 """
 
 import os

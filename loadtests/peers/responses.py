@@ -1,11 +1,11 @@
-"""What the responses of the Python peers have in common; header names are in lower case."""
+"""Common responses of the Python peers; header names are in lower case."""
 
 from typing import NamedTuple
 
 from api.problem_details import problem_from_error, resolve_request_id
 from domain.model.errors import InvalidToken, ServiceUnavailable
 
-# Those that Django's middleware adds to every response of Rollcall's.
+# As Django's middleware sends them.
 SECURITY_HEADERS = {
     "x-frame-options": "DENY",
     "x-content-type-options": "nosniff",
@@ -15,7 +15,7 @@ SECURITY_HEADERS = {
 
 
 class ErrorResponse(NamedTuple):
-    """A problem document, and the status and headers that go with it."""
+    """Status, headers and body of a problem document."""
 
     status: int
     headers: dict[str, str]

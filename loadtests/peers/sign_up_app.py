@@ -1,6 +1,6 @@
-"""A sign-up as DRF, the ORM and Huey are documented, of the same rows as Rollcall's.
+"""A sign-up with DRF, the ORM and Huey as documented, which inserts the same rows as Rollcall's.
 
-It does less: no profile in Redis, no request rates, no check of the phone number, no request id.
+It does less: no profile in Redis, no rate limit, no phone number check, no request id.
 """
 
 import secrets
@@ -21,7 +21,7 @@ from rest_framework.views import APIView
 
 from domain.model.keyring import Keyring
 
-application = get_wsgi_application()  # before the models, which it sets up
+application = get_wsgi_application()  # must be called before models are imported
 
 from domain.postgres.models import Confirmation, OutboxEntry, Person, Session  # noqa: E402  # see above
 
@@ -41,7 +41,7 @@ class SignUp(serializers.Serializer[Any]):
 
 
 class Profile(serializers.ModelSerializer[Person]):
-    """A person, as the response has them."""
+    """A person in the response."""
 
     class Meta:
         model = Person
@@ -50,14 +50,14 @@ class Profile(serializers.ModelSerializer[Person]):
 
 @task()
 def work(outbox_id: int) -> None:
-    """What follows a sign-up; nothing here runs it."""
+    """Stands for the action after a sign-up; it is never executed."""
 
 
 class SignUpView(APIView):
     """Signs people up."""
 
     def post(self, request: Request) -> Response:
-        """201, or 400."""
+        """Returns 201 or 400."""
         body = SignUp(data=request.data)
         body.is_valid(raise_exception=True)
         token = secrets.token_urlsafe(32)
@@ -70,7 +70,7 @@ class SignUpView(APIView):
 
 
 def create_person(data: dict[str, Any], token: str) -> Person:
-    """A new person with a session."""
+    """Creates a person with a session."""
     person = Person.objects.create(**data, email_canonical=data["email"].casefold())
     Session.objects.create(
         person=person,
@@ -81,7 +81,7 @@ def create_person(data: dict[str, Any], token: str) -> Person:
 
 
 def create_outbox(person: Person) -> list[int]:
-    """The confirmations of a person's addresses, and an entry for each action that follows."""
+    """Creates the confirmations of a person's addresses and all outbox entries."""
     addresses = {
         "email": (person.email, person.email_canonical),
         "phone": (person.phone, person.phone),

@@ -1,4 +1,4 @@
-"""A small Django for a plain sign-up: Rollcall's tables, and a queue of its own in Huey's Redis."""
+"""Django settings of the plain sign-up: Rollcall's tables, and its own queue in Huey's Redis."""
 
 import os
 

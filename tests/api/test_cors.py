@@ -1,4 +1,4 @@
-"""CORS: the read and the write process answer web clients of other origins by the same rules."""
+"""CORS: the read and the write process have the same rules for other origins."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ ORIGINS = (ALLOWED, "http://localhost:5173")
 ENV = {"CORS_ALLOWED_ORIGINS": ",".join(ORIGINS), "RATE_LIMIT_DOCS": "1/hour"}
 PROFILE, SIGN_UP = "/api/v1/profile/", "/api/v1/signup/"
 
-# What is asked for, and the status.
+# The requests, and their status.
 REQUESTS: list[tuple[str, str, dict[str, Any], int]] = [
     ("GET", PROFILE, {}, 401),
     ("HEAD", PROFILE, {}, 401),
@@ -45,7 +45,7 @@ def client(stack: Stack, request: pytest.FixtureRequest) -> Iterator[httpx.Clien
 
 
 def cors_headers(response: httpx.Response) -> dict[str, str]:
-    """The headers that CORS adds; `Vary` only as far as it is about the origin."""
+    """Returns the headers that CORS adds; of `Vary` only the part about the origin."""
     vary = {each.strip() for each in response.headers.get("vary", "").lower().split(",")}
     return {k: v for k, v in response.headers.items() if k.startswith("access-control-")} | (
         {"vary": "origin"} if "origin" in vary else {}

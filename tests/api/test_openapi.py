@@ -1,4 +1,4 @@
-"""The OpenAPI document is valid, and says what is there: every route, and what it answers."""
+"""The OpenAPI document is valid and complete, and responses match it."""
 
 import re
 from typing import Any
@@ -29,7 +29,7 @@ def test_document_has_every_route_and_no_other(django_db_access, document):
 
     routes = {str(p.pattern) for p in get_resolver().url_patterns}
     routes = {r for r in routes if not r.startswith(UNDOCUMENTED_PATHS)}
-    routes.add("api/v1/profile/")  # the front door's own, at which Django is not asked
+    routes.add("api/v1/profile/")  # GET and HEAD, which the read process serves
     documented_paths = {path.removeprefix("/").removesuffix("/") for path in document["paths"]}
     assert {r.removesuffix("/") for r in routes} == documented_paths
 
@@ -45,7 +45,7 @@ def get_documented_response(
 
 
 def assert_as_documented(document: dict[str, Any], response: httpx.Response, path: str) -> None:
-    """Its status, media type, headers and body are as the document says, and no header is not."""
+    """Checks status, media type, headers and body of a response against the document."""
     documented = get_documented_response(document, response, path)
     undocumented = {
         "content-length",

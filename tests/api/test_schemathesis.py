@@ -1,4 +1,4 @@
-"""Requests that nobody would write by hand, made from the OpenAPI document."""
+"""Generated requests, from the OpenAPI document."""
 
 from typing import Any
 

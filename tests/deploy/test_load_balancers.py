@@ -1,4 +1,4 @@
-"""deploy/: real load balancers with the configurations that are shipped, if installed."""
+"""Real load balancers with the configurations of deploy/, if installed."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ BALANCERS = {
 
 @contextmanager
 def run_balancer(name: str, folder: Path, read_url: str, write_url: str) -> Iterator[str]:
-    """Runs a load balancer with the shipped configuration, its addresses replaced: its URL."""
+    """Runs a load balancer with the shipped configuration and other addresses; yields its URL."""
     port = find_free_port()
     config = folder / f"{name}.conf"
     source = DEPLOY / ("haproxy.cfg" if name == "haproxy" else "nginx.conf")
@@ -91,7 +91,7 @@ def test_balancer_routes_by_method_and_path(client: httpx.Client):
     assert client.get("/api/v1/schema/").status_code == 200
     assert person.request("DELETE", "profile/").status_code == 204
     assert person.profile().status_code == 401
-    # Each side has answered its own: only the write side counts requests against limits.
+    # Only the write process counts requests against rate limits: this shows which side responded.
     assert "ratelimit" not in response.headers
     assert "ratelimit" in person.patch({}).headers
 

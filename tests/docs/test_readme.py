@@ -1,4 +1,4 @@
-"""The documentation is true: its commands work, and it names what exists."""
+"""The documentation: its commands work, and it names what exists."""
 
 import re
 import subprocess
@@ -26,7 +26,7 @@ OTHER_VARIABLES = {
 def test_quick_start_of_the_readme_works(stack, api: ApiClient):
     _, _, rest = README.read_text().partition("<!-- walk: a test runs these lines -->\n```sh\n")
     lines = rest.partition("```")[0].replace("http://127.0.0.1:8000", stack.url).splitlines()
-    # A person takes a moment between signing up and looking for the messages; so does the test.
+    # People read slowly, and so does the test: the messages need a moment.
     signing_up = next(n for n, line in enumerate(lines) if line.startswith("ANSWER="))
     shell = subprocess.Popen(
         ["bash", "-e"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

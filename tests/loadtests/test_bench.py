@@ -1,4 +1,4 @@
-"""`make bench` in the small: its arithmetic, its generator, and one real run without peers."""
+"""`make bench` at a small scale: arithmetic, generator, and one real run without peers."""
 
 import json
 import platform
@@ -35,7 +35,7 @@ from local.processes import Process, StackError
 from tests.support.client import wait_until
 
 TINY = Config(people=300, hot=10, rounds=2, seconds=0.2, warm_up=1)
-# Refuses everybody, as no right server does.
+# Responds 401 to every request.
 ALWAYS_401 = """
 import asyncio, sys
 async def refuse(reader, writer):
@@ -45,7 +45,7 @@ async def main():
     await (await asyncio.start_server(refuse, "127.0.0.1", int(sys.argv[1]))).serve_forever()
 asyncio.run(main())
 """
-# Hangs up on whoever has asked.
+# Closes each connection after a request.
 CLOSES_CONNECTION = ALWAYS_401.replace("writer.write(", "return writer.close()  # ")
 
 
@@ -57,7 +57,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 @pytest.fixture
 def closing_port(tmp_path: Path) -> Iterator[int]:
-    """The port of a server that hangs up."""
+    """Returns the port of a server that closes its connections."""
     port = find_free_port()
     argv = [sys.executable, "-c", CLOSES_CONNECTION, str(port)]
     with Process("hanging up", argv, tmp_path / "log"):
@@ -160,7 +160,7 @@ def test_cpu_time_includes_all_descendants():
 
 
 def test_ratios_are_computed_per_round():
-    # Of medians it would be 20 / 100: the rounds in which the machine was slow would count double.
+    # The ratio of the medians would be 20 / 100: slow rounds would count double.
     assert ratio([10, 20, 90], [100, 40, 100]) == Ratio(0.5, 0.1, 0.9)
     with pytest.raises(ValueError, match="shorter"):
         ratio([1, 2], [1])

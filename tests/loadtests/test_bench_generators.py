@@ -1,4 +1,4 @@
-"""The two generators of `make bench`'s reads beside writers: a paced reader and the writers."""
+"""The two generators of the mixed load: paced reads and clients that sign up."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from local.stack import Stack
 from tests.loadtests.test_bench import is_listening
 from tests.support.client import ApiClient, wait_until
 
-# Sends responses from a table by the number of the request, the last one to all further ones.
+# Sends the n-th response of a table to request n, the last one to all further requests.
 SERVER = """
 import asyncio, sys
 responses, count = eval(sys.argv[2]), 0
@@ -44,7 +44,7 @@ type StartServer = Callable[..., int]
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[StartServer]:
-    """Starts a server that sends the given responses; its port."""
+    """Starts a server that sends the given responses; returns its port."""
     servers = []
 
     def start(*responses: tuple[float, int, str, bool]) -> int:

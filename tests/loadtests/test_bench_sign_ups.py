@@ -1,4 +1,4 @@
-"""The plain DRF application that `make bench` compares sign-ups with does what it is said to do."""
+"""The plain DRF application that `make bench` compares sign-ups with."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +27,7 @@ def plain(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ht
 
 @pytest.fixture
 def body(django_db_access: None) -> Iterator[dict[str, Any]]:
-    """The body of a sign-up, whose rows are deleted in the end."""
+    """Returns the body of a sign-up; deletes its rows at the end."""
     from domain.postgres.models import OutboxEntry, Person
 
     body = sign_up_payload()
@@ -38,7 +38,7 @@ def body(django_db_access: None) -> Iterator[dict[str, Any]]:
 
 
 def read_rows(person: Any) -> list[list[dict[str, Any]]]:
-    """What stands in each table, without what differs between any two sign-ups, or times."""
+    """Returns the rows of each table without the fields that differ between any two sign-ups."""
     tables = [[person], person.sessions.all(), person.confirmations.order_by("channel")]
     tables.append(person.outbox.order_by("id"))
     return [[without_variable_fields(row) for row in table] for table in tables]

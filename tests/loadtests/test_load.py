@@ -1,4 +1,4 @@
-"""`make load` in the small: what it measures, what it makes of it, and how it ends."""
+"""`make load` at a small scale: measurements, report and shutdown."""
 
 import signal
 import subprocess
@@ -13,7 +13,7 @@ from loadtests.report import Report, Request, Thresholds, percentile
 from local.machine import child_pids
 from tests.support.client import ApiClient, wait_until, wait_until_readable
 
-# Limits that no machine misses: what is tested here is the load, not the machine.
+# Thresholds that every machine meets: the load test is tested, not the machine.
 TOLERANT = ("--reads-p99", "9000", "--sign-ups-p99", "9000", "--rate-tolerance", "25")
 SHORT = ("--seconds", "2", "--warm-up", "0.5", "--seed-people", "20")
 SHORTER = ("--seconds", "1", "--warm-up", "0")
@@ -25,7 +25,7 @@ def load(url: str, *options: str) -> subprocess.Popen[str]:
 
 
 def row(output: str, request_type: str) -> Sequence[float]:
-    """The numbers in the line of one kind of request."""
+    """Returns the numbers in the line of one kind of request."""
     line = next(line for line in output.splitlines() if line.startswith(request_type))
     return [float(argument) for argument in line.removeprefix(request_type).split()]
 

@@ -1,17 +1,17 @@
-"""A process of `local`: an interrupted start leaves nothing behind."""
+"""Interrupts during the start of a process."""
 
 import subprocess
 import sys
 
-# The child interrupts its parent before it has become the program that it was started for.
+# The child interrupts its parent before it executes its program.
 INTERRUPTED = """
 import os, signal, sys
 from local.machine import child_pids
 from local.processes import Process
 signum = getattr(signal, sys.argv[1])
-def interrupt(*_):
+def on_signal(*_):
     raise KeyboardInterrupt
-signal.signal(signum, interrupt)
+signal.signal(signum, on_signal)
 us = os.getpid()
 os.register_at_fork(after_in_child=lambda: os.kill(us, signum))
 try:

@@ -1,4 +1,4 @@
-"""What `make run` promises to whoever starts it: real servers, real processes, real kills."""
+"""`make run`: real servers, real processes, real kills."""
 
 import os
 import select
@@ -22,7 +22,7 @@ from local.processes import Process, StackError, wait_any
 from local.servers import Postgres, Valkey
 from local.stack import Stack
 
-# A web server that answers /readyz and has a child, as ours does; a worker; a relay.
+# A read process that serves /readyz and has a child; a worker; a relay.
 WEB = """
 import http.server, os, subprocess, sys
 subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
@@ -36,7 +36,7 @@ IDLE = "import signal; signal.pause()"
 
 
 def stub_commands(**scripts: str) -> Callable[[int], Commands]:
-    """Small commands in the product's place, so that a test is about `local` alone."""
+    """Returns small commands in place of Rollcall's, to test `local` alone."""
     service = {"read": WEB, "worker": IDLE, "relay": IDLE, **scripts}
     commands = Commands(
         setup={"migrate": [sys.executable, "-c", "print('migrated')"]},
@@ -46,20 +46,20 @@ def stub_commands(**scripts: str) -> Callable[[int], Commands]:
 
 
 def supervisor(**scripts: str) -> list[str]:
-    """The arguments for a Python that runs what `python -m local` runs, with stand-ins."""
+    """Returns the arguments of a Python that runs `python -m local` with stub commands."""
     imports = "import sys; from local.__main__ import main; from local.commands import Commands"
     return ["-c", f"{imports}; sys.exit(main(lambda port: {stub_commands(**scripts)(0)!r}))"]
 
 
 class SupervisorProcess:
-    """A supervisor as a process of its own, from its start until the end of a `with` block."""
+    """A supervisor as a process, for the length of a `with` block."""
 
     def __init__(
         self, tmp_path: Path, *arguments: str, port: int | None = None, servers: bool = False
     ) -> None:
         self.port = port or find_free_port()
         env = {**os.environ, "DATA_DIR": str(tmp_path / "data"), "PORT": str(self.port)}
-        # Most of these tests do without servers, which take a while to start.
+        # Most of these tests need no servers, which take a while to start.
         for variable in ("DATABASE_URL", "REDIS_URL", "QUEUE_URL"):
             env[variable] = "" if servers else "not asked for by stand-ins"
         self.error_file = tmp_path / f"errors-{time.monotonic_ns()}"
@@ -79,18 +79,18 @@ class SupervisorProcess:
         return text in self.errors
 
     def wait_until_ready(self, timeout: float = 60) -> None:
-        """Return when its first line says that it is ready."""
+        """Returns once its first line reports that it is ready."""
         assert self.popen.stdout
         assert select.select([self.popen.stdout], [], [], timeout)[0], "it has printed nothing"
         line = self.popen.stdout.readline().decode()
         assert line == f"ready: http://127.0.0.1:{self.port}\n", self.errors
 
     def tree(self) -> dict[int, int]:
-        """A pidfd for each process below the supervisor, by pid."""
+        """Returns a pidfd for each process below the supervisor, by pid."""
         return open_pidfds(get_descendants(self.popen.pid))
 
     def stop(self, signum: signal.Signals, timeout: float = 30) -> int:
-        """Its exit status after this signal."""
+        """Sends the signal; returns its exit status."""
         self.popen.send_signal(signum)
         return self.popen.wait(timeout)
 
@@ -99,7 +99,7 @@ class SupervisorProcess:
 
     def __exit__(self, *_: object) -> None:
         with self.popen:  # which closes its pipe
-            self.popen.terminate()  # with it end those that do not end with their parent
+            self.popen.terminate()  # this also ends those that do not exit with their parent
             with suppress(subprocess.TimeoutExpired):
                 self.popen.wait(30)
             self.popen.kill()
@@ -122,7 +122,7 @@ def assert_all_exit(tree: dict[int, int], timeout: float) -> None:
 
 
 def wait_until_true(condition: Callable[[], object], timeout: float = 15) -> None:
-    """Poll where there is nothing to wait for: a file's content, a process's child."""
+    """Polls a condition, such as a file's content or a process's child."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline
@@ -186,7 +186,7 @@ def test_postgres_uses_utf_8_and_requires_the_password(postgres: Postgres) -> No
 
 def test_kill_ends_postgres_and_its_backends_during_a_query(postgres: Postgres) -> None:
     with closing(psycopg.connect(postgres.url)) as connection:
-        # An idle backend would leave by itself; one that computes does not look up.
+        # An idle backend would exit on its own; a computing one does not check.
         connection.pgconn.send_query(b"DO 'BEGIN LOOP END LOOP; END'")
         backends = open_pidfds(child_pids(postgres.pid))
         assert connection.info.backend_pid in backends
@@ -266,7 +266,7 @@ def test_sigkill_of_the_parent_ends_all_servers(tmp_path: Path) -> None:
         tree = open_pidfds(get_descendants(parent.pid))
         assert len(tree) > 5
         parent.kill()
-    with Postgres(tmp_path, durable=False):  # waits for the one that is just ending
+    with Postgres(tmp_path, durable=False):  # waits for the previous server to exit
         assert_all_exit(tree, timeout=5)
 
 
@@ -357,7 +357,7 @@ def test_service_that_exits_is_restarted_on_its_port(tmp_path: Path, name: str, 
         run.wait_until_ready()
         tree = get_descendants(run.popen.pid)
         victim = next(pid for pid in tree if title in read_command_line(pid))
-        command = read_command_line(victim)  # in which the port is
+        command = read_command_line(victim)  # which includes the port
 
         def has_restarted() -> bool:
             new = [pid for pid in get_descendants(run.popen.pid) if pid not in tree]

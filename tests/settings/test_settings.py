@@ -1,4 +1,4 @@
-"""Settings: production refuses to start without its secrets, and says which."""
+"""Settings: production does not start without its secrets, and names the missing one."""
 
 import os
 import subprocess
@@ -49,7 +49,7 @@ def test_production_rejects_a_weak_secret_without_printing_it(
             webhook_signatures.encode_public_key(ec.generate_private_key(ec.SECP384R1())),
         ),
     ],
-    ids=lambda text: text[:27],  # the key is another one in each process
+    ids=lambda text: text[:27],  # each process generates a key
 )
 def test_malformed_setting_is_reported_by_name(load_settings: SettingsProcess, name, value):
     result = load_settings(**{name: value})
@@ -71,7 +71,7 @@ def test_debug_is_off_in_development_by_default():
     ("name", "value"), [("SECRET_KEY", ""), ("REDIS_URL", "redis://127.0.0.1:1/first")]
 )
 def test_misconfigured_web_server_exits_with_the_reason(name: str, value: str):
-    """As the image starts it: it must not try again for ever."""
+    """Started as in the image: it must exit instead of restarting forever."""
     argv = [
         str(Path(sys.executable).parent / "gunicorn"),
         "--config",

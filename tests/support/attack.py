@@ -1,8 +1,8 @@
 """An attack on a web server, as a program: `python -m tests.support.attack KIND --port N …`.
 
-It keeps its connections in one state, and replaces those that the server ends. Once it has them all
-it takes the lowest priority, because the CPU that it uses itself is not what is measured, and
-prints a line. SIGTERM has it open and send nothing more, and keep what it has.
+It keeps its connections in one state, and replaces those that the server closes. Once all are open
+it lowers its priority, because its own CPU use is not measured, and prints a line. After SIGTERM it
+opens and sends nothing more, and keeps its connections.
 """
 
 import argparse
@@ -49,7 +49,7 @@ class Attack:
         self._connections: dict[int, socket.socket] = {}
 
     def open(self, count: int) -> None:
-        """Opens so many connections, and sends on each what it sends at first."""
+        """Opens connections, and sends the first data on each."""
         for _ in range(count):
             if self.stopped:
                 return
@@ -64,7 +64,7 @@ class Attack:
             _send(connection, self._first)
 
     def tick(self) -> None:
-        """Replaces what has ended, and sends a byte where more is to come."""
+        """Replaces closed connections, and sends a byte on slow ones."""
         ended = self._epoll.poll(_TICK)
         for file, _ in ended:
             self._connections.pop(file).close()
@@ -74,7 +74,7 @@ class Attack:
                 _send(connection, b" ")
 
     def stop(self, *_: object) -> None:
-        """Is called at SIGTERM."""
+        """Signal handler of SIGTERM."""
         self.stopped = True
 
 

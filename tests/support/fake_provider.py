@@ -115,9 +115,7 @@ class FakeProvider:
 
 
 class _Server(ThreadingHTTPServer):
-    request_queue_size = (
-        128  # many clients at once must not retransmit a SYN must not wait for a second SYN
-    )
+    request_queue_size = 128  # many clients at once must not retransmit a SYN
     provider: FakeProvider
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -130,9 +128,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection; responses are functions of it."""
 
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = (
-        True  # else the second write of a response waits 40 ms of an answer waits 40 ms
-    )
+    disable_nagle_algorithm = True  # else the second write of a response waits 40 ms
     server: _Server
 
     @property

@@ -1,4 +1,4 @@
-"""A hostile HTTP client: it sends whatever it likes, and checks every byte that it receives."""
+"""A hostile HTTP client: sends anything, and checks every byte that it receives."""
 
 import select
 import socket
@@ -15,9 +15,9 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER
 
 
 class HostileClient:
-    """One connection to 127.0.0.1:`port`. No method blocks but `settle`.
+    """A connection to 127.0.0.1:`port`. No method blocks but `settle`.
 
-    What the server does not take yet is held back, and goes out before what is sent next. With
+    Data that the server does not accept yet is held back, and sent before further data. With
     `reading` set to False, nothing is received.
     """
 
@@ -44,7 +44,7 @@ class HostileClient:
     # --- What it does ----------------------------------------------------------------------------
 
     def send(self, messages: list[Message], hold_back: int = 0, *, bytewise: bool = False) -> None:
-        """Sends these in one segment, without the last `hold_back` bytes; or byte by byte."""
+        """Sends messages in one segment without the last `hold_back` bytes, or byte by byte."""
         sent = self._responses.sent
         for message in messages:
             sent_id = f"{self._name}-{len(sent):05}"
@@ -61,7 +61,7 @@ class HostileClient:
         self.receive_all()
 
     def half_close(self) -> None:
-        """Sends nothing any more, and says so."""
+        """Shuts the sending side down."""
         self._held_back = b""
         try:
             self.connection.shutdown(socket.SHUT_WR)
@@ -69,7 +69,7 @@ class HostileClient:
             self._sending_failed = True  # the server was first
 
     def close(self, *, reset: bool = False) -> None:
-        """Ends the connection, in order or by a reset."""
+        """Closes the connection, gracefully or with a reset."""
         if reset and not self.closed:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.connection.close()
@@ -91,14 +91,14 @@ class HostileClient:
     # --- What it receives ------------------------------------------------------------------------
 
     def receive_all(self) -> None:
-        """Checks everything that has come, if it reads. Raises what `receive` raises."""
+        """Checks all received data, if it reads. Raises what `receive` raises."""
         while self.reading and self.receive(1_000_000):
             pass
 
     def receive(self, limit: int) -> bool:
-        """Checks at most `limit` bytes of what has come; returns whether there were any.
+        """Checks at most `limit` received bytes; returns whether there were any.
 
-        Raises AssertionError for a wrong response, h11.RemoteProtocolError for what is none.
+        Raises `AssertionError` for a wrong response, `h11.RemoteProtocolError` for an invalid one.
         """
         if self._server_closed:
             return False
@@ -113,10 +113,10 @@ class HostileClient:
         return bool(data)
 
     def settle(self, old: float) -> None:
-        """Returns once every request that was sent as a whole has its response.
+        """Returns once every completely sent request has its response.
 
-        Raises AssertionError if the server closed the connection before that without announcing
-        it; unless the connection is so `old`, in seconds, that a deadline may have passed.
+        Raises `AssertionError` if the server closed the connection before that without announcing
+        it, unless the connection is `old` seconds old and a deadline may have passed.
         """
         self.reading = True
         responses, deadline, answered = self._responses, 0.0, -1

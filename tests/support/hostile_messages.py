@@ -1,6 +1,6 @@
-"""What hostile clients send as one request, and the responses that a server may give to it.
+"""The requests of hostile clients, and the responses that are allowed.
 
-Placeholders in a message: `{id}` is unique to each time that it is sent, and comes back as the
+Placeholders in a message: `{id}` is unique each time that it is sent, and returned as the
 response's `x-request-id`; `{token}` is the client's own session.
 """
 
@@ -8,9 +8,9 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-# Statuses of what was refused unread, or cannot be told apart any more: the connection must end.
+# Statuses after which the connection must end: the request was not read completely.
 REFUSED = frozenset({400, 408, 413, 414, 431, 501, 505})
-# A client that sends a part of a request and no more may get these in place of the response.
+# Statuses that an incomplete request may get instead.
 UNFINISHED = frozenset({400, 408, 413, 431, 503})
 # The write process may be unavailable, and its limits may be reached.
 PROXIED = frozenset({429, 503})
@@ -20,11 +20,11 @@ LARGE_FILE = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.
 
 @dataclass(frozen=True)
 class Message:
-    """The bytes of one request, and what is right in its response.
+    """The bytes of one request, and its allowed responses.
 
-    `final`: the response must be the last one on its connection. `own`: a 200 to GET holds the
-    profile of the client that sent the request, so that a mix-up is seen. `interim`: a 100 may
-    come first. `cost`: the work of the server, in reads.
+    `final`: the response must be the last one on its connection. `own`: a 200 to GET must have the
+    profile of the client that sent the request, which detects mix-ups. `interim`: a 100 may come
+    first. `cost`: the work of the server, in reads.
     """
 
     text: bytes
@@ -86,7 +86,7 @@ def _sign_up(*statuses: int, headers: str = "", body: str = "{}", **more: Any) -
     return _proxied("POST /api/v1/signup/", *statuses, headers=headers, body=body, **more)
 
 
-# Requests that end where they say, with all the statuses that are right.
+# Well-framed requests, with all allowed statuses.
 WELL_FRAMED: dict[str, Message] = {
     "read": _read(),
     "read with forged token": _request(401, headers=_FORGED),
@@ -116,7 +116,7 @@ def _repeated(token: str, *statuses: int, body: str = "", method: str = "GET") -
     return Message(text.encode("latin-1"), frozenset(statuses or REFUSED), method, own=True)
 
 
-# A read that is the same each time, which a server may recognize, and what only looks like it.
+# A repeated read, which a server may cache, and similar requests.
 REPEATED: dict[str, Message] = {
     "repeated read": _repeated("{token}", 200),
     "repeated HEAD": _repeated("{token}", 200, method="HEAD"),
@@ -129,7 +129,7 @@ REPEATED: dict[str, Message] = {
     "repeated read with a line feed in the token": _repeated("x\nHost: b"),
 }
 
-# Bodies where none belongs, and requests that the write side refuses early or late.
+# Unexpected bodies, and requests that the write process rejects early or late.
 BODIES: dict[str, Message] = {
     "POST to the profile": _with_body(f"POST {_PROFILE}", 405, headers=_BEARER, body="1"),
     "POST of 2 kB to the profile": _with_body(f"POST {_PROFILE}", 405, body=" " * 2000),

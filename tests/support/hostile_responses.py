@@ -1,6 +1,6 @@
-"""The responses on one connection of a hostile client, checked byte by byte.
+"""Checks the responses on one connection of a hostile client, byte by byte.
 
-They are parsed by h11, which has nothing in common with the server's own parser.
+They are parsed by h11, which shares no code with the server's parser.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tests.support.hostile_messages import UNFINISHED, Message
 
 @dataclass(frozen=True)
 class Person:
-    """Whose profile a client reads."""
+    """The person whose profile a client reads."""
 
     token: str
     profile: bytes
@@ -22,7 +22,7 @@ class Person:
 
 @dataclass
 class Sent:
-    """A message on its connection: where in the stream it begins and ends, and its id."""
+    """A sent message: its first and last position in the stream, and its id."""
 
     message: Message
     id: str
@@ -34,10 +34,10 @@ class Sent:
 
 
 class Responses:
-    """The responses to the messages in `sent`, in their order.
+    """The responses to the messages in `sent`, in order.
 
-    `answered` is how many of them have a response; `final` says that the last response announced
-    the end of the connection, `incomplete` that a part of a response has come.
+    `answered` is the number of responses; `final`: the last response announced the end of the
+    connection; `incomplete`: a part of a response was received.
     """
 
     def __init__(self, person: Person) -> None:
@@ -54,13 +54,13 @@ class Responses:
         return self._response is not None or bool(self._parser.trailing_data[0])
 
     def unanswered(self, sent_bytes: int) -> list[Sent]:
-        """Returns the messages that were sent as a whole, and have no response yet."""
+        """Returns the completely sent messages without a response."""
         return [sent for sent in self.sent[self.answered :] if sent.end <= sent_bytes]
 
     def feed(self, data: bytes, sent_bytes: int) -> None:
-        """Checks what has come, when so many bytes were sent before.
+        """Checks received data, `sent_bytes` having been sent before.
 
-        Raises AssertionError for a wrong response, h11.RemoteProtocolError for what is none.
+        Raises `AssertionError` for a wrong response, `h11.RemoteProtocolError` for an invalid one.
         """
         if self.final:
             assert not data, f"after the last response came {data[:100]!r}"

@@ -1,4 +1,4 @@
-"""What hostile clients do, as data: hypothesis generates and shrinks scripts, tests keep them."""
+"""Scripts of hostile clients as data: hypothesis generates and shrinks them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ ALL = tuple(range(10))  # every client
 
 
 class Clients:
-    """The clients of one script, by number. One that has closed its connection opens another."""
+    """The clients of one script by number. A client whose connection is closed opens another."""
 
     def __init__(self, server: ReadServer) -> None:
         self.server = server
@@ -57,13 +57,13 @@ class Clients:
             client.close()
 
     def play(self, script: "Script") -> None:
-        """Does what the script says. Raises AssertionError if a bystander notices."""
+        """Plays the script. Raises `AssertionError` if a bystander is affected."""
         for moment in script:
             moment.run(self)
             self.server.serves_bystander()
 
     def open(self) -> list[HostileClient]:
-        """Returns those that have not closed their connections."""
+        """Returns the clients with an open connection."""
         return [client for client in self._clients.values() if not client.closed]
 
     def drip(self) -> None:
@@ -74,9 +74,9 @@ class Clients:
 
 @dataclass(frozen=True)
 class Send:
-    """Each of the clients sends these messages, `times` over, in one segment or byte by byte.
+    """Each client sends the messages, `times` over, in one segment or byte by byte.
 
-    It holds the last `hold_back` bytes back: they go out in one segment with what it sends next.
+    It holds the last `hold_back` bytes back, and sends them in one segment with its next data.
     """
 
     messages: tuple[str, ...]
@@ -93,7 +93,7 @@ class Send:
 
 @dataclass(frozen=True)
 class Open:
-    """Each connects, if it has not, and sends nothing."""
+    """Each client connects, if it has not, and sends nothing."""
 
     clients: tuple[int, ...] = (0,)
 
@@ -104,7 +104,7 @@ class Open:
 
 @dataclass(frozen=True)
 class HalfClose:
-    """Each shuts its sending side down."""
+    """Each client shuts its sending side down."""
 
     clients: tuple[int, ...] = (0,)
 
@@ -115,7 +115,7 @@ class HalfClose:
 
 @dataclass(frozen=True)
 class StopReading:
-    """Each receives nothing any more."""
+    """Each client stops receiving."""
 
     clients: tuple[int, ...] = (0,)
 
@@ -126,7 +126,7 @@ class StopReading:
 
 @dataclass(frozen=True)
 class Close:
-    """Each closes its connection, in order or by a reset."""
+    """Each client closes its connection, gracefully or with a reset."""
 
     clients: tuple[int, ...] = (0,)
     reset: bool = False
@@ -141,7 +141,7 @@ type Action = Send | Open | HalfClose | StopReading | Close
 
 @dataclass(frozen=True)
 class Moment:
-    """Actions, one right after the other; in a `stall`, Redis replies only after all of them."""
+    """Consecutive actions; during a `stall`, Redis replies only after all of them."""
 
     actions: tuple[Action, ...]
     stall: bool = False
@@ -156,18 +156,17 @@ type Script = Sequence[Moment]
 
 
 def play(server: ReadServer, script: Script) -> None:
-    """Does what the script says, and closes all connections.
+    """Plays the script, and closes all connections.
 
-    Raises AssertionError if a bystander's read fails at any moment, a client has no response or a
-    wrong one, the process holds a connection in the end, it accepts no writes any more, or its log
-    reports a failure.
+    Raises `AssertionError` if a bystander's read fails, a client has no response or a wrong one,
+    the process holds a connection at the end or accepts no writes, or its log reports a failure.
     """
     _attempt(server, lambda: _play(server, script))
 
 
 def abandon(server: ReadServer, *scripts: Script) -> None:
-    """Does what the scripts say. Then no client does anything, but for sending slowly what it has
-    held back: the server has to end all the connections. Raises AssertionError as `play` does.
+    """Plays the scripts. Then the clients only send slowly what they hold back: the server has to
+    close all the connections. Raises `AssertionError` as `play` does.
     """
     _attempt(server, lambda: _abandon(server, *scripts))
 
@@ -205,8 +204,9 @@ def _check_health(server: ReadServer) -> None:
 
 
 def _attempt(server: ReadServer, action: Callable[[], None]) -> None:
-    """Does it again if it failed while the machine stalled. After a failure the process may be
-    broken for good: what follows gets another one.
+    """Retries an action that failed while the machine stalled.
+
+    A failure may have broken the process permanently: it is replaced.
     """
     for attempt in range(_MAX_ATTEMPTS):
         started_at = time.monotonic()

@@ -21,17 +21,17 @@ from tests.support.reference import Reference
 _PEOPLE = 10
 _LISTENING = "0A"  # in /proc/net/tcp
 _FAILURE = re.compile(r'Traceback|"level": "(error|critical)"|"exception"')
-# Django logs a request for a strange host as an error; gunicorn one second too many in which the
-# machine stood still, and a loop that hangs is missed by the bystander before that.
+# Django logs a request for an unknown host as an error; gunicorn a stall of the machine. A loop
+# that hangs is noticed by the bystander first.
 _NO_FAILURE = re.compile("django.security|WORKER TIMEOUT")
 _timer = threading.Event()
 
 
 class ReadServer:
-    """One read process, next to the web servers of a stack; `env` is for it alone.
+    """A read process next to the stack's; `env` is for it alone.
 
-    `people` are the clients' own profiles; the first is the bystander's. `timeout`, in seconds, is
-    for whatever must happen.
+    `people` are the clients' profiles; the first is the bystander's. `timeout`, in seconds, is for
+    everything that must happen.
     """
 
     def __init__(self, stack: Stack, **env: str) -> None:
@@ -111,14 +111,14 @@ class ReadServer:
         assert status == 404, f"a request to the write process is a {status}"
 
     def stalled_since(self, moment: float) -> bool:
-        """Returns whether the machine, and not this process, kept clients waiting since then."""
+        """Returns whether the machine, and not this process, delayed clients since then."""
         return self._reference.stalled_since(moment)
 
     # --- What the process holds ------------------------------------------------------------------
 
     @property
     def pid(self) -> int:
-        """The process that serves; another one once gunicorn has replaced it."""
+        """The pid of the serving worker, which gunicorn may replace."""
         if not Path(f"/proc/{self._worker}/fd").exists():
             self._worker = wait_until(lambda: child_pids(self._main))[0]
         return self._worker
@@ -129,9 +129,7 @@ class ReadServer:
         return self._open_sockets()
 
     def connections(self) -> dict[int, int]:
-        """Returns the connections that the process holds: the client's port, and how many bytes
-        the kernel has buffered for it.
-        """
+        """Returns the connections of the process: bytes buffered by the kernel, by client port."""
         held = self._open_sockets()
         own = f":{self.port:04X} "
         lines = Path("/proc/net/tcp").read_text().splitlines()
@@ -144,15 +142,15 @@ class ReadServer:
         }
 
     def _open_sockets(self) -> set[str]:
-        found = set()
+        names = set()
         for file in Path(f"/proc/{self.pid}/fd").iterdir():
             with suppress(FileNotFoundError):  # it was closed just now
-                found.add(str(file.readlink()))
-        return {name for name in found if name.startswith("socket:")}
+                names.add(str(file.readlink()))
+        return {name for name in names if name.startswith("socket:")}
 
     def remaining(self, timeout: float, each_time: Callable[[], None] = lambda: None) -> set[int]:
-        """Returns the clients' ports of the connections that are left after `timeout` seconds, or
-        nothing as soon as there are none. Calls `each_time` between two looks.
+        """Returns the client ports of the connections that remain after `timeout` seconds, or
+        nothing once there are none. Calls `each_time` at each poll.
         """
         self._close_bystander()
         deadline, pause = time.monotonic() + timeout, 0.001
@@ -180,7 +178,7 @@ class ReadServer:
 
     @contextmanager
     def redis_stalled(self) -> Iterator[None]:
-        """Has the profile Redis reply only at the end of the block."""
+        """Suspends the profile Redis until the end of the block."""
         redis = self._stack.services["profiles"]
         redis.suspend()
         try:

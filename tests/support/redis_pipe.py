@@ -25,7 +25,7 @@ class Pipe:
         self.closed = 0
         self.connection = MultiplexedConnection(TIMEOUT, 1000, self._on_close)
         self.connection.on_push = on_push
-        self._errors: list[dict[str, Any]] = []  # that were not caught
+        self._errors: list[dict[str, Any]] = []  # not caught
         self._parser = hiredis.Reader()
 
     async def __aenter__(self) -> Self:

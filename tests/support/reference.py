@@ -1,4 +1,4 @@
-"""Tells whether the machine stalled: whether reads of a process without attackers were slow."""
+"""Detects stalls of the machine: reads of a process without attackers are slow."""
 
 import http.client
 import threading
@@ -9,12 +9,12 @@ from typing import Self
 from local.machine import HOST
 
 _INTERVAL = 0.1  # seconds between two reads
-_SLOW = 0.3  # seconds, from the moment at which it is due, for a read that takes a millisecond
+_SLOW = 0.3  # seconds from the due time; such a read takes a millisecond
 _TIMEOUT = 60.0  # seconds
 
 
 class Reference:
-    """Reads a profile from 127.0.0.1:`port` all the time, in a thread."""
+    """Reads a profile from 127.0.0.1:`port` continuously, in a thread."""
 
     def __init__(self, port: int, token: str) -> None:
         self._port = port
@@ -34,8 +34,8 @@ class Reference:
         self._thread.join(_TIMEOUT)
 
     def stalled_since(self, moment: float) -> bool:
-        """Returns whether a read was slow, or failed, after `moment` by `time.monotonic`; the one
-        that is under way included.
+        """Returns whether a read after `moment` (`time.monotonic`) was slow or failed, the current
+        one included.
         """
         with self._changed:
             end = self._reads + 2

@@ -1,4 +1,4 @@
-"""A server in the place of the write process: records what the proxy sends, replies as scripted."""
+"""A scripted server in place of the write process; it records what the proxy sends."""
 
 import socket
 import tempfile
@@ -12,9 +12,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Upstream:
-    """Listens on a unix socket. Each request is put into `requests`, its bytes as they came.
+    """Listens on a unix socket. `requests` has the raw bytes of each request.
 
-    `reply` is what each is answered with; None: nothing, until `release` is called.
+    `reply` is sent to each; None: nothing until `release` is called.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,11 +34,11 @@ class Upstream:
         return f"unix:{self.path}"
 
     def release(self) -> None:
-        """Answers what has been waiting, and all that follows, at once."""
+        """Replies to all waiting and further requests at once."""
         self._released.set()
 
     def close(self) -> None:
-        """Stops listening; what is under way is answered."""
+        """Stops listening; replies to requests in progress."""
         self.release()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

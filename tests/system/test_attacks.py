@@ -1,4 +1,4 @@
-"""What an attacker would try; the rest stands with what is attacked."""
+"""Attacks that are not tested with the feature that they attack."""
 
 import random
 import time
@@ -27,7 +27,7 @@ def sign_up_confirmed(api: ApiClient) -> SignedUpPerson:
 
 
 def observe(api: ApiClient, person: SignedUpPerson) -> list[Any]:
-    """All that somebody can see of their own claims: answers without what differs by nature."""
+    """Returns all that a person can see of their own claims, without values that always differ."""
     observed: list[Any] = [sorted(person.response.headers), person.response.status_code]
     for _ in range(6):
         responses = [person.confirm(channel, "000000") for channel in CHANNELS]
@@ -42,7 +42,7 @@ def observe(api: ApiClient, person: SignedUpPerson) -> list[Any]:
 
 
 def test_sign_up_does_not_reveal_registered_addresses(django_db_access, api: ApiClient):
-    """Not by answers, states, tries or messages of one's own; both addresses are another's."""
+    """Responses, status, attempts and messages are alike if both addresses are another person's."""
     victim = sign_up_confirmed(api)
     addresses = {channel: victim.body[channel] for channel in CHANNELS}
     claims = [api.sign_up(**addresses), api.sign_up()]
@@ -99,11 +99,11 @@ def test_revocation_survives_a_flush_and_a_late_worker(api: ApiClient, deletes):
     assert before is not None
     path = "profile/" if deletes else "sessions/current/"
     assert person.request("DELETE", path).status_code == 204
-    writer.write_profile(before)  # a worker that read the person before, and writes now
+    writer.write_profile(before)  # a late worker, which has read the previous state
     assert problem_code(person.profile()) == "invalid_token"
     for is_late in (False, True):
         writer.get_client().delete(redis_key(person_id))
-        if is_late:  # both at once: the late one finds that it is late
+        if is_late:  # with a backfill at the same time: the late write is discarded
             assert not writer.write_profile(before)
         responses = {person.profile().status_code for _ in range(20)}
         assert responses <= {401, 503}
@@ -111,7 +111,7 @@ def test_revocation_survives_a_flush_and_a_late_worker(api: ApiClient, deletes):
 
 
 def measure(calls: dict[str, Any], rounds: int) -> dict[str, list[float]]:
-    """Seconds that each call takes, in an order drawn by lot in each round."""
+    """Measures the seconds of each call, in random order in each round."""
     durations: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name in random.sample(sorted(calls), len(calls)):
@@ -122,7 +122,7 @@ def measure(calls: dict[str, Any], rounds: int) -> dict[str, list[float]]:
 
 
 def rank_sum_z(first: list[float], second: list[float]) -> float:
-    """The z value of the Mann-Whitney rank sum test: within ±4 unless the two differ."""
+    """Returns the z value of the Mann-Whitney rank sum test: within ±4 unless the two differ."""
     ranks = {value: rank for rank, value in enumerate(sorted(first + second), 1)}
     n, m = len(first), len(second)
     u = sum(ranks[value] for value in first) - n * (n + 1) / 2
@@ -130,7 +130,7 @@ def rank_sum_z(first: list[float], second: list[float]) -> float:
 
 
 def test_timing_does_not_reveal_known_addresses(stack, api: ApiClient, scale):
-    """2,000 tries with LONG=1. A difference would have to be well below the noise."""
+    """2,000 requests with LONG=1. A difference would have to be well below the noise."""
     known, unknown = sign_up_confirmed(api).body["email"], sign_up_payload()["email"]
 
     def request_code(address: str) -> Any:

@@ -1,4 +1,4 @@
-"""Near copies: profiles that a web process keeps are never older than an answer that was given."""
+"""The client-side cache under load: no read is older than an answered write."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ PEOPLE, WRITERS = 20, 10
 
 @pytest.fixture
 def count_redis_reads(django_db_access):
-    """How many HMGETs the profile Redis has had."""
+    """Returns the number of HMGETs that the profile Redis has executed."""
     from domain.projection.writer import get_client
 
     return lambda: get_client().info("commandstats")["cmdstat_hmget"]["calls"]
@@ -48,7 +48,7 @@ def test_client_reads_its_own_write(api: ApiClient):
 
 
 def test_flush_of_redis_invalidates_cached_profiles(django_db_access, api: ApiClient):
-    """Somebody who is only read from copies would not be asked for, and never come back."""
+    """Otherwise a person who is only read from the cache would never be backfilled."""
     from domain.profile import redis_key
     from domain.projection.writer import get_client
 
@@ -64,7 +64,7 @@ def test_flush_of_redis_invalidates_cached_profiles(django_db_access, api: ApiCl
 
 
 def new_person() -> tuple[Person, ActiveSession, str]:
-    """Somebody in Redis alone, their session, and their token."""
+    """Creates a person in Redis alone; returns them, their session, and its token."""
     from domain.postgres import keyring
     from domain.projection import writer
 
@@ -80,7 +80,7 @@ def new_person() -> tuple[Person, ActiveSession, str]:
 def keep_writing(
     person: Person, session_row: ActiveSession, states: "memoryview[int]", index: int, writes: int
 ) -> None:
-    """Change somebody so many times, every third time by ending the session."""
+    """Changes a person `writes` times, every third time by revoking the session."""
     from domain.projection import writer
 
     for version in range(2, writes + 2):
@@ -96,7 +96,7 @@ def keep_writing(
 def test_readers_never_see_state_older_than_an_answered_write(
     stack, django_db_access, tmp_path: Path, count_redis_reads, scale
 ):
-    """10,000 writes with LONG=1, each third one the end of a session; a thousand else."""
+    """10,000 writes with LONG=1, else 1,000; every third revokes the session."""
     from django.conf import settings
 
     people = [new_person() for _ in range(PEOPLE)]

@@ -1,4 +1,4 @@
-"""Servers that do not respond, or refuse to write: what writes, probes and workers do."""
+"""Hung and read-only servers: writes, probes and workers respect their deadlines."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ from tests.support.client import ApiClient, sign_up_payload, wait_until
 
 
 class TimedResponse(NamedTuple):
-    """A response, and how many seconds it took."""
+    """A response, and its duration in seconds."""
 
     response: httpx.Response
     seconds: float
@@ -25,7 +25,7 @@ class TimedResponse(NamedTuple):
 
 @pytest.fixture
 def sign_ups(stack: Stack) -> Iterator[Callable[[int], list[TimedResponse]]]:
-    """Signs up that many people at once."""
+    """Signs up a number of people at once."""
     limits = httpx.Limits(max_connections=None)
     with (
         httpx.Client(base_url=stack.url, timeout=30, limits=limits) as client,
@@ -42,7 +42,7 @@ def sign_ups(stack: Stack) -> Iterator[Callable[[int], list[TimedResponse]]]:
 
 @contextmanager
 def suspended(stack: Stack, part: str) -> Iterator[None]:
-    """Freezes a part; afterwards the service is ready again."""
+    """Suspends a service; afterwards waits until all is ready."""
     stack.services[part].suspend()
     try:
         yield
@@ -52,14 +52,14 @@ def suspended(stack: Stack, part: str) -> Iterator[None]:
 
 
 def wait_until_writable(stack: Stack) -> None:
-    """Returns when every web process writes again: each probes a server at least twice a second."""
+    """Returns once every write process writes again: each probes at least twice a second."""
     wait_until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200)
     threading.Event().wait(1)
 
 
 @contextmanager
 def read_only(stack: Stack) -> Iterator[None]:
-    """Makes Postgres refuse to write; afterwards the service is ready again."""
+    """Makes Postgres read-only; afterwards waits until all is ready."""
     url = stack.environment()["DATABASE_URL"]
     options = "-c default_transaction_read_only=off"
     with psycopg.connect(url, autocommit=True, options=options) as connection:
@@ -80,7 +80,7 @@ def is_read_only(url: str) -> bool:
 
 
 def make_log_check(stack: Stack, part: str, text: str) -> Callable[[], bool]:
-    """Returns a function that tells whether the part has logged that text from now on."""
+    """Returns a function that tells whether the service has logged that text since this call."""
     log = stack.data_dir / "logs" / f"{part}.log"
     start = log.stat().st_size
 

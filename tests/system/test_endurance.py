@@ -1,4 +1,4 @@
-"""The reader in the long run: its memory, odd headers, and a redeploy that nobody notices."""
+"""Long-running reads: memory, unusual headers, and redeploys."""
 
 import os
 import resource
@@ -21,7 +21,7 @@ from tests.conftest import LONG
 from tests.support.client import ApiClient, SignedUpPerson, read_process, wait_until
 
 PROFILE = "/api/v1/profile/"
-# What may stand in a header's value (RFC 9110 section 5.5), obsolete octets included.
+# Valid header values (RFC 9110 section 5.5), with obs-text.
 VALUES = st.binary(max_size=300).map(
     lambda value: bytes(
         byte for byte in value if byte == 9 or 32 <= byte < 127 or byte > 127
@@ -31,26 +31,26 @@ TAGS = st.lists(st.sampled_from(['"a"', 'W/"a"', "*", '"', "W/", ",", "", "{etag
 
 
 def get_memory(pids: list[int]) -> int:
-    """Octets that these processes hold."""
+    """Returns the resident bytes of these processes."""
     memory_pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
     return sum(memory_pages) * resource.getpagesize()
 
 
 def read_repeatedly(port: int, requests: list[bytes], times: int) -> int:
-    """Read so many times on one connection, 50 requests in a row; how many answers were a 200."""
-    found = 0
+    """Reads `times` on one connection, 50 requests in a row; returns the number of 200s."""
+    count = 0
     with socket.create_connection((HOST, port), timeout=20) as connection:
         stream = connection.makefile("rb")
         for start in range(0, times, 50):
             connection.sendall(b"".join(requests[(start + n) % len(requests)] for n in range(50)))
             for _ in range(50):
-                found += stream.readline().startswith(b"HTTP/1.1 200")
+                count += stream.readline().startswith(b"HTTP/1.1 200")
                 length = 0
                 while (line := stream.readline()) != b"\r\n":
                     if line.lower().startswith(b"content-length:"):
                         length = int(line.split(b":")[1])
                 stream.read(length)
-    return found
+    return count
 
 
 def encode_request(person: SignedUpPerson, header_lines: str = "") -> bytes:
@@ -59,7 +59,7 @@ def encode_request(person: SignedUpPerson, header_lines: str = "") -> bytes:
 
 
 def test_memory_is_constant_over_many_reads(stack: Stack, api: ApiClient, scale):
-    """A million with LONG=1, fifty thousand else; the first part of them may still fill pools."""
+    """A million reads with LONG=1, else 50,000; the first part may still fill pools."""
     requests = [encode_request(api.sign_up()) for _ in range(50)]
     web = child_pids(stack.services["read"].pid)
     times = 50_000 if LONG else 2_500
@@ -105,7 +105,7 @@ _etags: dict[str, bytes] = {}
 
 
 def any_person(stack: Stack) -> SignedUpPerson:
-    """Somebody for all examples."""
+    """Returns one person for all examples."""
     if stack.url not in _people_by_stack:
         person = ApiClient(httpx.Client(base_url=stack.url, timeout=20)).sign_up()
         _people_by_stack[stack.url] = person
@@ -114,9 +114,10 @@ def any_person(stack: Stack) -> SignedUpPerson:
 
 
 class Clients:
-    """Clients that read without end, until the block is left: some on new connections each time,
-    some on one for as long as the server keeps it. `count` counts the statuses, and whatever else
-    happened in the place of an answer.
+    """Clients that read continuously until the end of the block: some on a new connection each
+    time, some on one until the server closes it.
+
+    `count` counts the statuses, and the errors in place of a response.
     """
 
     def __init__(self, port: int, person: SignedUpPerson) -> None:
@@ -152,7 +153,7 @@ class Clients:
         return self
 
     def wait_for_reads(self) -> None:
-        """Return after some hundred more answers."""
+        """Returns after some hundred more responses."""
         count = self.count["200"]
         wait_until(lambda: self.count["200"] > count + 400, timeout=30)
 
@@ -174,7 +175,7 @@ def test_graceful_exit_of_one_process_fails_no_request(stack: Stack, api: ApiCli
 
 
 def test_redeploy_fails_no_request(stack: Stack, api: ApiClient):
-    """SIGUSR2 starts the new server on the socket of the old one, which then gets SIGTERM."""
+    """SIGUSR2 starts the new server on the old one's socket; the old one then gets SIGTERM."""
     with read_process(stack) as (web, url):
         log = stack.data_dir / "logs" / f"read-{url.rpartition(':')[2]}.log"
         with Clients(int(url.rpartition(":")[2]), api.sign_up()) as clients:

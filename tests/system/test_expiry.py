@@ -1,4 +1,4 @@
-"""Time goes on: what should end does, and what has ended is purged from Postgres and Redis."""
+"""Expiry: codes, links, sessions and keys expire, and are purged from Postgres and Redis."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -25,7 +25,7 @@ def advance_time(time: timedelta, person: SignedUpPerson) -> None:
 
 
 def run_purge() -> None:
-    """Have the workers purge, as they do every ten minutes."""
+    """Runs the purge, as the workers do every ten minutes."""
     from workers import tasks
 
     tasks.purge_expired()

@@ -1,4 +1,4 @@
-"""Servers that were demoted while their connections live on: the new primary is found."""
+"""Failover: connections to demoted servers are replaced by connections to the new primary."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -83,7 +83,7 @@ class Replicated:
 def replicated(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[ApiClient, Replicated, Replicated]]:
-    """A client of a stack of its own, whose profile and queue Redis can fail over."""
+    """A client of a stack whose profile and queue Redis can fail over."""
     folder = tmp_path_factory.mktemp("replicated")
     with Replicated(folder, "profiles") as profiles, Replicated(folder, "queue") as queue:
         env = {"DJANGO_SETTINGS_MODULE": "settings.test", "OUTBOX_LEASE_SECONDS": "2"}

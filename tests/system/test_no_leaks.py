@@ -1,4 +1,4 @@
-"""No address, code or token gets into a log, the queue, or what the tasks leave behind."""
+"""No address, code or token in logs, in the queue, or in what tasks leave behind."""
 
 import json
 import os

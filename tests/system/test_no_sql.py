@@ -1,4 +1,4 @@
-"""The read runs no SQL: Postgres itself writes down every statement, and there is none."""
+"""Reads execute no SQL: Postgres logs every statement, and there is none."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.support.client import ApiClient, SignedUpPerson, wait_until
 
 @pytest.fixture
 def record_statements(stack: Stack, api: ApiClient):
-    """What Postgres was told while a function ran; relay and worker rest meanwhile."""
+    """Returns the statements that Postgres executed during a function, without relay and worker."""
     for name in ("relay", "worker"):
         stack.services[name].stop()
     log = stack.data_dir / "logs" / "postgres.log"

@@ -1,4 +1,4 @@
-"""When something is away: each row of the design's table that exists, with real processes."""
+"""Outages: each row of the design's table, with real processes."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ from tests.support.client import (
 
 @pytest.fixture
 def stop_service(stack):
-    """Stop a part for the test; it is back afterwards, and the service ready again."""
+    """Stops a service for the test; restarts it afterwards, and waits until all is ready."""
     stopped = []
 
     def stop_one(name: str) -> None:
@@ -63,7 +63,7 @@ def test_connections_closed_by_postgres_fail_no_sign_up(api: ApiClient, django_d
     for _ in range(5):
         api.sign_up()
         with connection.cursor() as cursor:
-            # Those of the web processes: sign-ups were the last that went over them.
+            # The connections of the write processes, which sign-ups used last.
             cursor.execute(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
                 " WHERE query LIKE '%INSERT INTO rollcall_person%' AND pid <> pg_backend_pid()"

@@ -1,4 +1,4 @@
-"""The whole way with providers: web, worker, and the real SDKs talking HTTP to a stand-in."""
+"""The whole path of a message: web, worker, and the real SDKs with fake providers."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tests.support.client import ApiClient, SignedUpPerson, wait_until
 
 @pytest.fixture(scope="module")
 def providers(tmp_path_factory):
-    """A stack that sends through SendGrid and Vonage, both played by stand-ins."""
+    """A stack that sends through SendGrid and Vonage, both fake."""
     with fake_provider.FakeProvider() as sendgrid, fake_provider.FakeProvider(tls=True) as vonage:
         sendgrid.default_response = fake_provider.accept()
         vonage.default_response = fake_provider.sms({"status": "0", "message-id": "1"})
@@ -65,7 +65,7 @@ def get_texts(vonage: fake_provider.FakeProvider, person: SignedUpPerson) -> lis
 
 
 def wait_for_two[T](posts: list[T]) -> list[T]:
-    """The posts, once there are two."""
+    """Returns the posts once there are two."""
     return posts if len(posts) == 2 else []
 
 

@@ -1,4 +1,6 @@
-"""A hundred clients at once, 10 without LONG=1: what they race for happens once, without a 500."""
+"""Races: concurrent requests have their effect once, without a 500. 100 clients with LONG=1, else
+10.
+"""
 
 import itertools
 import threading
@@ -24,7 +26,7 @@ CLIENTS = 100 if LONG else 10
 
 @pytest.fixture
 def run_concurrently(stack) -> Callable[..., list[httpx.Response]]:
-    """Calls `make_call(client, number)` in as many threads at once, each with a connection."""
+    """Calls `make_call(client, number)` in concurrent threads, each with a connection."""
 
     def run(make_call: Callable[[httpx.Client, int], httpx.Response]) -> list[httpx.Response]:
         start = threading.Barrier(CLIENTS)
@@ -60,7 +62,7 @@ def test_concurrent_valid_codes_have_one_effect(django_db_access, api: ApiClient
     responses = statuses(
         run_concurrently(confirm(person, "phone", person.message("phone")["code"]))
     )
-    # A try is counted before it is looked at, so those beyond the fifth may be told to wait.
+    # An attempt is counted before the comparison, so those above the limit may get a 429.
     assert responses[200] >= 1
     assert set(responses) <= {200, 429}
     assert Person.objects.get(id=person.id).version == 2
@@ -87,7 +89,7 @@ def test_one_of_two_concurrent_confirmations_gets_the_address(
     people_pair = [api.sign_up(**body) for _ in range(2)]
     wait_until(lambda: len(api.mailbox(body["phone"])) == 2)
     codes = {m["code"] for m in api.mailbox(body["phone"])}
-    # Whose code is whose is not told by a text message, so each tries both.
+    # Text messages do not name the person, so each tries both codes.
     tries = list(itertools.product(people_pair, codes))
 
     def attempt(http: httpx.Client, number: int) -> httpx.Response:
@@ -103,7 +105,7 @@ def test_one_of_two_concurrent_confirmations_gets_the_address(
 
 
 def test_no_read_succeeds_after_the_sign_out_response(stack, api: ApiClient):
-    """Readers have kept connections to every web process, and read all the time."""
+    """Readers have kept connections to every read process, and read continuously."""
     person = api.sign_up()
     revoked = threading.Event()
     late: list[int] = []

@@ -1,4 +1,4 @@
-"""Reads at a constant rate while the write side is broken, and clients go on signing up."""
+"""Reads at a constant rate during outages of the write side, while clients keep signing up."""
 
 import json
 import subprocess
@@ -24,11 +24,11 @@ from tests.support.client import (
 
 RATE = 1_000  # reads a second
 LIMIT_MS = 10.0
-NOISE = 3.0  # by how much a busy machine may slow reads down, as it did right before
+NOISE = 3.0  # tolerated factor compared with the measurement right before
 
 
 class Service:
-    """A read process in front of a write process of its own."""
+    """A read process with its own write process."""
 
     def __init__(self, stack: Stack, write: Process, url: str, tokens: Path) -> None:
         self.stack, self.write, self.url = stack, write, url
@@ -45,7 +45,7 @@ class Service:
 
     @contextmanager
     def sign_ups(self) -> Iterator[None]:
-        """Clients that sign up without pause until the end of the block, whatever the response."""
+        """Signs up continuously until the end of the block, whatever the response."""
         stopped = threading.Event()
 
         def keep_signing_up() -> None:
@@ -98,7 +98,7 @@ def killed_write_process(service: Service) -> Iterator[None]:
 def test_reads_are_unaffected_by_outages_of_the_write_side(
     service: Service, outage: Callable[[Service], AbstractContextManager[None]], scale: int
 ):
-    for _ in range(3):  # the machine may have been busy with something else
+    for _ in range(3):  # the machine may have been busy
         control = service.reads(1.0 * scale)
         with outage(service), service.sign_ups():
             during = service.reads(2.0 * scale)

@@ -1,4 +1,4 @@
-"""The write process, killed, hung, full or replaced: reads go on, writes are a 503 or unharmed."""
+"""Outages of the write process: reads continue, writes are a 503 or succeed."""
 
 import os
 import signal
@@ -31,14 +31,14 @@ SIGN_UP = "/api/v1/signup/"
 
 @pytest.fixture
 def own_write_process(stack: Stack) -> Iterator[tuple[Process, str]]:
-    """A write process of the test's own, to harm; and the value of WRITE_UPSTREAM for it."""
+    """A write process of the test's own, and the value of WRITE_UPSTREAM for it."""
     with write_process(stack) as (process, url):
         yield process, f"unix:{socket_path(url)}"
 
 
 @contextmanager
 def suspended(process: Process) -> Iterator[None]:
-    """Stops a process and its children (SIGSTOP) until the end of the block."""
+    """Suspends a process and its children (SIGSTOP) until the end of the block."""
     pids = [process.pid, *child_pids(process.pid)]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
@@ -123,7 +123,7 @@ def test_full_write_process_is_a_503_and_reads_continue(
 def test_replaced_write_process_fails_no_request(
     stack: Stack, own_write_process: tuple[Process, str], case: str
 ):
-    """SIGHUP starts new workers, SIGUSR2 and SIGTERM a new main process, on the same socket."""
+    """SIGHUP starts new workers; SIGUSR2 and SIGTERM a new main process, on the same socket."""
     process, upstream = own_write_process
     port = int(upstream.rpartition("-")[2].removesuffix(".sock"))
     log = stack.data_dir / "logs" / f"write-{port}.log"

@@ -1,4 +1,4 @@
-"""Huey's dashboard in the Django admin: it shows what ran, and nothing of whom it ran for."""
+"""Huey's dashboard in the admin: shows tasks, and no personal data."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ DASHBOARD = "/admin/hueystats/hueydashboard/"
 PEOPLE = 4
 TASKS = 3 * PEOPLE  # the profile and two messages of each
 
-# What `create_tables` of huey.contrib.stats makes, in a process of its own: it is a whole Huey.
+# Creates the tables of huey.contrib.stats, in a process, because it needs a whole Huey.
 DECLARED = """
 import sys
 from huey import MemoryHuey
@@ -48,7 +48,7 @@ WHERE conrelid::regclass::text LIKE 'huey%' ORDER BY 1, 2
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of its own, because a dashboard is part of all processes from their start."""
+    """A separate stack: a dashboard is configured when the processes start."""
     env = {"DJANGO_SETTINGS_MODULE": "settings.test", "HUEY_DASHBOARD": "true"}
     with Stack(
         tmp_path_factory.mktemp("dashboard"),
@@ -61,7 +61,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def people(stack: Stack) -> Iterator[list[SignedUpPerson]]:
-    """Some who have signed up, and have got their messages."""
+    """People who have signed up and received their messages."""
     with httpx.Client(base_url=stack.url, timeout=20) as client:
         people = [ApiClient(client).sign_up() for _ in range(PEOPLE)]
         for person in people:
@@ -72,7 +72,7 @@ def people(stack: Stack) -> Iterator[list[SignedUpPerson]]:
 
 @pytest.fixture
 def staff(stack: Stack) -> Iterator[httpx.Client]:
-    """A browser of somebody who has logged in, with the form."""
+    """A browser that has logged in with the form."""
     with admin_session(stack, DASHBOARD) as browser:
         yield browser
 
@@ -85,13 +85,13 @@ def database(stack: Stack) -> Iterator[psycopg.Connection]:
 
 
 def parse_tasks(page: str) -> dict[str, tuple[int, int, int]]:
-    """Task -> how often it ran, how often well, how often with an error, as the page says."""
+    """Parses the page: runs, successes and errors by task."""
     rows = (row for row in TableParser(page).rows if len(row) == 6)
     return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in rows}
 
 
 def parse_tiles(page: str) -> dict[str, str]:
-    """Label -> number of the tiles at the top."""
+    """Parses the tiles at the top: number by label."""
     return {row[1]: row[0] for row in TableParser(page).rows if len(row) == 2}
 
 
@@ -139,13 +139,13 @@ def test_dashboard_contains_no_address_code_or_token(
     ]
     assert len(stored) >= 2 * TASKS, "there is something to look at"
     for secret in get_secrets(people):
-        # Not as a part of a longer number: six digits stand in many an id or a time.
+        # Not as a part of a longer number: ids and times have six digits too.
         pattern = re.compile(rf"(?<![0-9A-Za-z.]){re.escape(secret)}(?![0-9A-Za-z.])")
         assert [text for text in [*pages, *stored] if pattern.search(text)] == []
 
 
 def get_secrets(people: list[SignedUpPerson]) -> list[str]:
-    """What only these people should know."""
+    """Returns the personal data and secrets of these people."""
     secrets = []
     for person in people:
         email, sms = person.message("email"), person.message("phone")

@@ -1,4 +1,4 @@
-"""The outbox, the relay and the workers: nothing is lost, whatever is killed when."""
+"""Outbox, relay and workers: no message is lost when a process is killed."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -131,12 +131,12 @@ def test_session_revoked_during_a_backfill_is_never_readable(
     write = pipeline.run_script
     statuses: list[int] = []
 
-    def write_late(*words):
+    def write_late(*arguments):
         """What was read before the sign-out is written when Redis has forgotten it."""
         if not statuses:
             assert person.request("DELETE", "sessions/current/").status_code == 204
             writer.get_client().flushdb()
-        written = write(*words)
+        written = write(*arguments)
         statuses.append(person.profile().status_code)
         return written
 

@@ -99,10 +99,10 @@ class RedisClient:
             self._reconnect_task = None
 
     async def _keep_connected(self) -> None:
-        """Connects again and again, for ever.
+        """Reconnects forever.
 
-        The first attempt after a loss starts at once, and commands wait for it: so a restart of
-        Redis goes unnoticed. While further attempts fail, commands fail at once.
+        The first attempt after a loss starts at once, and commands wait for it, so that a restart
+        of Redis goes unnoticed. While further attempts fail, commands fail at once.
         """
         failures = 0
         while True:

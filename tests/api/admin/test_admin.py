@@ -1,4 +1,4 @@
-"""The admin: staff find somebody, see what happened, and do what may be done; all on record."""
+"""The admin: search, history, and actions for staff, all logged."""
 
 import re
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def person(api: ApiClient) -> SignedUpPerson:
 
 
 def search(staff: httpx.Client, text: str) -> set[str]:
-    """The ids that a search shows."""
+    """Returns the person ids that a search shows."""
     page = staff.get(PEOPLE, params={"q": text})
     assert page.status_code == 200
     return set(re.findall(rf"{PEOPLE}([0-9a-f-]{{36}})/change/", page.text))
@@ -46,7 +46,7 @@ def get_page(staff: httpx.Client, person: SignedUpPerson) -> str:
 
 
 def run_action(browser: httpx.Client, person: SignedUpPerson, action: str) -> httpx.Response:
-    """Say yes on the page that asks whether it is meant; what is shown after that."""
+    """Confirms the action; returns the page after it."""
     path = f"{PEOPLE}{person.id}/{action}/"
     page = browser.get(path)
     assert page.status_code == 200
@@ -261,7 +261,7 @@ def test_admin_requires_staff(stack, django_db_access, person):
 
 
 def log_in(stack: Stack, permissions: list[str], *, is_staff: bool = True) -> httpx.Client:
-    """A browser of a user with these permissions, already logged in."""
+    """Returns a browser session of a user with these permissions."""
     from uuid import uuid4
 
     from django.contrib.auth import get_user_model

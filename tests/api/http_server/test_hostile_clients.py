@@ -1,4 +1,4 @@
-"""Fuzzing: whatever hostile clients do, others read as ever, and nothing is left of them."""
+"""Fuzzing: hostile clients do not affect the reads of others, and leave no connection behind."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ FUZZ_SETTINGS = settings(
 
 
 def limit_cost(send: Send) -> Send:
-    """Returns the same, repeated less often: no action may take long."""
+    """Returns the action with fewer repetitions: no action may take long."""
     messages = [MESSAGES[name] for name in send.messages]
     cost = sum(message.cost for message in messages) * len(send.clients)
     size = sum(len(message.text) for message in messages) * len(send.clients)
@@ -92,7 +92,7 @@ def test_hostile_clients_do_not_affect_reads_without_upstream(
     play(lone_server, script)
 
 
-# It reports the one script that fails, so there is nothing to shrink.
+# Only one script can fail: there is nothing to shrink.
 @settings(FUZZ_SETTINGS, max_examples=100 if LONG else 3, phases=[Phase.generate])
 @given(each=st.lists(scripts, min_size=20, max_size=20))
 def test_server_closes_every_abandoned_connection(server: ReadServer, each: list[list[Moment]]):

@@ -1,4 +1,4 @@
-"""Hostile requests one by one, and what fuzzing and attackers have found before."""
+"""Single hostile requests, and regressions that fuzzing and attackers have found."""
 
 import json
 import select
@@ -40,7 +40,7 @@ def test_request_similar_to_a_cached_one_gets_its_own_response(server: ReadServe
 
 @pytest.mark.parametrize("write", BODIES)
 def test_read_behind_a_rejected_write_affects_no_other(server: ReadServer, write: str):
-    """Ten such connections ended all reads of the process for good."""
+    """Ten such connections once ended all reads of the process permanently."""
     play(server, [Moment((Send((write, "read"), clients=ALL),), stall=True)])
 
 
@@ -54,7 +54,7 @@ def test_http_1_0_gets_no_interim_response(server: ReadServer):
 
 
 def test_client_that_stops_reading_a_small_rest_is_disconnected(server: ReadServer):
-    """With less than the transport's high-water mark in its buffer there was no deadline."""
+    """Regression: below the transport's high-water mark there was no deadline."""
     with closing(HostileClient(server.port, server.people[0], "unread")) as client:
         client.reading = False
         buffered = 0
@@ -72,7 +72,7 @@ def test_client_that_stops_reading_a_small_rest_is_disconnected(server: ReadServ
 
 
 def test_slow_reader_receives_large_responses_completely(server: ReadServer):
-    """A deadline was set when its buffer was full, and not moved while it took something."""
+    """Regression: the deadline was set when the buffer was full, and not extended on progress."""
     with closing(HostileClient(server.port, server.people[0], "slow-reader")) as client:
         client.reading = False
         client.send([MESSAGES["large file"]] * 3)
@@ -95,7 +95,7 @@ def test_unread_requests_at_close_lose_no_response(server: ReadServer):
 
 
 def test_long_pipeline_does_not_block_the_event_loop(server: ReadServer):
-    """250 kB of requests in one segment held it for 40 to 100 ms; CPU time, so noise is none."""
+    """Regression: 250 kB of requests in one segment blocked it for 40 to 100 ms of CPU time."""
     duration = []
     for number in range(3):
         with closing(HostileClient(server.port, server.people[0], f"long-{number}")) as client:
@@ -138,7 +138,7 @@ def test_endless_message_is_rejected_and_not_stored(server: ReadServer, what: st
             while time.monotonic() < deadline:
                 client.sendall(more)
                 sent += len(more)
-                if sent > 3_000_000:  # that is enough; from here on, slowly
+                if sent > 3_000_000:  # enough; from here on slowly
                     select.select([], [], [], 0.05)
         assert server.memory() - before < 2**20
     assert not server.remaining(timeout=5)

@@ -1,4 +1,4 @@
-"""The web server: HTTP/1.1 as RFC 9112 has it, and what it makes of those who do not speak it."""
+"""The HTTP server: HTTP/1.1 (RFC 9112), and malformed requests."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ PROFILE = "GET /api/v1/profile/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
 class Client:
-    """One connection, octet by octet."""
+    """One connection with raw bytes."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -26,7 +26,7 @@ class Client:
         self.connection.sendall(text if isinstance(text, bytes) else text.encode("latin-1"))
 
     def receive(self, *, bodiless: bool = False) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the next answer."""
+        """Returns status, headers and body of the next response."""
         status = int(self.stream.readline().split()[1])
         headers = {}
         while (line := self.stream.readline().decode()) != "\r\n":
@@ -40,7 +40,7 @@ class Client:
         return self.receive()[0]
 
     def is_closed(self) -> bool:
-        """Whether the server has hung up, without a word more."""
+        """Returns whether the server has closed the connection without further data."""
         return bool(self.stream.read(1) == b"")
 
 
@@ -153,7 +153,7 @@ def test_expect_100_continue_is_answered(client: Client):
 
 def test_response_is_received_despite_an_unread_body(client: Client):
     client.send(encode_sign_up("Content-Length: 100000000\r\n"))
-    with contextlib.suppress(ConnectionError):  # it may hang up before it has all that
+    with contextlib.suppress(ConnectionError):  # it may close the connection before that
         for _ in range(100):
             client.send(b" " * 100_000)
     status, headers, _ = client.receive()

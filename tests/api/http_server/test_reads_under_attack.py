@@ -28,8 +28,8 @@ ALL_DEADLINES = 40.0  # seconds
 ATTACK = {"idle": 10_000, "slow": 500, "unread": 500}
 FILE_ATTACK = {"unread-file": 100}  # of which the server ends some at once
 P99_MS = 10.0
-NOISE_FACTOR = 3.0  # the factor by which a busy machine may move reads that nobody attacks
-# Bytes that an attack may cost, with what the kernel buffers for it: 6 kB a connection.
+NOISE_FACTOR = 3.0  # tolerated factor between two measurements on a busy machine
+# Bytes that an attack may use, including the kernel's buffers: 6 kB per connection.
 MAX_MEMORY = 64 * 2**20
 # 32 MB of responses that are not sent yet, 16 of 1.6 MB that arrive from the write process, and the
 # kernel's buffers.
@@ -38,7 +38,9 @@ FILE_MEMORY = 112 * 2**20
 
 @dataclass
 class Measurement:
-    """Reads without an attack and during one, the bytes that it costs, and what is left of it."""
+    """Reads without and during an attack, the memory of the attack, and the connections left after
+    it.
+    """
 
     control: dict[str, float]
     attacked: dict[str, float]
@@ -52,7 +54,7 @@ class Measurement:
 
 
 class AttackedServer:
-    """A read process, and who attacks it. `folder` is for logs."""
+    """A read process and its attackers. `folder` is for logs."""
 
     def __init__(self, server: ReadServer, folder: Path) -> None:
         self._server = server
@@ -61,7 +63,7 @@ class AttackedServer:
         self._tokens.write_text("".join(f"{person.token}\n" for person in server.people))
 
     def measure(self, attack: dict[str, int], seconds: float) -> Measurement:
-        """Measures with so many connections of each kind (`tests.support.attack`)."""
+        """Measures with a number of connections of each kind (`tests.support.attack`)."""
         expected = 0 if attack is FILE_ATTACK else sum(attack.values())
         control, before = self._read(seconds), self._server.memory()
         with ExitStack() as stack:
@@ -70,7 +72,7 @@ class AttackedServer:
             wait_until(lambda: len(self._server.connections()) >= expected)
             attacked, memory = self._read(seconds), self._server.memory() - before
             for attacker in attackers:
-                attacker.send(SIGTERM)  # it keeps its connections, and does nothing any more
+                attacker.send(SIGTERM)  # it keeps its connections and sends nothing more
             remaining = self._server.remaining(ALL_DEADLINES)
         return Measurement(control, attacked, memory, len(remaining))
 
@@ -100,7 +102,7 @@ def arena(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[At
 
 @pytest.fixture(scope="module")
 def measurement(arena: AttackedServer, scale: int) -> Measurement:
-    """One measurement; up to two more if other processes were in the way."""
+    """Measures up to three times, in case other processes interfere."""
     for _ in range(3):
         result = arena.measure(ATTACK, 2.0 * scale)
         if result.is_unaffected:

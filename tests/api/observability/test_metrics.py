@@ -1,4 +1,4 @@
-"""GET /metrics: counts of all processes, past and present, and the state of outbox and queue."""
+"""GET /metrics: counters of all processes, past and present, and the state of outbox and queue."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ SIGN_UPS = "http_request_duration_seconds_count POST /api/v1/signup"
 
 
 def get_samples(client: httpx.Client) -> dict[str, float]:
-    """The samples but for buckets: 'name label label' -> number, labels in alphabetical order."""
+    """Returns the samples without buckets by 'name label label', labels in alphabetical order."""
     response = client.get(PATH)
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/plain")
@@ -51,7 +51,7 @@ type Growth = Callable[..., dict[str, float]]
 
 
 def track_growth(client: httpx.Client) -> Growth:
-    """By how much samples have grown since this was called."""
+    """Returns a function that tells by how much samples have grown since this call."""
     previous = get_samples(client)
 
     def growth(*names: str) -> dict[str, float]:
@@ -63,14 +63,14 @@ def track_growth(client: httpx.Client) -> Growth:
 
 @pytest.fixture(scope="module")
 def write(stack: Stack) -> Iterator[tuple[Process, str]]:
-    """Two write processes: what runs them, and their URL."""
+    """Two write processes: the main process, and their URL."""
     with write_process(stack, WEB_CONCURRENCY="2", RATE_LIMIT_DOCS="1/hour") as running:
         yield running
 
 
 @pytest.fixture
 def client(write: tuple[Process, str]) -> Iterator[httpx.Client]:
-    """A client that opens a connection for each request: any process may answer."""
+    """A client that opens a connection per request: any process may respond."""
     close = httpx.Limits(max_keepalive_connections=0)
     with httpx.Client(base_url=write[1], timeout=20, limits=close) as client:
         yield client
@@ -185,7 +185,7 @@ def test_cache_misses_and_redis_disconnects_are_counted(
     person.wait_for_outbox()
     growth = track_growth(api.http)
     get_client().delete(f"p:{person.response.json()['id'].replace('-', '')}")
-    # More than once, because the relay may still be waiting for a Redis that was unavailable.
+    # Repeated, because the relay may still be waiting for a Redis that was unavailable.
     assert wait_until(lambda: person.profile().status_code == 200)
     names = ("profile_cache_misses_total", "profile_backfill_requests_total")
     assert wait_until(lambda: min(growth(*names).values()) >= 1)
@@ -204,7 +204,7 @@ def test_outbox_and_queue_are_gauges(stack: Stack, django_db_access, api: ApiCli
     for name in ("worker", "relay"):
         stack.services[name].suspend()
     try:
-        # The first few tasks go to the worker's threads, which wait for them although they sleep.
+        # The first tasks go to the worker's waiting threads, even while it is suspended.
         person = [api.sign_up() for _ in range(5)][-1]
         values = get_samples(api.http)
         assert values["postgres_up"] == values["queue_up"] == 1
@@ -227,7 +227,7 @@ def test_outbox_and_queue_are_gauges(stack: Stack, django_db_access, api: ApiCli
 
 @contextmanager
 def hung_postgres(stack: Stack) -> Iterator[None]:
-    """Postgres responds to nothing, and its connections stay open."""
+    """Suspends Postgres; its connections stay open."""
     postmaster = stack.services["postgres"].pid
     with ExitStack() as undo:
         for pid in (postmaster, *child_pids(postmaster)):
@@ -237,7 +237,7 @@ def hung_postgres(stack: Stack) -> Iterator[None]:
 
 
 def test_hung_postgres_blocks_neither_metrics_nor_probes(stack: Stack, api: ApiClient):
-    for _ in range(10):  # each thread that may ask has a connection
+    for _ in range(10):  # each thread that may be used has a connection
         assert api.http.get("/readyz").status_code == 200
     with hung_postgres(stack):
         values = get_samples(api.http)
@@ -249,7 +249,7 @@ def test_hung_postgres_blocks_neither_metrics_nor_probes(stack: Stack, api: ApiC
                 responses = pool.map(lambda _: httpx.get(f"{stack.url}/readyz", timeout=20), "1234")
             return {(each.status_code, each.json()["write"]) for each in responses}
 
-        # Each write process uses what it found for a second.
+        # Each write process caches its result for a second.
         assert wait_until(lambda: states() == {(503, "unavailable")}, timeout=10)
         assert api.http.get("/livez").status_code == 200
     assert wait_until(lambda: get_samples(api.http)["postgres_up"] == 1)
@@ -263,8 +263,8 @@ def test_metrics_require_the_token_in_production(django_db_access, load_settings
     with override_settings(METRICS_PUBLIC=False):
         assert client.get(PATH).status_code == 404
     with override_settings(METRICS_TOKEN=token):
-        for wrong in ({}, {"Authorization": "Bearer none"}, {"Authorization": f"Basic {token}"}):
-            response = client.get(PATH, headers=wrong)
+        for headers in ({}, {"Authorization": "Bearer none"}, {"Authorization": f"Basic {token}"}):
+            response = client.get(PATH, headers=headers)
             assert (response.status_code, response["WWW-Authenticate"]) == (401, "Bearer")
         assert client.get(PATH, headers={"Authorization": f"Bearer {token}"}).status_code == 200
     closed = "from django.conf import settings as s; print(s.METRICS_PUBLIC, repr(s.METRICS_TOKEN))"

@@ -1,4 +1,4 @@
-"""Metrics that processes share through files: which file is whose, and what becomes of it."""
+"""Metrics that processes share through files."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ import pytest
 from api.observability import registry
 from api.observability.loop_metrics import LoopMetrics
 
-# A process that shares its metrics, then executes each line it is sent.
+# A process that shares its metrics and executes each line of its input.
 _PROGRAM = """
 import sys
 from pathlib import Path
@@ -57,7 +57,7 @@ class MetricsProcess:
         self(f"registry.PROFILE_CACHE_MISSES.inc({times})")
 
     def samples(self) -> dict[str, float]:
-        """What a scrape of it reads: name and labels -> number."""
+        """Returns its scrape: number by name and labels."""
         lines = self("render_process_metrics().decode()").splitlines()
         pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         return {name: float(number) for name, number in pairs}

@@ -1,4 +1,4 @@
-"""The page behind the link in the e-mail, as somebody in front of a browser meets it."""
+"""The confirmation page in a browser."""
 
 import re
 import time
@@ -13,7 +13,7 @@ from local.stack import Stack
 from tests.support.chromium import chromium, resize
 from tests.support.client import ApiClient, SignedUpPerson, wait_until
 
-# How far the page's parts moved without anybody's doing (Layout Instability API).
+# Layout shifts without user input (Layout Instability API).
 SHIFTS = """
 const done = arguments[0];
 new PerformanceObserver((list) => {
@@ -21,7 +21,7 @@ new PerformanceObserver((list) => {
 }).observe({ type: "layout-shift", buffered: true });
 setTimeout(() => done(0), 200);
 """
-# The lowest contrast of a text to what is behind it (WCAG 2.2, "contrast ratio").
+# The lowest contrast of text to its background (WCAG 2.2, "contrast ratio").
 CONTRAST = """
 const light = (colour) => {
   const [r, g, b] = colour.match(/[\\d.]+/g).map((value) => value / 255)
@@ -55,7 +55,7 @@ def get_link(person: SignedUpPerson) -> str:
 
 
 def wait_for_state(browser: Chrome, state: str, title: str) -> str:
-    """The words of the page, once it shows that state."""
+    """Returns the text of the page once it shows that state."""
 
     def get_state() -> Any:
         return browser.execute_script("return document.querySelector('main')?.dataset.state")
@@ -67,18 +67,18 @@ def wait_for_state(browser: Chrome, state: str, title: str) -> str:
 
 
 def open_page(browser: Chrome, link: str) -> None:
-    browser.get("about:blank")  # or another token on the same page would not load it anew
+    browser.get("about:blank")  # else another token on the same page would not reload it
     browser.get(link)
 
 
 def get_console_errors(browser: Chrome) -> list[Any]:
-    """What the browser has complained of since it was asked last."""
+    """Returns the errors on the browser's console since the last call."""
     lines: list[Any] = browser.get_log("browser")  # type: ignore[no-untyped-call]  # it is so
     return lines
 
 
 def press_button(browser: Chrome) -> None:
-    """Go to the button and press it, by keyboard."""
+    """Focuses the button and presses it, by keyboard."""
     ActionChains(browser).send_keys(Keys.TAB).perform()
     assert browser.switch_to.active_element.tag_name == "button"
     ActionChains(browser).send_keys(Keys.ENTER).perform()
@@ -95,7 +95,7 @@ def test_link_confirms_only_when_the_button_is_pressed(browser: Chrome, person):
         browser, "success", "Your e-mail address is confirmed"
     )
     assert person.profile().json()["email_verified"]
-    # What has the focus is what a screen reader goes on from; the button is gone.
+    # Screen readers continue from the focus; the button is gone.
     assert browser.switch_to.active_element.tag_name == "h1"
     open_page(browser, get_link(person))
     assert "confirmed before" in wait_for_state(browser, "confirmed", "Already confirmed")
@@ -138,7 +138,7 @@ def test_offline_page_offers_a_retry(browser: Chrome, person):
     finally:
         browser.delete_network_conditions()
     assert not person.profile().json()["email_verified"]
-    # The focus has stayed on the button.
+    # The button keeps the focus.
     ActionChains(browser).send_keys(Keys.ENTER).perform()
     wait_for_state(browser, "success", "Your e-mail address is confirmed")
 
@@ -194,7 +194,7 @@ def test_page_fits_is_readable_and_does_not_shift(browser: Chrome, person, width
     assert browser.find_element(By.TAG_NAME, "button").size["height"] >= 44
     assert browser.execute_script(CONTRAST) >= 4.5
     assert browser.execute_async_script(SHIFTS) == 0
-    assert get_console_errors(browser) == []  # nothing that the content security policy refuses
+    assert get_console_errors(browser) == []  # no violation of the content security policy
 
 
 def test_page_is_accessible_to_screen_readers(browser: Chrome, person):

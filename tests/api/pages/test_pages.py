@@ -1,4 +1,4 @@
-"""The pages for people: the link in the e-mail, and the development mailbox."""
+"""The pages: confirmation link and development mailbox."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from tests.support.client import ApiClient, SignedUpPerson, field_errors, proble
 
 
 def inspect(api: ApiClient, token: Any) -> httpx.Response:
-    """What the page's script asks before it shows the button."""
+    """Sends the page's first request, before it shows the button."""
     return api.post("/confirm/email/", {"token": token})
 
 
@@ -20,7 +20,7 @@ def get_link_token(person: SignedUpPerson) -> str:
 
 
 def get_stored_state(person: SignedUpPerson) -> Any:
-    """All that Postgres keeps of somebody's claims, and their version."""
+    """Returns the rows of a person's claims, and their version."""
     from domain.postgres.models import Confirmation, Person
 
     rows = Confirmation.objects.filter(person_id=person.id).order_by("id").values_list()

@@ -1,4 +1,4 @@
-"""The front door: what a read is answered with, and that every read is answered."""
+"""Reads through the read process, also while clients or Redis misbehave."""
 
 import itertools
 import os
@@ -67,8 +67,8 @@ def test_read_has_the_expected_status_and_headers(api: ApiClient, kind, path):
         "etag": person.profile().headers["etag"],
         "length": str(len(body)),
     }
-    given, status, expected = REQUESTS[kind]
-    sent = {name: value.format(**values) for name, value in given.items()}
+    request_headers, status, expected = REQUESTS[kind]
+    sent = {name: value.format(**values) for name, value in request_headers.items()}
     expected = {name: value.format(**values) for name, value in expected.items()} | ALWAYS
     for method in ("GET", "HEAD"):
         response = api.http.request(method, path, headers=sent | ALWAYS)
@@ -112,7 +112,7 @@ def test_forged_tokens_never_reach_redis(django_db_access, api: ApiClient):
     api.sign_up().wait_for_outbox()
     before = count_commands()
     for _ in range(300):
-        # The format octet and the key's id are right; all that is missing is the MAC.
+        # Format byte and key id are valid; only the MAC is not.
         token_claims = (
             b"\x01"
             + keyring.get_keyring().signing_key.id
@@ -131,7 +131,7 @@ def test_hung_redis_is_a_503_and_recovers_within_a_second(stack: Stack, api: Api
         with ThreadPoolExecutor(16) as pool:
             for status, seconds in pool.map(lambda _: read_timed(person), range(64)):
                 assert status == 503
-                assert seconds < 2  # a deadline of one second, on a machine that is busy
+                assert seconds < 2  # the timeout is one second; the machine may be busy
     finally:
         stack.services["profiles"].resume()
     assert wait_until(lambda: person.profile().status_code == 200, timeout=1)
@@ -198,7 +198,7 @@ def test_pipelined_requests_are_answered_in_order(stack: Stack, api: ApiClient):
 
 
 def read_body(stream: Any) -> bytes:
-    """The body of the next answer."""
+    """Returns the body of the next response."""
     length = 0
     while (line := stream.readline()) != b"\r\n":
         assert line, "the connection ended"
@@ -236,7 +236,7 @@ def test_client_that_disconnects_in_a_request_affects_no_other(stack: Stack, api
 
 @pytest.fixture
 def max_open_files() -> Iterator[int]:
-    """As many open files as the machine lets us and the processes that we start have."""
+    """Raises the limit of open files for this process and its children; yields it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield hard
@@ -259,7 +259,7 @@ def test_thousands_of_idle_connections_block_no_read(
 
 
 class Readers:  # used like a function
-    """Threads that read profiles without end, until the block is left."""
+    """Threads that read profiles continuously until the end of the block."""
 
     def __init__(
         self, people: list[SignedUpPerson], check: Callable[[SignedUpPerson, httpx.Response], Any]
@@ -294,7 +294,7 @@ class Readers:  # used like a function
 def test_reads_return_the_own_profile_during_random_disconnects(
     stack: Stack, django_db_access, api: ApiClient, scale: int
 ):
-    """Both kinds: those of clients, in the middle of a request, and those to Redis."""
+    """Disconnects clients in the middle of requests, and the connections to Redis."""
     from domain.projection.writer import get_client
 
     people = [api.sign_up() for _ in range(20)]
@@ -343,7 +343,7 @@ def get_workers(stack: Stack) -> list[int]:
 
 @pytest.fixture
 def own_read_process(stack: Stack) -> Iterator[tuple[Process, str]]:
-    """A web server of one's own on the same databases, to end."""
+    """A separate read process, for tests that end it."""
     with read_process(stack) as web:
         yield web
 
@@ -351,7 +351,7 @@ def own_read_process(stack: Stack) -> Iterator[tuple[Process, str]]:
 def test_sigterm_under_load_answers_all_requests_in_progress(
     own_read_process: tuple[Process, str], stack: Stack, api: ApiClient
 ):
-    """Redis is frozen meanwhile, so that they are known to be under way."""
+    """Redis is suspended, so that the requests are known to be in progress."""
     web, url = own_read_process
     person = api.sign_up()
     connections = [
@@ -429,7 +429,7 @@ def test_killed_worker_process_is_replaced(stack: Stack, api: ApiClient):
     started = log.read_text().count("worker_started")
     os.kill(get_workers(stack)[0], signal.SIGKILL)
     for _ in range(50):
-        with suppress(httpx.TransportError):  # what was under way in the one that was killed
+        with suppress(httpx.TransportError):  # requests in progress in the killed process
             assert httpx.get(stack.url + PROFILE, headers=person.bearer).status_code == 200
     wait_until(lambda: log.read_text().count("worker_started") > started, timeout=30)
     assert len(get_workers(stack)) == 2

@@ -1,4 +1,4 @@
-"""Near copies: for those who read often, and never in use once a change to them was answered."""
+"""The client-side cache serves frequent readers, and no state older than an answered write."""
 
 import asyncio
 import threading
@@ -29,8 +29,8 @@ from tests.api.reads.test_redis_faults import (
 from tests.support.fake_redis import Command, FakeRedis
 from tests.support.http_request import Reader
 
-MAX_STALENESS = 0.3  # seconds; longer than in life, for a machine that is busy
-LONG_STALENESS = 30.0  # so that nothing but Redis ends a copy
+MAX_STALENESS = 0.3  # seconds; longer than in production, for busy machines
+LONG_STALENESS = 30.0  # only Redis invalidates entries
 KEY = profile.redis_key(PERSON)
 
 
@@ -38,7 +38,7 @@ KEY = profile.redis_key(PERSON)
 async def open_reader(
     url: str, max_staleness: float = LONG_STALENESS, **options: int
 ) -> AsyncIterator[Reader]:
-    """A reader that has near copies by now, or cannot have any."""
+    """Starts a reader; returns once its client cache is enabled, or cannot be."""
     reader = Reader(
         url, KEYS, timeout=0.5, miss_timeout=0.01, max_staleness=max_staleness, **options
     )
@@ -62,7 +62,7 @@ async def read_profile(reader: Reader, token: str | None = None) -> tuple[int, b
 
 
 class CountingHandler:
-    """A Redis in which there is one profile; counts how often it was asked for it."""
+    """A Redis with one profile, which counts its reads."""
 
     def __init__(self, reply: bytes) -> None:
         self.reply, self.reads = reply, 0
@@ -116,7 +116,7 @@ async def test_nothing_is_cached_when_client_caching_is_denied():
 )
 @run_in_loop
 async def test_profile_invalidated_with_its_reply_is_not_cached(change):
-    """The reader goes on a turn after the reply came; by then it knows of the change already."""
+    """The reader continues a turn after the reply, when the invalidation has already arrived."""
     handler = CountingHandler(
         encode_reply(*make_fields(3)) + b">2\r\n$10\r\ninvalidate\r\n" + change
     )
@@ -208,7 +208,7 @@ async def test_sessions_of_a_person_share_one_cached_body():
 
 
 class RealRedis:
-    """A real Redis, to which a profile is written from elsewhere."""
+    """A real Redis, to which a profile is written directly."""
 
     def __init__(self, valkey: Valkey) -> None:
         self.url = valkey.url
@@ -239,7 +239,7 @@ def real_redis(valkey: Valkey) -> RealRedis:
 
 
 async def wait_until_cached(reader: Reader) -> ClientCache:
-    """Read until there is a copy of the profile; all copies."""
+    """Reads until the profile is cached; returns the cache."""
     cache = reader.redis.cache
     assert cache is not None
     while DIGEST not in cache._entries:
@@ -269,7 +269,7 @@ CHANGES: dict[str, tuple[Callable[[RealRedis], Any], int]] = {
 async def test_changed_profile_is_invalidated(real_redis: RealRedis, change):
     apply_change, status = CHANGES[change]
     async with open_reader(real_redis.url) as reader:
-        for _ in range(3):  # and is asked each time to tell of the next change too
+        for _ in range(3):  # tracking is requested again each time
             real_redis.write(0)
             while (await read_profile(reader)) != (200, b"0"):
                 await asyncio.sleep(0.001)
@@ -304,7 +304,7 @@ async def test_entry_is_not_used_beyond_max_staleness_without_replies(
 
 @run_in_loop
 async def test_entries_are_stale_after_the_process_was_stopped(real_redis: RealRedis):
-    """Nothing here lets the event loop look at what Redis has said meanwhile."""
+    """The event loop cannot process an invalidation meanwhile."""
     async with open_reader(real_redis.url, MAX_STALENESS) as reader:
         await wait_until_cached(reader)
         await reader.redis.execute_command("PING")
@@ -312,14 +312,14 @@ async def test_entries_are_stale_after_the_process_was_stopped(real_redis: RealR
         real_redis.write(1)
         body = (await read_profile(reader))[1]
         if time.monotonic() - started_at < MAX_STALENESS:
-            assert body == b"0"  # the write has not waited: it may not be answered yet
+            assert body == b"0"  # the write has not waited, so it need not be visible yet
         threading.Event().wait(MAX_STALENESS)
         assert await read_profile(reader) == (200, b"1")
 
 
 @asynccontextmanager
 async def delayed_replies(port: int, delay: float) -> AsyncIterator[str]:
-    """The URL of a Redis whose words arrive `delay` seconds late."""
+    """Yields the URL of a Redis whose replies arrive `delay` seconds late."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
@@ -346,7 +346,7 @@ async def delayed_replies(port: int, delay: float) -> AsyncIterator[str]:
 async def test_write_that_waited_is_visible_despite_late_invalidations(
     real_redis: RealRedis, writer_waits: bool
 ):
-    """The copies are in use all the time; those who do not wait show that it would matter."""
+    """The cache is in use all the time; writes that do not wait show that it matters."""
     stale_reads = 0
     async with (
         delayed_replies(real_redis.redis.get_connection_kwargs()["port"], MAX_STALENESS / 4) as url,

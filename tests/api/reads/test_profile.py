@@ -1,4 +1,4 @@
-"""Reading a profile: one HMGET, the stored octets, and who may see them."""
+"""Profile reads: one HMGET, the stored bytes, and authentication."""
 
 import socket
 
@@ -151,7 +151,7 @@ def test_read_is_one_redis_command(django_db_access, api: ApiClient):
     assert person.profile().json() == person.body
     after = get_client().info("commandstats")
     calls = {name: after[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in after}
-    # INFO is this test's own; the relay of the stack waits with BZPOPMAX.
+    # INFO is from this test; the relay of the stack waits with BZPOPMAX.
     own = {n for n, count in calls.items() if count and n.split("_")[1] not in ("info", "bzpopmax")}
     assert own == {"cmdstat_hmget"}
     assert calls["cmdstat_hmget"] == 1
@@ -167,7 +167,7 @@ def test_missing_profile_is_backfilled_and_returned(django_db_access, api: ApiCl
         get_client().delete(f"p:{person.response.json()['id'].replace('-', '')}")
         return person.profile().status_code
 
-    # More than once, because the relay may still be waiting for a Redis that was away.
+    # Repeated, because the relay may still be waiting for a Redis that was unavailable.
     assert wait_until(lambda: status_of_first_read() == 200)
 
 

@@ -1,4 +1,4 @@
-"""The reverse proxy of the read process, in front of an upstream that replies as scripted."""
+"""The reverse proxy of the read process, with a scripted upstream."""
 
 import socket
 import time
@@ -31,7 +31,7 @@ class ProxyUnderTest:
         return connection
 
     def exchange(self, data: bytes) -> tuple[bytes, bytes]:
-        """What the upstream got of a request, and all that the client got back until the end."""
+        """Returns what the upstream received, and all that the client received."""
         with self.send(data) as connection:
             raw = self.upstream.requests.get(timeout=20)
             return raw, connection.makefile("rb").read()
@@ -45,7 +45,7 @@ def run_proxy(stack: Stack, upstream: Upstream, **env: str) -> Iterator[ProxyUnd
 
 @pytest.fixture(scope="module")
 def shared_proxy(stack: Stack) -> Iterator[ProxyUnderTest]:
-    """For tests that end with what they began: an upstream that replies at once."""
+    """A proxy for tests that finish what they start: its upstream replies at once."""
     with upstream_server.listening() as upstream, run_proxy(stack, upstream) as running:
         yield running
 
@@ -232,7 +232,7 @@ def test_request_above_the_limits_is_a_503_at_once(stack: Stack):
         admitted = [proxy.send(make_post("Content-Length: 2", body=b"{}")) for _ in range(2)]
         wait_until(lambda: upstream.requests.qsize() == 2)
         admitted += [proxy.send(make_post("Content-Length: 2")) for _ in range(3)]
-        # Its body is not sent, and not waited for.
+        # Its body is neither sent nor awaited.
         response = wait_until(lambda: get_rejection(proxy))
         assert b"\r\nretry-after: 1\r\n" in response
         assert upstream.requests.qsize() == 2
@@ -246,7 +246,7 @@ def test_request_above_the_limits_is_a_503_at_once(stack: Stack):
 
 
 def get_rejection(proxy: ProxyUnderTest) -> bytes:
-    """The response to a request that is not admitted; empty while others are still on their way."""
+    """Returns the response to a request that is not admitted; empty while others still arrive."""
     with proxy.send(make_post("Content-Length: 2")) as connection:
         connection.settimeout(0.5)
         try:
@@ -274,7 +274,7 @@ def test_waiting_request_of_a_disconnected_client_is_not_sent(stack: Stack, endi
                 )
             disconnected.close()
         last = proxy.send(make_post("X-Last: 1"))
-        # Answered after what was sent before it: so the proxy knows of all that have gone.
+        # It is answered after the requests before it: the proxy has noticed all disconnects.
         assert httpx.get(f"{proxy.url}/livez").status_code == 200
         upstream.release()
         for connection in (first, last):

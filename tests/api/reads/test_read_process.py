@@ -1,4 +1,4 @@
-"""The read process by itself: its modules, its memory, its CPU priority."""
+"""The read process: its modules, memory and CPU priority."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from local.machine import READ_NICE, child_pids
 from local.stack import Stack
 from tests.support.client import ApiClient, read_process
 
-# gunicorn's settings of the read process, and at its end the names of the modules that it has.
+# gunicorn's settings of the read process; when a worker exits it prints its modules.
 CONFIG = """
 import os, sys
 from local.gunicorn_read_config import *
@@ -42,7 +42,7 @@ def test_read_process_loads_no_django_no_sql_and_no_redis_py(
 
 
 def get_resident_megabytes(pid: int) -> float:
-    """Resident set size, shared pages included (VmRSS in proc(5))."""
+    """Returns the resident set size, shared pages included (VmRSS in proc(5))."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
@@ -63,7 +63,7 @@ def get_nice(pid: int) -> int:
 
 
 def get_autogroup_nice(pid: int) -> int | None:
-    """The nice value of the session's group; None where the kernel has no autogroups."""
+    """Returns the nice value of the session's group; None without autogroups."""
     try:
         return int(Path(f"/proc/{pid}/autogroup").read_text().rpartition("nice ")[2])
     except FileNotFoundError:

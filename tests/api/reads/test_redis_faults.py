@@ -1,4 +1,4 @@
-"""The reader on a Redis that misbehaves: every answer in time, and none but those described."""
+"""The reader with a Redis that misbehaves: every response in time, and documented."""
 
 import asyncio
 import time
@@ -47,7 +47,7 @@ def encode_reply(*values: bytes | None) -> bytes:
     return b"*%d\r\n" % len(parts) + b"".join(parts)
 
 
-type Fields = tuple[bytes | None, ...]  # body, ETag, version, end of the session
+type Fields = tuple[bytes | None, ...]  # body, ETag, version, expiry of the session
 
 NO_PROFILE: Fields = (None, None, None, None)
 
@@ -57,8 +57,8 @@ def make_fields(version: int, etag: bytes | None = b'"tag"') -> Fields:
 
 
 def get_problem_code(response: Response) -> str:
-    word: str = orjson.loads(response.body)["code"]
-    return word
+    code: str = orjson.loads(response.body)["code"]
+    return code
 
 
 async def close_connection(command: Command) -> bytes:
@@ -66,7 +66,7 @@ async def close_connection(command: Command) -> bytes:
 
 
 class LateRedis:
-    """A Redis to which the profile comes some time after it was asked for."""
+    """A Redis in which a profile appears some time after the backfill request."""
 
     def __init__(self, before: Fields, polls_needed: int) -> None:
         self.before, self.polls, self.backfill_requests = before, polls_needed, 0
@@ -167,7 +167,8 @@ async def test_missing_or_stale_profile_is_requested_once_and_awaited(before):
         responses = await asyncio.gather(*(reader.read(TOKEN) for _ in range(200)))
         assert {response.status for response in responses} == {200}
         assert redis.backfill_requests == 1
-        assert len(fake.commands) == 2 * 200 + 1 + 4  # each looks twice; four looks for all
+        # Two reads each, one backfill request, and four polls for all.
+        assert len(fake.commands) == 2 * 200 + 1 + 4
 
 
 @run_in_loop

@@ -1,4 +1,4 @@
-"""Delivery receipts: what the providers sign is shown, and nothing else is believed."""
+"""Delivery receipts: signed ones set the status, all others are rejected."""
 
 import hmac
 import itertools
@@ -26,13 +26,13 @@ _numbers = itertools.count(1)
 
 
 class SentMessages:
-    """Somebody whose two messages the providers took, gave ids to, and told nothing more of."""
+    """A person whose two messages were accepted by the providers."""
 
     def __init__(self, person: SignedUpPerson) -> None:
         from domain.postgres.models import OutboxEntry
 
-        self.http, self.someone = person.api.http, person
-        # As the providers write them: see workers/providers.
+        self.http, self.person = person.api.http, person
+        # In the providers' formats: see workers/providers.
         self.mail = f"XBg2anf2TqCy6WXKQFh{next(_numbers):03}"
         self.text = f"0B00000127FDB{next(_numbers):03}"
         rows = OutboxEntry.objects.filter(person_id=person.id)
@@ -41,19 +41,19 @@ class SentMessages:
         rows.filter(confirmation__channel="phone").update(provider_message_id=self.text)
 
     def event(self, event_type: str, **fields: object) -> dict[str, object]:
-        """One of SendGrid's."""
+        """Returns an event of SendGrid's."""
         return {
             "event": event_type,
-            "email": self.someone.body["email"],
+            "email": self.person.body["email"],
             "timestamp": int(time.time()),
             "sg_event_id": "ZGVsaXZlcmVk",
             "sg_message_id": f"{self.mail}.filter0905p1mdw1-4434-59E0C6FF-3.0",
         } | fields
 
     def receipt(self, status: str, **fields: object) -> dict[str, object]:
-        """One of Vonage's."""
+        """Returns a receipt of Vonage's."""
         return {
-            "msisdn": self.someone.body["phone"].removeprefix("+"),
+            "msisdn": self.person.body["phone"].removeprefix("+"),
             "messageId": self.text,
             "status": status,
             "err-code": "0",
@@ -61,7 +61,7 @@ class SentMessages:
         } | fields
 
     def receive_email_events(self, *event_types: str) -> str:
-        """Have SendGrid tell this in one batch; the status of the e-mail after it."""
+        """Has SendGrid report these events in one batch; returns the e-mail's status."""
         events = [self.event(event_type) for event_type in event_types]
         assert (
             post_receipts(self.http, "sendgrid", events, webhook_signatures.sign_sendgrid(events))
@@ -70,7 +70,7 @@ class SentMessages:
         return self.status("email")
 
     def receive_sms_receipt(self, status: str) -> str:
-        """Have Vonage tell this; the status of the text message after it."""
+        """Has Vonage report this status; returns the text message's status."""
         receipt = self.receipt(status)
         assert (
             post_receipts(self.http, "vonage", receipt, webhook_signatures.sign_vonage(receipt))
@@ -79,8 +79,8 @@ class SentMessages:
         return self.status("phone")
 
     def status(self, channel: str) -> str:
-        """What the person is told of the message."""
-        status: str = self.someone.request("GET", "confirmations/").json()[channel]["status"]
+        """Returns the status that the person sees."""
+        status: str = self.person.request("GET", "confirmations/").json()[channel]["status"]
         return status
 
 
@@ -345,7 +345,7 @@ def test_every_receipt_is_rejected_without_a_configured_key(django_db_access):
         return client.post(f"/webhooks/{provider}/", body, "application/json").status_code
 
     def sign_with_empty_secret(body: bytes) -> dict[str, str]:
-        """A token signed with the empty secret, which everybody knows."""
+        """Returns a token that is signed with the empty secret."""
         claims = {"iat": int(time.time()), "payload_hash": sha256(body).hexdigest()}
         parts = [json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
         signed = b".".join(urlsafe_b64encode(part).rstrip(b"=") for part in parts)
@@ -363,7 +363,7 @@ def test_every_receipt_is_rejected_without_a_configured_key(django_db_access):
 def test_addresses_in_receipts_are_neither_stored_nor_logged(sent: SentMessages, stack):
     from domain.postgres.models import OutboxEntry
 
-    email = sent.someone.body["email"]
+    email = sent.person.body["email"]
     assert sent.receive_email_events("delivered") == "delivered"
     events = [sent.event("bounce")]
     assert (

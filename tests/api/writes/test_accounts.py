@@ -1,4 +1,4 @@
-"""What people do to their own account: change it, ask for messages again, and leave."""
+"""Account operations: update, resend, deletion, idempotent sign-up."""
 
 import httpx
 import pytest
@@ -91,7 +91,7 @@ def test_verified_address_is_kept_until_the_new_one_is_confirmed(person, channel
 
 @pytest.mark.parametrize("channel", CHANNELS)
 def test_unverified_address_is_replaced_at_once_with_its_code(api: ApiClient, channel):
-    """A code that was sent to my address never confirms another one."""
+    """A code that was sent to one address never confirms another one."""
     person = api.sign_up()
     code, new = person.message(channel)["code"], sign_up_payload()[channel]
     assert person.patch({channel: new}).json()[channel] == new
@@ -221,7 +221,7 @@ def test_delete_erases_all_data_and_revokes_all_tokens(django_db_access, person)
 
 
 def test_late_writes_do_not_restore_a_deleted_person(django_db_access, person):
-    """Not a late worker, not an empty Redis, not a write of the state before."""
+    """Neither a late worker, nor an empty Redis, nor an older write restores it."""
     from uuid import UUID
 
     from domain.postgres import person_queries

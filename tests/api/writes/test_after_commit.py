@@ -1,4 +1,4 @@
-"""Near copies: what changes or ends something is answered once no copy of before is in use."""
+"""The client-side cache: changes and revocations respond after its maximum staleness."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import httpx
 from local.stack import Stack
 from tests.support.client import ApiClient, SignedUpPerson, extra_service, sign_up_payload
 
-MAX_STALENESS = 0.5  # seconds; longer than in life, so that the wait stands out
+MAX_STALENESS = 0.5  # seconds; longer than in production, so that the wait is measurable
 type Call = Callable[[], httpx.Response]
 
 
@@ -33,7 +33,7 @@ def confirm(person: SignedUpPerson) -> Call:
     return lambda: person.confirm("email", code)
 
 
-# Each made ready; the status of its answer, and that of a read after it.
+# Each call with its preparation, its status, and that of a read after it.
 CALLS: dict[str, tuple[Callable[[SignedUpPerson], Call], int, int]] = {
     "change": (lambda call: lambda: call.patch({"name": "Grace"}), 200, 200),
     "leave": (lambda call: lambda: call.request("DELETE", "profile/"), 204, 401),

@@ -1,4 +1,4 @@
-"""Confirming an address: by code, by link, wrongly, twice, and by many at once."""
+"""Confirmation by code and by link: valid, invalid, repeated, and concurrent."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -94,7 +94,7 @@ def test_code_expires_after_sending_and_not_while_queued(django_db_access, api: 
     person = api.sign_up()
     code = person.message(channel)["code"]
     row = Confirmation.objects.filter(person_id=person.response.json()["id"], channel=channel)
-    row.update(created_at=F("created_at") - timedelta(days=3))  # it waited that long
+    row.update(created_at=F("created_at") - timedelta(days=3))  # it was queued that long
     lifetime = timedelta(minutes=15 if channel == "email" else 10)
     row.update(first_attempted_at=F("first_attempted_at") - lifetime)
     response = person.confirm(channel, code)
@@ -179,7 +179,7 @@ def test_concurrent_valid_codes_confirm_once(stack, django_db_access, api: ApiCl
         responses = list(
             clients.map(lambda _: confirm_with_new_client(stack.url, person, code), range(50))
         )
-    # A try is counted before it is looked at, so those beyond the fifth may be told to wait.
+    # An attempt is counted before the comparison, so those above the limit may get a 429.
     assert set(responses) <= {200, 429}
     assert 200 in responses
     assert Person.objects.get(id=person_id).version == 2
@@ -220,7 +220,7 @@ def test_one_of_20_concurrent_confirmations_of_an_address_succeeds(
 ):
     first = api.sign_up()
     people = [first, *(api.sign_up(phone=first.body["phone"]) for _ in range(19))]
-    # Their messages go to one telephone; only the derivation tells whose code is whose.
+    # All messages go to one phone; only the derivation assigns the codes.
     own_codes = derive_codes([person.id for person in people])
     with ThreadPoolExecutor(20) as clients:
         statuses = list(
@@ -257,7 +257,7 @@ def confirm_with_new_client(url: str, person: SignedUpPerson, code: str) -> int:
 
 
 def test_status_is_consistent_during_a_concurrent_confirmation(stack: Stack, api: ApiClient):
-    """It is asked for first, and then the confirmation's transaction ends."""
+    """The status is requested before the transaction of the confirmation ends."""
     person = api.sign_up()
     url = stack.environment()["DATABASE_URL"]
     with ThreadPoolExecutor(1) as client, psycopg.connect(url) as confirming:

@@ -1,4 +1,4 @@
-"""Request rates: counted once and for all, by network and kind of route, and never in the way."""
+"""Rate limits by network and route."""
 
 import re
 import time
@@ -29,7 +29,7 @@ _addresses = count(1)
 
 @pytest.fixture(scope="module")
 def limited_client(stack: Stack) -> Iterator[httpx.Client]:
-    """A web server with narrow limits behind one trusted proxy, which we play."""
+    """A client of a service with narrow limits behind one trusted proxy, which the test plays."""
     limits = {"RATE_LIMIT_CONFIRMATION": "10/minute", "RATE_LIMIT_SIGN_UP": "10/minute"}
     with (
         extra_service(
@@ -46,7 +46,7 @@ def limited_client(stack: Stack) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def new_client(limited_client: httpx.Client) -> Callable[..., httpx.Response]:
-    """POST as somebody whom no other test knows."""
+    """Sends POST requests from an address that no other test uses."""
     address = f"198.51.100.{next(_addresses)}"
 
     def post(path: str, body: object = None, forwarded: str = address) -> httpx.Response:
@@ -56,7 +56,7 @@ def new_client(limited_client: httpx.Client) -> Callable[..., httpx.Response]:
 
 
 def get_remaining(response: httpx.Response) -> int:
-    """How many more requests `RateLimit` allows."""
+    """Returns how many more requests `RateLimit` allows."""
     match = re.fullmatch(r'"[a-z-]+";r=(\d+);t=\d+', response.headers["ratelimit"])
     assert match
     return int(match[1])
@@ -65,7 +65,7 @@ def get_remaining(response: httpx.Response) -> int:
 def test_concurrent_requests_are_limited_exactly(new_client):
     with ThreadPoolExecutor(50) as pool:
         responses = list(pool.map(lambda _: new_client(CONFIRMATION), range(100)))
-    # On a machine that stalls, Redis may not answer in time: such a request passes uncounted.
+    # If the machine stalls, Redis may time out: such a request is not counted.
     counted = sorted(each.status_code for each in responses if "ratelimit" in each.headers)
     assert len(counted) > 50
     assert counted == [400] * 10 + [429] * (len(counted) - 10)
@@ -102,7 +102,7 @@ def test_request_after_retry_after_is_allowed(new_client):
         return True
 
     wait_until(is_allowed)
-    assert max(too_early) < allowed_from  # and a refused request counts for nothing
+    assert max(too_early) < allowed_from  # rejected requests are not counted
 
 
 def test_previous_window_is_weighted_by_its_overlap(django_db_access):
@@ -115,8 +115,7 @@ def test_previous_window_is_weighted_by_its_overlap(django_db_access):
     )
     result = hit("confirmation", "203.0.113.60")
     assert result is not None
-    # At most 1,000,000 a minute, and at first three quarters of 800,000 count; a few seconds later
-    # it is less.
+    # At most 1,000,000 a minute; at first three quarters of 800,000 count, then less and less.
     assert 399_999 <= result.remaining < 900_000
 
 
@@ -142,7 +141,7 @@ def test_x_forwarded_for_is_ignored_without_trusted_proxies(api: ApiClient):
         second = get_remaining(api.post(CONFIRMATION, None, **{"X-Forwarded-For": "203.0.113.8"}))
         return second < first
 
-    # More than once, because what others have asked before may just have left the window.
+    # Repeated, because requests of other tests may just have left the window.
     assert wait_until(share_a_limit)
 
 
@@ -199,13 +198,13 @@ def test_redis_key_names_network_and_limit_and_expires(django_db_access, new_cli
         ("10.0.0.1", "203.0.113.1", 0, "10.0.0.1"),
         ("10.0.0.1", "203.0.113.1", 1, "203.0.113.1"),
         ("10.0.0.1", "203.0.113.1, 203.0.113.2,203.0.113.3", 2, "203.0.113.2"),
-        ("10.0.0.1", "203.0.113.1", 2, "10.0.0.1"),  # it did not pass through both
+        ("10.0.0.1", "203.0.113.1", 2, "10.0.0.1"),  # it did not pass both proxies
         ("10.0.0.1", "", 1, "10.0.0.1"),
         ("10.0.0.1", "unknown", 1, "10.0.0.1"),
         ("10.0.0.1", "203.0.113.1:80", 1, "203.0.113.1"),
         ("10.0.0.1", "2001:db8::1", 1, "2001:db8::1"),
         ("10.0.0.1", "::ffff:203.0.113.1", 1, "203.0.113.1"),
-        # The other end of a unix socket is one trusted proxy more.
+        # The peer of a unix socket is one more trusted proxy.
         ("", "203.0.113.1, 203.0.113.2", 0, "203.0.113.2"),
         ("", "203.0.113.1, 203.0.113.2", 1, "203.0.113.1"),
         ("", "203.0.113.1", 1, "203.0.113.1"),

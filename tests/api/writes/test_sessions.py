@@ -1,4 +1,4 @@
-"""Signing in by a code, and signing out."""
+"""Sign-in with a code, and sign-out."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -88,7 +88,7 @@ def test_valid_code_is_rejected_after_five_failed_attempts(api: ApiClient, perso
 
 
 def test_failed_sign_ins_are_limited_for_any_address(api: ApiClient, person):
-    """Also across new codes; and tries without any code are counted alike."""
+    """Across codes; attempts without a code count alike."""
     for address in (person.body["email"], sign_up_payload()["email"]):
         codes = []
         for _ in range(4):
@@ -190,7 +190,7 @@ def test_sign_out_without_redis_is_a_503_and_then_completed(stack, person):
 def test_first_sign_in_revokes_sessions_from_before_confirmation(
     api: ApiClient,
 ):
-    """Nobody plants an account for a victim to confirm: the planter's session ends."""
+    """Pre-hijacking: an account that was prepared for a victim loses the attacker's session."""
     attacker_session = api.sign_up()
     token = attacker_session.message("email")["link"].partition("#")[2]
     assert api.post("/api/v1/confirmations/email/", {"token": token}).status_code == 200

@@ -1,4 +1,4 @@
-"""Signing up, over HTTP, on the running service."""
+"""Sign-up over HTTP."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -45,7 +45,7 @@ def test_chunked_body_is_accepted(api: ApiClient):
 
 
 def test_profile_is_readable_right_after_every_sign_up(api: ApiClient, scale: int):
-    """200 times out of 200 with LONG=1."""
+    """200 sign-ups with LONG=1, else 20."""
     for _ in range(20 * scale):
         person = api.sign_up()
         response = person.profile()

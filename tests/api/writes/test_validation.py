@@ -1,4 +1,4 @@
-"""Bad input: each a clear 4xx that names every wrong field, and nothing is written."""
+"""Invalid input is a 4xx that reports every field, and nothing is written."""
 
 import json
 import socket
@@ -25,7 +25,7 @@ def assert_nothing_written(django_db_access):
 
 
 @pytest.mark.parametrize(
-    ("content", "word"),
+    ("content", "code"),
     [
         (b"{", "malformed_json"),
         (b"name=Ada", "malformed_json"),
@@ -42,10 +42,10 @@ def assert_nothing_written(django_db_access):
         (b"", "validation_failed"),
     ],
 )
-def test_body_that_is_no_json_object_is_rejected(api: ApiClient, content, word):
+def test_body_that_is_no_json_object_is_rejected(api: ApiClient, content, code):
     response = api.http.post(SIGN_UP, content=content, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
-    assert problem_code(response) == word
+    assert problem_code(response) == code
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "x", ""])
@@ -95,7 +95,7 @@ def test_every_invalid_field_is_reported(api: ApiClient):
 
 @pytest.mark.parametrize("field", ["name", "surname"])
 @pytest.mark.parametrize(
-    ("value", "word"),
+    ("value", "code"),
     [
         ("", "blank"),
         (" \t ", "blank"),
@@ -111,8 +111,8 @@ def test_every_invalid_field_is_reported(api: ApiClient):
         (["Ada"], "not_a_string"),
     ],
 )
-def test_invalid_name_is_rejected(api: ApiClient, field, value, word):
-    assert field_errors(api.post(SIGN_UP, sign_up_payload(**{field: value}))) == {field: word}
+def test_invalid_name_is_rejected(api: ApiClient, field, value, code):
+    assert field_errors(api.post(SIGN_UP, sign_up_payload(**{field: value}))) == {field: code}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_invalid_email_is_rejected(api: ApiClient, email):
 
 
 @pytest.mark.parametrize(
-    ("phone", "word"),
+    ("phone", "code"),
     [
         ("", "country_code_missing"),
         ("666666003", "country_code_missing"),
@@ -146,12 +146,12 @@ def test_invalid_email_is_rejected(api: ApiClient, email):
         ("+" * 60_000, "invalid"),
     ],
 )
-def test_invalid_phone_is_rejected(api: ApiClient, phone, word):
-    assert field_errors(api.post(SIGN_UP, sign_up_payload(phone=phone))) == {"phone": word}
+def test_invalid_phone_is_rejected(api: ApiClient, phone, code):
+    assert field_errors(api.post(SIGN_UP, sign_up_payload(phone=phone))) == {"phone": code}
 
 
 @pytest.mark.parametrize(
-    ("hobbies", "word"),
+    ("hobbies", "code"),
     [
         (["x"] * 51, "too_many"),
         ("\n".join("x" * 51), "too_many"),
@@ -164,12 +164,12 @@ def test_invalid_phone_is_rejected(api: ApiClient, phone, word):
         (["x" * 60_000], "too_long"),
     ],
 )
-def test_invalid_hobbies_are_rejected(api: ApiClient, hobbies, word):
-    assert field_errors(api.post(SIGN_UP, sign_up_payload(hobbies=hobbies))) == {"hobbies": word}
+def test_invalid_hobbies_are_rejected(api: ApiClient, hobbies, code):
+    assert field_errors(api.post(SIGN_UP, sign_up_payload(hobbies=hobbies))) == {"hobbies": code}
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "word"),
+    ("method", "path", "status", "code"),
     [
         ("GET", "/nothing/here", 404, "not_found"),
         ("GET", "/api/v1/", 404, "not_found"),
@@ -180,10 +180,10 @@ def test_invalid_hobbies_are_rejected(api: ApiClient, hobbies, word):
         ("DELETE", "/livez", 405, "method_not_allowed"),
     ],
 )
-def test_framework_errors_are_problem_documents(api: ApiClient, method, path, status, word):
+def test_framework_errors_are_problem_documents(api: ApiClient, method, path, status, code):
     response = api.http.request(method, path)
     assert response.status_code == status
-    assert problem_code(response) == word
+    assert problem_code(response) == code
     assert ("allow" in response.headers) == (status == 405)
 
 

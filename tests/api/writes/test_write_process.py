@@ -1,4 +1,4 @@
-"""The write process alone: stock gunicorn and Django, called directly or through a unix socket."""
+"""The write process alone: gunicorn and Django, on TCP and on a unix socket."""
 
 import http.client
 import json
@@ -32,7 +32,7 @@ def url(stack: Stack) -> Iterator[str]:
 
 @pytest.fixture(params=["TCP port", "unix socket"])
 def client(request: pytest.FixtureRequest, url: str) -> Iterator[httpx.Client]:
-    """A client of the write process, in both ways."""
+    """A client of the write process, on each of both."""
     uds = socket_path(url) if request.param == "unix socket" else None
     with httpx.Client(transport=httpx.HTTPTransport(uds=uds), base_url=url, timeout=20) as client:
         yield client
@@ -44,7 +44,7 @@ def pad(length: int) -> bytes:
 
 
 def exchange_raw(url: str, request: str) -> bytes:
-    """The whole response to a request that no library would send, and nothing after it."""
+    """Sends a raw request; returns the whole response, after which the connection must end."""
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(request.encode("latin-1"))

@@ -1,4 +1,4 @@
-"""The commands, each told twice: on the unit of work in memory, and on Postgres."""
+"""The commands, each on the in-memory unit of work and on Postgres."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -104,7 +104,7 @@ def test_inspect_link_returns_name_and_state(units):
 
 def test_code_has_five_attempts_and_success_resets_them(units):
     account = sign_up(units)
-    code = get_code(units, account, Channel.PHONE)  # the first try
+    code = get_code(units, account, Channel.PHONE)  # the first attempt
     wrong = f"{(int(code) + 1) % 1_000_000:06}"
     for _ in range(3):
         with pytest.raises(InvalidCode):

@@ -1,4 +1,4 @@
-"""Session tokens and codes, by themselves: plain Python, no server."""
+"""Session tokens and codes, without a server."""
 
 from uuid import uuid4
 

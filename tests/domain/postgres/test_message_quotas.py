@@ -1,4 +1,4 @@
-"""Pauses between messages and budgets of them: what costs money or a person's patience."""
+"""Cooldowns and quotas of messages."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -32,7 +32,7 @@ MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A service of its own, with tight limits."""
+    """A stack with tight quotas."""
     env = {"DJANGO_SETTINGS_MODULE": "settings.test", "OUTBOX_LEASE_SECONDS": "2", **LIMITS}
     with Stack(
         tmp_path_factory.mktemp("tight"),
@@ -45,7 +45,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def cursor(stack: Stack) -> Iterator[Any]:
-    """A cursor on that service's Postgres."""
+    """A cursor on that stack's Postgres."""
     import psycopg
 
     url = stack.environment()["DATABASE_URL"]
@@ -61,7 +61,7 @@ def api(stack: Stack) -> Iterator[ApiClient]:
 
 @pytest.fixture
 def advance_time(cursor: Any) -> Any:
-    """Date everything that limits look at back."""
+    """Moves all timestamps that quotas depend on back."""
 
     def advance_time(time: timedelta) -> None:
         cursor.execute("UPDATE rollcall_confirmation SET created_at = created_at - %s", [time])
@@ -92,7 +92,7 @@ def make_phone(prefix: str) -> str:
 
 
 def get_outcomes(cursor: Any, person: SignedUpPerson, channel: str) -> list[tuple[str, str]]:
-    """State and reason of the outbox rows of somebody's messages on a channel, oldest first."""
+    """Returns state and reason of a person's outbox entries on a channel, oldest first."""
     rows = cursor.execute(
         "SELECT o.state, o.reason_code FROM rollcall_outboxentry o JOIN rollcall_confirmation c"
         " ON c.id = o.confirmation_id WHERE o.person_id = %s AND c.channel = %s ORDER BY o.id",
@@ -131,7 +131,7 @@ def test_message_quota_per_day_is_renewed(api: ApiClient, advance_time):
 
 
 def test_messages_to_one_address_are_limited_across_sign_ups(api: ApiClient, cursor, advance_time):
-    """A second sign-up's message waits for the pause; the fourth a day fails, and says so."""
+    """The message of a second sign-up waits for the cooldown; the fourth a day fails."""
     body = sign_up_payload(phone=make_phone("+34603"))
     people = [api.sign_up(**body)]
     wait_until(lambda: len(api.mailbox(body["email"])) == 1)

@@ -1,4 +1,4 @@
-"""The outbox, row by row, while no worker and no relay run: the test plays their part."""
+"""The outbox without worker and relay, whose part the tests play."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from tests.workers.test_relay import get_outbox, get_outcomes
 
 @pytest.fixture(scope="module", autouse=True)
 def stopped_workers(stack, django_setup):
-    """No worker and no relay run, and the queue is empty, while the test plays their part."""
+    """Stops worker and relay, and empties the queue."""
     from huey.contrib.djhuey import HUEY
 
     stack.services["worker"].stop()
@@ -25,7 +25,7 @@ def stopped_workers(stack, django_setup):
 
 
 def process(row: Any) -> None:
-    """Do what an outbox row asks for, as a worker does."""
+    """Processes an outbox entry, as a worker does."""
     from domain.postgres import outbox
     from workers.tasks import execute
 
@@ -160,9 +160,9 @@ def test_failed_entry_is_retried_with_backoff_and_jitter(
         entry = outbox.claim(row.id)
         assert entry is not None
         outbox.reschedule(entry, "timeout")
-        found = OutboxEntry.objects.annotate(now=Now()).get(id=row.id)
-        waits.add((found.due_at - found.now).total_seconds())
-        assert (found.state, found.reason_code) == ("pending", "timeout")
+        stored = OutboxEntry.objects.annotate(now=Now()).get(id=row.id)
+        waits.add((stored.due_at - stored.now).total_seconds())
+        assert (stored.state, stored.reason_code) == ("pending", "timeout")
     latest = min(2.0 * 2 ** (attempts - 1), 120)
     assert latest * 0.4 < min(waits) < max(waits) <= latest
     assert max(waits) - min(waits) > latest * 0.1
@@ -178,8 +178,8 @@ def test_retry_after_of_a_provider_is_respected(django_db_access, api: ApiClient
     entry = outbox.claim(row.id)
     assert entry is not None
     outbox.reschedule(entry, "rate_limited", retry_after=30)
-    found = OutboxEntry.objects.annotate(now=Now()).get(id=row.id)
-    assert 29 < (found.due_at - found.now).total_seconds() <= 45
+    stored = OutboxEntry.objects.annotate(now=Now()).get(id=row.id)
+    assert 29 < (stored.due_at - stored.now).total_seconds() <= 45
 
 
 def test_old_finished_entries_are_purged_and_unfinished_ones_are_not(

@@ -1,4 +1,4 @@
-"""The profile Redis comes back with older data: a snapshot was loaded, or a replica took over."""
+"""A profile Redis with older data, after a snapshot was loaded or a replica was promoted."""
 
 import shutil
 import threading
@@ -15,7 +15,7 @@ READ = "/readyz?capability=read"
 
 
 class RestorableRedis:
-    """The profile Redis of a stack, and a copy of its data as they were at one time."""
+    """The profile Redis of a stack, and a copy of its data at one time."""
 
     def __init__(self, stack, folder: Path) -> None:
         self._service = stack.services["profiles"]
@@ -35,7 +35,7 @@ class RestorableRedis:
 def reading_profiles(
     stack, people: dict[str, SignedUpPerson]
 ) -> Iterator[dict[str, list[httpx.Response]]]:
-    """Read these people's profiles all the time, in a thread; their answers, in order."""
+    """Reads these people's profiles continuously in a thread; yields the responses, in order."""
     responses: dict[str, list[httpx.Response]] = {name: [] for name in people}
     ended = threading.Event()
 
@@ -101,10 +101,10 @@ def test_older_data_are_not_read_before_fencing(stack, django_db_access, api: Ap
 
 
 def lose_change(person: SignedUpPerson, known: dict[str, str], *, open_rows: bool) -> None:
-    """Have the profile Redis be of another run, whose data are known to be complete until a time,
-    and the person's hash be of the time before a change. Nobody misses it: the token is older.
+    """Simulates another Redis, whose data are complete until a known time, and lack a change.
 
-    The outbox remembers the change by rows that are open (but nobody's to work on), or not at all.
+    No miss reveals it, because the token is older. The outbox has either unfinished entries of the
+    change, which no worker processes, or none.
     """
     from domain import fence, profile
     from domain.postgres.models import OutboxEntry

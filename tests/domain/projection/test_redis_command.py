@@ -1,4 +1,4 @@
-"""Commands to Redis: a connection that is of no use is replaced, a script is sent once."""
+"""Redis commands: broken connections are replaced, scripts are loaded once."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ def url(stack: Stack) -> str:
 
 @pytest.fixture
 def pool(url: str) -> Iterator[Pool]:
-    """A pool whose commands are not sent a second time, as Huey's."""
+    """A pool whose commands are never retried, like Huey's."""
     with Pool.from_url(url, socket_timeout=5) as pool:
         yield pool
 

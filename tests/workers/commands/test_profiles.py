@@ -1,4 +1,4 @@
-"""`manage.py profiles`: Redis made anew from Postgres, compared with it, mended; beside traffic."""
+"""`manage.py profiles`: rebuild, verify and repair, also during live writes."""
 
 import gc
 import io
@@ -26,7 +26,7 @@ type RunCommand = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def run(django_db_access) -> Iterator[RunCommand]:
-    """The command in this process: its exit status, and all that it said."""
+    """Runs the command in this process; returns its exit status and output."""
     from django.core.management import call_command
 
     def command(*arguments: str) -> tuple[int, str]:
@@ -47,7 +47,7 @@ def run(django_db_access) -> Iterator[RunCommand]:
 
 @pytest.fixture
 def consistent_redis(run: RunCommand) -> None:
-    """Redis is what Postgres says: earlier tests have left what live traffic never would."""
+    """Repairs what earlier tests have left in Redis."""
     assert run("repair", *NO_GRACE_PERIOD)[0] == 0
 
 
@@ -81,7 +81,7 @@ def read_hash(person: SignedUpPerson) -> dict[bytes, bytes]:
 
 
 def raise_version(person: SignedUpPerson) -> None:
-    """A change that is committed, whose writer has died before anything could follow."""
+    """Commits a change whose writer dies before it is projected."""
     from django.db.models import F
 
     from domain.postgres.models import Person

@@ -1,4 +1,4 @@
-"""The texts of the messages: what they say, and what a name cannot make them say."""
+"""The texts of messages, and names that try to change their meaning."""
 
 import re
 from html.parser import HTMLParser
@@ -17,7 +17,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=120)
 
 
 def email(**changes: Any) -> Message:
-    """An e-mail that asks for a confirmation."""
+    """Returns a confirmation e-mail."""
     plain: dict[str, Any] = {
         "to": "ada@example.org",
         "name": "Ada Lovelace",
@@ -31,7 +31,7 @@ def email(**changes: Any) -> Message:
 
 
 def sms(**changes: Any) -> Message:
-    """A text message that asks for a confirmation."""
+    """Returns a confirmation text message."""
     plain: dict[str, Any] = {
         "to": "+447700900123",
         "name": "Ada Lovelace",
@@ -43,7 +43,7 @@ def sms(**changes: Any) -> Message:
 
 
 class Page(HTMLParser):
-    """What is in an HTML page: its elements with their attributes, and its words."""
+    """Parses an HTML page: its elements with their attributes, and its text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Page(HTMLParser):
         self.text += data
 
     def tags(self) -> list[str]:
-        """The names of the elements, in order."""
+        """Returns the names of the elements, in order."""
         return [tag for tag, _ in self.elements]
 
 

@@ -1,4 +1,4 @@
-"""Deliveries: the real SDKs over real HTTP, against a stand-in that misbehaves on demand."""
+"""Message delivery: the real SDKs over HTTP, with a fake provider that fails on demand."""
 
 import json
 import logging
@@ -80,7 +80,7 @@ class ProviderCase:
     def get_failure(
         self, response: fake_provider.Respond | None = None, **options: Any
     ) -> SendError:
-        """How sending fails when the stand-in answers so."""
+        """Returns how sending fails with this response."""
         if response is not None:
             self.server.queue_responses(response)
         with pytest.raises(SendError) as caught:
@@ -97,7 +97,7 @@ def certificate_authority() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, certificate_authority: str) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    # Not the machine's own: reading those takes longer than most of these tests.
+    # Not the system's certificates: loading them takes longer than most of these tests.
     monkeypatch.setenv("SSL_CERT_FILE", certificate_authority)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate_authority)
 

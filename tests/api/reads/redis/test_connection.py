@@ -1,4 +1,4 @@
-"""The reader's one connection to Redis: replies to their askers, and to nobody else."""
+"""The multiplexed Redis connection: each reply belongs to its command."""
 
 import asyncio
 import functools
@@ -29,7 +29,7 @@ from tests.support.fake_redis import (
 
 
 def run_in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an asynchronous test, for 20 s at most."""
+    """Runs an asynchronous test, for 20 s at most."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -46,7 +46,7 @@ def run_in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[...,
 async def connected(url: str, **more: Any) -> AsyncIterator[Redis]:
     redis = Redis(address.parse_url(url), **{"check_interval": 60.0} | more)
     redis.start(asyncio.get_running_loop())
-    await asyncio.sleep(0)  # its first try begins
+    await asyncio.sleep(0)  # the first attempt has started
     try:
         yield redis
     finally:
@@ -54,7 +54,7 @@ async def connected(url: str, **more: Any) -> AsyncIterator[Redis]:
 
 
 async def try_command(redis: Redis, *arguments: Any) -> Any:
-    """The reply, or the error in its place."""
+    """Returns the reply, or the error in its place."""
     try:
         return await redis.execute_command(*arguments)
     except (Unavailable, hiredis.ReplyError) as error:
@@ -62,7 +62,7 @@ async def try_command(redis: Redis, *arguments: Any) -> Any:
 
 
 async def wait_for_reply(redis: Redis, *arguments: Any, timeout: float = 5.0) -> Any:
-    """The first reply, however many tries it takes."""
+    """Returns the first reply, with retries."""
     deadline = time.monotonic() + timeout
     while (reply := await try_command(redis, *arguments)) is Unavailable:
         assert time.monotonic() < deadline, f"no reply within {timeout} s"
@@ -127,7 +127,7 @@ async def test_late_reply_is_given_to_no_command():
         started_at = time.monotonic()
         assert await try_command(redis, "ECHO", "first") is Unavailable
         assert 0.09 < time.monotonic() - started_at < 0.25
-        deadline = time.monotonic() + 0.5  # beyond the late reply
+        deadline = time.monotonic() + 0.5  # after the late reply
         while time.monotonic() < deadline:
             assert await try_command(redis, "ECHO", "second") in (b"second", Unavailable)
         assert await wait_for_reply(redis, "ECHO", "third") == b"third"
@@ -208,7 +208,7 @@ async def test_unexpected_reply_closes_the_connection():
 @pytest.mark.parametrize("lost", [False, True], ids=["replied", "lost"])
 @run_in_loop
 async def test_callbacks_that_raise_affect_no_other_command(lost):
-    """Two of them on one lost connection kept the client from ever connecting again."""
+    """Regression: two of them on a lost connection prevented the client from reconnecting."""
     replies: list[Any] = []
 
     async def close_or_echo(command: Command) -> bytes:
@@ -238,7 +238,7 @@ async def test_restarted_redis_is_used_within_a_second(tmp_path):
         async with connected(valkey.url) as redis:
             assert await redis.execute_command("SET", "a", 1) == b"OK"
             valkey.stop()
-            await asyncio.sleep(0.5)  # it is known to be away by now
+            await asyncio.sleep(0.5)  # the outage has been noticed
             started_at = time.monotonic()
             for _ in range(100):
                 assert await try_command(redis, "GET", "a") is Unavailable

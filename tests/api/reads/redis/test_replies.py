@@ -1,6 +1,6 @@
-"""The reader's one connection to Redis: whatever comes on it, every command gets one outcome.
+"""The multiplexed Redis connection: whatever it receives, each command has one outcome.
 
-The connection and its parser are real, on the event loop of production; a script is Redis.
+Connection, parser and event loop are those of production; a script plays Redis.
 """
 
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ ERROR = hiredis.ReplyError("OOM command not allowed")
 
 
 class CallbackError(Exception):
-    """What a callback raises."""
+    """Raised by a callback."""
 
 
 def encode(value: Any) -> bytes:
-    """A reply as Redis writes it (RESP3)."""
+    """Encodes a reply as Redis does (RESP3)."""
     match value:
         case None:
             return b"_\r\n"
@@ -48,7 +48,7 @@ def encode(value: Any) -> bytes:
 
 PUSH = b">2\r\n" + encode(b"invalidate") + encode([b"p:0"])
 
-# Where Redis stops making sense, if it does: what it sends then, and whether it hangs up.
+# Invalid data that Redis sends at the end, if any, and whether it closes the connection.
 ENDINGS = {
     "goes on": (b"", False),
     "hangs up": (b"", True),
@@ -60,7 +60,7 @@ ENDINGS = {
 
 @dataclass(frozen=True)
 class Command:
-    """A command, its reply, what its callback does, and how many pushes come before the reply."""
+    """A command, its reply, the action of its callback, and how many pushes precede the reply."""
 
     reply: Any
     callback: str = "returns"
@@ -81,14 +81,14 @@ commands = st.builds(
 
 
 def are_equal(first: Any, second: Any) -> bool:
-    """Whether two replies are the same; errors are by their text."""
+    """Returns whether two replies are equal; errors are compared by their text."""
     if isinstance(second, Exception):
         return type(first) is type(second) and str(first) == str(second)
     return bool(first == second)
 
 
 async def run(script: list[Command], answered: int, ending: str, sizes: list[int]) -> None:
-    """Send all commands, reply to so many of them, then do as `ending` says."""
+    """Sends all commands, replies to the first `answered`, then does what `ending` says."""
     pushes_sent: list[Any] = []
     async with Pipe(pushes_sent.append) as pipe:
 
