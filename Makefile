@@ -21,7 +21,7 @@ help:
 	@echo "make test    the tests; LONG=1 for the large counts, ARGS='-k signup' for pytest"
 	@echo "make check   lint, types, import contracts, migrations, deploy check, OpenAPI"
 	@echo "make load    the load test; ARGS are its options"
-	@echo "make bench   the benchmark with its peers, 15 minutes; ARGS=--quick for three, or section names; docs/bench.md"
+	@echo "make bench   the benchmark with its peers, 15 minutes; ARGS=--quick for three, or section names; docs/performance.md"
 
 # exec: signals reach the supervisor itself; with make's pid it exits when make does.
 run: .venv/.installed

@@ -2,7 +2,7 @@
 
 Starts everything on new data, which are removed afterwards. ARGS="--quick" takes three minutes and
 only shows that all works; a full run takes some fifteen, on an otherwise idle machine.
-docs/bench.md describes the Debian packages of two peers, and other interpreters. ARGS="reads
+docs/performance.md describes the Debian packages of two peers, and other interpreters. ARGS="reads
 growth" runs only these sections. The results are saved in .cache/bench/results.json, the chart of
 a full run in docs/bench.svg. Exit status: 0 if everything was measured, whether or not the targets
 are reached; 1 if not; 130 after Ctrl-C.
