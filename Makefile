@@ -28,7 +28,7 @@ run: .venv/.installed
 	@exec $(PYTHON) -m local --parent-pid $$PPID
 
 test: .venv/.installed
-	LONG=$(LONG) $(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)
+	LONG=$(LONG) $(PYTHON) -m pytest -n 3 --dist worksteal $(ARGS)
 
 load: .venv/.installed
 	@exec $(PYTHON) -m loadtests $(ARGS)

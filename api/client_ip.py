@@ -1,4 +1,8 @@
-"""The client's IP address, and the network that its requests are counted by."""
+"""The client's IP address, and the network that its requests are counted by.
+
+Not python-ipware: of more entries than the trusted proxies append to `X-Forwarded-For` it returns
+the leftmost, which the client may have forged.
+"""
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address

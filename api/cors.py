@@ -6,8 +6,6 @@ them).
 """
 
 from collections.abc import Collection
-from functools import lru_cache
-from urllib.parse import urlsplit
 
 ALLOWED_METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 ALLOWED_HEADERS = (
@@ -60,18 +58,9 @@ def response_headers(origin: str, allowed_origins: Collection[str]) -> Headers:
     if not allowed_origins:
         return []
     headers = [("vary", "origin")]
-    if origin and _is_allowed(origin, frozenset(allowed_origins)):
+    if origin in allowed_origins:
         headers += [
             ("access-control-allow-origin", origin),
             ("access-control-expose-headers", ", ".join(EXPOSED_HEADERS)),
         ]
     return headers
-
-
-@lru_cache(256)
-def _is_allowed(origin: str, allowed_origins: frozenset[str]) -> bool:
-    try:
-        url = urlsplit(origin)
-    except ValueError:
-        return False
-    return f"{url.scheme}://{url.netloc}" in allowed_origins

@@ -79,9 +79,8 @@ def problem_from_error(error: RollcallError, request_id: str) -> ProblemDetails:
     """Returns the document for one of our own errors."""
     retry_after = getattr(error, "retry_after", None)
     headers = {} if retry_after is None else {"retry-after": str(retry_after)}
-    return build_problem(
-        error.code if error.code in PROBLEMS else "internal_error", request_id, headers
-    )
+    code = error.code if error.code in PROBLEMS else "internal_error"
+    return build_problem(code, request_id, headers, getattr(error, "errors", None))
 
 
 def resolve_request_id(client_id: str) -> str:

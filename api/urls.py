@@ -16,45 +16,43 @@ from api.webhooks import views as webhooks
 from api.writes import accounts, confirmations, error_handlers, sessions
 
 
-def with_optional_slash(route: str, view: Any, name: str | None = None) -> list[URLPattern]:
-    """Returns a route, and the same one without (or with) a trailing slash."""
+def with_optional_slash(route: str, view: Any, **options: Any) -> list[URLPattern]:
+    """Returns a route to a view class, and the same without (or with) a trailing slash, which the
+    OpenAPI document leaves out.
+    """
     alternative = route.removesuffix("/") if route.endswith("/") else f"{route}/"
-    return [path(route, view, name=name), path(alternative, view)]
+    return [
+        path(route, view.as_view(**options)),
+        path(alternative, view.as_view(**options, schema=None)),
+    ]
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    *with_optional_slash("api/v1/signup/", accounts.SignUpView.as_view()),
-    *with_optional_slash("api/v1/profile/", accounts.ProfileView.as_view()),
-    *with_optional_slash("api/v1/confirmations/", confirmations.ConfirmationStatusView.as_view()),
-    *with_optional_slash(
-        "api/v1/confirmations/email/", confirmations.EmailConfirmationView.as_view()
-    ),
-    *with_optional_slash(
-        "api/v1/confirmations/email/resend/", confirmations.EmailResendView.as_view()
-    ),
-    *with_optional_slash(
-        "api/v1/confirmations/phone/", confirmations.PhoneConfirmationView.as_view()
-    ),
-    *with_optional_slash(
-        "api/v1/confirmations/phone/resend/", confirmations.PhoneResendView.as_view()
-    ),
-    *with_optional_slash("api/v1/sessions/", sessions.SessionsView.as_view()),
-    *with_optional_slash("api/v1/sessions/confirm/", sessions.SignInView.as_view()),
-    *with_optional_slash("api/v1/sessions/current/", sessions.CurrentSessionView.as_view()),
-    *with_optional_slash("api/v1/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
-    *with_optional_slash("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema")),
-    *with_optional_slash("confirm/email/", pages.ConfirmEmailView.as_view()),
-    *with_optional_slash("webhooks/sendgrid/", webhooks.sendgrid),
-    *with_optional_slash("webhooks/vonage/", webhooks.vonage),
-    *with_optional_slash("livez", health.livez),
-    *with_optional_slash("readyz", health.readyz),
-    *with_optional_slash("metrics", metrics.metrics),
+    *with_optional_slash("api/v1/signup/", accounts.SignUpView),
+    *with_optional_slash("api/v1/profile/", accounts.ProfileView),
+    *with_optional_slash("api/v1/confirmations/", confirmations.ConfirmationStatusView),
+    *with_optional_slash("api/v1/confirmations/email/", confirmations.EmailConfirmationView),
+    *with_optional_slash("api/v1/confirmations/email/resend/", confirmations.EmailResendView),
+    *with_optional_slash("api/v1/confirmations/phone/", confirmations.PhoneConfirmationView),
+    *with_optional_slash("api/v1/confirmations/phone/resend/", confirmations.PhoneResendView),
+    *with_optional_slash("api/v1/sessions/", sessions.SessionsView),
+    *with_optional_slash("api/v1/sessions/confirm/", sessions.SignInView),
+    *with_optional_slash("api/v1/sessions/current/", sessions.CurrentSessionView),
+    path("api/v1/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("api/v1/schema", SpectacularJSONAPIView.as_view()),
+    *with_optional_slash("api/v1/docs/", SpectacularSwaggerView, url_name="schema"),
+    *with_optional_slash("confirm/email/", pages.ConfirmEmailView),
+    *with_optional_slash("webhooks/sendgrid/", webhooks.SendGridView),
+    *with_optional_slash("webhooks/vonage/", webhooks.VonageView),
+    *with_optional_slash("livez", health.LivenessView),
+    *with_optional_slash("readyz", health.ReadinessView),
+    *with_optional_slash("metrics", metrics.MetricsView),
     path("admin/", admin.site.urls),
 ]
 if settings.DEV_MAILBOX_ENABLED:
     urlpatterns += [
-        *with_optional_slash("dev/mailbox/", pages.dev_mailbox),
-        *with_optional_slash("dev/mailbox.json", pages.dev_mailbox_json),
+        *with_optional_slash("dev/mailbox/", pages.DevMailboxView),
+        *with_optional_slash("dev/mailbox.json", pages.DevMailboxJSONView),
     ]
 
 handler400 = error_handlers.bad_request

@@ -15,8 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from local.commands import Commands, rollcall_commands
-from local.parent_death_signal import set_parent_death_signal
-from local.processes import StackError
+from local.processes import StackError, set_parent_death_signal
 from local.stack import Stack
 from local.supervisor import supervise
 
@@ -35,7 +34,7 @@ Then open
 Logs are in {data_dir}/logs/. Ctrl-C stops everything; the data is kept."""
 
 
-def main(commands: Callable[[int], Commands] = rollcall_commands) -> int:
+def main(commands: Callable[[int, str], Commands] = rollcall_commands) -> int:
     """Runs the service until a signal or a failure; returns the exit status."""
     arguments = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     arguments.add_argument("--parent-pid", type=int, metavar="PID", help="exit with this process")

@@ -2,59 +2,57 @@
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from local.machine import HOST, READ_NICE, with_nice
+from local.processes import with_nice
+from local.tcp_ports import HOST
 
+READ_NICE = -15  # of the read processes and their Redis, where this user may set it
 _ROOT = Path(__file__).resolve().parent.parent
-WRITE_SOCKET = "write.sock"  # in DATA_DIR
 
 
-@dataclass(frozen=True)
-class Commands:
-    """Commands by name: `setup` run in order, to completion; then `services`, until SIGTERM."""
+class Commands(NamedTuple):
+    """`setup` runs first, to completion; then the `services`, by name, until SIGTERM."""
 
-    setup: dict[str, list[str]]
+    setup: list[str]
     services: dict[str, list[str]]
 
 
-def rollcall_commands(port: int, workers: int = 2) -> Commands:
+def rollcall_commands(port: int, write_bind: str, workers: int = 2) -> Commands:
     """Returns the commands that make up Rollcall: `workers` read processes on `port`, and as many
-    write processes on the unix socket that WRITE_UPSTREAM names (unix:/path).
+    write processes on `write_bind` (unix:/path).
 
     Reads come first on a busy machine: WRITE_NICE (19) is the nice value of write processes and
     workers, and READ_NICE that of read processes. Sessions of a Postgres server have the default,
     in between. The relay is above the workers: reads wait for its backfills.
     """
     nice = int(os.environ.get("WRITE_NICE") or 19)
+    write = _gunicorn("api.writes.gunicorn_config", "api.wsgi:application", write_bind, workers)
     return Commands(
-        setup={"setup": _manage("bootstrap_dev")},
+        setup=_manage("bootstrap_dev"),
         services={
-            # First, so that its socket is there when the read process is ready.
-            "write": with_nice(
-                nice, _gunicorn("local.gunicorn_write_config", "api.wsgi:application", workers)
-            ),
-            "read": with_nice(
-                READ_NICE,
-                _gunicorn(
-                    "local.gunicorn_read_config",
-                    "api.reads.app:Application",
-                    workers,
-                    f"{HOST}:{port}",
-                ),
-            ),
+            "write": with_nice(nice, write),  # first: its socket exists when reads are ready
+            "read": read_command(port, workers),
             "worker": with_nice(nice, _manage("run_huey")),
             "relay": with_nice(5, _manage("relay")),
         },
     )
 
 
-def _gunicorn(config: str, application: str, workers: int, bind: str = "") -> list[str]:
+def read_command(
+    port: int, workers: int = 1, config: str = "api.http_server.gunicorn_config"
+) -> list[str]:
+    """Returns the command of `workers` read processes on `port`."""
+    argv = _gunicorn(config, "api.reads.app:Application", f"{HOST}:{port}", workers)
+    return with_nice(READ_NICE, argv)
+
+
+def _gunicorn(config: str, application: str, bind: str, workers: int) -> list[str]:
     # The script and not `-m`: the server that SIGUSR2 starts could not import its modules.
     argv = [str(Path(sys.executable).parent / "gunicorn"), "--config", f"python:{config}"]
-    argv += ["--chdir", str(_ROOT), "--workers", str(workers)]
-    return [*argv, *(["--bind", bind] if bind else []), application]
+    argv += ["--chdir", str(_ROOT), "--bind", bind, "--workers", str(workers)]
+    return [*argv, application]
 
 
 def _manage(command: str) -> list[str]:

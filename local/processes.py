@@ -1,16 +1,20 @@
-"""Child processes that can be started, suspended, stopped and restarted, and never outlive us."""
+"""Child processes that exit with this one, have a log, and can be stopped gracefully."""
 
+import ctypes
 import os
 import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Self
 
-from local.parent_death_signal import set_parent_death_signal
+_PR_SET_PDEATHSIG = 1
+# Loaded at import: it is called between fork and exec, where loading libraries is not safe.
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class StackError(Exception):
@@ -18,12 +22,14 @@ class StackError(Exception):
 
 
 class Process:
-    """One command, in its own session.
+    """One command, in its own session, which the kernel ends when this process dies.
 
     `log`: the file that its output is appended to (None: our output); `env`: its whole environment
-    (None: ours); `stop_signal`: requests a graceful exit; `parent_death_signal`: sent by the kernel
-    when this process dies. Start it from the main thread (see `set_parent_death_signal`).
+    (None: ours); `stop_signal`: requests a graceful exit. Start it from the main thread (see
+    `set_parent_death_signal`).
     """
+
+    force_stop_signal = signal.SIGKILL  # ends it at once; sent when this process dies
 
     def __init__(
         self,
@@ -33,14 +39,12 @@ class Process:
         *,
         env: Mapping[str, str] | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
-        parent_death_signal: signal.Signals = signal.SIGKILL,
     ) -> None:
         self.name = name
         self.argv = list(argv)
         self.log = log
         self.env = env
         self.stop_signal = stop_signal
-        self.parent_death_signal = parent_death_signal
         self.status: int | None = None
         self._popen: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
@@ -62,7 +66,7 @@ class Process:
         return self._popen.pid
 
     def fileno(self) -> int:
-        """Returns a pidfd, readable once the process has exited; for `selectors`."""
+        """Returns a pidfd, readable once the process has exited; for `wait_any`."""
         return self._pidfd
 
     def start(self) -> None:
@@ -72,28 +76,21 @@ class Process:
         """
         if self._popen is not None:
             raise StackError(f"{self.name} is running already")
-        parent = os.getpid()
-        output = None
         if self.log:
             self.log.parent.mkdir(parents=True, exist_ok=True)
-            output = self.log.open("ab")
-            self._log_start = output.tell()
-        try:
-            with _signals_blocked() as mask:
-                self._popen = subprocess.Popen(
-                    self.argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output and subprocess.STDOUT,
-                    env=self.env,
-                    start_new_session=True,  # it does not receive a Ctrl-C of the terminal
-                    preexec_fn=lambda: _before_exec(mask, parent, self.parent_death_signal),
-                )
-                self._pidfd = os.pidfd_open(self._popen.pid)
-                self.status = None
-        finally:
-            if output:
-                output.close()
+        with self.log.open("ab") if self.log else nullcontext() as output:
+            self._log_start = output.tell() if output else 0
+            self._popen = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output and subprocess.STDOUT,
+                env=self.env,
+                start_new_session=True,  # it does not receive a Ctrl-C of the terminal
+                preexec_fn=partial(set_parent_death_signal, os.getpid(), self.force_stop_signal),
+            )
+        self._pidfd = os.pidfd_open(self._popen.pid)
+        self.status = None
 
     def wait(self, timeout: float = 0) -> bool:
         """Waits up to `timeout` seconds for its exit; True: it has exited, with `status`.
@@ -125,14 +122,6 @@ class Process:
         if not self.wait(10):
             raise StackError(f"{self.name} (pid {self.pid}) does not exit after SIGKILL")
 
-    def suspend(self) -> None:
-        """Suspends it (SIGSTOP): it keeps its connections and does not respond."""
-        self.send(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Resumes it after `suspend()`."""
-        self.send(signal.SIGCONT)
-
     def run(self, timeout: float) -> None:
         """Runs the command until it exits.
 
@@ -163,23 +152,16 @@ class Process:
         self.stop()
 
 
-@contextmanager
-def _signals_blocked() -> Iterator[set[signal.Signals | int]]:
-    """Blocks Ctrl-C, SIGTERM and SIGHUP in the block; yields what was blocked before.
+def set_parent_death_signal(parent_pid: int, signum: signal.Signals) -> None:
+    """Has the kernel send `signum` to this process when its parent, `parent_pid`, dies.
 
-    An interrupt between fork and assignment would leave a process that nothing stops.
+    The kernel watches the *thread* that created this process: parents create children from the main
+    thread. Raises `OSError` if the kernel refuses. Exits if the parent has died already.
     """
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-        yield previous
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
-
-
-def _before_exec(mask: Iterable[int], parent_pid: int, parent_death_signal: signal.Signals) -> None:
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # the child must receive the blocked signals
-    set_parent_death_signal(parent_pid, parent_death_signal)
+    if _LIBC.prctl(_PR_SET_PDEATHSIG, int(signum), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) was refused")
+    if os.getppid() != parent_pid:  # the parent died before prctl: no signal will be sent
+        os._exit(1)
 
 
 def stop_all(processes: Iterable[Process], timeout: float = 10) -> None:
@@ -202,3 +184,16 @@ def wait_any(processes: Iterable[Process | int], timeout: float | None) -> bool:
     for process in processes:
         poll.register(process, select.POLLIN)
     return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
+
+
+def with_nice(nice: int, argv: Sequence[str]) -> list[str]:
+    """Returns a command that runs at a nice value, as far as this user may set it.
+
+    Where the kernel groups processes by session (autogroup), a nice value counts only inside the
+    group: so the group gets it too. Values below 0 need CAP_SYS_NICE (as root), or `ulimit -e`.
+    """
+    script = (
+        f"echo {nice} 2>/dev/null >/proc/self/autogroup; "
+        f'renice -n {nice} -p $$ >/dev/null 2>&1; exec "$@"'
+    )
+    return ["sh", "-c", script, "sh", *argv]

@@ -14,8 +14,8 @@ from redis.retry import Retry
 
 from api import cors
 from domain.postgres.backend.peewee_database import PeeweeDatabase
-from domain.projection.redis_pool import Pool
-from settings.database import parse_database_url
+from domain.projection.redis_pool import CircuitBreakerPool
+from settings.database import configure_database
 from settings.environment import *  # noqa: F403  # Django's settings have them, by the same names
 from settings.environment import (
     BODY_MAX_BYTES,
@@ -24,12 +24,14 @@ from settings.environment import (
     LOG_LEVEL,
     REDIS_URL,
     env,
+    read_list,
 )
 from settings.logging_config import configure_logging
-from settings.parsers import parse_p256_key
+from settings.public_keys import parse_p256_key
 from settings.rate_limits import PRODUCTION_LIMITS, parse_rate_limits
 
-DEBUG = env.bool("DEBUG", False)
+DEBUG = env.bool("DEBUG", False)  # whether errors are shown in detail; never in production
+# URL of the service for people, in links of messages; https:// in production
 PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 # The rules of api.cors, which the read process follows too.
@@ -57,20 +59,20 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "api.writes.middleware.MetricsMiddleware",
-    "api.writes.middleware.RequestIDMiddleware",
+    "api.writes.middleware.request_id_middleware",
     # Before all middleware that may respond, so that web clients can read errors too.
     *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.middleware.security.SecurityMiddleware",
     "api.writes.middleware.CommonMiddleware",
     "api.writes.middleware.ClientIPMiddleware",
     "api.writes.middleware.ProblemDetailsMiddleware",
-    "api.writes.rate_limiting.RateLimitMiddleware",
+    "api.writes.rate_limiting.rate_limit_middleware",
     "api.writes.middleware.RequestBodyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "api.writes.middleware.AdminSessionMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "api.writes.middleware.AdminAuthenticationMiddleware",
-    "api.writes.middleware.AdminMessageMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "api.urls"
@@ -90,41 +92,18 @@ TEMPLATES = [
 ]
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
-USE_TZ = True
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # no collectstatic: files are found in the packages at the start
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CSRF_FAILURE_VIEW = "api.writes.error_handlers.csrf_failure"
+CSRF_FAILURE_VIEW = "api.writes.error_handlers.forbidden"
 # Not "no-referrer": browsers then send forms with `Origin: null`, and nobody could log in.
 SECURE_REFERRER_POLICY = "same-origin"
 
 # --- Postgres: the truth -----------------------------------------------------------------------
+# URL of Postgres; several hosts are tried in order until one accepts writes
 DATABASE_URL = env.str("DATABASE_URL", "") or "postgresql://127.0.0.1:5432/rollcall"
-DATABASES = {
-    "default": {
-        **parse_database_url(DATABASE_URL),
-        "ENGINE": "domain.postgres.backend",
-        "CONN_MAX_AGE": 600,
-        "CONN_HEALTH_CHECKS": True,
-    }
-}
-STATEMENT_TIMEOUT_MS = env.int("STATEMENT_TIMEOUT_MS", 5_000)  # 0: no limit
-_options = DATABASES["default"]["OPTIONS"]
-DATABASES["default"]["OPTIONS"] = {
-    **_options,
-    "prepare_threshold": 5,  # Django's own is None, which forbids `domain.postgres.prepared`
-    "connect_timeout": 2,  # for each host
-    # The client's own deadline, because a server that hangs enforces none.
-    "response_timeout": STATEMENT_TIMEOUT_MS / 1000 + 1 if STATEMENT_TIMEOUT_MS else None,
-    "tcp_user_timeout": 5_000,
-    "keepalives_idle": 30,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "options": (
-        f"{_options.get('options', '')} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
-        " -c idle_in_transaction_session_timeout=10000"
-    ),
-}
+# milliseconds that a statement may take in Postgres; 0: no limit
+STATEMENT_TIMEOUT_MS = env.int("STATEMENT_TIMEOUT_MS", 5_000)
+DATABASES = {"default": configure_database(DATABASE_URL, STATEMENT_TIMEOUT_MS)}
 
 # --- Redis: profiles ---------------------------------------------------------------------------
 CACHES = {
@@ -146,7 +125,9 @@ CACHES = {
 }
 
 # --- Huey: the pool and the wake-up ------------------------------------------------------------
+# URL of the queue Redis; it may be the same as REDIS_URL
 QUEUE_URL = env.str("QUEUE_URL", "") or "redis://127.0.0.1:6379/1"
+HUEY_WORKERS = env.int("HUEY_WORKERS", 8)  # threads of one worker process
 HUEY = {
     "name": "rollcall",
     "huey_class": "workers.batch_huey.BatchHuey",
@@ -155,7 +136,7 @@ HUEY = {
     "connection": {
         # A repeated push would enqueue a task twice, so it is retried only after a demoted primary
         # has rejected it. The timeout must be above the consumer's blocking pop of one second.
-        "connection_pool": Pool.from_url(
+        "connection_pool": CircuitBreakerPool.from_url(
             QUEUE_URL,
             socket_connect_timeout=0.5,
             socket_timeout=2,
@@ -163,7 +144,7 @@ HUEY = {
         )
     },
     "consumer": {
-        "workers": env.int("HUEY_WORKERS", 8),
+        "workers": HUEY_WORKERS,
         "worker_type": "thread",  # they wait for providers; processes could be orphaned
         "graceful_signal": "TERM",
         "shutdown_timeout": 20,
@@ -171,6 +152,7 @@ HUEY = {
         "verbose": False,
     },
 }
+# whether tasks are recorded in Postgres and shown in the admin
 HUEY_DASHBOARD = env.bool("HUEY_DASHBOARD", True)
 if HUEY_DASHBOARD:
     INSTALLED_APPS.append("huey.contrib.djhuey.stats")
@@ -204,50 +186,60 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "PREPROCESSING_HOOKS": ["api.writes.openapi.extra_paths.drop_slashless_routes"],
-    "POSTPROCESSING_HOOKS": ["api.writes.openapi.extra_paths.add_extra_paths"],
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,  # they would repeat the values
+    "POSTPROCESSING_HOOKS": ["api.writes.openapi.complete_document"],
 }
 
 # --- People and messages -----------------------------------------------------------------------
+# days until a session expires
 SESSION_LIFETIME = timedelta(days=env.int("SESSION_LIFETIME_DAYS", 30))
+# ISO 3166-1 country of phone numbers without a country code; empty: they are refused
 DEFAULT_PHONE_REGION = env.str("DEFAULT_PHONE_REGION", None)
-# Longer than the slowest send (8 s), and short enough that messages of a killed worker are sent
-# within a minute.
+# seconds after which what a killed worker left undone is done by another; the slowest send takes 8
 OUTBOX_LEASE = timedelta(seconds=env.int("OUTBOX_LEASE_SECONDS", 20))
+# days for which finished outbox entries are kept
 OUTBOX_RETENTION = timedelta(days=env.int("OUTBOX_RETENTION_DAYS", 7))
+# days after which people who confirmed no address are erased
 UNVERIFIED_RETENTION = timedelta(days=env.int("UNVERIFIED_RETENTION_DAYS", 7))
 IDEMPOTENCY_REPLAY_WINDOW = timedelta(minutes=10)  # for repeating a sign-up by its key
-SERVICE_NAME = env.str("SERVICE_NAME", "Rollcall")
+SERVICE_NAME = env.str("SERVICE_NAME", "Rollcall")  # name of the service in messages and pages
+# domain that browsers may fill a code of a text message into; that of PUBLIC_URL by default
 SMS_DOMAIN = env.str("SMS_DOMAIN", urlsplit(PUBLIC_URL).hostname or "localhost")
 
 # Message quotas, enforced in Postgres at send time.
-MESSAGES_PER_DAY = env.int("MESSAGES_PER_DAY", 5)  # to one address, for each purpose
-# Between two messages to one address; doubles after each further one.
+MESSAGES_PER_DAY = env.int("MESSAGES_PER_DAY", 5)  # messages a day to one address, for each purpose
+# seconds between two messages to one address; doubles after each further one
 MESSAGE_COOLDOWN = timedelta(seconds=env.int("MESSAGE_COOLDOWN_SECONDS", 60))
-SMS_PER_DAY = env.int("SMS_PER_DAY", 5_000)
-SMS_PER_PREFIX_PER_DAY = env.int(
-    "SMS_PER_PREFIX_PER_DAY", 500
-)  # to numbers with the same first six characters
-SMS_COUNTRIES: list[str] = env.list("SMS_COUNTRIES", [])  # ISO 3166-1, such as ES,PT; empty: all
-# Stops text messages to a prefix of which fewer than this fraction converted, of at least so many.
+SMS_PER_DAY = env.int("SMS_PER_DAY", 5_000)  # text messages a day in total
+# text messages a day to numbers with the same first six characters
+SMS_PER_PREFIX_PER_DAY = env.int("SMS_PER_PREFIX_PER_DAY", 500)
+# ISO 3166-1 countries that text messages are sent to, such as ES,PT; *: all
+SMS_COUNTRIES = [each for each in read_list("SMS_COUNTRIES") if each != "*"]
+# text messages to a prefix after which its conversion rate counts
 SMS_CONVERSION_MIN_SAMPLE = env.int("SMS_CONVERSION_MIN_SAMPLE", 20)
+# fraction of text messages to a prefix whose codes must be used, or it gets no more of them
 SMS_CONVERSION_MIN_RATE = env.float("SMS_CONVERSION_MIN_RATE", 0.1)
 
-MESSAGE_BACKEND = env.str("MESSAGE_BACKEND", "mailbox")  # or "providers": SendGrid and Vonage
+# mailbox (a file) or providers (SendGrid and Vonage); production always uses providers
+MESSAGE_BACKEND = env.str("MESSAGE_BACKEND", "mailbox")
 MAILBOX_PATH = DATA_DIR / "mailbox.jsonl"
 DEV_MAILBOX_ENABLED = False
-PROVIDER_TIMEOUT = env.float("PROVIDER_TIMEOUT", 4.0)  # seconds, for each wait
-SENDGRID_HOST = env.str("SENDGRID_HOST", "https://api.sendgrid.com")
-SENDGRID_API_KEY = env.str("SENDGRID_API_KEY", "")
-EMAIL_FROM = env.str("EMAIL_FROM", "")
-VONAGE_HOST = env.str("VONAGE_HOST", "rest.nexmo.com")
-VONAGE_API_KEY = env.str("VONAGE_API_KEY", "")
-VONAGE_API_SECRET = env.str("VONAGE_API_SECRET", "")
-SMS_FROM = env.str("SMS_FROM", "Rollcall")
+# seconds for a provider to accept a connection, and between two parts of its response
+PROVIDER_TIMEOUT = env.float("PROVIDER_TIMEOUT", 4.0)
+SENDGRID_HOST = env.str("SENDGRID_HOST", "https://api.sendgrid.com")  # URL of SendGrid's API
+SENDGRID_API_KEY = env.str("SENDGRID_API_KEY", "")  # key of SendGrid's API
+EMAIL_FROM = env.str("EMAIL_FROM", "")  # sender's address of e-mails
+VONAGE_HOST = env.str("VONAGE_HOST", "rest.nexmo.com")  # host of Vonage's SMS API
+VONAGE_API_KEY = env.str("VONAGE_API_KEY", "")  # key of Vonage's API
+VONAGE_API_SECRET = env.str("VONAGE_API_SECRET", "")  # secret of Vonage's API
+SMS_FROM = env.str("SMS_FROM", "Rollcall")  # sender's name or number of text messages
 
-# Delivery receipts: without a key all receipts of that provider are rejected.
-SENDGRID_WEBHOOK_PUBLIC_KEY = parse_p256_key(env, "SENDGRID_WEBHOOK_PUBLIC_KEY")
+# key that SendGrid signs delivery receipts with; empty: they are rejected
+SENDGRID_WEBHOOK_PUBLIC_KEY = parse_p256_key(
+    "SENDGRID_WEBHOOK_PUBLIC_KEY", env.str("SENDGRID_WEBHOOK_PUBLIC_KEY", "")
+)
+# secret that Vonage signs delivery receipts with; empty: they are rejected
 VONAGE_SIGNATURE_SECRET = env.str("VONAGE_SIGNATURE_SECRET", "")
-WEBHOOK_MAX_AGE = env.int("WEBHOOK_MAX_AGE", 600)  # seconds since it was signed
+WEBHOOK_MAX_AGE = 600  # seconds since a delivery receipt was signed
 
 LOGGING = configure_logging(level=LOG_LEVEL)

@@ -5,20 +5,21 @@ An exception is logged as its type and stack frames, without its text: drivers p
 Rollcall's own errors keep their text, which is a code.
 """
 
-import sys
 import traceback
 from collections.abc import MutableMapping
-from types import TracebackType
 from typing import Any
 
 import structlog
+from structlog.typing import ExcInfo
 
 from domain.model.errors import RollcallError
 
 _MAX_FRAMES = 12
+_VERBOSE_LOGGERS = (
+    "sendgrid", "python_http_client", "vonage", "urllib3", "peewee", "django.db.backends"
+)  # fmt: skip  # one glance shows the whole list
 # gunicorn's messages that quote a request begin with these.
 _GUNICORN_QUOTES = ("Invalid request from", "Error handling request")
-type ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 def configure_logging(level: str) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def configure_logging(level: str) -> dict[str, Any]:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _redact_exception,
+        structlog.processors.ExceptionRenderer(_describe_exception),
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -63,17 +64,12 @@ def configure_logging(level: str) -> dict[str, Any]:
             "huey": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
             "huey.consumer": {"level": level},
             # These log whole requests and statements, with all values.
-            "sendgrid": {"level": "WARNING"},
-            "python_http_client": {"level": "WARNING"},
-            "vonage": {"level": "WARNING"},
-            "urllib3": {"level": "WARNING"},
-            "peewee": {"level": "WARNING"},
-            "django.db.backends": {"level": "WARNING"},
+            **{name: {"level": "WARNING"} for name in _VERBOSE_LOGGERS},
         },
     }
 
 
-def exception_chain_types(error: BaseException) -> str:
+def _exception_chain_types(error: BaseException) -> str:
     """Returns the types of an error and its causes, with the text of Rollcall's own errors only."""
     types = []
     current: BaseException | None = error
@@ -86,26 +82,13 @@ def exception_chain_types(error: BaseException) -> str:
     return " from ".join(types)
 
 
-def _redact_exception(
-    logger: Any, method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
-    info = _exc_info(event.pop("exc_info", None))
-    if info is not None:
-        event["exception"] = exception_chain_types(info[1])
-        frames = traceback.extract_tb(info[2])[-_MAX_FRAMES:]
-        event["traceback"] = [f"{f.filename}:{f.lineno} {f.name}" for f in frames]
-    return event
-
-
-def _exc_info(value: Any) -> ExcInfo | None:
-    if isinstance(value, BaseException):
-        return type(value), value, value.__traceback__
-    if isinstance(value, tuple) and value[1] is not None:
-        return value
-    if value:
-        error = sys.exception()
-        return (type(error), error, error.__traceback__) if error else None
-    return None
+def _describe_exception(exc_info: ExcInfo) -> dict[str, Any]:
+    _, error, where = exc_info
+    frames = traceback.extract_tb(where)[-_MAX_FRAMES:]
+    return {
+        "types": _exception_chain_types(error),
+        "frames": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
 
 
 def _redact_request(

@@ -1,16 +1,14 @@
 """Production: refuses to start without its secrets, or with one from development."""
 
 from settings.base import *  # noqa: F403  # settings modules extend one another
-from settings.base import PUBLIC_URL, SMS_COUNTRIES
+from settings.base import PUBLIC_URL
 from settings.environment import HSTS_SECONDS, TRUST_X_FORWARDED_PROTO, InvalidSetting, require
 
 require(
     "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "QUEUE_URL", "ALLOWED_HOSTS", "PUBLIC_URL",
     "SENDGRID_API_KEY", "EMAIL_FROM", "VONAGE_API_KEY", "VONAGE_API_SECRET", "SMS_FROM",
     "SMS_COUNTRIES",
-)  # fmt: skip  # one glance shows the whole list
-if SMS_COUNTRIES == ["*"]:  # to send to all countries must be explicit
-    SMS_COUNTRIES = []
+)  # fmt: skip  # one glance shows the whole list; to send to all countries is explicit
 if not PUBLIC_URL.startswith("https://"):
     raise InvalidSetting("PUBLIC_URL must begin with https://.")
 

@@ -1,6 +1,8 @@
 """Fixtures: one real stack for all tests, with Postgres, two Valkeys and all processes."""
 
+import functools
 import os
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from tests.support.client import ApiClient
 from tests.support.leak_scan import find_leaks
 from tests.support.settings_process import SettingsProcess
 
+# Each client of httpx loads all certificate authorities, which takes 30 ms of CPU.
+ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
 LONG = bool(os.environ.get("LONG"))
 # The tests use the CPU too, and wait for writes.
 os.environ.setdefault("WRITE_NICE", "5")

@@ -19,7 +19,9 @@ from django.db import close_old_connections
 from domain.model.errors import ServiceUnavailable
 from domain.postgres import outbox
 from domain.postgres.errors import translate_database_errors
-from domain.projection import fencing, writer
+from domain.projection import fencing
+from domain.projection.backfill import pop_misses
+from domain.projection.writer import project
 from workers import queue
 
 log = structlog.get_logger(__name__)
@@ -49,8 +51,16 @@ class Relay:
         """Runs until `stop` is called; retries while a dependency is unavailable."""
         while not self._stop_event.is_set():
             wait = self.dispatch_due()
-            if self.advance_fence():
-                self.backfill_misses(wait)
+            try:
+                with translate_database_errors():
+                    close_old_connections()
+                    if next(self._fencing):
+                        self.backfill_misses(wait)
+            except ServiceUnavailable as error:
+                # Readers request a backfill again; and another Redis may come up.
+                log.warning("projection_failed", error_type=type(error).__name__)
+                self._fencing = fencing.run_fencing()
+                self._stop_event.wait(_RETRY_DELAY)
 
     def dispatch_due(self) -> float:
         """Dispatches due entries to Huey; returns how many seconds to wait for the next."""
@@ -68,29 +78,13 @@ class Relay:
             log.info("outbox_dispatched", count=len(outbox_ids), enqueued=queue.enqueue(outbox_ids))
         return MAX_WAIT if wait is None else min(wait, MAX_WAIT)
 
-    def advance_fence(self) -> bool:
-        """Returns whether readers may trust the profile Redis; projects a part of what it lacks."""
-        try:
-            close_old_connections()
-            with translate_database_errors():
-                return next(self._fencing)
-        except ServiceUnavailable as error:
-            log.warning("fencing_failed", error_type=type(error).__name__)
-            self._fencing = fencing.run_fencing()
-            self._stop_event.wait(_RETRY_DELAY)
-            return False
-
     def backfill_misses(self, wait: float) -> None:
-        """Backfills the misses of the next `wait` seconds."""
+        """Backfills the misses of the next `wait` seconds.
+
+        Raises `ServiceUnavailable`, and Django's `OperationalError` and `InterfaceError`.
+        """
         deadline = time.monotonic() + max(wait, _MIN_WAIT)
-        try:
-            while not self._stop_event.is_set() and (remaining := deadline - time.monotonic()) > 0:
-                close_old_connections()
-                if person_ids := writer.pop_misses(BATCH_SIZE, max(remaining, _MIN_WAIT)):
-                    with translate_database_errors():
-                        writer.project_many(person_ids)
-                    self._stop_event.wait(_BATCH_WINDOW)
-        except ServiceUnavailable as error:
-            # Readers request the backfill again; and another Redis may come up, so check the fence.
-            log.warning("backfill_failed", error_type=type(error).__name__)
-            self._stop_event.wait(_RETRY_DELAY)
+        while not self._stop_event.is_set() and (remaining := deadline - time.monotonic()) > 0:
+            if person_ids := pop_misses(BATCH_SIZE, max(remaining, _MIN_WAIT)):
+                project(*person_ids)
+                self._stop_event.wait(_BATCH_WINDOW)

@@ -19,7 +19,7 @@ from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.projection import writer
 from workers import purge
 from workers.handlers import address_change, confirmation, sign_in
-from workers.providers import PermanentFailure, TemporaryFailure
+from workers.providers.base import PermanentFailure, TemporaryFailure
 
 log = structlog.get_logger(__name__)
 
@@ -63,15 +63,15 @@ def execute(entry: LeasedEntry) -> None:
     """Executes a claimed entry, and records the outcome last."""
     try:
         outcome = _HANDLERS[entry.kind](entry)
+    except (PermanentFailure, QuotaExceeded) as error:
+        retry_after = error.retry_after if isinstance(error, QuotaExceeded) else None
+        if retry_after is not None:
+            outbox.reschedule(entry, error.code, retry_after)
+        else:
+            log.error("message_send_failed", outbox_id=entry.id, reason=error.code)
+            outbox.complete(entry, Outcome(OutboxEntry.State.FAILED, error.code))
     except TemporaryFailure as error:
         outbox.reschedule(entry, error.code, error.retry_after)
-    except QuotaExceeded as error:
-        if error.retry_after is not None:
-            outbox.reschedule(entry, error.code, error.retry_after)
-        else:
-            _mark_failed(entry, error)
-    except PermanentFailure as error:
-        _mark_failed(entry, error)
     except RollcallError as error:
         outbox.reschedule(entry, error.code)
     except Exception:
@@ -80,11 +80,6 @@ def execute(entry: LeasedEntry) -> None:
         raise
     else:
         outbox.complete(entry, outcome)
-
-
-def _mark_failed(entry: LeasedEntry, error: RollcallError) -> None:
-    log.error("message_send_failed", outbox_id=entry.id, reason=error.code)
-    outbox.complete(entry, Outcome(OutboxEntry.State.FAILED, error.code))
 
 
 def _project_profile(entry: LeasedEntry) -> Outcome:

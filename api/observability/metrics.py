@@ -4,35 +4,40 @@ import hmac
 from collections.abc import Iterator
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from rest_framework.request import Request
 
-from api.bearer import bearer_token
 from api.observability.exposition import CONTENT_TYPE, get_collector
-from api.writes.error_handlers import problem_response, require_methods
+from api.writes.base import NoStoreAPIView, get_bearer_token
+from api.writes.openapi import operation
 from domain.model.errors import InvalidToken, ServiceUnavailable
 from domain.postgres.errors import translate_database_errors
 from domain.postgres.outbox_stats import WINDOW_SECONDS, OutboxStats, collect
 from workers import queue
 
 
-@require_methods("GET", "HEAD")
-def metrics(request: HttpRequest) -> HttpResponse:
+class MetricsView(NoStoreAPIView):
     """The metrics, for clients that send METRICS_TOKEN.
 
     Without such a token they are public if METRICS_PUBLIC, else a 404.
     """
-    if token := settings.METRICS_TOKEN:
-        sent_token = bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
-        if not hmac.compare_digest(sent_token.encode(), token.encode()):
-            raise InvalidToken
-    elif not settings.METRICS_PUBLIC:
-        return problem_response(request, "not_found")
-    response = HttpResponse(generate_latest(MetricsCollector()), content_type=CONTENT_TYPE)
-    response["Cache-Control"] = "no-store"
-    return response
+
+    @operation(
+        "getMetrics",
+        "Get the metrics for Prometheus",
+        {(200, "text/plain"): str, 404: None},
+        security=[{"metricsToken": []}, {}],
+    )
+    def get(self, request: Request) -> HttpResponse:
+        if token := settings.METRICS_TOKEN:
+            if not hmac.compare_digest(get_bearer_token(request).encode(), token.encode()):
+                raise InvalidToken
+        elif not settings.METRICS_PUBLIC:
+            raise Http404
+        return HttpResponse(generate_latest(MetricsCollector()), content_type=CONTENT_TYPE)
 
 
 class MetricsCollector(Collector):

@@ -12,7 +12,6 @@ import fcntl
 import json
 import os
 import struct
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -22,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's own
 # Bytes reserved on disk: a write to a mapped page that finds the disk full would be a SIGBUS.
-_RESERVED = {"counter": 1 << 16, "histogram": 1 << 20, "gauge_livesum": 1 << 16}
+_RESERVED = {"counter": 1 << 16, "histogram": 1 << 20}
 
 _slot: int | None = None
 _lock_fd: int | None = None
@@ -52,14 +51,6 @@ def get_slot() -> int:
     return _acquire_slot(Path(os.environ[VARIABLE])) if _slot is None else _slot
 
 
-def delete_dead_gauges(directory: Path) -> None:
-    """Deletes the gauges of processes that have exited, however they did. Counters stay."""
-    for path in directory.glob("slot_*.lock"):
-        with suppress(OSError), path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _delete_gauges(directory, int(path.stem.removeprefix("slot_")))
-
-
 def _acquire_slot(directory: Path) -> int:
     global _slot, _lock_fd  # one for the process, as are the files
     for slot in count():
@@ -69,7 +60,6 @@ def _acquire_slot(directory: Path) -> int:
         except BlockingIOError:
             os.close(fd)
             continue
-        _delete_gauges(directory, slot)
         _reserve(directory, slot)
         _slot, _lock_fd = slot, fd
         return slot
@@ -95,11 +85,6 @@ def _reserve(directory: Path, slot: int) -> None:
             with new.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)
             new.rename(path)
-
-
-def _delete_gauges(directory: Path, slot: int) -> None:
-    for path in directory.glob(f"gauge_live*_{slot}.db"):
-        path.unlink(missing_ok=True)
 
 
 def _delete_unreadable(directory: Path) -> None:

@@ -4,15 +4,14 @@ from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from api.writes.base import NoStoreAPIView
-from api.writes.error_handlers import require_methods
 from api.writes.json_parser import json_response
-from api.writes.openapi import confirmations as openapi
+from api.writes.openapi import PUBLIC, operation
+from api.writes.response_serializers import ConfirmationLinkSerializer
 from api.writes.serializers import InspectLinkSerializer
 from domain.commands.confirmations import inspect_link
 from domain.model.one_time_code import LINK_LIFETIME
@@ -33,7 +32,12 @@ class ConfirmEmailView(NoStoreAPIView):
     receives it; the page's script sends it in a body.
     """
 
-    @extend_schema(exclude=True)  # documented with the other pages, in openapi/extra_paths.py
+    @operation(
+        "getConfirmationPage",
+        "Get the page that a confirmation link opens",
+        {(200, "text/html"): str},
+        security=PUBLIC,
+    )
     def get(self, request: Request) -> HttpResponse:
         context = {
             "service": settings.SERVICE_NAME,
@@ -41,39 +45,43 @@ class ConfirmEmailView(NoStoreAPIView):
         }
         return _render_page(request, "confirm_email.html", context)
 
-    @openapi.inspect_link
+    @operation(
+        "inspectConfirmationLink",
+        "Inspect a confirmation link",
+        {200: ConfirmationLinkSerializer},
+        body=InspectLinkSerializer,
+        security=PUBLIC,
+    )
     def post(self, request: Request) -> HttpResponse:
         body = InspectLinkSerializer.parse(request.data)
         link = inspect_link(body["token"], unit_of_work, keyring.get_keyring())
         return json_response(asdict(link))
 
 
-@require_methods("GET", "HEAD")
-def dev_mailbox(request: HttpRequest) -> HttpResponse:
-    """Returns a page with the newest 200 messages that would have been sent."""
-    messages = FileMailbox(settings.MAILBOX_PATH).list_messages(
-        request.GET.get("to"), MAILBOX_PAGE_SIZE
-    )
-    context = {
-        "messages": messages,
-        "to": request.GET.get("to", ""),
-        "page_size": MAILBOX_PAGE_SIZE,
-    }
-    return _render_page(request, "dev_mailbox.html", context)
+class DevMailboxView(NoStoreAPIView):
+    """A page with the newest 200 messages that would have been sent."""
+
+    schema = None
+
+    def get(self, request: Request) -> HttpResponse:
+        to = request.GET.get("to")
+        messages = FileMailbox(settings.MAILBOX_PATH).list_messages(to, MAILBOX_PAGE_SIZE)
+        context = {"messages": messages, "to": to or "", "page_size": MAILBOX_PAGE_SIZE}
+        return _render_page(request, "dev_mailbox.html", context)
 
 
-@require_methods("GET", "HEAD")
-def dev_mailbox_json(request: HttpRequest) -> HttpResponse:
-    """Returns all messages that would have been sent, newest first; `?to=` filters by address."""
-    messages = FileMailbox(settings.MAILBOX_PATH).list_messages(request.GET.get("to"))
-    response = json_response(messages)
-    response["Cache-Control"] = "no-store"
-    return response
+class DevMailboxJSONView(NoStoreAPIView):
+    """All messages that would have been sent, newest first; `?to=` filters by address."""
+
+    schema = None
+
+    def get(self, request: Request) -> HttpResponse:
+        messages = FileMailbox(settings.MAILBOX_PATH).list_messages(request.GET.get("to"))
+        return json_response(messages)
 
 
-def _render_page(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+def _render_page(request: Request, template: str, context: dict[str, Any]) -> HttpResponse:
     response = render(request, template, context)
     response["Content-Security-Policy"] = _CSP
-    response["Cache-Control"] = "no-store"
     response["Referrer-Policy"] = "no-referrer"
     return response

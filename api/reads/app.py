@@ -1,5 +1,6 @@
 """The application of the read process: routes requests to profile, probes and reverse proxy."""
 
+import asyncio
 import gc
 import hmac
 from asyncio import AbstractEventLoop, Future, TimerHandle
@@ -8,19 +9,19 @@ from collections.abc import Mapping
 import structlog
 
 from api.cors import preflight_headers
-from api.http_server.headers import encode_headers
 from api.http_server.request import Request
+from api.http_server.response_encoding import encode_headers
 from api.observability import registry
 from api.observability.exposition import CONTENT_TYPE, render_process_metrics
 from api.observability.loop_metrics import loop_metrics
-from api.problem_details import resolve_request_id
+from api.problem_details import PROBLEMS
 from api.reads import probes
 from api.reads.profile import ProfileReader
-from api.reads.proxy import Proxy, ProxyLimits
+from api.reads.proxy import Proxy
 from api.reads.redis.client import RedisClient
 from api.reads.redis.url import parse_url
-from api.reads.request_policy import PolicySettings, RequestPolicy
-from api.reads.responses import METHODS, Response, error_response, problem_response
+from api.reads.request_policy import find_policy
+from api.reads.responses import METHODS, Response, error_response, get_request_id, problem_response
 from api.reads.upstream import parse_upstream
 from domain.model.errors import ServiceUnavailable
 from domain.model.keyring import Keyring
@@ -48,42 +49,21 @@ class Application:
         )
         keys = Keyring([environment.SECRET_KEY, *environment.SECRET_KEY_FALLBACKS])
         self._reader = ProfileReader(self._redis, keys, environment.READ_MISS_TIMEOUT)
-        self._policy = RequestPolicy(
-            PolicySettings(
-                allowed_hosts=tuple(environment.ALLOWED_HOSTS),
-                cors_origins=tuple(environment.CORS_ALLOWED_ORIGINS),
-                trust_forwarded_proto=environment.TRUST_X_FORWARDED_PROTO,
-                ssl_redirect=environment.SECURE_SSL_REDIRECT,
-                hsts_seconds=environment.HSTS_SECONDS,
-            )
-        )
-        self._proxy = self._make_proxy()
+        upstream = environment.WRITE_UPSTREAM
+        self._proxy = Proxy(parse_upstream(upstream), self._reject) if upstream else None
         self._shutting_down = False
         self._loop: AbstractEventLoop
         self._flush_timer: TimerHandle | None = None
 
-    def _make_proxy(self) -> Proxy | None:
-        if not environment.WRITE_UPSTREAM:
-            return None
-        limits = ProxyLimits(
-            max_concurrency=environment.WRITE_MAX_CONCURRENCY,
-            max_waiting=environment.WRITE_MAX_WAITING,
-            timeout=environment.WRITE_TIMEOUT,
-        )
-        return Proxy(parse_upstream(environment.WRITE_UPSTREAM), limits, self._reject)
-
     # --- Life cycle ------------------------------------------------------------------------------
 
-    def start(self, loop: AbstractEventLoop) -> None:
-        """Called before the first request."""
+    def start(self) -> None:
+        """Called before the first request, on the event loop."""
         # What is loaded by now stays for good: the garbage collector need not look at it again.
         gc.collect()
         gc.freeze()
-        self._loop = loop
-        self._redis.start(loop)
-        self._reader.start(loop)
-        if self._proxy is not None:
-            self._proxy.start(loop)
+        self._loop = asyncio.get_running_loop()
+        self._redis.start()
         self._flush_metrics()
 
     def start_shutdown(self) -> None:
@@ -127,7 +107,7 @@ class Application:
             request.read_body(environment.BODY_MAX_BYTES, handler)
 
     def _read(self, request: Request) -> None:
-        policy = self._policy.find(request.headers)
+        policy = find_policy(request.headers)
         if not policy.is_allowed:
             self._respond(request, problem_response(request.headers, "bad_request"))
         elif policy.redirects:
@@ -139,11 +119,11 @@ class Application:
         # Its headers are all that there is: those of the policy would repeat some of them.
         origin = request.headers.get("origin", "")
         pairs = preflight_headers(origin, environment.CORS_ALLOWED_ORIGINS)
-        pairs.append(("x-request-id", resolve_request_id(request.headers.get("x-request-id", ""))))
+        pairs.append(("x-request-id", get_request_id(request.headers)))
         request.respond(200, encode_headers(pairs), b"")
 
     def _probe(self, request: Request) -> None:
-        request_id = resolve_request_id(request.headers.get("x-request-id", ""))
+        request_id = get_request_id(request.headers)
         if request.target in probes.LIVENESS:
             response = probes.liveness(request_id)
         else:
@@ -170,24 +150,24 @@ class Application:
             pairs = [("content-type", CONTENT_TYPE), ("cache-control", "no-store")]
             self._respond(request, (200, encode_headers(pairs), done.result()))
 
-    def error_response(self, code: str, request: Request | None) -> Response:
-        """Returns the response to what the connection itself rejects."""
+    def error_response(self, code: str, request: Request) -> Response:
+        """Returns the response to what the connection or the proxy rejects: an error code, or the
+        reason of a 503. Both are counted.
+        """
         loop_metrics.inc(registry.HTTP_REQUESTS_REJECTED, code)
-        headers = request.headers if request is not None else {}
-        if code == "overloaded":
-            status, block, body = error_response(headers, ServiceUnavailable())
-        else:
+        headers = request.headers
+        if code in PROBLEMS:
             status, block, body = problem_response(headers, code)
-        return status, block + self._policy.find(headers).headers, body
+        else:
+            status, block, body = error_response(headers, ServiceUnavailable())
+        return status, block + find_policy(headers).headers, body
 
     def _reject(self, request: Request, reason: str) -> None:
-        """Responds 503 to a request that the write process does not get, or does not answer."""
-        loop_metrics.inc(registry.HTTP_REQUESTS_REJECTED, reason)
-        self._respond(request, error_response(request.headers, ServiceUnavailable()))
+        request.respond(*self.error_response(reason, request))
 
     def _respond(self, request: Request, response: Response) -> None:
         status, headers, body = response
-        request.respond(status, headers + self._policy.find(request.headers).headers, body)
+        request.respond(status, headers + find_policy(request.headers).headers, body)
 
 
 def _is_preflight(request: Request) -> bool:

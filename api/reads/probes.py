@@ -2,7 +2,7 @@
 
 import orjson
 
-from api.http_server.headers import encode_headers
+from api.http_server.response_encoding import encode_headers
 from api.reads.redis.client import RedisClient
 from api.reads.responses import Response
 

@@ -4,7 +4,8 @@ Nearly all reads need no coroutine and no task: the reply of Redis calls what ma
 and that calls what sends it.
 """
 
-from asyncio import AbstractEventLoop, Task
+import asyncio
+from asyncio import Task
 from functools import partial
 from time import perf_counter, time
 from typing import Any
@@ -16,14 +17,14 @@ from api.bearer import bearer_token
 from api.http_server.request import Request
 from api.observability.loop_metrics import loop_metrics
 from api.observability.registry import HTTP_REQUEST_DURATION
-from api.problem_details import resolve_request_id
 from api.reads.cache_miss import MissCoalescer
-from api.reads.redis.client import RedisClient, error_code
+from api.reads.redis.client import RedisClient
 from api.reads.redis.connection import RedisUnavailable
 from api.reads.responses import (
     Headers,
     Response,
     error_response,
+    get_request_id,
     problem_response,
     profile_response,
 )
@@ -47,55 +48,49 @@ class ProfileReader:
         self._keys = keys
         self._misses = MissCoalescer(redis, miss_timeout)
         self._tasks: set[Task[None]] = set()
-        self._loop: AbstractEventLoop
-        self._last_error_code = ""
-
-    def start(self, loop: AbstractEventLoop) -> None:
-        """Called before the first request."""
-        self._loop = loop
 
     def handle(self, request: Request, common_headers: bytes) -> None:
         """Responds to a read of the caller's own profile, now or later; `common_headers` end the
         header block of the response. Raises nothing.
         """
-        try:
-            response = self._try_cache_or_send(request, common_headers)
-        except Exception as error:  # noqa: BLE001  # each gets a response; ours alone are not logged
-            response = self._to_error_response(request.headers, error)
-        if response is not None:
-            _respond(request, common_headers, response)
-
-    def _try_cache_or_send(self, request: Request, common_headers: bytes) -> Response | None:
-        """Returns the response, if it can be given without Redis; else sends the command."""
-        headers = request.headers
-        text = bearer_token(headers.get("authorization", ""))
-        digest = session_token.token_digest(text)
         cache = self._redis.cache
-        if cache is not None and (entry := cache.find(digest)) is not None:
-            return profile_response(headers, entry.token, entry.reply, time())
-        token = session_token.verify_token(self._keys, text, digest)
-        on_reply = partial(self._on_reply, request, common_headers, token)
-        if cache is not None and cache.admits(digest):
-            cache.fetch(token, encode_hmget(token), on_reply)
+        try:
+            text = bearer_token(request.headers.get("authorization", ""))
+            digest = session_token.token_digest(text)
+            entry = cache.find(digest) if cache is not None else None
+            if entry is None:
+                token = session_token.verify_token(self._keys, text, digest)
+                on_reply = partial(self._on_reply, request, common_headers, token)
+                if cache is not None and cache.admits(digest):
+                    cache.fetch(token, encode_hmget(token), on_reply)
+                else:
+                    self._redis.send_command(encode_hmget(token), on_reply)
+                return
+        except Exception as error:  # noqa: BLE001  # each gets a response; ours alone are not logged
+            _respond(request, common_headers, self._to_response(request.headers, error))
         else:
-            self._redis.send_command(encode_hmget(token), on_reply)
-        return None
+            self._on_reply(request, common_headers, entry.token, entry.reply)
 
     def _on_reply(
-        self, request: Request, common_headers: bytes, token: TokenClaims, reply: Any
+        self,
+        request: Request,
+        common_headers: bytes,
+        token: TokenClaims,
+        reply: Any,
+        *,
+        may_wait: bool = True,
     ) -> None:
         """Responds with Redis' reply, or waits for the backfill of a missing profile."""
         try:
             response = profile_response(request.headers, token, parse_reply(reply), time())
-        except CacheMiss:
-            task = self._loop.create_task(
-                self._retry_after_backfill(request, common_headers, token)
-            )
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            return
         except Exception as error:  # noqa: BLE001  # as in `handle`
-            response = self._to_error_response(request.headers, error)
+            if may_wait and isinstance(error, CacheMiss):
+                retry = self._retry_after_backfill(request, common_headers, token)
+                task = asyncio.create_task(retry)
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                return
+            response = self._to_response(request.headers, error)
         _respond(request, common_headers, response)
 
     async def _retry_after_backfill(
@@ -106,30 +101,20 @@ class ProfileReader:
             await self._misses.wait(token)
             key, fields = profile.redis_key_for_token(token), profile.hmget_fields(token)
             reply = await self._redis.execute_command("HMGET", key, *fields)
-            response = profile_response(request.headers, token, parse_reply(reply), time())
         except Exception as error:  # noqa: BLE001  # as in `handle`
-            response = self._to_error_response(request.headers, error)
-        _respond(request, common_headers, response)
+            reply = error
+        self._on_reply(request, common_headers, token, reply, may_wait=False)
 
-    def _to_error_response(self, headers: Headers, error: Exception) -> Response:
-        match error:
-            case InvalidToken() | ServiceUnavailable():
-                return error_response(headers, error)
-            case RedisUnavailable() | CacheMiss():
-                return error_response(headers, ServiceUnavailable())
-            case hiredis.ReplyError():
-                self._redis.on_command_error(error)
-                self._log_once(error_code(error))
-                return error_response(headers, ServiceUnavailable())
-        request_id = resolve_request_id(headers.get("x-request-id", ""))
+    def _to_response(self, headers: Headers, error: Exception) -> Response:
+        if isinstance(error, hiredis.ReplyError):
+            self._redis.on_command_error(error)
+        if isinstance(error, InvalidToken):
+            return error_response(headers, error)
+        if isinstance(error, RedisUnavailable | CacheMiss | hiredis.ReplyError):
+            return error_response(headers, ServiceUnavailable())
+        request_id = get_request_id(headers)
         log.error("profile_read_failed", request_id=request_id, exc_info=error)
         return problem_response({"x-request-id": request_id}, "internal_error")
-
-    def _log_once(self, code: str) -> None:
-        """Logs an error of Redis when it is another one than the last: each read meets it."""
-        if code != self._last_error_code:
-            self._last_error_code = code
-            log.warning("redis_command_failed", error_type=code)
 
 
 def encode_hmget(token: TokenClaims) -> bytes:

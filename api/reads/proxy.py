@@ -7,67 +7,47 @@ cannot have closed when it is used: nothing is ever sent twice.
 """
 
 import asyncio
-from asyncio import AbstractEventLoop, Semaphore, Task
+from asyncio import Semaphore, Task
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from time import monotonic
 
 import structlog
 
 from api.http_server.request import Request
-from api.problem_details import resolve_request_id
-from api.reads.upstream import UpstreamAddress, UpstreamError, exchange
+from api.reads.socket_address import SocketAddress
+from api.reads.upstream import UpstreamError, exchange
+from settings import environment
 
 log = structlog.get_logger(__name__)
 
 _TRIAL_INTERVAL = 1.0  # seconds between two requests to a write process that hangs
 
 
-@dataclass(frozen=True)
-class ProxyLimits:
-    """`timeout`: seconds from a complete request to its response, the wait for a turn included."""
-
-    max_concurrency: int = 16
-    max_waiting: int = 2048
-    timeout: float = 9.5
-
-
 class Proxy:
     """Passes requests on to the write process at `address`.
 
-    `reject` responds 503 to a request, for a reason that is counted.
+    `reject` responds 503 to a request, for a reason that is counted. The settings WRITE_* are the
+    limits.
     """
 
-    def __init__(
-        self,
-        address: UpstreamAddress,
-        limits: ProxyLimits,
-        reject: Callable[[Request, str], None],
-    ) -> None:
+    def __init__(self, address: SocketAddress, reject: Callable[[Request, str], None]) -> None:
         self._address = address
-        self._limits = limits
         self._reject = reject
-        self._slots = Semaphore(limits.max_concurrency)
+        self._slots = Semaphore(environment.WRITE_MAX_CONCURRENCY)
         self._admitted = 0
         self._tasks: set[Task[None]] = set()
-        self._loop: AbstractEventLoop
         self._is_hung = False
         self._next_trial_at = self._last_response_at = 0.0
 
-    def start(self, loop: AbstractEventLoop) -> None:
-        """Called before the first request."""
-        self._loop = loop
-
     def handle(self, request: Request, max_body_bytes: int) -> None:
         """Responds with the response of the write process, or 503. Raises nothing."""
-        limits = self._limits
-        if self._admitted >= limits.max_concurrency + limits.max_waiting:
+        if self._admitted >= environment.WRITE_MAX_CONCURRENCY + environment.WRITE_MAX_WAITING:
             self._reject(request, "overloaded")
         elif not self._allows_trial():
             self._reject(request, "upstream_hung")
         else:
             self._admitted += 1
-            if request.has_body:
+            if request.content_length != 0:
                 request.on_disconnect = self._release
                 request.read_body(max_body_bytes, self._start)
             else:
@@ -75,18 +55,17 @@ class Proxy:
 
     def _allows_trial(self) -> bool:
         """Returns whether to send this request: while the write process hangs, one in a while."""
-        if not self._is_hung:
-            return True
-        now = self._loop.time()
+        now = monotonic()
         if now < self._next_trial_at:
             return False
-        self._next_trial_at = now + _TRIAL_INTERVAL
+        if self._is_hung:
+            self._next_trial_at = now + _TRIAL_INTERVAL
         return True
 
     def _start(self, request: Request) -> None:
         request.on_disconnect = None
         # Eager: a free slot is taken before a client that half-closes is noticed.
-        task = Task(self._forward(request), loop=self._loop, eager_start=True)
+        task = Task(self._forward(request), loop=asyncio.get_running_loop(), eager_start=True)
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
 
@@ -98,39 +77,31 @@ class Proxy:
         self._admitted -= 1
 
     async def _forward(self, request: Request) -> None:
-        started_at = self._loop.time()
+        started_at = monotonic()
         if self._slots.locked() and (task := asyncio.current_task()) is not None:
-            request.on_disconnect = partial(_cancel, task)
+            request.on_disconnect = task.cancel
         try:
-            async with asyncio.timeout(self._limits.timeout), self._slots:
+            async with asyncio.timeout(environment.WRITE_TIMEOUT), self._slots:
                 # From here on a disconnect changes nothing: the write process is not notified, and
                 # works on it in a thread. Its slot is taken until then.
                 request.on_disconnect = None
-                started_at = self._loop.time()
-                response = await exchange(self._address, request, _request_id(request))
+                started_at = monotonic()
+                response = await exchange(self._address, request)
         except TimeoutError:
             self._check_for_hang(started_at)
             self._reject(request, "upstream_timeout")
         except (OSError, UpstreamError):
             self._reject(request, "upstream_unavailable")
         else:
-            self._is_hung = False
-            self._last_response_at = self._loop.time()
+            self._is_hung, self._next_trial_at = False, 0.0
+            self._last_response_at = monotonic()
             request.respond(*response)
 
     def _check_for_hang(self, started_at: float) -> None:
         """Takes the write process for hung if it has answered nothing since a request was sent that
         has timed out.
         """
-        if self._last_response_at < started_at < self._loop.time() - self._limits.timeout / 2:
+        if self._last_response_at < started_at < monotonic() - environment.WRITE_TIMEOUT / 2:
             self._is_hung = True
-            self._next_trial_at = self._loop.time() + _TRIAL_INTERVAL
+            self._next_trial_at = monotonic() + _TRIAL_INTERVAL
             log.warning("upstream_hung")
-
-
-def _cancel(task: Task[None]) -> None:
-    task.cancel()
-
-
-def _request_id(request: Request) -> str:
-    return resolve_request_id(request.headers.get("x-request-id", ""))

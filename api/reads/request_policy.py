@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from api.cors import response_headers
-from api.http_server.headers import encode_headers
+from api.http_server.response_encoding import encode_headers
+from settings import environment
 
 # As SecurityMiddleware and XFrameOptionsMiddleware send them (tests/api/reads/test_app.py compares
 # them).
@@ -17,19 +18,6 @@ _SECURITY_HEADERS = (
     ("referrer-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
 )
-
-
-@dataclass(frozen=True)
-class PolicySettings:
-    """`trust_forwarded_proto`: a proxy in front sets `X-Forwarded-Proto`. `hsts_seconds`: 0 for no
-    `Strict-Transport-Security`.
-    """
-
-    allowed_hosts: tuple[str, ...]
-    cors_origins: tuple[str, ...] = ()
-    trust_forwarded_proto: bool = False
-    ssl_redirect: bool = False
-    hsts_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,34 +31,28 @@ class Policy:
     redirects: bool
 
 
-class RequestPolicy:
-    """Finds the policy of a request. Results are cached: clients repeat these headers."""
-
-    def __init__(self, settings: PolicySettings) -> None:
-        self._settings = settings
-        self._find = lru_cache(1024)(self._make)
-
-    def find(self, headers: Mapping[str, str]) -> Policy:
-        """Returns the policy for a request with these headers."""
-        get = headers.get
-        return self._find(get("host", ""), get("x-forwarded-proto", ""), get("origin", ""))
-
-    def _make(self, host: str, forwarded_proto: str, origin: str) -> Policy:
-        settings = self._settings
-        is_secure = settings.trust_forwarded_proto and forwarded_proto == "https"
-        headers = [*_SECURITY_HEADERS]
-        if is_secure and settings.hsts_seconds:
-            value = f"max-age={settings.hsts_seconds}; includeSubDomains; preload"
-            headers.append(("strict-transport-security", value))
-        headers += response_headers(origin, settings.cors_origins)
-        return Policy(
-            headers=encode_headers(headers),
-            is_allowed=is_allowed_host(host, settings.allowed_hosts),
-            redirects=settings.ssl_redirect and not is_secure,
-        )
+def find_policy(headers: Mapping[str, str]) -> Policy:
+    """Returns the policy for a request with these headers."""
+    get = headers.get
+    return _make_policy(get("host", ""), get("x-forwarded-proto", ""), get("origin", ""))
 
 
-def is_allowed_host(host: str, allowed: tuple[str, ...]) -> bool:
+@lru_cache(1024)  # clients repeat these headers; without it a read costs a seventh more
+def _make_policy(host: str, forwarded_proto: str, origin: str) -> Policy:
+    is_secure = environment.TRUST_X_FORWARDED_PROTO and forwarded_proto == "https"
+    headers = [*_SECURITY_HEADERS]
+    if is_secure and environment.HSTS_SECONDS:
+        value = f"max-age={environment.HSTS_SECONDS}; includeSubDomains; preload"
+        headers.append(("strict-transport-security", value))
+    headers += response_headers(origin, environment.CORS_ALLOWED_ORIGINS)
+    return Policy(
+        headers=encode_headers(headers),
+        is_allowed=_is_allowed_host(host),
+        redirects=environment.SECURE_SSL_REDIRECT and not is_secure,
+    )
+
+
+def _is_allowed_host(host: str) -> bool:
     """Returns whether a `Host` matches: the name itself, ".example.com" with all its subdomains, or
     "*", as Django's ALLOWED_HOSTS have it. An HTTP/1.0 request need not have a `Host`.
     """
@@ -83,5 +65,5 @@ def is_allowed_host(host: str, allowed: tuple[str, ...]) -> bool:
         pattern == "*"
         or name == pattern.lower()
         or (pattern.startswith(".") and (name == pattern[1:] or name.endswith(pattern.lower())))
-        for pattern in allowed
+        for pattern in environment.ALLOWED_HOSTS
     )

@@ -6,7 +6,7 @@ by a comma.
 
 from collections.abc import Mapping, Sequence
 
-from api.http_server.headers import encode_headers
+from api.http_server.response_encoding import encode_headers
 from api.problem_details import (
     ProblemDetails,
     build_problem,
@@ -38,35 +38,36 @@ def profile_response(
     Raises `CacheMiss` and `InvalidToken` as `domain.profile.decode_reply` does.
     """
     body, etag = profile.decode_reply(token, reply, now)
-    request_id = resolve_request_id(headers.get("x-request-id", "")).encode()
+    request_id = get_request_id(headers).encode()
     tags = headers.get("if-none-match")
-    if tags and if_none_match_matches(tags, etag.decode()):
+    if tags and _if_none_match_matches(tags, etag.decode()):
         return 304, _HEADERS_304 % (etag, request_id), body
     return 200, _HEADERS_200 % (etag, request_id), body
 
 
 def error_response(headers: Headers, error: RollcallError) -> Response:
-    """Returns 401 or 503 for one of our own errors of a profile read."""
-    request_id = resolve_request_id(headers.get("x-request-id", ""))
-    return _problem_response(
-        problem_from_error(error, request_id), request_id, ("vary", "Authorization")
-    )
+    """Returns 401 or 503 for one of our own errors."""
+    request_id = get_request_id(headers)
+    document = problem_from_error(error, request_id)
+    return _encode_problem(document, ("vary", "Authorization"), ("x-request-id", request_id))
 
 
 def problem_response(headers: Headers, code: str, *extra: tuple[str, str]) -> Response:
     """Returns the problem document of an error code, with extra headers."""
-    request_id = resolve_request_id(headers.get("x-request-id", ""))
-    return _problem_response(build_problem(code, request_id), request_id, *extra)
+    request_id = get_request_id(headers)
+    return _encode_problem(build_problem(code, request_id), *extra, ("x-request-id", request_id))
 
 
-def _problem_response(
-    document: ProblemDetails, request_id: str, *extra: tuple[str, str]
-) -> Response:
-    pairs = [*document.headers.items(), *extra, ("x-request-id", request_id)]
-    return document.status, encode_headers(pairs), document.body
+def _encode_problem(document: ProblemDetails, *extra: tuple[str, str]) -> Response:
+    return document.status, encode_headers([*document.headers.items(), *extra]), document.body
 
 
-def if_none_match_matches(value: str, etag: str) -> bool:
+def get_request_id(headers: Headers) -> str:
+    """Returns the client's request id if it is safe to log, else a new one at each call."""
+    return resolve_request_id(headers.get("x-request-id", ""))
+
+
+def _if_none_match_matches(value: str, etag: str) -> bool:
     """Returns whether `If-None-Match` has this tag, compared weakly, or `*` (RFC 9110 13.1.2)."""
     if value.strip() == "*":
         return True

@@ -5,13 +5,14 @@ from asyncio import Future
 from collections.abc import Iterable
 from http import HTTPStatus
 from time import perf_counter, time
-from typing import NamedTuple, override
+from typing import override
 
 import httptools
 
-from api.http_server.headers import encode_headers
 from api.http_server.request import Request
-from api.reads.responses import Response
+from api.http_server.response_encoding import encode_headers
+from api.reads.responses import Response, get_request_id
+from api.reads.socket_address import SocketAddress
 
 _MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 # RFC 9110 section 7.6.1; and what each connection decides for itself.
@@ -36,25 +37,17 @@ class UpstreamError(Exception):
     """The write process closed the connection early, or its response is not usable."""
 
 
-class UpstreamAddress(NamedTuple):
-    """Where the write process listens: the path of a unix socket, or host and port."""
-
-    path: str = ""
-    host: str = ""
-    port: int = 0
-
-
-def parse_upstream(text: str) -> UpstreamAddress:
+def parse_upstream(text: str) -> SocketAddress:
     """Parses unix:/path or host:port. Raises `ValueError`, which names the setting."""
     if text.startswith("unix:/"):
-        return UpstreamAddress(path=text.removeprefix("unix:"))
+        return SocketAddress(path=text.removeprefix("unix:"))
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError("WRITE_UPSTREAM must be unix:/path or host:port")
-    return UpstreamAddress(host=host.strip("[]"), port=int(port))
+    return SocketAddress(host=host.strip("[]"), port=int(port))
 
 
-async def exchange(address: UpstreamAddress, request: Request, request_id: str) -> Response:
+async def exchange(address: SocketAddress, request: Request) -> Response:
     """Sends the request, serialized from its parsed form, and returns the whole response.
 
     Raises `OSError` if there is no connection, and `UpstreamError`.
@@ -64,18 +57,15 @@ async def exchange(address: UpstreamAddress, request: Request, request_id: str) 
     def protocol() -> _Exchange:
         return _Exchange(loop.create_future(), is_head=request.method == "HEAD")
 
-    if address.path:
-        transport, upstream = await loop.create_unix_connection(protocol, address.path)
-    else:
-        transport, upstream = await loop.create_connection(protocol, address.host, address.port)
+    transport, upstream = await address.connect(protocol)
     try:
-        transport.write(encode_request(request, request_id))
+        transport.write(encode_request(request))
         return await upstream.response
     finally:
         transport.abort()
 
 
-def encode_request(request: Request, request_id: str) -> bytes:
+def encode_request(request: Request) -> bytes:
     """Returns the request as it is sent to the write process: nothing is copied unparsed, so that
     both processes agree on where it ends.
 
@@ -91,11 +81,11 @@ def encode_request(request: Request, request_id: str) -> bytes:
     started_at = time() - (perf_counter() - request.received_at)
     kept += [
         ("x-forwarded-for", f"{forwarded}, {client}" if forwarded else client),
-        ("x-request-id", request_id),
+        ("x-request-id", get_request_id(headers)),
         ("x-request-start", f"t={started_at:.6f}"),
         ("connection", "close"),
     ]
-    if request.has_body:
+    if request.content_length != 0:
         kept.append(("content-length", str(len(request.body))))
     line = b"%b %b HTTP/1.1\r\n" % (request.method.encode(), request.target)
     return b"".join((line, encode_headers(kept), b"\r\n", request.body))

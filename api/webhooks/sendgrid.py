@@ -16,11 +16,11 @@ from cryptography import exceptions as crypto
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 from django.conf import settings
-from django.http import HttpRequest
+from rest_framework.request import Request
 
 from api.webhooks.signatures import InvalidSignature, check_timestamp
 from domain.postgres.delivery_receipts import DeliveryReceipts
-from workers.providers.http import sanitize_message_id
+from workers.providers.base import sanitize_message_id
 
 SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
@@ -29,7 +29,7 @@ TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
 _FAILED = ("bounce", "dropped")
 
 
-def parse_receipts(request: HttpRequest, body: bytes) -> DeliveryReceipts:
+def parse_receipts(request: Request, body: bytes) -> DeliveryReceipts:
     """Returns the receipts in a batch of events. Raises `InvalidSignature`."""
     timestamp = request.headers.get(TIMESTAMP, "")
     if not re.fullmatch("[0-9]{1,12}", timestamp):

@@ -19,7 +19,7 @@ class InvalidSignature(RollcallError):
     code = "invalid_signature"
 
     def __init__(self, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__()
         self.reason = reason
 
 

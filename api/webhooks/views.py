@@ -3,39 +3,67 @@
 from collections.abc import Callable
 
 import structlog
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
+from rest_framework.request import Request
 
-from api.webhooks import sendgrid as sendgrid_webhook
-from api.webhooks import vonage as vonage_webhook
+from api.webhooks import sendgrid, vonage
 from api.webhooks.signatures import InvalidSignature
-from api.writes.error_handlers import problem_response, require_methods
+from api.writes.base import NoStoreAPIView
+from api.writes.json_parser import no_content
+from api.writes.openapi import PUBLIC, operation, request_header
 from domain.postgres import delivery_receipts
 
 log = structlog.get_logger(__name__)
 
 
-@require_methods("POST")
-def sendgrid(request: HttpRequest) -> HttpResponse:
-    """A batch of events from SendGrid."""
-    return _handle_webhook("sendgrid", sendgrid_webhook.parse_receipts, request)
+def _text_fields(*names: str) -> dict[str, object]:
+    return {"type": "object", "properties": {name: {"type": "string"} for name in names}}
 
 
-@require_methods("POST")
-def vonage(request: HttpRequest) -> HttpResponse:
-    """A delivery receipt from Vonage."""
-    return _handle_webhook("vonage", vonage_webhook.parse_receipts, request)
+_EVENTS = {"type": "array", "items": _text_fields("event", "sg_message_id")}
+_RECEIPT = _text_fields("messageId", "status")
 
 
-def _handle_webhook(
+class SendGridView(NoStoreAPIView):
+    """Records a batch of events from SendGrid."""
+
+    @operation(
+        "receiveSendGridReceipts",
+        "Receive delivery receipts from SendGrid",
+        {204: None, 401: None},
+        request_header(sendgrid.SIGNATURE, "ECDSA, in base64."),
+        request_header(sendgrid.TIMESTAMP, "Unix time of the signature."),
+        body={"application/json": _EVENTS},
+        security=PUBLIC,
+    )
+    def post(self, request: Request) -> HttpResponse:
+        return _record_receipts("sendgrid", sendgrid.parse_receipts, request)
+
+
+class VonageView(NoStoreAPIView):
+    """Records a delivery receipt from Vonage."""
+
+    @operation(
+        "receiveVonageReceipts",
+        "Receive delivery receipts from Vonage",
+        {204: None},
+        body={"application/json": _RECEIPT, "application/x-www-form-urlencoded": _RECEIPT},
+        security=[{"vonageJwt": []}],
+    )
+    def post(self, request: Request) -> HttpResponse:
+        return _record_receipts("vonage", vonage.parse_receipts, request)
+
+
+def _record_receipts(
     provider: str,
-    parse_receipts: Callable[[HttpRequest, bytes], delivery_receipts.DeliveryReceipts],
-    request: HttpRequest,
+    parse_receipts: Callable[[Request, bytes], delivery_receipts.DeliveryReceipts],
+    request: Request,
 ) -> HttpResponse:
     """Records what the provider reports; unknown messages are ignored."""
     try:
-        report = parse_receipts(request, request.read())
+        receipts = parse_receipts(request, request.read())
     except InvalidSignature as error:
         log.info("delivery_receipt_rejected", provider=provider, reason=error.reason)
-        return problem_response(request, InvalidSignature.code)
-    delivery_receipts.record(report)
-    return HttpResponse(status=204, headers={"Cache-Control": "no-store"})
+        raise
+    delivery_receipts.record(receipts)
+    return no_content()

@@ -12,26 +12,26 @@ from urllib.parse import parse_qsl
 import jwt
 import orjson
 from django.conf import settings
-from django.http import HttpRequest
+from rest_framework.request import Request
 
 from api.bearer import bearer_token
 from api.webhooks.signatures import CLOCK_SKEW, InvalidSignature, check_timestamp
 from domain.model.errors import InvalidToken
 from domain.postgres.delivery_receipts import DeliveryReceipts
-from workers.providers.http import sanitize_message_id
+from workers.providers.base import sanitize_message_id
 
 # "accepted", "buffered" and "unknown" are not final.
 _FAILED = ("expired", "failed", "rejected")
 
 
-def parse_receipts(request: HttpRequest, body: bytes) -> DeliveryReceipts:
+def parse_receipts(request: Request, body: bytes) -> DeliveryReceipts:
     """Returns what a receipt reports. Raises `InvalidSignature`."""
     claims = _verify_token(request.headers.get("Authorization", ""))
     signed_at = check_timestamp(int(claims["iat"]))
     payload_hash = str(claims["payload_hash"]).lower().encode()
     if not hmac.compare_digest(payload_hash, sha256(body).hexdigest().encode()):
         raise InvalidSignature("payload_hash_mismatch")
-    receipt = _parse_fields(request.content_type, body)
+    receipt = _parse_fields(request.content_type or "", body)
     status = receipt.get("status")
     # Guides and real receipts have the first name; the response to a send has the second.
     ids = {sanitize_message_id(receipt.get(name)) for name in ("messageId", "message-id")}
@@ -59,10 +59,10 @@ def _verify_token(authorization: str) -> dict[str, Any]:
         raise InvalidSignature("bad_signature") from None
 
 
-def _parse_fields(content_type: str | None, body: bytes) -> dict[str, Any]:
+def _parse_fields(content_type: str, body: bytes) -> dict[str, Any]:
     """Returns the fields of a form or a JSON object: which, depends on the account's settings."""
     try:
-        if content_type == "application/x-www-form-urlencoded":
+        if content_type.startswith("application/x-www-form-urlencoded"):
             return dict(parse_qsl(body.decode(), max_num_fields=100))
         fields = orjson.loads(body)
     except ValueError:

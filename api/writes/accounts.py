@@ -7,24 +7,19 @@ from functools import cache
 import structlog
 from django.conf import settings
 from django.http import HttpResponse
-from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 
-from api.writes.base import (
-    NoStoreAPIView,
-    get_token_claims,
-    project_and_enqueue,
-    run_revocation,
-    serialize_session,
-)
+from api.writes.after_commit import project_and_enqueue
+from api.writes.base import NoStoreAPIView, get_token_claims, run_revocation, serialize_session
 from api.writes.json_parser import json_response, no_content
-from api.writes.openapi import accounts as openapi
-from api.writes.serializers import SignUpSerializer, UpdateProfileSerializer
+from api.writes.openapi import PUBLIC, operation, request_header, response_header
+from api.writes.response_serializers import ProfileSerializer, SignUpResponseSerializer
+from api.writes.serializers import SignUpSerializer, UpdateProfileSerializer, ValidationFailed
 from domain import profile
 from domain.commands import accounts
-from domain.commands.accounts import SignUp, SignUpResult, UpdateProfile
-from domain.model.errors import ServiceUnavailable
+from domain.commands.accounts import SignUp, UpdateProfile
+from domain.commands.sessions import NewSession
+from domain.model.errors import InvalidField, ServiceUnavailable
 from domain.postgres import keyring
 from domain.postgres.unit_of_work import autocommit_unit_of_work, unit_of_work
 
@@ -37,7 +32,22 @@ _STRONG_ETAG = re.compile(r'(?<!W/)"[^"]*"')
 class SignUpView(NoStoreAPIView):
     """Creates a person and their first session."""
 
-    @openapi.sign_up
+    @operation(
+        "signUp",
+        "Sign up",
+        {201: SignUpResponseSerializer, 409: None, 422: None},
+        response_header("Location", "The URL of the new profile.", 201),
+        response_header(
+            "Idempotency-Replayed", "`true` if this is the response to a repeated request.", 201
+        ),
+        request_header(
+            "Idempotency-Key",
+            "Repeating the key and body within 10 minutes returns the same person.",
+            {"type": "string", "pattern": "^[!-~]{16,255}$"},
+        ),
+        body=SignUpSerializer,
+        security=PUBLIC,
+    )
     def post(self, request: Request) -> HttpResponse:
         body = SignUpSerializer.parse(request.data)
         result = _sign_up(SignUp(**body), _parse_idempotency_key(request))
@@ -60,7 +70,7 @@ def _log_misrouted_read() -> None:
     log.error("profile_read_misrouted")
 
 
-def _sign_up(command: SignUp, key: str | None) -> SignUpResult:
+def _sign_up(command: SignUp, key: str | None) -> NewSession:
     now, lifetime = datetime.now(UTC), settings.SESSION_LIFETIME
     if key is None:
         return accounts.sign_up(
@@ -74,26 +84,41 @@ def _sign_up(command: SignUp, key: str | None) -> SignUpResult:
 def _parse_idempotency_key(request: Request) -> str | None:
     key = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-        detail = ErrorDetail("Use 16 to 255 visible ASCII characters.", code="invalid")
-        raise ValidationError({"Idempotency-Key": [detail]})
+        error = InvalidField("invalid", "Use 16 to 255 visible ASCII characters.")
+        raise ValidationFailed({"Idempotency-Key": error})
     return key
 
 
 class ProfileView(NoStoreAPIView):
-    """The caller's profile: changing and deleting it."""
+    """The caller's profile."""
 
-    @extend_schema(exclude=True)  # described where it is implemented, see openapi/extra_paths.py
+    @operation(
+        "getProfile",
+        "Get the caller's profile",
+        {200: ProfileSerializer, 304: None, 401: None, 503: None},
+        request_header(
+            "If-None-Match", "ETags that the client has; 304 if one is the current one."
+        ),
+        response_header("ETag", "A strong validator of the body.", 200, 304),
+        response_header("Cache-Control", "`private, no-cache`.", 200, 304),
+        response_header("Vary", "`Authorization`.", 200, 304, 401, 503),
+    )
     def get(self, request: Request) -> HttpResponse:
-        """Refuses a read, which the load balancer should have routed to the read process.
-
-        It is not answered from Redis here: whether a profile there may be trusted (fencing, ended
-        sessions) only the read process checks. As a 503 it is retried by clients and proxies, and
-        seen by operators, whom a 404 or 405 would tell nothing.
-        """
+        """Served by the read process."""
+        # Refused here, although the load balancer should have routed it there: only the read
+        # process checks whether a profile in Redis may be trusted (fencing, ended sessions). A 503
+        # is retried by clients and proxies, and seen by operators, whom a 404 would tell nothing.
         _log_misrouted_read()
         raise ServiceUnavailable
 
-    @openapi.update_profile
+    @operation(
+        "updateProfile",
+        "Update the caller's profile",
+        {200: ProfileSerializer, 412: None},
+        response_header("ETag", "A strong validator of the new body.", 200),
+        request_header("If-Match", "ETags that the client has; 412 if none is the current one."),
+        body=UpdateProfileSerializer,
+    )
     def patch(self, request: Request) -> HttpResponse:
         body = UpdateProfileSerializer.parse(request.data)
         command = UpdateProfile(get_token_claims(request), _parse_if_match(request), **body)
@@ -105,7 +130,7 @@ class ProfileView(NoStoreAPIView):
         etag = profile.strong_etag(profile.render_body(person)).decode()
         return json_response(profile.to_public_dict(person), headers={"ETag": etag})
 
-    @openapi.delete_profile
+    @operation("deleteProfile", "Delete the caller's account", {204: None})
     def delete(self, request: Request) -> HttpResponse:
         run_revocation(
             request, lambda token: accounts.delete_profile(token, unit_of_work, datetime.now(UTC))

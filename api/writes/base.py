@@ -1,22 +1,24 @@
-"""Base of the write views: token helpers, and the projection after a commit."""
+"""What the write views share: base class, bearer token, revocation, new sessions."""
 
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from api.bearer import bearer_token
+from api.writes.after_commit import project_revocation
+from domain.commands import sessions
 from domain.commands.ports import CommandResult
 from domain.model import session_token
-from domain.model.errors import InvalidToken, ServiceUnavailable
+from domain.model.errors import InvalidToken
 from domain.model.person import Person, Tombstone
 from domain.model.session_token import TokenClaims
 from domain.postgres import keyring
+from domain.postgres.unit_of_work import unit_of_work
 from domain.projection import writer
-from workers import queue
 
 
 class NoStoreAPIView(APIView):
@@ -43,18 +45,11 @@ def get_token_claims(request: Request) -> TokenClaims:
     return session_token.verify_token(keyring.get_keyring(), get_bearer_token(request))
 
 
-def project_and_enqueue(committed: CommandResult[Person], *, is_new: bool = False) -> None:
-    """Writes the profile to Redis, so that the client reads its own write, and enqueues the outbox
-    entries. Both are best effort: the entries stay unfinished until a worker has completed them.
-
-    Sleeps for the client caches' maximum staleness, unless the person is new: none is cached.
-    """
-    # Logged where it failed; the outbox entry repeats the write.
-    with suppress(ServiceUnavailable):
-        writer.write_profile(committed.person)
-    queue.enqueue(committed.outbox_ids)
-    if not is_new:
-        writer.sleep_max_staleness()
+def authenticate(request: Request) -> UUID:
+    """Returns the id of the person whose active session the request has. Raises `InvalidToken`."""
+    return sessions.authenticate(
+        get_bearer_token(request), unit_of_work, keyring.get_keyring(), datetime.now(UTC)
+    )
 
 
 def run_revocation(
@@ -63,8 +58,8 @@ def run_revocation(
 ) -> None:
     """Executes a command that revokes sessions; returns once no reader accepts them.
 
-    Raises `InvalidToken`, and `Unavailable` while Redis is unavailable: the outbox entry completes
-    it, and repeating the request shows completion with a 401.
+    Raises `InvalidToken`, and `ServiceUnavailable` while Redis is unavailable: the outbox entry
+    completes it, and repeating the request shows completion with a 401.
     """
     token = get_token_claims(request)
     try:
@@ -76,27 +71,15 @@ def run_revocation(
     project_revocation(committed)
 
 
-def project_revocation(committed: CommandResult[Person] | CommandResult[Tombstone]) -> None:
-    """Writes a revocation to Redis; returns once no reader accepts the sessions.
-
-    Raises `Unavailable` while Redis is unavailable: the outbox entry completes it.
-    """
-    try:
-        # Without memory for the hash there is none, so no session can be read.
-        with suppress(writer.RedisOutOfMemory):
-            writer.write_profile(committed.person)
-    finally:
-        queue.enqueue(committed.outbox_ids)
-    writer.sleep_max_staleness()
-
-
-def serialize_session(token: str, expires_at: datetime) -> dict[str, str]:
+def serialize_session(token: str, expires_at: datetime) -> dict[str, str | None]:
     """Returns a new session as in responses."""
     return {"token": token, "token_type": "Bearer", "expires_at": format_rfc3339(expires_at)}
 
 
-def format_rfc3339(time: datetime) -> str:
-    """Formats a time in UTC, in whole seconds, rounded up."""
+def format_rfc3339(time: datetime | None) -> str | None:
+    """Formats a time in UTC, in whole seconds, rounded up; None stays None."""
+    if time is None:
+        return None
     rounded = time.replace(microsecond=0, tzinfo=None)
     if time.microsecond:
         rounded += timedelta(seconds=1)

@@ -7,18 +7,18 @@ from typing import Any
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from api.writes.base import (
-    NoStoreAPIView,
-    format_rfc3339,
-    get_bearer_token,
-    get_token_claims,
-    project_and_enqueue,
-)
+from api.writes.after_commit import project_and_enqueue
+from api.writes.base import NoStoreAPIView, authenticate, format_rfc3339
 from api.writes.json_parser import json_response
-from api.writes.openapi import confirmations as openapi
+from api.writes.openapi import OPTIONAL_SESSION_TOKEN, operation
+from api.writes.response_serializers import (
+    ConfirmationStatusesSerializer,
+    EmailConfirmedSerializer,
+    PhoneConfirmedSerializer,
+    ResendResponseSerializer,
+)
 from api.writes.serializers import ConfirmEmailSerializer, ConfirmPhoneSerializer, EmptySerializer
-from domain.commands import confirmations, sessions
-from domain.commands.confirmations import ConfirmByCode, ConfirmByLink, ResendConfirmation
+from domain.commands import confirmations
 from domain.model.address import Channel
 from domain.model.errors import InvalidToken
 from domain.postgres import confirmation_status, keyring
@@ -29,12 +29,19 @@ from workers import queue
 class EmailConfirmationView(NoStoreAPIView):
     """Confirms the e-mail address, by code or by link."""
 
-    @openapi.confirm_email
+    @operation(
+        "confirmEmail",
+        "Confirm the e-mail address",
+        {200: EmailConfirmedSerializer},
+        body=ConfirmEmailSerializer,
+        security=OPTIONAL_SESSION_TOKEN,
+    )
     def post(self, request: Request) -> HttpResponse:
         body = ConfirmEmailSerializer.parse(request.data)
         if "token" in body:
-            command = ConfirmByLink(body["token"])
-            committed = confirmations.confirm_by_link(command, unit_of_work, keyring.get_keyring())
+            committed = confirmations.confirm_by_link(
+                body["token"], unit_of_work, keyring.get_keyring()
+            )
             if committed is not None:
                 project_and_enqueue(committed)
         else:
@@ -45,7 +52,12 @@ class EmailConfirmationView(NoStoreAPIView):
 class PhoneConfirmationView(NoStoreAPIView):
     """Confirms the phone number, by code."""
 
-    @openapi.confirm_phone
+    @operation(
+        "confirmPhone",
+        "Confirm the phone number",
+        {200: PhoneConfirmedSerializer},
+        body=ConfirmPhoneSerializer,
+    )
     def post(self, request: Request) -> HttpResponse:
         body = ConfirmPhoneSerializer.parse(request.data)
         _confirm_by_code(request, Channel.PHONE, body["code"])
@@ -53,68 +65,64 @@ class PhoneConfirmationView(NoStoreAPIView):
 
 
 def _confirm_by_code(request: Request, channel: Channel, code: str) -> None:
-    now = datetime.now(UTC)
-    person_id = sessions.authenticate(
-        get_bearer_token(request), unit_of_work, keyring.get_keyring(), now
+    committed = confirmations.confirm_by_code(
+        authenticate(request), channel, code, unit_of_work, keyring.get_keyring()
     )
-    command = ConfirmByCode(person_id, channel, code)
-    committed = confirmations.confirm_by_code(command, unit_of_work, keyring.get_keyring())
     if committed is not None:
         project_and_enqueue(committed)
 
 
-class _ResendView(NoStoreAPIView):
-    channel: Channel
-
-    def _resend(self, request: Request) -> HttpResponse:
-        if request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
-            EmptySerializer.parse(request.data)
-        command = ResendConfirmation(get_token_claims(request), self.channel)
-        result = confirmations.resend_confirmation(
-            command, unit_of_work, keyring.get_keyring(), datetime.now(UTC)
-        )
-        queue.enqueue(result.outbox_ids)
-        return json_response({"resend_available_at": _format_time(result.available_at)}, status=202)
-
-
-class EmailResendView(_ResendView):
+class EmailResendView(NoStoreAPIView):
     """Sends another e-mail; its code and link supersede the old ones."""
 
-    channel = Channel.EMAIL
-
-    @openapi.resend_email_confirmation
+    @operation(
+        "resendEmailConfirmation",
+        "Resend the confirmation e-mail",
+        {202: ResendResponseSerializer, 400: None, 413: None, 415: None},
+    )
     def post(self, request: Request) -> HttpResponse:
-        return self._resend(request)
+        return _resend(request, Channel.EMAIL)
 
 
-class PhoneResendView(_ResendView):
+class PhoneResendView(NoStoreAPIView):
     """Sends another text message; its code supersedes the old one."""
 
-    channel = Channel.PHONE
-
-    @openapi.resend_phone_confirmation
+    @operation(
+        "resendPhoneConfirmation",
+        "Resend the confirmation text message",
+        {202: ResendResponseSerializer, 400: None, 413: None, 415: None},
+    )
     def post(self, request: Request) -> HttpResponse:
-        return self._resend(request)
+        return _resend(request, Channel.PHONE)
+
+
+def _resend(request: Request, channel: Channel) -> HttpResponse:
+    if request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
+        EmptySerializer.parse(request.data)
+    person_id, now = authenticate(request), datetime.now(UTC)
+    result = confirmations.resend_confirmation(
+        person_id, channel, unit_of_work, keyring.get_keyring(), now
+    )
+    if result is None:
+        raise InvalidToken  # deleted since
+    queue.enqueue(result.outbox_ids)
+    return json_response({"resend_available_at": format_rfc3339(result.available_at)}, status=202)
 
 
 class ConfirmationStatusView(NoStoreAPIView):
     """The confirmation status of each channel."""
 
-    @openapi.get_confirmation_status
+    @operation(
+        "getConfirmationStatus",
+        "Get the confirmation status",
+        {200: ConfirmationStatusesSerializer},
+    )
     def get(self, request: Request) -> HttpResponse:
-        now = datetime.now(UTC)
-        person_id = sessions.authenticate(
-            get_bearer_token(request), unit_of_work, keyring.get_keyring(), now
-        )
-        states = confirmation_status.get_statuses(person_id)
+        states = confirmation_status.get_statuses(authenticate(request))
         if states is None:
             raise InvalidToken  # deleted meanwhile
         return json_response({str(channel): _serialize(state) for channel, state in states.items()})
 
 
 def _serialize(state: confirmation_status.ConfirmationStatus) -> dict[str, Any]:
-    return asdict(state) | {"resend_available_at": _format_time(state.resend_available_at)}
-
-
-def _format_time(time: datetime | None) -> str | None:
-    return None if time is None else format_rfc3339(time)
+    return asdict(state) | {"resend_available_at": format_rfc3339(state.resend_available_at)}

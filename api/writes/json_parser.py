@@ -9,12 +9,12 @@ from typing import IO, Any
 
 import orjson
 from django.http import HttpResponse
-from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-from domain.model.errors import RollcallError
+from api.writes.serializers import ValidationFailed
+from domain.model.errors import InvalidField, RollcallError
 
 
 class MalformedJSON(RollcallError):
@@ -26,7 +26,7 @@ class MalformedJSON(RollcallError):
 class JSONParser(BaseParser):
     """Parses a body that is one JSON object.
 
-    Raises `MalformedJSON`, and `ValidationError` for JSON of another type.
+    Raises `MalformedJSON`, and `ValidationFailed` for JSON of another type.
     """
 
     media_type = "application/json"
@@ -39,8 +39,7 @@ class JSONParser(BaseParser):
         except orjson.JSONDecodeError:
             raise MalformedJSON from None
         if not isinstance(document, dict):
-            detail = ErrorDetail("Send a JSON object.", code="not_an_object")
-            raise ValidationError({"body": [detail]})
+            raise ValidationFailed({"body": InvalidField("not_an_object", "Send a JSON object.")})
         return document
 
 

@@ -10,9 +10,6 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.contrib.auth.middleware import AuthenticationMiddleware
-from django.contrib.messages.middleware import MessageMiddleware
-from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.middleware import common
@@ -70,19 +67,18 @@ def _queue_time(request: HttpRequest) -> float:
     return seconds if 0 < seconds < _MAX_QUEUE_TIME else 0.0
 
 
-class RequestIDMiddleware:
+def request_id_middleware(get_response: GetResponse) -> GetResponse:
     """Gives each request an id (the client's `X-Request-ID`, if valid), for logs and responses."""
 
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def middleware(request: HttpRequest) -> HttpResponse:
         request_id = resolve_request_id(request.META.get("HTTP_X_REQUEST_ID", ""))
         request.request_id = request_id  # type: ignore[attr-defined]  # read by problem documents
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            response = self.get_response(request)
+            response = get_response(request)
         response["X-Request-ID"] = request_id
         return response
+
+    return middleware
 
 
 class CommonMiddleware(common.CommonMiddleware):
@@ -99,73 +95,36 @@ class CommonMiddleware(common.CommonMiddleware):
         return super().process_request(request)
 
 
-class ClientIPMiddleware:
+class ClientIPMiddleware(MiddlewareMixin):
     """Sets `REMOTE_ADDR` to the client's address; see `api.client_ip`."""
 
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.META["REMOTE_ADDR"] = get_client_ip(
-            request.META.get("REMOTE_ADDR", ""),
-            request.META.get("HTTP_X_FORWARDED_FOR", ""),
-            settings.TRUSTED_PROXIES,
-        )
-        return self.get_response(request)
+    def process_request(self, request: HttpRequest) -> None:
+        peer = request.META.get("REMOTE_ADDR", "")
+        forwarded_for = request.META.get("HTTP_X_FORWARDED_FOR", "")
+        client = get_client_ip(peer, forwarded_for, settings.TRUSTED_PROXIES)
+        request.META["REMOTE_ADDR"] = client
 
 
-class RequestBodyMiddleware:
+class RequestBodyMiddleware(MiddlewareMixin):
     """Refuses a body that is too large, or that has a content coding (RFC 9110 section 12.5.3).
 
     No view reads more than `Content-Length` bytes: Django's request ends there.
     """
 
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
         size = int(request.META.get("CONTENT_LENGTH") or 0)
         is_webhook = request.path_info.startswith("/webhooks/")
         if size > (settings.WEBHOOK_BODY_MAX_BYTES if is_webhook else settings.BODY_MAX_BYTES):
             return problem_response(request, "body_too_large")
         if size and request.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-            return problem_response(
-                request, "unsupported_media_type", {"accept-encoding": "identity"}
-            )
-        return self.get_response(request)
+            accepted = {"accept-encoding": "identity"}
+            return problem_response(request, "unsupported_media_type", accepted)
+        return None
 
 
-class ProblemDetailsMiddleware:
-    """Turns an exception of a plain Django view into a problem document."""
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+class ProblemDetailsMiddleware(MiddlewareMixin):
+    """Turns an exception into a problem document; others are left to handler500."""
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Called by Django for an exception of a view; None leaves it to handler500."""
         known = error if isinstance(error, RollcallError) else to_service_unavailable(error)
         return error_response(request, known) if known else None
-
-
-class _AdminOnly(MiddlewareMixin):
-    """Middleware of Django's that only the admin needs: other requests skip it."""
-
-    def __call__(self, request: HttpRequest) -> Any:
-        if request.path_info.startswith("/admin/"):
-            return super().__call__(request)
-        return self.get_response(request)
-
-
-class AdminSessionMiddleware(_AdminOnly, SessionMiddleware):
-    """The session of a staff member's browser."""
-
-
-class AdminAuthenticationMiddleware(_AdminOnly, AuthenticationMiddleware):
-    """The staff member whose session it is."""
-
-
-class AdminMessageMiddleware(_AdminOnly, MessageMiddleware):
-    """Messages for the next page."""

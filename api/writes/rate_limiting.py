@@ -14,7 +14,8 @@ from redis import RedisError
 from api.client_ip import client_network
 from api.observability.registry import RATE_LIMITED_REQUESTS, RATE_LIMITER_ERRORS
 from api.writes.error_handlers import problem_response
-from domain.projection.writer import get_script
+from domain.projection.client import get_pool
+from domain.projection.redis_command import run_script
 
 log = structlog.get_logger(__name__)
 
@@ -35,10 +36,10 @@ _ROUTES: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
 # A sliding window counter on Redis' clock, in one round trip: the requests of this window, and
 # those of the window before, weighted by how much of it the sliding window still covers. A window
 # starts with a request. `SlidingWindowCounterRateLimiter` of `limits` counts alike, in two round
-# trips. Takes the limit and the window's length; returns whether the request is allowed, how many
-# more are, and the time until the next one is. Times are in milliseconds.
+# trips. Takes the limit and the window in seconds; returns the fields of `RateLimitResult`. The
+# window slides, so no quota is restored at one moment: an allowed request resets after a window.
 _HIT_SCRIPT = """
-local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local limit, window = tonumber(ARGV[1]), ARGV[2] * 1000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local stored = redis.call('HMGET', KEYS[1], 'started_at', 'count', 'previous')
@@ -54,7 +55,7 @@ local used = math.floor(previous * remaining / window) + count
 if used < limit then
   redis.call('HSET', KEYS[1], 'started_at', started_at, 'count', count + 1, 'previous', previous)
   redis.call('PEXPIRE', KEYS[1], window + remaining)
-  return {1, limit - used - 1, 0}
+  return {1, limit - used - 1, window / 1000}
 end
 if previous > 0 then
   local until_one_less = remaining % (window / previous)
@@ -64,41 +65,41 @@ if previous > 0 then
     remaining = until_one_less
   end
 end
-return {0, 0, remaining}
+return {0, 0, math.floor(remaining / 1000) + 1}
 """
 
 
 class RateLimitResult(NamedTuple):
     """Whether the request is allowed, how many more are, and for how many seconds that holds."""
 
-    allowed: bool
+    allowed: int  # 1 or 0
     remaining: int
     reset_after: int
 
 
-class RateLimitMiddleware:
+def rate_limit_middleware(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
     """Middleware: 429 above a limit, and `RateLimit` headers on every limited route."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def middleware(request: HttpRequest) -> HttpResponse:
         name = match_limit(request.method or "", request.path_info)
         result = name and hit(name, client_network(request.META["REMOTE_ADDR"]))
         if not name or not result:
-            return self.get_response(request)
+            return get_response(request)
         if result.allowed:
-            response = self.get_response(request)
+            response = get_response(request)
         else:
             RATE_LIMITED_REQUESTS.labels(name).inc()
-            response = problem_response(
-                request, "rate_limited", {"retry-after": str(result.reset_after)}
-            )
+            retry_after = {"retry-after": str(result.reset_after)}
+            response = problem_response(request, "rate_limited", retry_after)
         # draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4.
         limit = settings.RATE_LIMITS[name]
         response["RateLimit-Policy"] = f'"{name}";q={limit.amount};w={limit.get_expiry()}'
         response["RateLimit"] = f'"{name}";r={result.remaining};t={result.reset_after}'
         return response
+
+    return middleware
 
 
 def match_limit(method: str, path: str) -> str | None:
@@ -112,28 +113,17 @@ def match_limit(method: str, path: str) -> str | None:
 def hit(name: str, network: str) -> RateLimitResult | None:
     """Counts a request. Fails open: returns None when Redis is unavailable."""
     limit = settings.RATE_LIMITS[name]
-    window = limit.get_expiry()
     try:
-        allowed, remaining, retry_after_ms = _run_script(
-            redis_key(name, network), limit.amount, window
-        )
+        call = (redis_key(name, network), limit.amount, limit.get_expiry())
+        (reply,) = run_script(get_pool(), _HIT_SCRIPT, [call])
     except RedisError as error:
         RATE_LIMITER_ERRORS.inc()
         log.warning("rate_limiter_unavailable", error_type=type(error).__name__)
         return None
-    # The window slides: no quota is restored at one moment, so `reset_after` is its whole length.
-    if allowed:
-        return RateLimitResult(True, remaining, window)
-    return RateLimitResult(False, 0, retry_after_ms // 1000 + 1)
+    return RateLimitResult(*reply)
 
 
 def redis_key(name: str, network: str) -> str:
     """Returns the Redis key that counts the requests of a network against a limit."""
     limit = settings.RATE_LIMITS[name]
     return f"ratelimit:{name}/{network}/{limit.amount}/{limit.get_expiry()}"
-
-
-def _run_script(key: str, limit: int, window: int) -> tuple[int, int, int]:
-    """Returns the result of `_HIT_SCRIPT`; `window` is in seconds. Raises `RedisError`."""
-    allowed, remaining, retry_after_ms = get_script(_HIT_SCRIPT)([key], [limit, window * 1000])
-    return allowed, remaining, retry_after_ms

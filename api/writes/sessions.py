@@ -6,12 +6,13 @@ from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from api.writes.base import NoStoreAPIView, project_and_enqueue, run_revocation, serialize_session
+from api.writes.after_commit import project_and_enqueue
+from api.writes.base import NoStoreAPIView, run_revocation, serialize_session
 from api.writes.json_parser import json_response, no_content
-from api.writes.openapi import sessions as openapi
+from api.writes.openapi import PUBLIC, operation, response_header
+from api.writes.response_serializers import SignInChallengeSerializer, SignInResponseSerializer
 from api.writes.serializers import SignInCodeSerializer, SignInSerializer
 from domain.commands import sessions
-from domain.commands.sessions import SignIn
 from domain.postgres import keyring
 from domain.postgres.unit_of_work import unit_of_work
 from workers import queue
@@ -23,14 +24,20 @@ _CODE_REQUESTED = {"detail": "If this address is confirmed, a code has been sent
 class SessionsView(NoStoreAPIView):
     """Requests a sign-in code, or revokes all sessions of the caller."""
 
-    @openapi.request_sign_in_code
+    @operation(
+        "requestSignInCode",
+        "Request a sign-in code",
+        {202: SignInChallengeSerializer},
+        body=SignInCodeSerializer,
+        security=PUBLIC,
+    )
     def post(self, request: Request) -> HttpResponse:
         body = SignInCodeSerializer.parse(request.data)
         address = body["address"]
         queue.enqueue(sessions.request_sign_in_code(address, unit_of_work, keyring.get_keyring()))
         return json_response(_CODE_REQUESTED, status=202)
 
-    @openapi.revoke_all_sessions
+    @operation("revokeAllSessions", "Revoke all sessions of the caller", {204: None})
     def delete(self, request: Request) -> HttpResponse:
         now = datetime.now(UTC)
         run_revocation(
@@ -42,11 +49,19 @@ class SessionsView(NoStoreAPIView):
 class SignInView(NoStoreAPIView):
     """Creates a session by a code."""
 
-    @openapi.sign_in
+    @operation(
+        "signIn",
+        "Sign in with a code",
+        {201: SignInResponseSerializer},
+        response_header("Location", "The URL of the profile.", 201),
+        body=SignInSerializer,
+        security=PUBLIC,
+    )
     def post(self, request: Request) -> HttpResponse:
         body = SignInSerializer.parse(request.data)
         result = sessions.sign_in(
-            SignIn(body["address"], body["code"]),
+            body["address"],
+            body["code"],
             unit_of_work,
             keyring.get_keyring(),
             datetime.now(UTC),
@@ -60,7 +75,7 @@ class SignInView(NoStoreAPIView):
 class CurrentSessionView(NoStoreAPIView):
     """The session of the token that is sent."""
 
-    @openapi.revoke_current_session
+    @operation("revokeCurrentSession", "Revoke the current session", {204: None})
     def delete(self, request: Request) -> HttpResponse:
         now = datetime.now(UTC)
         run_revocation(request, lambda claims: sessions.revoke_session(claims, unit_of_work, now))

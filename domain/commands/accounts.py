@@ -2,19 +2,14 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from domain import profile
-from domain.commands.ports import (
-    AccountUnitOfWork,
-    AccountUnitOfWorkFactory,
-    CommandResult,
-    IdempotentSignUpUnitOfWorkFactory,
-    SignUpUnitOfWork,
-    SignUpUnitOfWorkFactory,
-)
+from domain.commands.ports import CommandResult, UnitOfWork, UnitOfWorkFactory
+from domain.commands.sessions import NewSession, start_session
 from domain.model import one_time_code, session_token
-from domain.model.address import Address, Channel, canonicalize
+from domain.model.address import Address, Channel
 from domain.model.errors import InvalidToken, PreconditionFailed
 from domain.model.keyring import Keyring
 from domain.model.person import ActiveSession, Person, Tombstone
@@ -34,39 +29,29 @@ class SignUp:
     hobbies: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SignUpResult:
-    """A person who has signed up; the session of `token` expires at `expires_at`."""
-
-    result: CommandResult[Person]
-    token: str
-    expires_at: datetime
-    replayed: bool = False
-
-
 def sign_up(
     command: SignUp,
-    unit_of_work: SignUpUnitOfWorkFactory,
+    unit_of_work: UnitOfWorkFactory,
     keyring: Keyring,
     now: datetime,
     session_lifetime: timedelta,
-) -> SignUpResult:
+) -> NewSession:
     """Creates an unverified person with a session; both addresses receive a message.
 
     A known address is accepted: a refusal would reveal who is registered.
     """
     with unit_of_work() as uow:
-        return _sign_up(command, uow, keyring, (now + session_lifetime).replace(microsecond=0))
+        return _sign_up(command, uow, keyring, now + session_lifetime)
 
 
 def sign_up_idempotently(
     command: SignUp,
     idempotency_key: str,
-    unit_of_work: IdempotentSignUpUnitOfWorkFactory,
+    unit_of_work: UnitOfWorkFactory,
     keyring: Keyring,
     now: datetime,
     session_lifetime: timedelta,
-) -> SignUpResult:
+) -> NewSession:
     """As `sign_up`; but a repeated key and body return the same person and send nothing.
 
     A new session then replaces the one before, whose token may not have arrived. After the IETF
@@ -77,25 +62,23 @@ def sign_up_idempotently(
     texts = (command.name, command.surname, command.email.value, command.phone.value)
     body = [text.encode() for text in (*texts, *command.hobbies)]
     request_fingerprints = keyring.macs_with_all_keys(b"idempotency body", *body)
-    expires_at = (now + session_lifetime).replace(microsecond=0)
+    expires_at = now + session_lifetime
     with unit_of_work() as uow:
         person = uow.find_sign_up_by_idempotency_key(key_hashes, request_fingerprints)
-        if person is None:
-            signed_up = _sign_up(command, uow, keyring, expires_at)
-            uow.store_idempotency_key(
-                key_hashes[0], request_fingerprints[0], signed_up.result.person.id
-            )
-            return signed_up
-        uow.revoke_sessions(person.id)
-        token, digest = session_token.issue_token(keyring, person.id, person.version + 1)
-        result = uow.create_session(person.id, ActiveSession(digest, expires_at))
-    return SignUpResult(result, token, expires_at, replayed=True)
+        if person is not None:
+            uow.revoke_sessions(person.id)
+            return replace(start_session(uow, person, keyring, expires_at), replayed=True)
+        session = _sign_up(command, uow, keyring, expires_at)
+        person_id = session.result.person.id
+        uow.store_idempotency_key(key_hashes[0], request_fingerprints[0], person_id)
+        return session
 
 
 def _sign_up(
-    command: SignUp, uow: SignUpUnitOfWork, keyring: Keyring, expires_at: datetime
-) -> SignUpResult:
+    command: SignUp, uow: UnitOfWork, keyring: Keyring, expires_at: datetime
+) -> NewSession:
     person_id, version = uuid4(), 1
+    expires_at = expires_at.replace(microsecond=0)
     token, digest = session_token.issue_token(keyring, person_id, version)
     person = Person(
         id=person_id,
@@ -109,10 +92,9 @@ def _sign_up(
         phone_verified=False,
         sessions=(ActiveSession(digest, expires_at),),
     )
-    addresses = [command.email, command.phone]
-    salts = [one_time_code.generate_salt() for _ in addresses]
-    outbox_ids = uow.sign_up(person, addresses, salts, keyring.signing_key.id)
-    return SignUpResult(CommandResult(person, outbox_ids), token, expires_at)
+    seeds = {channel: one_time_code.generate_seed(keyring) for channel in Channel}
+    outbox_ids = uow.sign_up(person, seeds)
+    return NewSession(CommandResult(person, outbox_ids), token, expires_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +114,7 @@ class UpdateProfile:
 
 
 def update_profile(
-    command: UpdateProfile, unit_of_work: AccountUnitOfWorkFactory, keyring: Keyring, now: datetime
+    command: UpdateProfile, unit_of_work: UnitOfWorkFactory, keyring: Keyring, now: datetime
 ) -> CommandResult[Person]:
     """Updates a profile. A new address receives a code, which supersedes those of the one before.
 
@@ -144,12 +126,8 @@ def update_profile(
         etag = profile.strong_etag(profile.render_body(current))
         if command.if_match is not None and etag not in command.if_match:
             raise PreconditionFailed
-        updated = replace(
-            current,
-            name=current.name if command.name is None else command.name,
-            surname=current.surname if command.surname is None else command.surname,
-            hobbies=current.hobbies if command.hobbies is None else command.hobbies,
-        )
+        fields = {name: getattr(command, name) for name in ("name", "surname", "hobbies")}
+        updated = replace(current, **{k: v for k, v in fields.items() if v is not None})
         outbox_ids: list[int] = []
         for address in (command.email, command.phone):
             if address is not None:
@@ -163,37 +141,29 @@ def update_profile(
 
 
 def _change_address(
-    uow: AccountUnitOfWork, person: Person, address: Address, keyring: Keyring
+    uow: UnitOfWork, person: Person, address: Address, keyring: Keyring
 ) -> tuple[Person, list[int]]:
     """Returns the person with the address to show from now on, and the messages' outbox ids."""
     channel = address.channel
-    current: str = getattr(person, channel)
+    current = Address(channel, getattr(person, channel))
     is_verified: bool = getattr(person, f"{channel}_verified")
-    if address.canonical == canonicalize(channel, current):
+    shown: dict[str, Any] = {channel: address.value}
+    changed = replace(person, **shown)
+    if address.canonical == current.canonical:
         if is_verified:
             uow.supersede_confirmations(person.id, channel)  # of the address that was to replace it
-        return _replace_address(person, address), []
+        return changed, []
     pending = uow.get_pending_address(person.id, channel)
     if pending is not None and pending[0].canonical == address.canonical:
         return person, []
-    outbox_ids = uow.create_confirmation(
-        person.id,
-        address,
-        one_time_code.generate_salt(),
-        keyring.signing_key.id,
-        current if is_verified else "",
-    )
-    return person if is_verified else _replace_address(person, address), outbox_ids
-
-
-def _replace_address(person: Person, address: Address) -> Person:
-    if address.channel is Channel.EMAIL:
-        return replace(person, email=address.value)
-    return replace(person, phone=address.value)
+    seed = one_time_code.generate_seed(keyring)
+    replaced = current.value if is_verified else ""
+    outbox_ids = uow.create_confirmation(person.id, address, seed, replaced)
+    return person if is_verified else changed, outbox_ids
 
 
 def delete_profile(
-    claims: TokenClaims, unit_of_work: AccountUnitOfWorkFactory, now: datetime
+    claims: TokenClaims, unit_of_work: UnitOfWorkFactory, now: datetime
 ) -> CommandResult[Tombstone]:
     """Erases the caller. Raises `InvalidToken`."""
     with unit_of_work() as uow:
@@ -204,7 +174,7 @@ def delete_profile(
 
 
 def erase_person(
-    person_id: UUID, unit_of_work: AccountUnitOfWorkFactory, *, only_if_unverified: bool = False
+    person_id: UUID, unit_of_work: UnitOfWorkFactory, *, only_if_unverified: bool = False
 ) -> CommandResult[Tombstone] | None:
     """Erases a person, for an operator, or for the purge: then `only_if_unverified`. None if there
     is no such person.

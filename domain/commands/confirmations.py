@@ -5,46 +5,20 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from domain.commands.ports import (
-    AccountUnitOfWork,
-    AccountUnitOfWorkFactory,
-    CommandResult,
-    Confirmation,
-    UnitOfWork,
-    UnitOfWorkFactory,
-)
+from domain.commands.ports import CommandResult, Confirmation, UnitOfWork, UnitOfWorkFactory
 from domain.model import one_time_code
 from domain.model.address import Channel
-from domain.model.errors import (
-    AddressAlreadyVerified,
-    ExpiredCode,
-    InvalidCode,
-    RateLimited,
-    TooManyAttempts,
-)
+from domain.model.errors import ExpiredCode, InvalidCode, RateLimited
 from domain.model.keyring import Keyring
 from domain.model.person import Person
-from domain.model.session_token import TokenClaims
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmByCode:
-    """The six digits of a message."""
-
-    person_id: UUID
-    channel: Channel
-    code: str
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmByLink:
-    """The token of an e-mail's link; it identifies the address that it confirms."""
-
-    token: str
 
 
 def confirm_by_code(
-    command: ConfirmByCode, unit_of_work: UnitOfWorkFactory, keyring: Keyring
+    person_id: UUID,
+    channel: Channel,
+    code: str,
+    unit_of_work: UnitOfWorkFactory,
+    keyring: Keyring,
 ) -> CommandResult[Person] | None:
     """Confirms the person's address on a channel; None if that code has done so before.
 
@@ -52,35 +26,36 @@ def confirm_by_code(
     exceed the limit. Raises `InvalidCode`, `ExpiredCode`, `TooManyAttempts`.
     """
     with unit_of_work() as uow:
-        recorded = uow.record_attempt(command.person_id, command.channel)
-    if recorded is None:
-        raise InvalidCode
-    confirmation, allowed = recorded
-    if not allowed:
-        raise TooManyAttempts(confirmation.retry_after)
+        confirmation = uow.record_attempt(person_id, channel)
     if confirmation.code_expired and not confirmation.confirmed:
         raise ExpiredCode
-    return _confirm(
-        confirmation,
-        one_time_code.derive_code(keyring, confirmation.context),
-        command.code,
-        unit_of_work,
-    )
+    expected = one_time_code.derive_code(keyring, confirmation.context)
+    if not one_time_code.constant_time_equal(expected, code):
+        raise InvalidCode
+    return _confirm(confirmation, unit_of_work)
 
 
 def confirm_by_link(
-    command: ConfirmByLink, unit_of_work: UnitOfWorkFactory, keyring: Keyring
+    token: str, unit_of_work: UnitOfWorkFactory, keyring: Keyring
 ) -> CommandResult[Person] | None:
     """Confirms the address that a link was sent to; None if it was confirmed before.
 
     Attempts are not recorded: 192 bits cannot be guessed. Raises `InvalidCode`, `ExpiredCode`.
     """
     with unit_of_work() as uow:
-        confirmation = _find_by_link_token(command.token, uow, keyring)
+        confirmation = _find_by_link_token(token, uow, keyring)
     if confirmation.link_expired and not confirmation.confirmed:
         raise ExpiredCode
-    expected = one_time_code.derive_link_token(keyring, confirmation.context)
-    return _confirm(confirmation, expected, command.token, unit_of_work)
+    return _confirm(confirmation, unit_of_work)
+
+
+def _confirm(
+    confirmation: Confirmation, unit_of_work: UnitOfWorkFactory
+) -> CommandResult[Person] | None:
+    if confirmation.invalidated or confirmation.superseded:
+        raise InvalidCode
+    with unit_of_work() as uow:
+        return uow.confirm(confirmation.context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +76,10 @@ def inspect_link(token: str, unit_of_work: UnitOfWorkFactory, keyring: Keyring) 
     """
     with unit_of_work() as uow:
         confirmation = _find_by_link_token(token, uow, keyring)
-        name = uow.get_name(confirmation.context.person_id)
-    if name is None:
-        raise InvalidCode
     if confirmation.confirmed:
-        return ConfirmationLink(name, "confirmed")
+        return ConfirmationLink(confirmation.name, "confirmed")
     is_expired = confirmation.link_expired or confirmation.superseded
-    return ConfirmationLink(name, "expired" if is_expired else "open")
+    return ConfirmationLink(confirmation.name, "expired" if is_expired else "open")
 
 
 def _find_by_link_token(token: str, uow: UnitOfWork, keyring: Keyring) -> Confirmation:
@@ -121,35 +93,6 @@ def _find_by_link_token(token: str, uow: UnitOfWork, keyring: Keyring) -> Confir
     return confirmation
 
 
-def _confirm(
-    confirmation: Confirmation, expected: str | None, actual: str, unit_of_work: UnitOfWorkFactory
-) -> CommandResult[Person] | None:
-    if (
-        confirmation.invalidated
-        or confirmation.superseded
-        or not one_time_code.constant_time_equal(expected, actual)
-    ):
-        raise InvalidCode
-    try:
-        with unit_of_work() as uow:
-            person = uow.confirm(confirmation.context)
-            if person is None:
-                return None
-            outbox_ids = uow.add_projection_entry(person.id)
-    except AddressAlreadyVerified:
-        # Another person was first. To this one it remains an open claim (DESIGN section 3).
-        raise InvalidCode from None
-    return CommandResult(person, outbox_ids)
-
-
-@dataclass(frozen=True, slots=True)
-class ResendConfirmation:
-    """A request for another message about the caller's unconfirmed address."""
-
-    claims: TokenClaims
-    channel: Channel
-
-
 @dataclass(frozen=True, slots=True)
 class ResendResult:
     """`available_at` is when another message may be requested; None if nothing is unconfirmed."""
@@ -159,47 +102,26 @@ class ResendResult:
 
 
 def resend_confirmation(
-    command: ResendConfirmation,
-    unit_of_work: AccountUnitOfWorkFactory,
-    keyring: Keyring,
-    now: datetime,
-) -> ResendResult:
-    """Sends a new code, which supersedes the old one; nothing if the address is confirmed.
-
-    Raises `InvalidToken`, and `RateLimited` during the cooldown.
-    """
-    with unit_of_work() as uow:
-        person = uow.lock_person_by_token(command.claims, now)
-        return _resend(uow, person.id, command.channel, keyring, now)
-
-
-def resend_for_person(
     person_id: UUID,
     channel: Channel,
-    unit_of_work: AccountUnitOfWorkFactory,
+    unit_of_work: UnitOfWorkFactory,
     keyring: Keyring,
     now: datetime,
 ) -> ResendResult | None:
-    """As `resend_confirmation`, for an operator, within the same quotas; None if there is no such
-    person. Raises `RateLimited`.
+    """Sends a new code, which supersedes the old one; nothing if the address is confirmed.
+
+    Returns None if there is no such person. Raises `RateLimited` during the cooldown.
     """
     with unit_of_work() as uow:
         if not uow.lock_person(person_id):
             return None
-        return _resend(uow, person_id, channel, keyring, now)
-
-
-def _resend(
-    uow: AccountUnitOfWork, person_id: UUID, channel: Channel, keyring: Keyring, now: datetime
-) -> ResendResult:
-    pending = uow.get_pending_address(person_id, channel)
-    if pending is None:
-        return ResendResult([], None)
-    if cooldown := uow.resend_cooldown(person_id, channel):
-        raise RateLimited(cooldown)
-    address, replaces_address = pending
-    outbox_ids = uow.create_confirmation(
-        person_id, address, one_time_code.generate_salt(), keyring.signing_key.id, replaces_address
-    )
-    cooldown = uow.resend_cooldown(person_id, channel)
-    return ResendResult(outbox_ids, now + timedelta(seconds=cooldown))
+        pending = uow.get_pending_address(person_id, channel)
+        if pending is None:
+            return ResendResult([], None)
+        if cooldown := uow.resend_cooldown(person_id, channel):
+            raise RateLimited(cooldown)
+        address, replaces_address = pending
+        seed = one_time_code.generate_seed(keyring)
+        outbox_ids = uow.create_confirmation(person_id, address, seed, replaces_address)
+        available_at = now + timedelta(seconds=uow.resend_cooldown(person_id, channel))
+        return ResendResult(outbox_ids, available_at)

@@ -21,11 +21,15 @@ class Channel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address: `value` as its owner writes it, `canonical` for comparison."""
+    """An address, as its owner writes it."""
 
     channel: Channel
     value: str
-    canonical: str
+
+    @property
+    def canonical(self) -> str:
+        """The form in which addresses are compared: e-mail is case-folded."""
+        return self.value.casefold() if self.channel is Channel.EMAIL else self.value
 
 
 def parse_email(text: str) -> Address:
@@ -42,7 +46,7 @@ def parse_email(text: str) -> Address:
         raise InvalidField("invalid", "This is not a valid e-mail address.") from None
     if len(value.encode()) > EMAIL_MAX_BYTES:
         raise InvalidField("too_long", f"Use at most {EMAIL_MAX_BYTES} bytes.")
-    return Address(Channel.EMAIL, value, canonicalize(Channel.EMAIL, value))
+    return Address(Channel.EMAIL, value)
 
 
 def parse_phone(text: str, default_region: str | None = None) -> Address:
@@ -63,13 +67,8 @@ def parse_phone(text: str, default_region: str | None = None) -> Address:
     # SMS cannot dial an extension, and E.164 would silently drop it.
     if number.extension or not phonenumbers.is_possible_number(number):
         raise invalid
-    value = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    return Address(Channel.PHONE, value, canonicalize(Channel.PHONE, value))
-
-
-def canonicalize(channel: Channel, value: str) -> str:
-    """Returns the form in which addresses are compared: e-mail is case-folded."""
-    return value.casefold() if channel is Channel.EMAIL else value
+    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return Address(Channel.PHONE, e164)
 
 
 def mask(channel: Channel, value: str) -> str:

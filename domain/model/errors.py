@@ -4,8 +4,6 @@ The text of an exception is its code alone, so that no address, code or token re
 task's result or a dashboard through an exception.
 """
 
-from dataclasses import dataclass
-
 
 class RollcallError(Exception):
     """An error with a stable code; `str()` of it is that code."""
@@ -98,23 +96,9 @@ class QuotaExceeded(RollcallError):
         self.retry_after = retry_after
 
 
-class AddressAlreadyVerified(RollcallError):
-    """Another person has verified this address. Never shown: clients see `code_invalid`."""
-
-    code = "address_already_verified"
-
-
-@dataclass(frozen=True, slots=True)
-class FieldError:
-    """An error of one field: a stable code and a message for people."""
-
-    code: str
-    message: str
-
-
-class InvalidField(ValueError):
-    """A value that is invalid for its field; carries the `FieldError`, never the value."""
+class InvalidField(RollcallError):
+    """A value is invalid for its field. `message` is for people, and never contains the value."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code)
-        self.error = FieldError(code, message)
+        self.message = message

@@ -54,20 +54,17 @@ class Keyring:
     """Keys derived from `secrets`, the signing key first. Raises `ValueError` if there is none."""
 
     def __init__(self, secrets: list[str]) -> None:
-        if not secrets:
-            raise ValueError("at least one secret is needed")
-        keys = [_make_key(secret.encode()) for secret in secrets]
-        self.signing_key, *self._fallback_keys = keys
-        self._by_id = {key.id: key for key in reversed(keys)}
+        self._keys = [
+            Key(hmac.digest(secret, b"rollcall key id", sha256)[:KEY_ID_BYTES], secret)
+            for secret in map(str.encode, secrets)
+        ]
+        self.signing_key, *_ = self._keys
+        self._by_id = {key.id: key for key in reversed(self._keys)}
 
     def macs_with_all_keys(self, purpose: bytes, *parts: bytes) -> list[bytes]:
         """Returns `Key.mac` by every key, the signing key's first: to find what any made."""
-        return [key.mac(purpose, *parts) for key in (self.signing_key, *self._fallback_keys)]
+        return [key.mac(purpose, *parts) for key in self._keys]
 
     def get(self, key_id: bytes) -> Key | None:
         """Returns the key with that id, or None if it is not in the keyring."""
         return self._by_id.get(key_id)
-
-
-def _make_key(secret: bytes) -> Key:
-    return Key(hmac.digest(secret, b"rollcall key id", sha256)[:KEY_ID_BYTES], secret)

@@ -10,6 +10,7 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from domain.model.address import Channel
@@ -18,17 +19,24 @@ from domain.model.keyring import Keyring
 MAX_ATTEMPTS = 5  # per code
 MAX_FAILURES_PER_DAY = 15  # of all codes of a person and channel together
 CODE_LENGTH = 6
-SALT_BYTES = 16
 CODE_LIFETIME = {Channel.EMAIL: timedelta(minutes=15), Channel.PHONE: timedelta(minutes=10)}
 SIGN_IN_LIFETIME = timedelta(minutes=10)
 LINK_LIFETIME = timedelta(hours=24)
+CONFIRMATION, SIGN_IN = b"confirmation code", b"sign-in code"  # the purposes of codes
 _ROW_ID_BYTES = 8
 _LINK_MAC_BYTES = 24
 
 
+class CodeSeed(NamedTuple):
+    """What a row stores of its code: a random salt, and the id of the key to derive it from."""
+
+    salt: bytes
+    key_id: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class DerivationContext:
-    """The inputs of a code: the id and salt of a confirmation or sign-in challenge, and its
+    """The inputs of a code: the id and seed of a confirmation or sign-in challenge, and its
     address.
     """
 
@@ -40,21 +48,19 @@ class DerivationContext:
     key_id: bytes
 
 
-def generate_salt() -> bytes:
-    """Returns 16 random bytes for a new confirmation or sign-in challenge."""
-    return secrets.token_bytes(SALT_BYTES)
+def generate_seed(keyring: Keyring) -> CodeSeed:
+    """Returns a new seed for a confirmation or sign-in challenge."""
+    return CodeSeed(secrets.token_bytes(16), keyring.signing_key.id)
 
 
-def derive_code(keyring: Keyring, context: DerivationContext) -> str | None:
-    """Returns the six digits of a confirmation; None if its key is not in the keyring."""
-    mac = _compute_mac(keyring, context, b"confirmation code")
-    return None if mac is None else _truncate(mac)
-
-
-def derive_sign_in_code(keyring: Keyring, context: DerivationContext) -> str | None:
-    """Returns the six digits of a sign-in challenge; None if its key is not in the keyring."""
-    mac = _compute_mac(keyring, context, b"sign-in code")
-    return None if mac is None else _truncate(mac)
+def derive_code(
+    keyring: Keyring, context: DerivationContext, purpose: bytes = CONFIRMATION
+) -> str | None:
+    """Returns the six digits for a purpose; None if the key is not in the keyring."""
+    mac = _compute_mac(keyring, context, purpose)
+    if mac is None:
+        return None
+    return f"{int.from_bytes(mac[:8]) % 10**CODE_LENGTH:0{CODE_LENGTH}}"
 
 
 def derive_link_token(keyring: Keyring, context: DerivationContext) -> str | None:
@@ -62,9 +68,8 @@ def derive_link_token(keyring: Keyring, context: DerivationContext) -> str | Non
     mac = _compute_mac(keyring, context, b"confirmation link")
     if mac is None:
         return None
-    return urlsafe_b64encode(
-        context.row_id.to_bytes(_ROW_ID_BYTES) + mac[:_LINK_MAC_BYTES]
-    ).decode()[:43]
+    raw = context.row_id.to_bytes(_ROW_ID_BYTES) + mac[:_LINK_MAC_BYTES]
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def parse_link_token(token: str) -> int | None:
@@ -83,10 +88,6 @@ def parse_link_token(token: str) -> int | None:
 def constant_time_equal(expected: str | None, actual: str) -> bool:
     """Compares two secrets in constant time; False if `expected` is None."""
     return expected is not None and hmac.compare_digest(expected.encode(), actual.encode())
-
-
-def _truncate(mac: bytes) -> str:
-    return f"{int.from_bytes(mac[:8]) % 10**CODE_LENGTH:0{CODE_LENGTH}}"
 
 
 def _compute_mac(keyring: Keyring, context: DerivationContext, purpose: bytes) -> bytes | None:

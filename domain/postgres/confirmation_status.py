@@ -4,18 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.conf import settings
+
 from domain.model import one_time_code
 from domain.model.address import Channel, mask
 from domain.model.person import Person
-from domain.postgres import cooldowns, models, person_queries, rate_limits
-
-# A claim that another person has confirmed looks like an open one (DESIGN section 3).
-_STATUS_BY_STATE = {
-    models.OutboxEntry.State.PENDING: "queued",
-    models.OutboxEntry.State.QUEUED: "queued",
-    models.OutboxEntry.State.RUNNING: "queued",
-    models.OutboxEntry.State.FAILED: "failed",
-}
+from domain.postgres import models, person_queries, rate_limits
+from domain.postgres.rate_limits import RateLimit
+from domain.postgres.repositories.confirmations import pending_confirmations
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +33,7 @@ def get_statuses(person_id: UUID) -> dict[Channel, ConfirmationStatus] | None:
 
     Pending confirmations are read before the person, who shows one that is confirmed in between.
     """
-    pending = {
-        row.channel: row
-        for row in models.Confirmation.objects.filter(
-            person_id=person_id, confirmed_at=None, superseded_at=None
-        )
-    }
+    pending = {row.channel: row for row in pending_confirmations(person_id)}
     person = person_queries.get_person(person_id)
     if not isinstance(person, Person):
         return None
@@ -54,14 +45,13 @@ def _get_status(
 ) -> ConfirmationStatus:
     if row is None and getattr(person, f"{channel}_verified"):
         return ConfirmationStatus("confirmed", None, 0, None)
-    failed_attempts = rate_limits.count_hits(
-        rate_limits.failed_attempts_key(person.id.bytes, channel)
-    )
+    failed_attempts = rate_limits.count_hits(rate_limits.failed_attempts_key(person.id, channel))
     attempts_left = min(
         one_time_code.MAX_FAILURES_PER_DAY - failed_attempts,
         one_time_code.MAX_ATTEMPTS - row.attempts if row else 0,
     )
-    cooldown, now = cooldowns.resend_cooldown(person.id, channel)
+    limit = RateLimit(settings.MESSAGES_PER_DAY, settings.MESSAGE_COOLDOWN)
+    cooldown, now = rate_limits.confirmation_cooldown(person.id, channel, limit)
     return ConfirmationStatus(
         status=_derive_status(row),
         resend_available_at=now + cooldown,
@@ -71,11 +61,12 @@ def _get_status(
 
 
 def _derive_status(row: models.Confirmation | None) -> str:
+    # A claim that another person has confirmed looks like an open one (DESIGN section 3).
     if row is None:
         return "failed"
     entry = row.outbox.filter(kind=models.OutboxEntry.Kind.CONFIRMATION).first()
     if entry is None:  # finished so long ago that it was purged
         return "sent"
-    return entry.delivery_status or _STATUS_BY_STATE.get(
-        models.OutboxEntry.State(entry.state), "sent"
-    )
+    if entry.delivery_status or entry.state == models.OutboxEntry.State.FAILED:
+        return entry.delivery_status or "failed"
+    return "queued" if entry.state in models.OutboxEntry.UNFINISHED else "sent"

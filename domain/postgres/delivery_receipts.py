@@ -11,8 +11,6 @@ from datetime import datetime
 
 from domain.postgres.models import OutboxEntry
 
-_STATUS_ORDER = list(OutboxEntry.DeliveryStatus)
-
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReceipts:
@@ -25,17 +23,13 @@ class DeliveryReceipts:
 
 def record(receipts: DeliveryReceipts) -> None:
     """Advances the status of these messages; ignores unknown ids."""
-    _advance_status(OutboxEntry.DeliveryStatus.DELIVERED, receipts.delivered, receipts.reported_at)
-    _advance_status(OutboxEntry.DeliveryStatus.FAILED, receipts.failed, receipts.reported_at)
-
-
-def _advance_status(
-    status: OutboxEntry.DeliveryStatus, message_ids: Collection[str], reported_at: datetime
-) -> None:
-    if not message_ids:
-        return
-    # Without the explicit condition the partial index is not used for a long list.
-    OutboxEntry.objects.exclude(provider_message_id="").filter(
-        provider_message_id__in=message_ids,
-        delivery_status__in=_STATUS_ORDER[: _STATUS_ORDER.index(status)],
-    ).update(delivery_status=status, delivery_status_at=reported_at)
+    status = OutboxEntry.DeliveryStatus
+    for new, message_ids, replaceable in (
+        (status.DELIVERED, receipts.delivered, [status.NONE, status.FAILED]),
+        (status.FAILED, receipts.failed, [status.NONE]),
+    ):
+        if message_ids:
+            # Without the explicit condition the partial index is not used for a long list.
+            OutboxEntry.objects.exclude(provider_message_id="").filter(
+                provider_message_id__in=message_ids, delivery_status__in=replaceable
+            ).update(delivery_status=new, delivery_status_at=receipts.reported_at)

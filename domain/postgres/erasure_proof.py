@@ -19,7 +19,7 @@ def count_rows_by_table(person_id: UUID) -> dict[str, int]:
         for table in apps.get_app_config("rollcall").get_models()
         for column in _person_columns(table)
     }
-    keys = [rate_limits.failed_attempts_key(person_id.bytes, channel) for channel in Channel]
+    keys = [rate_limits.failed_attempts_key(person_id, channel) for channel in Channel]
     return counts | {"RateLimitWindow": models.RateLimitWindow.objects.filter(key__in=keys).count()}
 
 

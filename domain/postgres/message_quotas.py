@@ -1,40 +1,27 @@
 """Message quotas per address, consumed in the transaction that reserves the first attempt."""
 
+from typing import Any
+
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
+from django.db.models.functions import Now
 
 from domain.model.address import Address, Channel
 from domain.model.errors import QuotaExceeded
-from domain.model.rate_limit import ZERO, RateLimit
 from domain.postgres import models, rate_limits, sms_quotas
-
-# now() is the start of the transaction: if the two are equal, this one made the first attempt.
-_MARK_FIRST_ATTEMPT = """
-    SET first_attempted_at = coalesce(first_attempted_at, now())
-    WHERE id = %s RETURNING first_attempted_at, now()
-"""
-_MARK_FIRST_ATTEMPT_BY_MODEL = {
-    models.Confirmation: f"UPDATE rollcall_confirmation {_MARK_FIRST_ATTEMPT}",
-    models.SignInChallenge: f"UPDATE rollcall_signinchallenge {_MARK_FIRST_ATTEMPT}",
-}
+from domain.postgres.rate_limits import ZERO, RateLimit
 
 
-def reserve_first_attempt(
-    row: models.Confirmation | models.SignInChallenge, purpose: str, address: Address
-) -> None:
+def reserve_first_attempt(row: models.CodeRow, purpose: str, address: Address) -> None:
     """Reserves the first attempt to send a row's code, within the quotas, and starts its lifetime.
 
-    Further attempts consume nothing. Sets the row's `first_attempted_at`. Raises `QuotaExceeded`.
+    Further attempts consume nothing. Raises `QuotaExceeded`.
     """
     # The cooldown between two sign-in codes was checked when this one was requested.
     cooldown = ZERO if isinstance(row, models.SignInChallenge) else settings.MESSAGE_COOLDOWN
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_MARK_FIRST_ATTEMPT_BY_MODEL[type(row)], [row.pk])
-        times = cursor.fetchone()
-        if times is None:
-            return  # deleted meanwhile; the caller finds out
-        row.first_attempted_at, now = times
-        if row.first_attempted_at == now:
+    table: Any = type(row)._default_manager
+    with transaction.atomic():
+        if table.filter(id=row.pk, first_attempted_at=None).update(first_attempted_at=Now()):
             consume(purpose, address, RateLimit(settings.MESSAGES_PER_DAY, cooldown))
 
 

@@ -57,12 +57,6 @@ class Tombstone(models.Model):
     version = models.BigIntegerField()
     deleted_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    class Meta:
-        verbose_name_plural = "tombstones"
-
-    def __str__(self) -> str:
-        return str(self.id)
-
 
 class Session(models.Model):
     """A session, stored as the SHA-256 digest of its token."""
@@ -72,24 +66,29 @@ class Session(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField()
 
-    def __str__(self) -> str:
-        return f"session {self.pk}"
 
+class OneTimeCode(models.Model):
+    """What a one-time code is derived from, and how it was used; the code itself is not stored."""
 
-class Confirmation(models.Model):
-    """A claim to an address. It stores what a code is derived from, and no code."""
-
-    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="confirmations")
     channel = models.CharField(max_length=5, choices=[(c, c) for c in CHANNELS])
-    address = models.CharField(max_length=254)
-    address_canonical = models.CharField(max_length=300)
     salt = models.BinaryField()
     key_id = models.BinaryField()
     attempts = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     first_attempted_at = models.DateTimeField(null=True)  # when sending was first attempted
+    superseded_at = models.DateTimeField(null=True)  # used to sign in, or replaced by a newer one
+
+    class Meta:
+        abstract = True
+
+
+class Confirmation(OneTimeCode):
+    """A claim to an address, and the code that confirms it."""
+
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="confirmations")
+    address = models.CharField(max_length=254)
+    address_canonical = models.CharField(max_length=300)
     confirmed_at = models.DateTimeField(null=True)
-    superseded_at = models.DateTimeField(null=True)  # by a newer one
     # The verified address that this one replaces once confirmed; it receives a notice.
     replaces_address = models.CharField(max_length=254, default="", db_default="")
     invalidated = models.BooleanField(default=False)  # another person has verified the address
@@ -106,8 +105,7 @@ class Confirmation(models.Model):
             ),
         ]
         indexes = [
-            # For invalidating the competing claims to a verified address, and for the admin's
-            # search.
+            # For the competing claims to a verified address, and for the admin's search.
             models.Index(
                 fields=["address_canonical"],
                 condition=Q(confirmed_at__isnull=True),
@@ -115,27 +113,17 @@ class Confirmation(models.Model):
             )
         ]
 
-    def __str__(self) -> str:
-        return f"confirmation {self.pk}"
 
-
-class SignInChallenge(models.Model):
+class SignInChallenge(OneTimeCode):
     """A sign-in code. Unverified addresses have rows too, so that they cannot be told from verified
     ones; only a keyed hash of the address is stored.
     """
 
-    channel = models.CharField(max_length=5, choices=[(c, c) for c in CHANNELS])
     address_hash = models.BinaryField()
     # No constraint in the database: its check would reveal known addresses by timing.
     person = models.ForeignKey(
         Person, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="sign_ins"
     )
-    salt = models.BinaryField()
-    key_id = models.BinaryField()
-    attempts = models.PositiveSmallIntegerField(default=0)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    first_attempted_at = models.DateTimeField(null=True)
-    superseded_at = models.DateTimeField(null=True)  # used, or replaced by a newer one
 
     class Meta:
         indexes = [models.Index(fields=["address_hash", "-id"], name="signin_address_hash_idx")]
@@ -143,30 +131,19 @@ class SignInChallenge(models.Model):
             models.CheckConstraint(condition=Q(channel__in=CHANNELS), name="signin_channel_check")
         ]
 
-    def __str__(self) -> str:
-        return f"sign-in {self.pk}"
+
+type CodeRow = Confirmation | SignInChallenge
 
 
 class RateLimitWindow(models.Model):
-    """The hits of a rate limit in the last 24 hours, as a sliding window log.
-
-    `key` is a keyed hash of what is limited.
-    """
+    """The times of a rate limit's hits. `key` is a keyed hash of what is limited."""
 
     key = models.BinaryField(primary_key=True)
     hits = ArrayField(models.DateTimeField())
 
-    class Meta:
-        verbose_name_plural = "rate limit windows"
-
-    def __str__(self) -> str:
-        return "rate limit window"
-
 
 class SmsPrefixStats(models.Model):
-    """Text messages to the numbers with a prefix, by hour: how many were sent, and how many
-    converted.
-    """
+    """Text messages to the numbers with a prefix: how many were sent in an hour, and converted."""
 
     prefix = models.CharField(max_length=6)
     hour_start = models.DateTimeField()
@@ -174,13 +151,9 @@ class SmsPrefixStats(models.Model):
     converted = models.PositiveIntegerField(default=0)
 
     class Meta:
-        verbose_name_plural = "SMS prefix statistics"
         constraints = [
             models.UniqueConstraint(fields=["hour_start", "prefix"], name="smsprefixstats_uniq")
         ]
-
-    def __str__(self) -> str:
-        return f"{self.prefix} {self.hour_start}"
 
 
 class IdempotencyKey(models.Model):
@@ -190,9 +163,6 @@ class IdempotencyKey(models.Model):
     request_fingerprint = models.BinaryField()
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="idempotency_keys")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-
-    def __str__(self) -> str:
-        return f"sign-up of {self.person_id}"
 
 
 class OutboxEntry(models.Model):
@@ -221,8 +191,6 @@ class OutboxEntry(models.Model):
     UNFINISHED = [State.PENDING, State.QUEUED, State.RUNNING]
 
     class DeliveryStatus(models.TextChoices):
-        """The status that the provider has reported, in the order in which it may advance."""
-
         NONE = ""
         FAILED = "failed"
         DELIVERED = "delivered"
@@ -233,12 +201,8 @@ class OutboxEntry(models.Model):
     person = models.ForeignKey(
         Person, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="outbox"
     )
-    confirmation = models.ForeignKey(
-        Confirmation, on_delete=models.CASCADE, null=True, blank=True, related_name="outbox"
-    )
-    sign_in = models.ForeignKey(
-        SignInChallenge, on_delete=models.CASCADE, null=True, blank=True, related_name="outbox"
-    )
+    confirmation = models.ForeignKey(Confirmation, models.CASCADE, null=True, related_name="outbox")
+    sign_in = models.ForeignKey(SignInChallenge, models.CASCADE, null=True, related_name="outbox")
     state = models.CharField(max_length=9, choices=State, default=State.QUEUED)
     due_at = models.DateTimeField()
     lease_token = models.UUIDField(null=True, blank=True)
@@ -283,6 +247,3 @@ class OutboxEntry(models.Model):
                 name="outbox_provider_msg_id_idx",
             ),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.pk}"

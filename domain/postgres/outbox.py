@@ -7,12 +7,11 @@ than the last": sequences do not commit in order, so that rule skips rows.
 import random
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Min
+from django.db.models import Min, Model, QuerySet
 from django.db.models.functions import Now
 
 from domain.postgres.models import OutboxEntry
@@ -27,10 +26,10 @@ class LeasedEntry:
     """An outbox entry that a worker has claimed, until its lease expires."""
 
     id: int
+    lease_token: UUID
     kind: str
     person_id: UUID | None  # None for a sign-in challenge without a person
     attempts: int
-    lease_token: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,14 @@ class Outcome:
     state: OutboxEntry.State
     reason_code: str = ""
     provider_message_id: str = ""
+
+
+def add(kind: OutboxEntry.Kind, person_id: UUID | None, **references: Model) -> int:
+    """Creates an entry with a lease, in the caller's transaction; returns its id."""
+    row = OutboxEntry.objects.create(
+        kind=kind, person_id=person_id, due_at=Now() + settings.OUTBOX_LEASE, **references
+    )
+    return int(row.pk)
 
 
 def lease_due(limit: int) -> list[int]:
@@ -78,10 +85,7 @@ def claim(entry_id: int) -> LeasedEntry | None:
     with connection.cursor() as cursor:
         cursor.execute(sql, [lease_token, settings.OUTBOX_LEASE.total_seconds(), entry_id])
         row = cursor.fetchone()
-    if row is None:
-        return None
-    kind, person_id, attempts = row
-    return LeasedEntry(entry_id, kind, person_id, attempts, lease_token)
+    return LeasedEntry(entry_id, lease_token, *row) if row else None
 
 
 def complete(entry: LeasedEntry, outcome: Outcome) -> None:
@@ -114,13 +118,7 @@ def reschedule(entry: LeasedEntry, reason_code: str, retry_after: float | None =
     )
 
 
-def delete_finished(older_than: timedelta, limit: int = 10_000) -> int:
-    """Deletes up to `limit` entries that were finished longer ago than that; returns how many."""
-    old_ids = OutboxEntry.objects.filter(finished_at__lt=Now() - older_than).values("id")[:limit]
-    return OutboxEntry.objects.filter(id__in=old_ids).delete()[0]
-
-
-def _leased_by(entry: LeasedEntry) -> Any:
+def _leased_by(entry: LeasedEntry) -> QuerySet[OutboxEntry]:
     return OutboxEntry.objects.filter(
         id=entry.id, lease_token=entry.lease_token, state=OutboxEntry.State.RUNNING
     )

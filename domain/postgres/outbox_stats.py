@@ -1,6 +1,7 @@
 """Statistics of the outbox, for `/metrics`."""
 
 from dataclasses import dataclass
+from itertools import product
 
 from django.db import connection, transaction
 
@@ -45,20 +46,16 @@ class OutboxStats:
 
 def collect() -> OutboxStats:
     """Collects the statistics. Raises OperationalError, also after the statement timeout."""
-    unfinished = {
-        (kind.value, state.value): 0
-        for kind in OutboxEntry.Kind
-        for state in OutboxEntry.UNFINISHED
-    }
-    finished_messages = {(channel, state.value): 0 for channel in CHANNELS for state in _FINISHED}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [_STATEMENT_TIMEOUT])
         cursor.execute(_COUNT_UNFINISHED, [COUNT_LIMIT])
-        unfinished |= {(kind, state): count for kind, state, count in cursor.fetchall()}
+        unfinished = {(kind, state): count for kind, state, count in cursor.fetchall()}
         cursor.execute(_SELECT_OLDEST_DUE_AGE)
         ((oldest_due_age,),) = cursor.fetchall()
         cursor.execute(_COUNT_FINISHED_MESSAGES, [WINDOW_SECONDS, COUNT_LIMIT])
-        finished_messages |= {
-            (channel, state): count for channel, state, count in cursor.fetchall()
-        }
-    return OutboxStats(unfinished, oldest_due_age, finished_messages)
+        finished = {(channel, state): count for channel, state, count in cursor.fetchall()}
+    return OutboxStats(
+        dict.fromkeys(product(OutboxEntry.Kind.values, OutboxEntry.UNFINISHED), 0) | unfinished,
+        oldest_due_age,
+        dict.fromkeys(product(CHANNELS, _FINISHED), 0) | finished,
+    )

@@ -1,6 +1,7 @@
 """Queries for the current state of people."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,14 +17,12 @@ from domain.postgres import models
 NIL_UUID = UUID(int=0)  # before every person's id (RFC 9562 section 5.9); no id equals it
 
 _PEOPLE_AND_TOMBSTONES = """(
-    SELECT id, version, name, surname, email, phone, hobbies,
+    SELECT id, version, NULL::timestamptz AS deleted_at, name, surname, email, phone, hobbies,
         email_verified_at IS NOT NULL AS email_verified,
-        phone_verified_at IS NOT NULL AS phone_verified, NULL::timestamptz AS deleted_at
+        phone_verified_at IS NOT NULL AS phone_verified
     FROM rollcall_person
     UNION ALL
-    SELECT id, version, NULL::varchar, NULL::varchar, NULL::varchar, NULL::varchar,
-        NULL::varchar[], NULL, NULL, deleted_at
-    FROM rollcall_tombstone
+    SELECT id, version, deleted_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM rollcall_tombstone
 ) AS people"""
 # One statement, and so one snapshot: a version never comes with the sessions of another one. The
 # ids are passed to the sessions' index as a list, because ranges cost twice as much.
@@ -79,29 +78,22 @@ def sum_versions(after: UUID, last: UUID) -> int:
         return int(cursor.fetchone()[0] or 0)
 
 
-def get_version(person_id: UUID) -> int | None:
-    """Returns the person's current (or last) version, None if the id is unknown."""
-    people = models.Person.objects.filter(id=person_id).values_list("version")
-    tombstones = models.Tombstone.objects.filter(id=person_id).values_list("version")
-    row = next(iter(people.union(tombstones, all=True)), None)
-    return row[0] if row else None
-
-
 def find_by_address(address: Address, limit: int = 100) -> list[UUID]:
     """Finds who has verified that address, and who claims it: up to `limit` ids each.
 
     Both queries have an index; the addresses in profiles have none.
     """
-    owners = models.Person.objects.filter(verified_owner_filter(address)).values_list(
-        "id", flat=True
-    )
+    owners = models.Person.objects.filter(verified_owner_filter(address))
     claims = models.Confirmation.objects.filter(
         channel=address.channel,
         address_canonical=address.canonical,
         confirmed_at=None,
         superseded_at=None,
-    ).values_list("person_id", flat=True)
-    return [*owners, *claims[:limit]]
+    )
+    return [
+        *owners.values_list("id", flat=True),
+        *claims.values_list("person_id", flat=True)[:limit],
+    ]
 
 
 def verified_owner_filter(address: Address) -> Q:
@@ -111,9 +103,9 @@ def verified_owner_filter(address: Address) -> Q:
     return Q(phone=address.canonical, phone_verified_at__isnull=False)
 
 
-def reload_person(row: models.Person) -> Person:
-    """Returns the state of the row's person, as the caller's transaction sees it now."""
-    state = get_person(row.pk)
+def reload_person(person_id: UUID) -> Person:
+    """Returns the state of an existing person, as the caller's transaction sees it now."""
+    state = get_person(person_id)
     if not isinstance(state, Person):
         raise models.Person.DoesNotExist
     return state
@@ -129,23 +121,11 @@ def _fetch(sql: str, params: dict[str, Any]) -> list[Person | Tombstone]:
 
 
 def _from_row(
-    person_id: UUID,
-    version: int,
-    name: str,
-    surname: str,
-    email: str,
-    phone: str,
-    hobbies: list[str],
-    email_verified: bool,
-    phone_verified: bool,
-    deleted_at: Any,
-    digests: list[bytes] | None,
-    expiries: list[Any] | None,
+    person_id: UUID, version: int, deleted_at: datetime | None, *columns: Any
 ) -> Person | Tombstone:
     if deleted_at is not None:
         return Tombstone(person_id, version, deleted_at)
+    *texts, hobbies, email_verified, phone_verified, digests, expiries = columns
     sessions = tuple(map(ActiveSession, digests or (), expiries or ()))
-    return Person(
-        person_id, version, name, surname, email, phone, tuple(hobbies),
-        email_verified, phone_verified, sessions,
-    )  # fmt: skip  # as in the statement
+    fields: list[Any] = [*texts, tuple(hobbies), email_verified, phone_verified, sessions]
+    return Person(person_id, version, *fields)

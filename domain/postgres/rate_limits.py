@@ -1,66 +1,79 @@
-"""Rate limits in Postgres, as sliding window logs, safe against concurrent requests.
+"""Rate limits: how often something may happen, by Postgres' clock.
 
-Each key has a row.
+They are checked against the times of what is limited: the hits of a key, which has a row, or the
+confirmations of an address.
 """
 
-from datetime import timedelta
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from django.db import connection
+from django.db.models.functions import Now
 
-from domain.model import rate_limit
 from domain.model.address import Address, Channel
-from domain.model.rate_limit import RateLimit
 from domain.postgres import keyring
-from domain.postgres.models import RateLimitWindow
+from domain.postgres.models import Confirmation, RateLimitWindow
 
-# One statement, and so one round trip; it leaves a full window as it is. The limit is that of
-# `domain.model.rate_limit.retry_after`. now() would be the start of the transaction: before hits
-# that were recorded while this one waited for the row.
-_HIT = """
-    INSERT INTO rollcall_ratelimitwindow AS t (key, hits) VALUES (%(key)s, ARRAY[clock_timestamp()])
-    ON CONFLICT (key) DO UPDATE SET hits = array(
-        SELECT hit FROM unnest(t.hits) AS hit
-        WHERE hit > now() - interval '24 hours' ORDER BY hit) || clock_timestamp()
-    WHERE (
-        SELECT count(*) < %(max_per_day)s AND coalesce(
-            clock_timestamp() >= max(hit) + least(%(cooldown)s * 2 ^ (count(*) - 1), 86400)
-                * interval '1 second', true)
-        FROM unnest(t.hits) AS hit WHERE hit > now() - interval '24 hours')
-    RETURNING true
+WINDOW = timedelta(days=1)
+ZERO = timedelta(0)
+
+# Locks the row, also a new one. now() would be the start of the transaction: before the hits that
+# were recorded while this one waited for the lock.
+_LOCK_WINDOW = """
+    INSERT INTO rollcall_ratelimitwindow AS t (key, hits) VALUES (%s, '{}')
+    ON CONFLICT (key) DO UPDATE SET key = t.key RETURNING hits, clock_timestamp()
 """
-_SELECT_HITS = "SELECT hits, clock_timestamp() FROM rollcall_ratelimitwindow WHERE key = %s"
+_COUNT_HITS = """
+    SELECT count(*) FROM rollcall_ratelimitwindow, unnest(hits) AS hit
+    WHERE key = %s AND hit > now() - interval '24 hours'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most `max_per_day` times in any 24 hours; `cooldown` after the first time, and twice as
+    long after each further one.
+    """
+
+    max_per_day: int
+    cooldown: timedelta = ZERO
+
+    def retry_after(self, times: Sequence[datetime], now: datetime) -> timedelta:
+        """Returns the time until the limit allows another one (zero: now).
+
+        `times` are in ascending order; those older than 24 hours are ignored.
+        """
+        recent = [time for time in times if time > now - WINDOW]
+        allowed_at = [now]
+        if recent:
+            cooldown = min(self.cooldown * 2 ** min(len(recent) - 1, 16), WINDOW)
+            allowed_at.append(recent[-1] + cooldown)
+        if len(recent) >= self.max_per_day:
+            allowed_at.append(recent[-self.max_per_day] + WINDOW)
+        return max(allowed_at) - now
 
 
 def hit(key: bytes, limit: RateLimit) -> timedelta:
     """Records a hit if the limit allows it, else returns the time until it does.
 
-    Locks the key's row until the end of the transaction.
+    Needs a transaction: the key's row is locked until its end.
     """
-    params: dict[str, Any] = {
-        "key": key,
-        "max_per_day": limit.max_per_day,
-        "cooldown": limit.cooldown.total_seconds(),
-    }
     with connection.cursor() as cursor:
-        cursor.execute(_HIT, params)
-        if cursor.fetchone():
-            return rate_limit.ZERO
-        cursor.execute(_SELECT_HITS, [key])
-        row = cursor.fetchone()
-    # At least a second: the row may have changed between the two statements.
-    retry_after = rate_limit.retry_after(limit, row[0], row[1]) if row else rate_limit.ZERO
-    return max(retry_after, timedelta(seconds=1))
+        cursor.execute(_LOCK_WINDOW, [key])
+        hits, now = cursor.fetchone()
+    retry_after = limit.retry_after(hits, now)
+    if not retry_after:
+        hits = [*hits, now][-limit.max_per_day :]  # older ones cannot matter
+        RateLimitWindow.objects.filter(key=key).update(hits=hits)
+    return retry_after
 
 
 def count_hits(key: bytes) -> int:
     """Counts the hits of the last 24 hours."""
-    sql = """
-        SELECT count(*) FROM rollcall_ratelimitwindow, unnest(hits) AS hit
-        WHERE key = %s AND hit > now() - interval '24 hours'
-    """
     with connection.cursor() as cursor:
-        cursor.execute(sql, [key])
+        cursor.execute(_COUNT_HITS, [key])
         return int(cursor.fetchone()[0])
 
 
@@ -69,20 +82,26 @@ def reset(key: bytes) -> None:
     RateLimitWindow.objects.filter(key=key).delete()
 
 
-def delete_expired() -> int:
-    """Deletes the windows without a hit in the last 24 hours; returns how many."""
-    sql = """
-        DELETE FROM rollcall_ratelimitwindow WHERE NOT EXISTS (
-            SELECT FROM unnest(hits) AS hit WHERE hit > now() - interval '24 hours')
+def confirmation_cooldown(
+    person_id: UUID, channel: Channel, limit: RateLimit
+) -> tuple[timedelta, datetime]:
+    """Returns the time until the limit allows another confirmation of a person's address (zero:
+    now), and the current time.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return int(cursor.rowcount)
+    rows = Confirmation.objects.filter(person_id=person_id, channel=channel).annotate(now=Now())
+    created = list(rows.order_by("id").values_list("created_at", "now"))
+    now = created[0][1] if created else datetime.now(UTC)
+    return limit.retry_after([created_at for created_at, _ in created], now), now
 
 
-def failed_attempts_key(person_id: bytes, channel: Channel) -> bytes:
+def ceil_seconds(duration: timedelta) -> int:
+    """Rounds up to whole seconds, at least 1: for `Retry-After`."""
+    return max(1, -(-duration // timedelta(seconds=1)))
+
+
+def failed_attempts_key(person_id: UUID, channel: Channel) -> bytes:
     """Returns the key for a person's failed attempts on a channel."""
-    return b"failed attempts:" + person_id + channel.encode()
+    return b"failed attempts:" + person_id.bytes + channel.encode()
 
 
 def failed_sign_ins_key(address_hash: bytes) -> bytes:

@@ -3,13 +3,12 @@
 Counted by hour and by the first six characters of the number (+34666): fraud uses number ranges.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import phonenumbers
 from django.conf import settings
 from django.db import connection
 from django.db.models import F
-from django.db.models.functions import Now
 
 from domain.model.errors import QuotaExceeded
 from domain.postgres.models import SmsPrefixStats
@@ -73,8 +72,3 @@ def record_conversion(number: str, sent_at: datetime) -> None:
     SmsPrefixStats.objects.filter(prefix=number[:_PREFIX_LENGTH], hour_start=hour_start).update(
         converted=F("converted") + 1
     )
-
-
-def delete_old_stats() -> int:
-    """Deletes statistics older than 30 days; returns how many."""
-    return SmsPrefixStats.objects.filter(hour_start__lt=Now() - timedelta(days=30)).delete()[0]

@@ -12,7 +12,7 @@ from domain.postgres.repositories.sign_ups import SignUpRepository
 
 
 class PostgresUnitOfWork(SignUpRepository, ConfirmationRepository, SessionRepository):
-    """Implements all Protocols of `domain.commands.ports` on Django's ORM and SQL."""
+    """Implements `domain.commands.ports.UnitOfWork` on Django's ORM and SQL."""
 
 
 @contextmanager
@@ -27,9 +27,9 @@ def unit_of_work() -> Iterator[PostgresUnitOfWork]:
 
 
 @contextmanager
-def autocommit_unit_of_work() -> Iterator[SignUpRepository]:
+def autocommit_unit_of_work() -> Iterator[PostgresUnitOfWork]:
     """As `unit_of_work`, for a sign-up alone: a single statement is its own transaction. BEGIN and
     COMMIT would be two more round trips.
     """
     with translate_database_errors():
-        yield SignUpRepository()
+        yield PostgresUnitOfWork()

@@ -6,9 +6,9 @@ finished later.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import batched
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -19,7 +19,9 @@ from django.db.models import Q
 from domain.fence import COMPLETE_UNTIL, FENCE_KEY, RUN_ID
 from domain.postgres.models import OutboxEntry
 from domain.projection import writer
+from domain.projection.client import get_pool, translate_redis_errors
 from domain.projection.rebuild import rebuild
+from domain.projection.redis_command import run_script
 
 log = structlog.get_logger(__name__)
 
@@ -27,9 +29,10 @@ log = structlog.get_logger(__name__)
 # run id than the fenced one is not fenced, unless that run id is passed.
 _ADVANCE_FENCE = f"""#!lua flags=allow-oom
 local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
-local fenced = redis.call('HGET', KEYS[1], '{RUN_ID}')
+local fenced, complete_until =
+  unpack(redis.call('HMGET', KEYS[1], '{RUN_ID}', '{COMPLETE_UNTIL}'))
 if fenced and fenced ~= run_id and ARGV[2] ~= run_id then
-  return {{run_id, redis.call('HGET', KEYS[1], '{COMPLETE_UNTIL}')}}
+  return {{run_id, complete_until}}
 end
 redis.call('HSET', KEYS[1], '{RUN_ID}', run_id, '{COMPLETE_UNTIL}', ARGV[1])
 return {{}}
@@ -40,8 +43,7 @@ _MAX_CHANGED = 100_000  # above that a rebuild costs no more
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class StaleReplica:
+class StaleReplica(NamedTuple):
     """A profile Redis with older data: its run id, and until when its data are complete."""
 
     run_id: str
@@ -71,10 +73,9 @@ def _advance_fence(now: datetime, run_id: str = "") -> StaleReplica | None:
 
     `run_id` is that of a server that was stale and has caught up.
     """
-    with writer.translate_redis_errors():
-        reply: list[bytes | None] = writer.get_script(_ADVANCE_FENCE)(
-            [FENCE_KEY], [now.isoformat(), run_id]
-        )
+    with translate_redis_errors():
+        call = (FENCE_KEY, now.isoformat(), run_id)
+        reply: list[bytes | None] = run_script(get_pool(), _ADVANCE_FENCE, [call])[0]
     if not reply:
         return None
     actual_run_id, complete_until = reply
@@ -94,11 +95,11 @@ def _project_changed(stale: StaleReplica, now: datetime) -> Iterator[object]:
         people=person_ids and len(person_ids),
     )
     if person_ids is None:
-        with writer.translate_redis_errors():
+        with translate_redis_errors():
             yield from rebuild()
     else:
         for batch in batched(person_ids, _BATCH_SIZE):
-            writer.project_many(batch)
+            writer.project(*batch)
             yield batch
 
 

@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 
 from domain import profile
-from domain.projection import pipeline, writer
+from domain.projection.client import get_bulk_pool
+from domain.projection.redis_command import Argument, run_script
 from domain.projection.verify import Difference, Kind, compare_now
+from domain.projection.writer import flatten, write_profiles
 
-# The compare-and-set writes newer versions only, and these hashes have the same version or a higher
-# one. So they are replaced, or deleted, if unchanged since the comparison. Allowed when Redis is
-# out of memory: it adds little.
-_REPLACE_IF_UNCHANGED = """#!lua flags=allow-oom
+# A compare-and-set of the writer keeps the same and higher versions, which these hashes have. So
+# they are replaced, or deleted, if unchanged since the comparison.
+_REPLACE_IF_UNCHANGED = """
 if (redis.call('HGET', KEYS[1], 'v') or '') ~= ARGV[1] then
   return 0
 end
 redis.call('DEL', KEYS[1])
-if ARGV[2] then redis.call('HSET', KEYS[1], unpack(ARGV, 3)) end
+if ARGV[2] then redis.call('HSET', KEYS[1], unpack(ARGV, 2)) end
 return 1
 """
 _MAX_ATTEMPTS = 5
@@ -24,24 +25,19 @@ def repair(differences: Sequence[Difference]) -> list[Difference]:
     """Rewrites these hashes from Postgres; returns those that still differ.
 
     All are compared again after it: Postgres may have changed meanwhile, and its write may have
-    been rejected in favour of a hash with a higher version. Raises as `differences.verify_people`
-    does.
+    been rejected in favour of a hash with a higher version. Raises as `verify_people` does.
     """
     remaining = list(differences)
     for _ in range(_MAX_ATTEMPTS):
-        missing = [d.person for d in remaining if d.kind is Kind.MISSING and d.person]
-        writer.write_profiles(missing)
-        pipeline.run_script(
-            _REPLACE_IF_UNCHANGED,
-            [_replace_args(d) for d in remaining if d.kind is not Kind.MISSING],
-        )
+        write_profiles([d.person for d in remaining if d.kind is Kind.MISSING and d.person])
+        replaced = (d for d in remaining if d.kind is not Kind.MISSING)
+        run_script(get_bulk_pool(), _REPLACE_IF_UNCHANGED, map(_call, replaced))
         remaining = compare_now([d.id for d in remaining])
         if not remaining:
             break
     return remaining
 
 
-def _replace_args(difference: Difference) -> tuple[str, list[bytes]]:
-    person = difference.person
-    script_args = writer.script_args(person) if person else []
-    return profile.redis_key(difference.id), [difference.redis_version, *script_args]
+def _call(difference: Difference) -> list[Argument]:
+    fields = flatten(difference.person) if difference.person else []
+    return [profile.redis_key(difference.id), difference.redis_version, *fields]

@@ -5,20 +5,21 @@ behind Postgres for a moment, but never ahead of it, nor of an unknown person.
 """
 
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
+from itertools import batched
 from threading import Event
-from typing import cast
+from typing import NamedTuple
 from uuid import UUID
 
 from domain import profile
 from domain.model.person import Person, Tombstone
 from domain.postgres import person_queries
-from domain.projection import pipeline
+from domain.projection import people_pages
+from domain.projection.client import get_bulk_pool
+from domain.projection.redis_command import execute, execute_pipeline
 
-_MAX_PENDING_PAGES = 20  # pages whose candidates may await their recheck
+_MAX_CANDIDATES = 40_000  # people who await their recheck
 _CLOCK_SKEW = 60  # seconds
 
 
@@ -32,8 +33,7 @@ class Kind(StrEnum):
     AHEAD = "ahead"  # a version above that in Postgres, which was restored to an older state
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(NamedTuple):
     """A hash that differs: `redis_version` is the raw version in it, and `person` is the state in
     Postgres, None if there is no such person.
     """
@@ -44,13 +44,12 @@ class Difference:
     person: Person | Tombstone | None
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """A step of the comparison: how many hashes it compared, the fraction done so far, and the
     confirmed differences.
     """
 
-    count: int
+    hash_count: int
     fraction: float
     differences: list[Difference]
 
@@ -62,47 +61,42 @@ def verify_people(grace_period: float, stop_event: Event) -> Iterator[Batch]:
     stale. Raises Django's `OperationalError` and `InterfaceError`, or `RedisError`, when Postgres
     or Redis is unavailable.
     """
-    pending: deque[tuple[float, dict[UUID, int]]] = deque()
-
-    def recheck_due(max_pending: int) -> list[Difference]:
-        differences = []
-        while pending and (len(pending) > max_pending or pending[0][0] <= time.monotonic()):
-            due_at, versions = pending.popleft()
-            if stop_event.wait(max(0.0, due_at - time.monotonic())):
-                break
-            differences += _recheck(versions)
-        return differences
-
-    for page in pipeline.iter_people_pages(person_queries.NIL_UUID):
-        candidates = _find_candidates(page)
-        if candidates:
-            pending.append((time.monotonic() + grace_period, candidates))
-        yield Batch(len(page), pipeline.id_fraction(page[-1].id), recheck_due(_MAX_PENDING_PAGES))
-    yield Batch(0, 1.0, recheck_due(0))
+    candidates: dict[UUID, int] = {}  # their versions in Postgres
+    for page in people_pages.iter_people_pages(person_queries.NIL_UUID):
+        hashes = _get_hashes(person.id for person in page)
+        for person, stored in zip(page, hashes, strict=True):
+            if _classify(person, stored):
+                candidates[person.id] = person.version
+        fraction = people_pages.id_fraction(page[-1].id)
+        yield Batch(len(page), fraction, [])
+        if len(candidates) >= _MAX_CANDIDATES:
+            for differences in _recheck(candidates, grace_period, stop_event):
+                yield Batch(0, fraction, differences)
+            candidates = {}
+    for differences in _recheck(candidates, grace_period, stop_event):
+        yield Batch(0, 1.0, differences)
 
 
 def find_orphans() -> Iterator[Batch]:
     """Scans all hashes for those of unknown people. Raises as `verify_people` does."""
-    cursor, scanned, client = 0, 0, pipeline.get_bulk_client()
-    key_count = max(1, client.dbsize())
+    pool = get_bulk_pool()
+    cursor, scanned, key_count = b"0", 0, max(1, execute(pool, "DBSIZE"))
     while True:
-        cursor, keys = client.scan(cursor, match=profile.KEY_PATTERN, count=pipeline.PAGE_SIZE)
-        ids = {profile.parse_redis_key(cast(bytes, key)) for key in keys}
+        cursor, keys = execute(
+            pool, "SCAN", cursor, "MATCH", profile.KEY_PATTERN, "COUNT", people_pages.PAGE_SIZE
+        )
+        ids = set(map(profile.parse_redis_key, keys))
         unknown = ids - person_queries.get_versions(ids).keys()
-        orphans = [
-            difference
-            for difference in compare_now(list(unknown))
-            if difference.kind is Kind.ORPHAN
-        ]
+        orphans = [d for d in compare_now(list(unknown)) if d.kind is Kind.ORPHAN]
         scanned += len(ids)
         yield Batch(len(ids), min(1.0, scanned / key_count), orphans)
-        if not cursor:
+        if cursor == b"0":
             return
 
 
 def compare_now(ids: Sequence[UUID]) -> list[Difference]:
     """Returns what differs at this moment, writes in flight included."""
-    hashes = pipeline.get_hashes(ids)
+    hashes = _get_hashes(ids)
     states = {person.id: person for person in person_queries.get_people(ids)}
     return [
         Difference(person_id, kind, stored.get(profile.VERSION, b""), states.get(person_id))
@@ -111,30 +105,22 @@ def compare_now(ids: Sequence[UUID]) -> list[Difference]:
     ]
 
 
-def _find_candidates(page: list[Person | Tombstone]) -> dict[UUID, int]:
-    """Returns the people of a page whose hash differs, and their versions in Postgres."""
-    hashes = pipeline.get_hashes([person.id for person in page])
-    return {
-        person.id: person.version
-        for person, stored in zip(page, hashes, strict=True)
-        if _classify(person, stored)
-    }
+def _get_hashes(ids: Iterable[UUID]) -> list[dict[bytes, bytes]]:
+    """Returns the profile hashes, {} where there is none."""
+    return execute_pipeline(get_bulk_pool(), (("HGETALL", profile.redis_key(id_)) for id_ in ids))
 
 
-def _recheck(versions: dict[UUID, int]) -> list[Difference]:
-    """Compares candidates again; drops what later writes explain."""
-    return [
-        difference
-        for difference in compare_now(list(versions))
-        if not _is_in_flight(difference, versions[difference.id])
-    ]
+def _recheck(
+    versions: dict[UUID, int], grace_period: float, stop_event: Event
+) -> Iterator[list[Difference]]:
+    """Compares candidates again after the grace period; drops what later writes explain."""
+    if versions and not stop_event.wait(grace_period):
+        for ids in batched(versions, people_pages.PAGE_SIZE):
+            yield [d for d in compare_now(ids) if not _is_in_flight(d, versions[d.id])]
 
 
 def _is_in_flight(difference: Difference, checked_version: int) -> bool:
-    """Returns whether Redis has the version of the first check, and only later ones are missing.
-
-    A hash may also lack its ETag for a moment: see `profiles.write_profile`.
-    """
+    """Returns whether Redis has the version of the first check, and only later ones are missing."""
     if difference.kind not in (Kind.STALE, Kind.MISMATCH) or not difference.redis_version.isdigit():
         return False
     redis_version = int(difference.redis_version)
@@ -145,10 +131,10 @@ def _is_in_flight(difference: Difference, checked_version: int) -> bool:
 
 def _classify(person: Person | Tombstone | None, stored: dict[bytes, bytes]) -> Kind | None:
     """Returns the kind of difference of a hash ({} if there is none), None if it is right."""
-    if not stored:
-        return Kind.MISSING if person else None
     if person is None:
-        return Kind.ORPHAN
+        return Kind.ORPHAN if stored else None
+    if profile.ETAG not in stored:  # at most its version: a cache miss for readers
+        return Kind.MISSING
     expected = profile.to_hash(person)
     if stored == expected:
         return None

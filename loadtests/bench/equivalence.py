@@ -10,8 +10,8 @@ from domain.model import session_token
 from domain.model.keyring import Keyring
 from loadtests.bench.people import Dataset, make_person, write
 from loadtests.bench.servers import PATH, Server
-from local.machine import HOST
 from local.processes import StackError
+from local.tcp_ports import HOST
 
 # Headers about the server itself and the connection.
 _IGNORED_HEADERS = {"server", "date", "connection", "keep-alive", "allow"}

@@ -25,7 +25,7 @@ import uvloop
 
 from loadtests.bench.wire import complete_head
 from loadtests.report import percentile
-from local.machine import HOST
+from local.tcp_ports import HOST
 
 _TICK = 0.001  # seconds between two checks of what is due
 _DRAIN_TIMEOUT = 2.0  # seconds for the last responses

@@ -12,8 +12,8 @@ from pathlib import Path
 from loadtests.bench import resource_usage
 from loadtests.bench.servers import PATH, Server
 from loadtests.bench.toolchain import pinned_to_core
-from local.machine import HOST
 from local.processes import Process, StackError
+from local.tcp_ports import HOST
 
 CONNECTIONS = 64
 SERVER_CORE, OTHERS_CORE = 0, 1

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from loadtests.bench.priority import raise_priority
 from loadtests.bench.wire import complete_head
-from local.machine import HOST
+from local.tcp_ports import HOST
 
 _HEAD = f"GET /api/v1/profile/ HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer ".encode()
 _TIMEOUT = 10.0  # seconds for one response

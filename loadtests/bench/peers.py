@@ -9,7 +9,7 @@ from loadtests.bench import debian
 from loadtests.bench.people import Dataset, make_person
 from loadtests.bench.servers import Server, new_process
 from loadtests.bench.toolchain import BENCH_PYTHON, FASTIFY, ROOT, node
-from local.machine import HOST, find_free_port
+from local.tcp_ports import HOST, find_free_port
 
 type Start = Callable[[Dataset, Path], Server]
 

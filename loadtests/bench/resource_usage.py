@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.machine import child_pids
+import psutil
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -26,7 +26,7 @@ class Memory:
 
 def process_tree(pid: int) -> list[int]:
     """Returns the pids of a process and its descendants."""
-    return [pid, *(below for child in child_pids(pid) for below in process_tree(child))]
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

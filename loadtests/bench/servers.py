@@ -14,9 +14,9 @@ from loadtests.bench import resource_usage
 from loadtests.bench.people import Dataset
 from loadtests.bench.toolchain import ROOT, with_server_python
 from loadtests.peers.responses import error_response
-from local.commands import Commands, rollcall_commands
-from local.machine import HOST, find_free_port
+from local.commands import Commands, read_command, rollcall_commands
 from local.processes import Process, StackError, wait_any
+from local.tcp_ports import HOST, find_free_port
 
 PATH = "/api/v1/profile/"
 _DEADLINE = 30.0
@@ -71,7 +71,7 @@ def rollcall(dataset: Dataset, folder: Path, *, workers: int = 1, without: str =
         "QUEUE_URL": dataset.redis.url,
         "HUEY_DASHBOARD": "0",
     }
-    argv = with_server_python(rollcall_commands(port, workers).services["read"])
+    argv = with_server_python(read_command(port, workers))
     if without:
         argv[-1] = "loadtests.peers.ablation_app:Application"
         env["ABLATION"] = without
@@ -80,14 +80,11 @@ def rollcall(dataset: Dataset, folder: Path, *, workers: int = 1, without: str =
     return Server(without or "rollcall", title, process, port, dataset)
 
 
-def server_commands(port: int) -> Commands:
+def server_commands(port: int, write_bind: str) -> Commands:
     """Returns the commands of `make run` on the measured interpreter, for a `Stack`."""
-    commands = rollcall_commands(port)
-    once, service = (
-        {name: with_server_python(argv) for name, argv in group.items()}
-        for group in (commands.setup, commands.services)
-    )
-    return Commands(once, service)
+    setup, services = rollcall_commands(port, write_bind)
+    measured = {name: with_server_python(argv) for name, argv in services.items()}
+    return Commands(with_server_python(setup), measured)
 
 
 def new_process(

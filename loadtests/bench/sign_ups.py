@@ -19,9 +19,9 @@ from loadtests.bench.report import Section, table
 from loadtests.bench.servers import server_commands
 from loadtests.bench.toolchain import BENCH_PYTHON, ROOT
 from loadtests.people import sign_up_payload
-from local.machine import HOST, find_free_port
 from local.processes import Process, StackError, wait_any
 from local.stack import Stack
+from local.tcp_ports import HOST, find_free_port
 
 _CLIENTS = 8
 _MAX_PER_SECOND = 2_000  # sign-ups for which bodies are prepared

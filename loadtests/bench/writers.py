@@ -32,7 +32,7 @@ from loadtests.bench.generator import sign_ups
 from loadtests.bench.priority import lower_priority
 from loadtests.bench.wire import complete_head
 from loadtests.report import percentile
-from local.machine import HOST
+from local.tcp_ports import HOST
 
 READY = "ready"
 _RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)

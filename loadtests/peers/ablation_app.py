@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
-from api.http_server.parser import HeadCache
+from api.http_server.head_cache import HeadCache
+from api.reads import request_policy
 from api.reads.app import Application
 from api.reads.redis.client import RedisClient
 from api.reads.redis.connection import MultiplexedConnection
-from api.reads.request_policy import RequestPolicy
 from domain import profile
 from settings import environment
 
@@ -32,11 +32,8 @@ def _parse_every_request() -> None:
 
 
 def _build_every_header_block() -> None:
-    def find(self: RequestPolicy, headers: Any) -> Any:
-        get = headers.get
-        return self._make(get("host", ""), get("x-forwarded-proto", ""), get("origin", ""))
-
-    RequestPolicy.find = find  # type: ignore[method-assign]  # the point of it
+    uncached: Any = request_policy._make_policy.__wrapped__  # noqa: SLF001  # of our own product
+    request_policy._make_policy = uncached  # noqa: SLF001
 
 
 def _serialize_every_body() -> None:
@@ -56,10 +53,10 @@ def _use_a_connection_pool() -> None:
     opened: list[Any] = []
 
     async def open_connection(client: RedisClient) -> None:
-        options = client._options  # noqa: SLF001  # of our own product
+        server = client._server  # noqa: SLF001  # of our own product
         connection = MultiplexedConnection(1.0, 10, lambda: None)
-        await options.connect(lambda: connection)
-        await connection.handshake(options.handshake)
+        await server.address.connect(lambda: connection)
+        await connection.handshake(server.handshake)
         connection.mark_ready()
         idle.append(connection)
 

@@ -35,7 +35,7 @@ class Application:
         self._loop = loop
         self._keys = Keyring([os.environ["SECRET_KEY"]])
         self._redis = RedisClient(parse_url(os.environ["REDIS_URL"]), max_staleness=0.02)
-        loop.call_soon(self._redis.start, loop)
+        loop.call_soon(self._redis.start)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         headers = scope.headers

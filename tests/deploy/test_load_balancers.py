@@ -11,9 +11,9 @@ import httpx
 import pytest
 import yaml
 
-from local.machine import HOST, find_free_port
 from local.processes import Process
 from local.stack import Stack
+from local.tcp_ports import HOST, find_free_port
 from tests.conftest import LONG
 from tests.support.client import ApiClient, read_process, wait_until, write_process
 

@@ -30,8 +30,8 @@ from loadtests.bench.paired_rounds import Ratio, Target, ratio, run_interleaved
 from loadtests.bench.people import Dataset
 from loadtests.bench.report import table
 from loadtests.bench.servers import Server
-from local.machine import HOST, find_free_port
 from local.processes import Process, StackError
+from local.tcp_ports import HOST, find_free_port
 from tests.support.client import wait_until
 
 TINY = Config(people=300, hot=10, rounds=2, seconds=0.2, warm_up=1)

@@ -10,9 +10,9 @@ import pytest
 
 from loadtests.bench import load
 from loadtests.bench.mixed_load import MixedLoad, Writers
-from local.machine import find_free_port
 from local.processes import Process
 from local.stack import Stack
+from local.tcp_ports import find_free_port
 from tests.loadtests.test_bench import is_listening
 from tests.support.client import ApiClient, wait_until
 

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from loadtests.bench.sign_ups import await_response, new_plain
-from local.machine import HOST, find_free_port
 from local.stack import Stack
+from local.tcp_ports import HOST, find_free_port
 from tests.support.client import ApiClient, sign_up_payload
 
 URL = "/api/v1/signup/"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from loadtests.report import Report, Request, Thresholds, percentile
-from local.machine import child_pids
 from tests.support.client import ApiClient, wait_until, wait_until_readable
+from tests.support.faults import child_pids
 
 # Thresholds that every machine meets: the load test is tested, not the machine.
 TOLERANT = ("--reads-p99", "9000", "--sign-ups-p99", "9000", "--rate-tolerance", "25")

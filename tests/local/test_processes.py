@@ -3,27 +3,36 @@
 import subprocess
 import sys
 
+import pytest
+
+from tests.local.test_supervisor import read_command_line
+from tests.support.client import wait_until
+
 # The child interrupts its parent before it executes its program.
 INTERRUPTED = """
 import os, signal, sys
-from local.machine import child_pids
 from local.processes import Process
 signum = getattr(signal, sys.argv[1])
 def on_signal(*_):
     raise KeyboardInterrupt
 signal.signal(signum, on_signal)
-us = os.getpid()
-os.register_at_fork(after_in_child=lambda: os.kill(us, signum))
+parent = os.getpid()
+def interrupt_parent():
+    print(os.getpid(), flush=True)
+    os.kill(parent, signum)
+os.register_at_fork(after_in_child=interrupt_parent)
 try:
     with Process("sleep", ["sleep", "60"]):
         print("not interrupted")
 except KeyboardInterrupt:
-    print("left behind:", child_pids(us))
+    print("interrupted")
 """
 
 
-def test_interrupted_start_leaves_no_process():
-    for signum in ("SIGINT", "SIGTERM"):
-        argv = [sys.executable, "-c", INTERRUPTED, signum]
-        run = subprocess.run(argv, capture_output=True, text=True, timeout=30)
-        assert (run.stdout, run.stderr) == ("left behind: []\n", "")
+@pytest.mark.parametrize("signum", ["SIGINT", "SIGTERM"])
+def test_interrupted_start_leaves_no_process(signum: str):
+    argv = [sys.executable, "-c", INTERRUPTED, signum]
+    run = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+    pid, outcome = run.stdout.split("\n", 1)
+    assert (outcome, run.stderr) == ("interrupted\n", "")
+    wait_until(lambda: not read_command_line(int(pid)), timeout=10)

@@ -17,10 +17,12 @@ import pytest
 import redis
 
 from local.commands import Commands
-from local.machine import child_pids, find_free_port
+from local.postgres import Postgres
 from local.processes import Process, StackError, wait_any
-from local.servers import Postgres, Valkey
+from local.servers import Valkey
 from local.stack import Stack
+from local.tcp_ports import find_free_port
+from tests.support.faults import child_pids, kill, resume, suspend
 
 # A read process that serves /readyz and has a child; a worker; a relay.
 WEB = """
@@ -35,20 +37,20 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_fo
 IDLE = "import signal; signal.pause()"
 
 
-def stub_commands(**scripts: str) -> Callable[[int], Commands]:
+def stub_commands(**scripts: str) -> Callable[[int, str], Commands]:
     """Returns small commands in place of Rollcall's, to test `local` alone."""
     service = {"read": WEB, "worker": IDLE, "relay": IDLE, **scripts}
     commands = Commands(
-        setup={"migrate": [sys.executable, "-c", "print('migrated')"]},
+        setup=[sys.executable, "-c", "print('migrated')"],
         services={name: [sys.executable, "-c", script] for name, script in service.items()},
     )
-    return lambda _port: commands
+    return lambda _port, _write_bind: commands
 
 
 def supervisor(**scripts: str) -> list[str]:
     """Returns the arguments of a Python that runs `python -m local` with stub commands."""
     imports = "import sys; from local.__main__ import main; from local.commands import Commands"
-    return ["-c", f"{imports}; sys.exit(main(lambda port: {stub_commands(**scripts)(0)!r}))"]
+    return ["-c", f"{imports}; sys.exit(main(lambda *_: {stub_commands(**scripts)(0, '')!r}))"]
 
 
 class SupervisorProcess:
@@ -156,7 +158,7 @@ def test_postgres_keeps_data_and_port_after_stop_and_kill(postgres: Postgres, me
     url = postgres.url
     with psycopg.connect(url) as connection:
         connection.execute(f"CREATE TABLE kept_{method} AS SELECT 42 AS answer")
-    getattr(postgres, method)()
+    kill(postgres) if method == "kill" else postgres.stop()
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(url, connect_timeout=2)
     postgres.start()
@@ -190,7 +192,7 @@ def test_kill_ends_postgres_and_its_backends_during_a_query(postgres: Postgres) 
         connection.pgconn.send_query(b"DO 'BEGIN LOOP END LOOP; END'")
         backends = open_pidfds(child_pids(postgres.pid))
         assert connection.info.backend_pid in backends
-        postgres.kill()
+        kill(postgres)
         assert_all_exit(backends, timeout=0)
     postgres.start()
 
@@ -198,7 +200,7 @@ def test_kill_ends_postgres_and_its_backends_during_a_query(postgres: Postgres) 
 def test_stale_pid_file_of_another_process_is_ignored(
     postgres: Postgres,
 ) -> None:
-    postgres.kill()
+    kill(postgres)
     pid_file = postgres.folder / "cluster" / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
     with Process("bystander", [sys.executable, "-c", IDLE]) as bystander:
@@ -212,14 +214,14 @@ def test_suspended_server_keeps_connections_until_resumed(
     client = redis.Redis.from_url(valkey.url, socket_timeout=0.2, retry=None)
     client.ping()
     with closing(psycopg.connect(postgres.url, autocommit=True)) as connection:
-        valkey.suspend()
-        postgres.suspend()
+        suspend(valkey)
+        suspend(postgres)
         with pytest.raises(redis.TimeoutError):
             client.ping()
         connection.pgconn.send_query(b"SELECT 1")
         assert select.select([connection.fileno()], [], [], 0.2) == ([], [], [])
-        valkey.resume()
-        postgres.resume()
+        resume(valkey)
+        resume(postgres)
         assert select.select([connection.fileno()], [], [], 5)[0]
     assert client.ping()
 
@@ -254,7 +256,8 @@ def test_process_that_ignores_sigterm_is_killed_with_its_group(tmp_path: Path) -
 def test_sigkill_of_the_parent_ends_all_servers(tmp_path: Path) -> None:
     script = f"""if True:
         import pathlib, signal
-        from local.servers import Postgres, Valkey
+        from local.postgres import Postgres
+        from local.servers import Valkey
         Postgres(pathlib.Path({str(tmp_path)!r}), durable=False).start()
         Valkey(pathlib.Path({str(tmp_path)!r}), "queue").start()
         print("up", flush=True)
@@ -277,12 +280,12 @@ def test_stack_starts_on_free_ports_and_restarts_services(tmp_path: Path) -> Non
     with Stack(tmp_path, durable=False, commands=stub_commands()) as stack:
         assert [*stack.services] == ["postgres", "profiles", "queue", "read", "worker", "relay"]
         old = stack.services["worker"].pid
-        stack.kill("worker")
+        stack.services["worker"].kill()
         assert not stack.services["worker"].is_running
-        stack.restart("worker")
+        stack.services["worker"].start()
         assert stack.services["worker"].pid != old
-        stack.kill("read")
-        stack.restart("read")
+        stack.services["read"].kill()
+        stack.services["read"].start()
         stack.wait_until_ready()
     assert not any(part.is_running for part in stack.services.values())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from local.machine import find_free_port
+from local.tcp_ports import find_free_port
 from tests.support import webhook_signatures
 from tests.support.settings_process import PRODUCTION_ENV, SettingsProcess
 
@@ -57,13 +57,10 @@ def test_malformed_setting_is_reported_by_name(load_settings: SettingsProcess, n
     assert name in result.stderr.splitlines()[-1]
 
 
-def test_debug_is_off_in_development_by_default():
+def test_debug_is_off_in_development_by_default(load_settings: SettingsProcess):
+    code = "from django.conf import settings; print(settings.DEBUG, settings.HUEY['immediate'])"
     for variables, expected in ({}, "False"), ({"DEBUG": "1"}, "True"):
-        env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "settings.dev"} | variables
-        code = "from django.conf import settings; print(settings.DEBUG, settings.HUEY['immediate'])"
-        result = subprocess.run(
-            [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60
-        )
+        result = load_settings(code, DJANGO_SETTINGS_MODULE="settings.dev", **variables)
         assert result.stdout.split() == [expected, "False"]
 
 

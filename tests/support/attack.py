@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from local.machine import HOST
+from local.tcp_ports import HOST
 from tests.support.hostile_messages import LARGE_FILE
 
 _TICK = 0.05  # seconds

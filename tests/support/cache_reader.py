@@ -52,7 +52,7 @@ async def main(url: str, secret: str, tokens: str, shared: str) -> None:
     token_list = Path(tokens).read_text().split()
     with shared_states(Path(shared)) as states:
         reader = Reader(url, Keyring([secret]))
-        reader.start(asyncio.get_running_loop())
+        reader.start()
         count, errors = 0, []
         while not states[-1]:
             numbers = [random.randrange(len(token_list)) for _ in range(8)]

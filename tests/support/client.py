@@ -14,12 +14,11 @@ from typing import Any
 
 import httpx
 
-from local.commands import rollcall_commands
-from local.machine import HOST, find_free_port
+from local.commands import read_command
 from local.processes import Process
 from local.stack import Stack
+from local.tcp_ports import HOST, find_free_port
 
-_ROOT = Path(__file__).resolve().parents[2]
 _numbers = itertools.count(os.getpid() * 1000 % 1_000_000)
 _timer = threading.Event()
 _ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +45,7 @@ def wait_until_readable(stack: Stack) -> None:
 
 @contextmanager
 def read_process(
-    stack: Stack, config: str = "local.gunicorn_read_config", **env: str
+    stack: Stack, config: str = "api.http_server.gunicorn_config", **env: str
 ) -> Iterator[tuple[Process, str]]:
     """Runs another read process (with one worker) on the stack's databases; yields it and its URL.
 
@@ -57,10 +56,7 @@ def read_process(
     port = int(env.get("PORT") or find_free_port())
     log = stack.data_dir / "logs" / f"read-{port}.log"
     metrics = {"METRICS_DIR": str(stack.data_dir / f"metrics-{port}")}
-    argv = [
-        part.replace("local.gunicorn_read_config", config)
-        for part in rollcall_commands(port, 1).services["read"]
-    ]
+    argv = read_command(port, 1, config)
     with Process("read", argv, log, env=stack.environment() | metrics | env) as read:
         url = f"http://{HOST}:{port}"
         wait_until(lambda: log.read_text().count("worker_started") >= 1, timeout=30)

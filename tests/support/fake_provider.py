@@ -179,6 +179,17 @@ def accept() -> Respond:
     return respond
 
 
+def fail_first(failures: dict[str, Respond], default: Respond) -> Respond:
+    """Responds with a failure to the first request whose body contains its key."""
+
+    def respond(handler: Handler) -> None:
+        body = handler.request.body.decode()
+        key = next((key for key in list(failures) if key in body), "")
+        failures.pop(key, default)(handler)
+
+    return respond
+
+
 def status(code: int, headers: dict[str, str] | None = None, body: bytes = b"{}") -> Respond:
     """Responds with any status and body."""
     return lambda handler: handler.reply(

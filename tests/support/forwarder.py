@@ -5,7 +5,7 @@ import threading
 from contextlib import suppress
 from typing import Self
 
-from local.machine import HOST
+from local.tcp_ports import HOST
 
 
 class Forwarder:

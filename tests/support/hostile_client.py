@@ -5,7 +5,7 @@ import socket
 import struct
 import time
 
-from local.machine import HOST
+from local.tcp_ports import HOST
 from tests.support.hostile_messages import Message
 from tests.support.hostile_responses import Person, Responses, Sent
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import h11
 
-from local.machine import HOST
+from local.tcp_ports import HOST
 from tests.support.hostile_messages import UNFINISHED, Message
 
 

@@ -8,6 +8,7 @@ from typing import Self
 
 import h11
 
+from tests.support.client import wait_until
 from tests.support.hostile_client import HostileClient
 from tests.support.hostile_messages import MESSAGES
 from tests.support.read_server import ReadServer
@@ -171,12 +172,29 @@ def abandon(server: ReadServer, *scripts: Script) -> None:
     _attempt(server, lambda: _abandon(server, *scripts))
 
 
+def leave(server: ReadServer, script: Script) -> None:
+    """Does what the script says, and closes all connections, whatever their responses.
+
+    Raises AssertionError as `play` does, and if any of the requests is counted as in flight or as
+    waiting for ever: the process, which admits only a few, then accepts no writes any more.
+    """
+    _attempt(server, lambda: _leave(server, script))
+
+
 def _play(server: ReadServer, script: Script) -> None:
     with Clients(server) as clients:
         clients.play(script)
         for client in clients.open():
             client.settle(_OLD)
     assert not server.remaining(timeout=server.timeout), "it holds closed connections"
+    _check_health(server)
+
+
+def _leave(server: ReadServer, script: Script) -> None:
+    with Clients(server) as clients:
+        clients.play(script)
+    # The write process may be at work on what it has received.
+    wait_until(lambda: server.proxied_status() == 404, timeout=server.timeout)
     _check_health(server)
 
 

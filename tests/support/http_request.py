@@ -1,7 +1,6 @@
 """Requests for tests of the read process, without a server."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from api.http_server.request import Request
@@ -31,11 +30,6 @@ class RecordingConnection:
         pairs = (line.split(": ", 1) for line in headers.decode().splitlines())
         self.response.set_result(Response(status, dict(pairs), body))
 
-    def read_body(
-        self, request: Request, max_bytes: int, on_body: Callable[[Request], None]
-    ) -> None:
-        raise AssertionError("a read of a profile has no body here")
-
 
 class Reader:
     """A profile reader with its own Redis client, as in a read process."""
@@ -47,9 +41,8 @@ class Reader:
         self.redis = RedisClient(parse_url(url), **defaults | options)
         self._reader = ProfileReader(self.redis, keys, miss_timeout)
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.redis.start(loop)
-        self._reader.start(loop)
+    def start(self) -> None:
+        self.redis.start()
 
     async def close(self) -> None:
         await self.redis.close()
@@ -58,5 +51,7 @@ class Reader:
         """Returns the response to a read with this token."""
         connection = RecordingConnection()
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._reader.handle(Request(connection, method, b"/api/v1/profile/", headers), b"")
+        request = Request(method, b"/api/v1/profile/", headers)
+        request.connection = connection
+        self._reader.handle(request, b"")
         return await connection.response

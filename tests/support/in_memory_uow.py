@@ -9,8 +9,8 @@ from uuid import UUID
 
 from domain.commands import ports
 from domain.model.address import Address, Channel
-from domain.model.errors import AddressAlreadyVerified, InvalidCode
-from domain.model.one_time_code import MAX_ATTEMPTS, DerivationContext
+from domain.model.errors import InvalidCode, TooManyAttempts
+from domain.model.one_time_code import MAX_ATTEMPTS, CodeSeed, DerivationContext
 from domain.model.person import Person
 
 
@@ -38,40 +38,34 @@ class InMemoryStore:
             raise
 
 
-def _new_confirmation(context: DerivationContext) -> ports.Confirmation:
+def _new_confirmation(context: DerivationContext, name: str) -> ports.Confirmation:
     return ports.Confirmation(
         context,
+        name,
         confirmed=False,
         invalidated=False,
         superseded=False,
         code_expired=False,
         link_expired=False,
-        retry_after=600,
     )
 
 
 class InMemoryUnitOfWork:
-    """`domain.commands.ports.UnitOfWork` in memory."""
+    """Sign-ups and confirmations of `domain.commands.ports.UnitOfWork`, in memory."""
 
     def __init__(self, store: InMemoryStore) -> None:
         self.store = store
 
-    def sign_up(
-        self, person: Person, addresses: list[Address], salts: list[bytes], key_id: bytes
-    ) -> list[int]:
+    def sign_up(self, person: Person, seeds: dict[Channel, CodeSeed]) -> list[int]:
         self.store.people[person.id] = person
-        outbox_ids = self.add_projection_entry(person.id)
-        for address, salt in zip(addresses, salts, strict=True):
+        outbox_ids = self._add_outbox_entry(person.id, None)
+        for channel, seed in seeds.items():
             row_id = len(self.store.rows)
-            context = DerivationContext(
-                row_id, person.id, address.channel, address.canonical, salt, key_id
-            )
-            self.store.rows.append(Row(_new_confirmation(context)))
+            canonical = Address(channel, getattr(person, channel)).canonical
+            context = DerivationContext(row_id, person.id, channel, canonical, *seed)
+            self.store.rows.append(Row(_new_confirmation(context, person.name)))
             outbox_ids += self._add_outbox_entry(person.id, row_id)
         return outbox_ids
-
-    def add_projection_entry(self, person_id: UUID) -> list[int]:
-        return self._add_outbox_entry(person_id, None)
 
     def _add_outbox_entry(self, person_id: UUID, row_id: int | None) -> list[int]:
         self.store.outbox.append((person_id, row_id))
@@ -83,26 +77,21 @@ class InMemoryUnitOfWork:
                 return person.id
         return None
 
-    def record_attempt(
-        self, person_id: UUID, channel: Channel
-    ) -> tuple[ports.Confirmation, bool] | None:
+    def record_attempt(self, person_id: UUID, channel: Channel) -> ports.Confirmation:
         for row in reversed(self.store.rows):
             context = row.confirmation.context
             if (context.person_id, context.channel) == (person_id, channel):
-                allowed = row.tries < MAX_ATTEMPTS
-                row.tries += allowed
-                return row.confirmation, allowed
-        return None
+                if row.tries == MAX_ATTEMPTS:
+                    raise TooManyAttempts
+                row.tries += 1
+                return row.confirmation
+        raise InvalidCode
 
     def find_confirmation(self, confirmation_id: int) -> ports.Confirmation | None:
         exists = confirmation_id < len(self.store.rows)
         return self.store.rows[confirmation_id].confirmation if exists else None
 
-    def get_name(self, person_id: UUID) -> str | None:
-        person = self.store.people.get(person_id)
-        return person.name if person else None
-
-    def confirm(self, context: DerivationContext) -> Person | None:
+    def confirm(self, context: DerivationContext) -> ports.CommandResult[Person] | None:
         row = self.store.rows[context.row_id]
         if row.confirmation.invalidated:
             raise InvalidCode
@@ -117,7 +106,7 @@ class InMemoryUnitOfWork:
             and other is not row
         ]
         if any(other.confirmation.confirmed for other in competing):
-            raise AddressAlreadyVerified
+            raise InvalidCode
         for competitor in competing:
             competitor.confirmation = replace(competitor.confirmation, invalidated=True)
         row.confirmation = replace(row.confirmation, confirmed=True)
@@ -128,4 +117,4 @@ class InMemoryUnitOfWork:
         else:
             person = replace(person, phone_verified=True)
         self.store.people[person.id] = person
-        return person
+        return ports.CommandResult(person, self._add_outbox_entry(person.id, None))

@@ -1,6 +1,5 @@
 """Searches logs and queue for personal data and secrets of the whole test run."""
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ import redis
 
 from local.stack import Stack
 from tests.support.client import ISSUED_TOKENS
+from workers.providers.mailbox import FileMailbox
 
 # Times and process ids have six digits too.
 _NOT_A_CODE = re.compile(r'"timestamp": "[^"]*"|\bPID:? *\d+|\bpid[:=] *\d+', re.IGNORECASE)
@@ -32,8 +32,7 @@ def find_leaks(stack: Stack) -> list[str]:
 
 def _secrets(mailbox: Path) -> Iterator[str]:
     """Yields the addresses, codes and links of all messages that were sent."""
-    for line in mailbox.read_text().splitlines() if mailbox.exists() else ():
-        message = json.loads(line)
+    for message in FileMailbox(mailbox).list_messages():
         yield message["to"]
         if message["code"]:
             yield message["code"]

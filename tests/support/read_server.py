@@ -11,9 +11,10 @@ from typing import Self
 
 import httpx
 
-from local.machine import HOST, child_pids
 from local.stack import Stack
+from local.tcp_ports import HOST
 from tests.support.client import ApiClient, read_process, wait_until
+from tests.support.faults import child_pids, resume, suspend
 from tests.support.hostile_client import TIMEOUT
 from tests.support.hostile_responses import Person
 from tests.support.reference import Reference
@@ -107,8 +108,12 @@ class ReadServer:
 
     def accepts_writes(self) -> None:
         """Asserts that the process still passes requests on to the write process."""
-        status = httpx.get(f"http://{HOST}:{self.port}/nowhere", timeout=TIMEOUT).status_code
+        status = self.proxied_status()
         assert status == 404, f"a request to the write process is a {status}"
+
+    def proxied_status(self) -> int:
+        """Returns the status of a request that the write process responds to with 404."""
+        return httpx.get(f"http://{HOST}:{self.port}/nowhere", timeout=TIMEOUT).status_code
 
     def stalled_since(self, moment: float) -> bool:
         """Returns whether the machine, and not this process, delayed clients since then."""
@@ -180,8 +185,8 @@ class ReadServer:
     def redis_stalled(self) -> Iterator[None]:
         """Suspends the profile Redis until the end of the block."""
         redis = self._stack.services["profiles"]
-        redis.suspend()
+        suspend(redis)
         try:
             yield
         finally:
-            redis.resume()
+            resume(redis)

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from typing import Self
 
-from local.machine import HOST
+from local.tcp_ports import HOST
 
 _INTERVAL = 0.1  # seconds between two reads
 _SLOW = 0.3  # seconds from the due time; such a read takes a millisecond

@@ -14,6 +14,7 @@ import pytest
 from domain.circuit_breaker import CircuitBreaker
 from local.stack import Stack
 from tests.support.client import ApiClient, sign_up_payload, wait_until
+from tests.support.faults import resume, suspend
 
 
 class TimedResponse(NamedTuple):
@@ -43,18 +44,18 @@ def sign_ups(stack: Stack) -> Iterator[Callable[[int], list[TimedResponse]]]:
 @contextmanager
 def suspended(stack: Stack, part: str) -> Iterator[None]:
     """Suspends a service; afterwards waits until all is ready."""
-    stack.services[part].suspend()
+    suspend(stack.services[part])
     try:
         yield
     finally:
-        stack.services[part].resume()
+        resume(stack.services[part])
         wait_until_writable(stack)
 
 
 def wait_until_writable(stack: Stack) -> None:
     """Returns once every write process writes again: each probes at least twice a second."""
     wait_until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200)
-    threading.Event().wait(1)
+    threading.Event().wait(0.6)
 
 
 @contextmanager
@@ -179,18 +180,18 @@ def test_read_only_postgres_is_a_503_at_once_and_fails_readyz(
 
 
 def test_read_only_postgres_delays_messages_and_ends_no_process(stack: Stack, api: ApiClient):
-    stack.services["worker"].suspend()
+    suspend(stack.services["worker"])
     try:
         person = api.sign_up()
         in_worker = make_log_check(stack, "worker", "ReadOnlySqlTransaction")
         in_relay = make_log_check(stack, "relay", "ReadOnlySqlTransaction")
         with read_only(stack):
-            stack.services["worker"].resume()
+            resume(stack.services["worker"])
             assert wait_until(in_worker)
             assert wait_until(in_relay)
             assert person.messages("email") == []
     finally:
-        stack.services["worker"].resume()
+        resume(stack.services["worker"])
     assert wait_until(lambda: person.messages("email"), timeout=120)
     assert stack.services["worker"].is_running
     assert stack.services["relay"].is_running

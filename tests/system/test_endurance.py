@@ -14,11 +14,12 @@ import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local.machine import HOST, child_pids
 from local.processes import wait_any
 from local.stack import Stack
+from local.tcp_ports import HOST
 from tests.conftest import LONG
 from tests.support.client import ApiClient, SignedUpPerson, read_process, wait_until
+from tests.support.faults import child_pids
 
 PROFILE = "/api/v1/profile/"
 # Valid header values (RFC 9110 section 5.5), with obs-text.

@@ -12,12 +12,14 @@ import pytest
 from redis import Redis
 
 from domain.profile import BODY
-from local.machine import HOST
-from local.servers import Postgres, Valkey
+from local.postgres import Postgres
+from local.servers import Valkey
 from local.stack import Stack
+from local.tcp_ports import HOST
 from tests.support.client import ApiClient, SignedUpPerson, wait_until
 from tests.support.forwarder import Forwarder
 from tests.support.settings_process import SettingsProcess
+from tests.support.stacks import extra_stack
 from tests.system.test_deadlines import is_read_only
 
 
@@ -86,10 +88,9 @@ def replicated(
     """A client of a stack whose profile and queue Redis can fail over."""
     folder = tmp_path_factory.mktemp("replicated")
     with Replicated(folder, "profiles") as profiles, Replicated(folder, "queue") as queue:
-        env = {"DJANGO_SETTINGS_MODULE": "settings.test", "OUTBOX_LEASE_SECONDS": "2"}
-        env |= {"REDIS_URL": profiles.url, "QUEUE_URL": queue.url}
+        urls = {"REDIS_URL": profiles.url, "QUEUE_URL": queue.url}
         with (
-            Stack(folder / "stack", env=env, durable=False) as stack,
+            extra_stack(folder / "stack", **urls) as stack,
             httpx.Client(base_url=stack.url, timeout=20) as client,
         ):
             yield ApiClient(client), profiles, queue

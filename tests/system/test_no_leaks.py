@@ -65,7 +65,7 @@ def test_exception_is_logged_by_type_and_lines_without_its_text():
     )
     assert result.returncode == 0, result.stderr
     lines = [json.loads(line) for line in result.stderr.splitlines()]
-    assert [line["exception"] for line in lines] == ["RuntimeError from ValueError"] * 3
-    assert all(line["traceback"] for line in lines)
+    assert [line["exception"]["types"] for line in lines] == ["RuntimeError from ValueError"] * 3
+    assert all(line["exception"]["frames"] for line in lines)
     assert "ada@example.com" not in result.stderr
     assert "+442079460000" not in result.stderr

@@ -91,7 +91,7 @@ def test_stopped_profile_redis_makes_reads_503_and_writes_continue(stack, api: A
 
 
 def test_empty_profile_redis_is_backfilled(django_db_access, api: ApiClient):
-    from domain.projection.writer import get_client
+    from domain.projection.client import get_client
 
     people = [api.sign_up() for _ in range(10)]
     get_client().flushall()
@@ -121,7 +121,7 @@ def test_stopped_queue_only_delays_messages(stack, api: ApiClient):
 def test_missing_profile_is_backfilled_while_the_queue_is_stopped(
     stop_service, django_db_access, api: ApiClient
 ):
-    from domain.projection.writer import get_client
+    from domain.projection.client import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
@@ -131,7 +131,7 @@ def test_missing_profile_is_backfilled_while_the_queue_is_stopped(
 
 
 def test_profile_redis_that_may_evict_is_not_ready(django_db_access, api: ApiClient):
-    from domain.projection.writer import get_client
+    from domain.projection.client import get_client
 
     get_client().config_set("maxmemory-policy", "allkeys-lru")
     try:

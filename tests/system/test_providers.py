@@ -2,16 +2,14 @@
 
 import json
 import re
-from functools import partial
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
 
-from local.commands import rollcall_commands
-from local.stack import Stack
 from tests.support import fake_provider, webhook_signatures
-from tests.support.client import ApiClient, SignedUpPerson, wait_until
+from tests.support.client import ApiClient, SignedUpPerson, sign_up_payload, wait_until
+from tests.support.stacks import extra_stack
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +19,6 @@ def providers(tmp_path_factory):
         sendgrid.default_response = fake_provider.accept()
         vonage.default_response = fake_provider.sms({"status": "0", "message-id": "1"})
         env = {
-            "DJANGO_SETTINGS_MODULE": "settings.test",
             "MESSAGE_BACKEND": "providers",
             "SENDGRID_HOST": sendgrid.url,
             "SENDGRID_API_KEY": "SG.test",
@@ -35,12 +32,7 @@ def providers(tmp_path_factory):
         }
         folder = tmp_path_factory.mktemp("providers")
         with (
-            Stack(
-                folder,
-                env=env,
-                durable=False,
-                commands=partial(rollcall_commands, workers=1),
-            ) as stack,
+            extra_stack(folder, **env) as stack,
             httpx.Client(base_url=stack.url) as http,
         ):
             yield ApiClient(http), sendgrid, vonage
@@ -115,19 +107,31 @@ def test_delivery_receipt_sets_the_confirmation_status(providers):
     assert statuses() == ["failed", "delivered"]
 
 
-@pytest.mark.parametrize("failure", ["down", "slow_down", "hang", "drop", "garbage"])
-def test_temporary_failure_is_retried_with_the_same_code(providers, failure):
+FAILURES = {
+    "down": fake_provider.status(500),
+    "slow_down": fake_provider.status(429, headers={"Retry-After": "1"}),
+    "hang": fake_provider.hang(),
+    "drop": fake_provider.drop(),
+    "garbage": fake_provider.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n???"),
+}
+
+
+@pytest.fixture(scope="module")
+def people_by_failure(providers) -> dict[str, SignedUpPerson]:
+    """Returns a person for each failure of the first message to each of their addresses."""
     api, sendgrid, vonage = providers
-    responses = {
-        "down": fake_provider.status(500),
-        "slow_down": fake_provider.status(429, headers={"Retry-After": "1"}),
-        "hang": fake_provider.hang(),
-        "drop": fake_provider.drop(),
-        "garbage": fake_provider.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n???"),
-    }
-    sendgrid.queue_responses(responses[failure])
-    vonage.queue_responses(responses[failure])
-    person = api.sign_up()
+    payloads = {failure: sign_up_payload() for failure in FAILURES}
+    for provider, channel in ((sendgrid, "email"), (vonage, "phone")):
+        addresses = {name: payloads[name][channel].removeprefix("+") for name in FAILURES}
+        failures = {addresses[name]: failure for name, failure in FAILURES.items()}
+        provider.default_response = fake_provider.fail_first(failures, provider.default_response)
+    return {failure: api.sign_up(**payload) for failure, payload in payloads.items()}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_temporary_failure_is_retried_with_the_same_code(providers, people_by_failure, failure):
+    _, sendgrid, vonage = providers
+    person = people_by_failure[failure]
     texts = wait_until(lambda: wait_for_two(get_texts(vonage, person)), timeout=30)
     mails = wait_until(lambda: wait_for_two(get_emails(sendgrid, person)), timeout=30)
     assert len(set(map(str, texts))) == 1, "the same code, in the same words"

@@ -21,6 +21,7 @@ from tests.support.client import (
     socket_path,
     write_process,
 )
+from tests.support.faults import resume, suspend
 
 RATE = 1_000  # reads a second
 LIMIT_MS = 10.0
@@ -78,11 +79,11 @@ def service(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @contextmanager
 def hung_postgres(service: Service) -> Iterator[None]:
-    service.stack.services["postgres"].suspend()
+    suspend(service.stack.services["postgres"])
     try:
         yield
     finally:
-        service.stack.services["postgres"].resume()
+        resume(service.stack.services["postgres"])
 
 
 @contextmanager

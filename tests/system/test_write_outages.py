@@ -1,18 +1,15 @@
 """Outages of the write process: reads continue, writes are a 503 or succeed."""
 
-import os
 import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import httpx
 import pytest
 
-from local.machine import child_pids
 from local.processes import Process
 from local.stack import Stack
 from tests.support.client import (
@@ -25,28 +22,16 @@ from tests.support.client import (
     wait_until,
     write_process,
 )
+from tests.support.faults import child_pids, suspended
 
 SIGN_UP = "/api/v1/signup/"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_write_process(stack: Stack) -> Iterator[tuple[Process, str]]:
     """A write process of the test's own, and the value of WRITE_UPSTREAM for it."""
     with write_process(stack) as (process, url):
         yield process, f"unix:{socket_path(url)}"
-
-
-@contextmanager
-def suspended(process: Process) -> Iterator[None]:
-    """Suspends a process and its children (SIGSTOP) until the end of the block."""
-    pids = [process.pid, *child_pids(process.pid)]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def sign_up(url: str) -> httpx.Response:

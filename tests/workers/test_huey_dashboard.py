@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from local.commands import rollcall_commands
 from local.stack import Stack
 from tests.support.admin_client import LOGIN, TableParser, admin_session
 from tests.support.client import ApiClient, SignedUpPerson, sign_up_payload, wait_until
+from tests.support.stacks import extra_stack
 
 DASHBOARD = "/admin/hueystats/hueydashboard/"
 PEOPLE = 4
@@ -49,13 +49,7 @@ WHERE conrelid::regclass::text LIKE 'huey%' ORDER BY 1, 2
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A separate stack: a dashboard is configured when the processes start."""
-    env = {"DJANGO_SETTINGS_MODULE": "settings.test", "HUEY_DASHBOARD": "true"}
-    with Stack(
-        tmp_path_factory.mktemp("dashboard"),
-        env=env,
-        durable=False,
-        commands=partial(rollcall_commands, workers=1),
-    ) as running:
+    with extra_stack(tmp_path_factory.mktemp("dashboard"), HUEY_DASHBOARD="true") as running:
         yield running
 
 

@@ -95,7 +95,7 @@ def test_older_write_never_overwrites_a_newer_profile(django_db_access, api: Api
 
 
 def test_missing_profiles_are_backfilled_without_a_worker(stack, django_db_access, api: ApiClient):
-    from domain.projection.writer import get_client
+    from domain.projection.client import get_client
 
     people = [api.sign_up() for _ in range(6)]
     for person in people:
@@ -124,25 +124,26 @@ def test_missing_profiles_are_backfilled_without_a_worker(stack, django_db_acces
 def test_session_revoked_during_a_backfill_is_never_readable(
     django_db_access, api: ApiClient, monkeypatch
 ):
-    from domain.projection import pipeline, writer
+    from domain.projection import writer
+    from domain.projection.client import get_client
+    from domain.projection.redis_command import run_script
 
     person = api.sign_up()
     person.wait_for_outbox()
-    write = pipeline.run_script
     statuses: list[int] = []
 
     def write_late(*arguments):
         """What was read before the sign-out is written when Redis has forgotten it."""
         if not statuses:
             assert person.request("DELETE", "sessions/current/").status_code == 204
-            writer.get_client().flushdb()
-        written = write(*arguments)
+            get_client().flushdb()
+        written = run_script(*arguments)
         statuses.append(person.profile().status_code)
         return written
 
     assert person.patch({"name": "Grace"}).status_code == 200
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "run_script", write_late)
-        writer.project_many([UUID(person.id)])
+        patch.setattr("domain.projection.writer.run_script", write_late)
+        writer.project(UUID(person.id))
     assert 200 not in statuses
     assert person.profile().status_code == 401

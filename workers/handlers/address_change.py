@@ -3,10 +3,10 @@
 from django.conf import settings
 from django.db import transaction
 
-from domain.model.address import Address, Channel, canonicalize
-from domain.model.rate_limit import RateLimit
+from domain.model.address import Address, Channel
 from domain.postgres import message_quotas, models
 from domain.postgres.outbox import LeasedEntry, Outcome
+from domain.postgres.rate_limits import RateLimit
 from workers.messages import notices
 from workers.providers.registry import get_provider
 
@@ -20,16 +20,11 @@ def send(entry: LeasedEntry) -> Outcome:
     if row is None:
         return Outcome(models.OutboxEntry.State.DISCARDED, "person_deleted")
     channel = Channel(row.channel)
-    address = Address(channel, row.replaces_address, canonicalize(channel, row.replaces_address))
+    address = Address(channel, row.replaces_address)
     if entry.attempts == 1:
         with transaction.atomic():
             message_quotas.consume("notice", address, RateLimit(settings.MESSAGES_PER_DAY))
-    message = notices.address_change_notice(
-        channel=channel,
-        to=address.value,
-        service=settings.SERVICE_NAME,
-        public_url=settings.PUBLIC_URL,
-    )
+    message = notices.address_change_notice(settings, channel=channel, to=address.value)
     return Outcome(
         models.OutboxEntry.State.DONE, provider_message_id=get_provider(channel).send(message)
     )

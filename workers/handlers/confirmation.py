@@ -5,13 +5,17 @@ from django.db.models.functions import Now
 
 from domain.model import one_time_code
 from domain.model.address import Address, Channel
-from domain.postgres import keyring, message_quotas, models
+from domain.postgres import message_quotas, models
+from domain.postgres.keyring import get_keyring
 from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.postgres.person_queries import verified_owner_filter
 from domain.postgres.repositories.confirmations import derivation_context, is_expired
 from workers.messages import confirmation, notices
-from workers.providers import Message, PermanentFailure
+from workers.messages.message import Message
+from workers.providers.base import PermanentFailure
 from workers.providers.registry import get_provider
+
+_State = models.OutboxEntry.State
 
 
 def send(entry: LeasedEntry) -> Outcome:
@@ -21,85 +25,43 @@ def send(entry: LeasedEntry) -> Outcome:
     `PermanentFailure` once the code has expired. The code's lifetime starts before the first
     attempt, not at its success: a provider that drops the connection may have sent it all the same.
     """
-    row = _load_row(entry)
-    discard_reason = _discard_reason(row)
-    if row is None or discard_reason:
-        return Outcome(models.OutboxEntry.State.DISCARDED, discard_reason)
-    address = Address(Channel(row.channel), row.address, row.address_canonical)
+    rows = models.Confirmation.objects.filter(outbox=entry.id).select_related("person")
+    row = rows.annotate(now=Now()).first()
+    if row is None:
+        return Outcome(_State.DISCARDED, "person_deleted")
+    if row.confirmed_at or row.superseded_at:
+        return Outcome(_State.DISCARDED, "confirmed" if row.confirmed_at else "superseded")
+    address = Address(Channel(row.channel), row.address)
     # The owner must not get a code that would confirm another person (DESIGN section 3).
     owners = models.Person.objects.filter(verified_owner_filter(address)).exclude(id=row.person_id)
     has_verified_owner = owners.exists()
     if row.invalidated and not has_verified_owner:
-        return Outcome(models.OutboxEntry.State.DISCARDED, "invalidated")
-    message_quotas.reserve_first_attempt(
-        row, "notice" if has_verified_owner else "confirmation", address
-    )
-    message = _address_in_use_notice(row) if has_verified_owner else _build_message(row)
-    if message is None:
-        raise PermanentFailure("code_expired")
-    message_id = get_provider(message.channel).send(message)
-    return Outcome(
-        models.OutboxEntry.State.DONE, "owner_notified" if has_verified_owner else "", message_id
-    )
-
-
-def _load_row(entry: LeasedEntry) -> models.Confirmation | None:
-    rows = models.Confirmation.objects.filter(outbox=entry.id).select_related("person")
-    return rows.annotate(now=Now()).first()
-
-
-def _discard_reason(row: models.Confirmation | None) -> str:
-    if row is None:
-        return "person_deleted"
-    if row.confirmed_at is not None:
-        return "confirmed"
-    return "superseded" if row.superseded_at is not None else ""
+        return Outcome(_State.DISCARDED, "invalidated")
+    purpose = "notice" if has_verified_owner else "confirmation"
+    message_quotas.reserve_first_attempt(row, purpose, address)
+    provider = get_provider(address.channel)
+    if has_verified_owner:
+        return Outcome(_State.DONE, "owner_notified", provider.send(_address_in_use_notice(row)))
+    return Outcome(_State.DONE, provider_message_id=provider.send(_build_message(row)))
 
 
 def _address_in_use_notice(row: models.Confirmation) -> Message:
-    return notices.address_in_use_notice(
-        channel=row.channel,
-        to=row.address,
-        service=settings.SERVICE_NAME,
-        public_url=settings.PUBLIC_URL,
-    )
+    return notices.address_in_use_notice(settings, channel=row.channel, to=row.address)
 
 
-def _build_message(row: models.Confirmation) -> Message | None:
-    """Returns the message with what has not expired; None if everything has."""
-    context = derivation_context(row)
-    lifetime = one_time_code.CODE_LIFETIME[context.channel]
-    digits = (
-        None
-        if is_expired(row, lifetime)
-        else one_time_code.derive_code(keyring.get_keyring(), context)
-    )
-    minutes = int(lifetime.total_seconds() // 60)
-    if context.channel == Channel.PHONE:
-        if digits is None:
-            return None
-        return confirmation.confirmation_sms(
-            to=row.address,
-            name=row.person.name,
-            code=digits,
-            minutes=minutes,
-            domain=settings.SMS_DOMAIN,
-            service=settings.SERVICE_NAME,
+def _build_message(row: models.Confirmation) -> Message:
+    """Builds the message with what has not expired. Raises `PermanentFailure` if all has."""
+    context = derivation_context(row, row.address_canonical)
+    code = link_token = None
+    if not is_expired(row, one_time_code.CODE_LIFETIME[context.channel]):
+        code = one_time_code.derive_code(get_keyring(), context)
+    if not is_expired(row, one_time_code.LINK_LIFETIME):
+        link_token = one_time_code.derive_link_token(get_keyring(), context)
+    to, name = row.address, row.person.name
+    if context.channel == Channel.PHONE and code is not None:
+        return confirmation.confirmation_sms(settings, to=to, name=name, code=code)
+    if context.channel == Channel.EMAIL and link_token is not None:
+        return confirmation.confirmation_email(
+            settings, to=to, name=name, code=code, link_token=link_token
         )
-    token = (
-        None
-        if is_expired(row, one_time_code.LINK_LIFETIME)
-        else one_time_code.derive_link_token(keyring.get_keyring(), context)
-    )
-    if token is None:
-        return None
-    return confirmation.confirmation_email(
-        to=row.address,
-        name=row.person.name,
-        code=digits,
-        link=f"{settings.PUBLIC_URL}/confirm/email/#{token}",
-        code_minutes=minutes,
-        link_hours=int(one_time_code.LINK_LIFETIME.total_seconds() // 3600),
-        service=settings.SERVICE_NAME,
-        public_url=settings.PUBLIC_URL,
-    )
+    raise PermanentFailure("code_expired")

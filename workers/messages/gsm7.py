@@ -1,5 +1,7 @@
 """The GSM 7-bit alphabet of text messages (3GPP TS 23.038 section 6.2.1)."""
 
+import unicodedata
+
 SEGMENT_SEPTETS = 160  # with a character outside the alphabet: 70 characters
 
 _BASIC = frozenset(
@@ -7,17 +9,36 @@ _BASIC = frozenset(
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _EXTENSION = frozenset("\f^{}\\[~]|€")  # each takes two septets, of which one is an escape
+_MIN_TRUNCATED = 6  # fewer septets of a name tell its owner nothing
 
 
-def gsm7_septets(text: str) -> int | None:
-    """Counts the septets of a text; None if a character is outside the alphabet."""
-    if not _BASIC.union(_EXTENSION).issuperset(text):
-        return None
+def is_gsm7(text: str) -> bool:
+    """Checks that all characters are in the alphabet."""
+    return _BASIC.union(_EXTENSION).issuperset(text)
+
+
+def count_septets(text: str) -> int:
+    """Counts the septets of a text of this alphabet."""
     return len(text) + sum(character in _EXTENSION for character in text)
 
 
-def truncate(text: str, max_septets: int) -> str:
-    """Truncates a text of this alphabet to at most `max_septets`."""
-    while text and (gsm7_septets(text) or 0) > max_septets:
+def to_gsm7(text: str, max_septets: int) -> str:
+    """Converts a text to at most `max_septets` of the alphabet, '' if that is not possible.
+
+    Removes the accents that the alphabet lacks (it has "é" but not "ë"), and truncates.
+    """
+    text = "".join(c if is_gsm7(c) else _without_accent(c) for c in text)
+    if not is_gsm7(text):
+        return ""
+    if count_septets(text) <= max_septets:
+        return text
+    if max_septets < _MIN_TRUNCATED:
+        return ""
+    while count_septets(text) > max_septets - 2:
         text = text[:-1]
-    return text
+    return f"{text.rstrip()}.."
+
+
+def _without_accent(character: str) -> str:
+    parts = unicodedata.normalize("NFKD", character)
+    return "".join(part for part in parts if not unicodedata.combining(part))

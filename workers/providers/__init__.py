@@ -1,5 +1,6 @@
-"""Message providers behind one port: a development mailbox, SendGrid, Vonage. Without Django."""
+"""Providers, which send messages: SendGrid (e-mail), Vonage (SMS), and the development mailbox.
 
-from workers.providers.base import Message, PermanentFailure, Provider, SendError, TemporaryFailure
-
-__all__ = ["Message", "PermanentFailure", "Provider", "SendError", "TemporaryFailure"]
+To add one, write a module here with a class that implements `base.Provider` and whose constructor
+takes the settings, and put it into the table of `registry`. An SDK that sends with requests is
+given an `http.ProviderSession`; what it needs to know is read from the settings (settings/base.py).
+"""

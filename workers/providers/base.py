@@ -1,33 +1,15 @@
-"""The port of the providers: a message, and the two kinds of failures.
+"""The interface of the providers, and the two kinds of failures.
 
 The text of a failure is a code and nothing else: task runners, dashboards and logs record what a
 task raises, and must not record addresses, codes or a provider's text.
 """
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from domain.model.errors import RollcallError
+from workers.messages.message import Message
 
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Message:
-    """A message to one address, ready to send.
-
-    `code` and `link` repeat what `text` has, for the development mailbox. A text message has no
-    subject and no HTML. The `repr` has neither address nor secrets.
-    """
-
-    channel: Literal["email", "phone"]
-    to: str
-    subject: str
-    text: str
-    html: str
-    code: str | None = None
-    link: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Message(channel={self.channel!r})"
+_MAX_MESSAGE_ID_LENGTH = 200
 
 
 class Provider(Protocol):
@@ -38,7 +20,8 @@ class Provider(Protocol):
 
         Raises `TemporaryFailure` if a retry may succeed, `PermanentFailure` if not. After a
         `TemporaryFailure` the message may have been sent all the same: a lost response cannot be
-        told from a lost message.
+        told from a lost message. Nothing is retried here, the outbox decides. Returns or raises
+        well within the outbox lease (`OUTBOX_LEASE_SECONDS`).
         """
         ...
 
@@ -50,9 +33,7 @@ class SendError(RollcallError):
 
 
 class TemporaryFailure(SendError):
-    """A retry may succeed; `retry_after` is the delay in seconds that the provider asked for, if
-    any.
-    """
+    """A retry may succeed, after `retry_after` seconds if the provider asked for a delay."""
 
     def __init__(self, code: str, retry_after: float | None = None) -> None:
         super().__init__(code)
@@ -61,3 +42,10 @@ class TemporaryFailure(SendError):
 
 class PermanentFailure(SendError):
     """The message will never be accepted."""
+
+
+def sanitize_message_id(value: object) -> str:
+    """Returns a provider's message id, '' unless it is short, printable ASCII."""
+    if not isinstance(value, str) or len(value) > _MAX_MESSAGE_ID_LENGTH:
+        return ""
+    return value if value.isascii() and value.isprintable() else ""

@@ -1,171 +1,166 @@
-"""Shared by the providers' SDKs: an overall deadline, and the classification of failures."""
+"""The HTTP session that the providers' SDKs send with.
 
-import http.client
+By themselves the SDKs have no timeout, follow redirects, which discloses the message or the key,
+and Vonage's repeats a POST when the connection drops, which sends the message twice.
+"""
+
 import logging
 import socket
+import ssl
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, Self
+from functools import cache
+from http.client import IncompleteRead
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
 
 from workers.providers.base import PermanentFailure, SendError, TemporaryFailure
 
+DEADLINE = 8.0
 _MAX_RETRY_AFTER = 3600.0
-_MAX_ID_LENGTH = 200
+# 401 and 403 are about the API key, not the message: the operator fixes it, and the message is
+# retried (SendGrid also responds 401 when credits are used up).
+_TEMPORARY_STATUSES = {
+    401: "authentication_failed",
+    403: "authentication_failed",
+    408: "timeout",
+    429: "rate_limited",
+}
 
 
-def mute_loggers(*loggers: str) -> None:
-    """Drops every record of these loggers: SDKs log whole messages and responses.
+def mute_logger(name: str) -> None:
+    """Drops every record of a logger, but not of its children: SDKs log messages and responses.
 
-    A filter and not a level, because filters survive when logging is configured later. It applies
-    to the named logger only, not to its children.
+    A filter and not a level, because filters survive when logging is configured later.
     """
-    for name in loggers:
-        logging.getLogger(name).addFilter(_drop)
+    logging.getLogger(name).addFilter(lambda _: False)
 
 
-def _drop(record: logging.LogRecord) -> bool:
-    return False
+mute_logger("urllib3.connectionpool")  # logs URLs
 
 
-# The transport under Vonage's SDK logs the URLs of requests.
-mute_loggers("urllib3.connectionpool")
+class ProviderSession(requests.Session):
+    """Sends one request on a connection of its own: once, without redirects, within a deadline.
 
-
-class Deadline:
-    """A deadline for a whole exchange: when it expires, the connection is shut down.
-
-    A socket timeout bounds each wait only; a response that trickles in can go on for ever. The
-    connection is registered after its TLS handshake: name lookup, connecting and the handshake are
-    bounded by the timeout of each step, and a connection that is registered after the deadline is
-    not used, so that nothing is sent after the caller has given up.
+    A kept connection may have been closed as idle by the server, and a message that fails on it
+    cannot be told from one that was sent.
     """
 
-    def __init__(self, timeout: float) -> None:
-        self._timer = threading.Timer(timeout, self._abort)
+    def __init__(self, success_status: int, timeout: float, deadline: float = DEADLINE) -> None:
+        """`timeout` is for each wait, `deadline` for the whole exchange, both in seconds."""
+        super().__init__()
+        self._success_status, self._timeout = success_status, timeout
+        self._expires_at = time.monotonic() + deadline
+        self._timer: threading.Timer | None = None
+        self.auth = lambda request: request  # else ~/.netrc may replace the provider's key
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _Adapter(self.limit_connection))
+
+    def request(self, method: Any, url: Any, **options: Any) -> requests.Response:  # type: ignore[override]  # all other parameters are options
+        """Returns the response if it has `success_status`; raises `SendError` for all else."""
+        options |= {"timeout": self._timeout, "allow_redirects": False}
+        result: requests.Response | SendError
+        try:
+            result = super().request(method, url, **options)
+        except OSError as error:  # as all errors of requests are
+            result = _classify_exception(error, connected=self._timer is not None)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+        # Raised here, because an error raised inside an `except` would have the transport's error
+        # as its context. Past the deadline a truncated response can look like a complete one.
+        if time.monotonic() >= self._expires_at:
+            raise TemporaryFailure("timeout")
+        if isinstance(result, SendError):
+            raise result
+        if result.status_code != self._success_status:
+            raise _classify_status(result)
+        return result
+
+    def limit_connection(self, connection: socket.socket) -> None:
+        """Shuts a new connection down at the deadline. Raises TimeoutError if that has expired.
+
+        A socket timeout bounds each wait only; a response that trickles in can go on for ever. Name
+        lookup, connecting and the TLS handshake come before, each bounded by the timeout: if they
+        took too long, nothing is sent after the caller has given up.
+        """
+        remaining = self._expires_at - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        self._timer = threading.Timer(remaining, _shut_down, [connection])
         self._timer.daemon = True
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
-        self.expired = False
-
-    def __enter__(self) -> Self:
         self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-
-    @property
-    def connected(self) -> bool:
-        """Whether there was a connection, so that the message may have been sent."""
-        return self._socket is not None
-
-    def register(self, connection: socket.socket) -> None:
-        """Shuts this connection down at the deadline. Raises TimeoutError if that has expired."""
-        with self._lock:
-            if self.expired:
-                raise TimeoutError
-            self._socket = connection
-
-    def _abort(self) -> None:
-        with self._lock:
-            self.expired = True
-            if self._socket is not None:
-                # Below the TLS layer, whose methods are not safe to call from another thread.
-                with suppress(OSError):
-                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-class DeadlineConnection(http.client.HTTPConnection):
-    """A connection under a deadline; a mixin for those of urllib and urllib3."""
-
-    def __init__(self, *args: Any, deadline: Deadline, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._deadline = deadline
-
-    def connect(self) -> None:
-        """Connects. Raises what connecting raises, and TimeoutError past the deadline."""
-        super().connect()
-        self._deadline.register(self.sock)
+def _shut_down(connection: socket.socket) -> None:
+    # Below the TLS layer, whose methods are not safe to call from another thread.
+    with suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
-def run_with_deadline(send: Callable[[Deadline], str | SendError], timeout: float) -> str:
-    """Runs `send` under a deadline; returns its message id, or raises its failure.
+class _Adapter(HTTPAdapter):
+    """The transport of requests, which reports connections, and reads certificates only once."""
 
-    The failure is raised here, because one raised inside an `except` would have the SDK's error as
-    its context, with the message in it. Once the deadline has expired, every failure is a timeout:
-    a truncated response can look like a complete one.
-    """
-    with Deadline(timeout) as deadline:
-        result = send(deadline)
-    if isinstance(result, SendError):
-        raise TemporaryFailure("timeout") if deadline.expired else result
-    return result
+    def __init__(self, on_connect: Callable[[socket.socket], None]) -> None:
+        super().__init__()
+        self._on_connect = on_connect
 
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Prepares the connection pool of a request: requests calls this before it connects."""
+        on_connect, connection_class = self._on_connect, conn.ConnectionCls
 
-def classify_status(status: int, retry_after: str | None) -> SendError:
-    """Classifies an HTTP status other than success.
+        class Connection(connection_class):  # type: ignore[misc, valid-type]
+            def connect(self) -> None:
+                super().connect()
+                on_connect(self.sock)
 
-    401 and 403 are about the API key, not the message: the operator fixes it, and the message is
-    retried (SendGrid also responds 401 when credits are used up). Redirects are never followed:
-    they would disclose the key or the message.
-    """
-    delay = _parse_retry_after(retry_after)
-    if status in (401, 403):
-        return TemporaryFailure("authentication_failed", delay)
-    if status == 429:
-        return TemporaryFailure("rate_limited", delay)
-    if status == 408:
-        return TemporaryFailure("timeout", delay)
-    if 400 <= status < 500:
-        return PermanentFailure("rejected")
-    if status >= 500:
-        return TemporaryFailure("provider_error", delay)
-    return TemporaryFailure("invalid_response")
+        conn.ConnectionCls = Connection
+        if conn.scheme == "https":
+            conn.ca_certs = None
+            conn.conn_kw["ssl_context"] = _tls_context(
+                verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
+            )
 
 
-def classify_exception(error: Exception, deadline: Deadline) -> SendError:
-    """Classifies an exception of an SDK's transport: no response, or an invalid one.
+@cache
+def _tls_context(ca_file: str) -> ssl.SSLContext:
+    """Reads the certificates, which takes 20 ms of CPU. `REQUESTS_CA_BUNDLE` names others."""
+    return ssl.create_default_context(cafile=ca_file)
 
-    The SDKs wrap errors in errors, so the first cause decides.
-    """
-    causes = list(_exception_chain(error))
+
+def _classify_status(response: requests.Response) -> SendError:
+    """Classifies a response other than success."""
+    status, delay = response.status_code, _parse_retry_after(response.headers.get("Retry-After"))
+    if status < 400:
+        return TemporaryFailure("invalid_response")
+    code = "provider_error" if status >= 500 else _TEMPORARY_STATUSES.get(status)
+    return TemporaryFailure(code, delay) if code else PermanentFailure("rejected")
+
+
+def _classify_exception(error: BaseException, *, connected: bool) -> SendError:
+    """Classifies an error of the transport. Errors wrap errors, and the first cause decides."""
+    causes = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return TemporaryFailure("timeout")
-    if not deadline.connected:
+    if not connected:
         return TemporaryFailure("connect_failed")
-    if any(isinstance(cause, (OSError, http.client.IncompleteRead)) for cause in causes[-1:]):
+    if isinstance(causes[-1], (OSError, IncompleteRead)):
         return TemporaryFailure("connection_lost")
     return TemporaryFailure("invalid_response")
 
 
-def sanitize_message_id(value: object) -> str:
-    """Returns a provider's message id, '' unless it is short, printable ASCII."""
-    is_plain = isinstance(value, str) and value.isascii() and value.isprintable()
-    return value if isinstance(value, str) and is_plain and len(value) <= _MAX_ID_LENGTH else ""
-
-
-def _exception_chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _parse_retry_after(retry_after: str | None) -> float | None:
-    """Parses `Retry-After` (RFC 9110 section 10.2.3: seconds or a date) into seconds, at most an
-    hour.
-    """
-    if retry_after is None:
-        return None
+def _parse_retry_after(value: str | None) -> float | None:
+    """Converts `Retry-After` (RFC 9110 section 10.2.3) to seconds, at most an hour."""
     try:
-        seconds = float(int(retry_after))
-    except ValueError:
-        try:
-            date = parsedate_to_datetime(retry_after)
-        except ValueError:
-            return None
-        date = date if date.tzinfo else date.replace(tzinfo=UTC)
-        seconds = (date - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), _MAX_RETRY_AFTER)
+        return min(Retry().parse_retry_after(value or ""), _MAX_RETRY_AFTER)
+    except (InvalidHeader, ValueError, OverflowError):
+        return None

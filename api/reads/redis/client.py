@@ -3,8 +3,9 @@
 import asyncio
 import random
 import time
-from asyncio import AbstractEventLoop, Future, Task
+from asyncio import Future, Task
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import hiredis
@@ -13,8 +14,13 @@ import structlog
 from api.observability import registry
 from api.observability.loop_metrics import loop_metrics
 from api.reads.client_cache import ClientCache
-from api.reads.redis.connection import MultiplexedConnection, RedisUnavailable, encode_command
-from api.reads.redis.url import ConnectionOptions
+from api.reads.redis.connection import (
+    MultiplexedConnection,
+    RedisUnavailable,
+    encode_command,
+    error_code,
+)
+from api.reads.redis.url import RedisServer
 from domain import fence
 
 log = structlog.get_logger(__name__)
@@ -26,18 +32,18 @@ _FATAL_ERRORS = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
 _CHECKS = (*fence.FENCE_COMMANDS, ("INFO", "replication"), ("INFO", "memory"))
 
 
-class StaleData(Exception):
-    """Redis may have lost writes (another run id than the fence names); a relay checks that."""
+class UntrustedServer(Exception):
+    """A server whose data must not be read; `args[0]` is the status for `/readyz`.
 
-
-class NotPrimary(Exception):
-    """The server is a replica: it was demoted, or has not been promoted yet."""
+    stale: it may have lost writes (another run id than the fence names), which a relay checks;
+    unavailable: it is a replica, demoted or not promoted yet.
+    """
 
 
 class RedisClient:
     """One multiplexed connection, made again whenever it is lost. Nothing is opened before `start`.
 
-    Goes in: `timeout`, seconds for a reply; `max_pending` commands; `max_staleness`, seconds that
+    `timeout`: seconds for a reply; `max_pending` commands; `max_staleness`, seconds that
     an entry of the client-side cache is used after Redis last replied (0: no cache), which takes
     `cache_bytes` at most; `check_interval`, seconds between two checks of role and fence.
 
@@ -47,7 +53,7 @@ class RedisClient:
 
     def __init__(
         self,
-        options: ConnectionOptions,
+        server: RedisServer,
         *,
         timeout: float = 1.0,
         max_pending: int = 10_000,
@@ -60,15 +66,16 @@ class RedisClient:
         self._max_staleness = max_staleness
         self._cache_bytes = cache_bytes
         self._check_interval = check_interval
-        self._options = options
+        self._server = server
         self._timeout = timeout
         self._max_pending = max_pending
         self._connection: MultiplexedConnection | None = None
         self._reconnect_task: Task[None] | None = None
+        self._last_error_code = ""
 
-    def start(self, loop: AbstractEventLoop) -> None:
+    def start(self) -> None:
         """Starts to connect. Commands of the loop's next turn on wait for the connection."""
-        self._reconnect_task = loop.create_task(self._keep_connected())
+        self._reconnect_task = asyncio.create_task(self._keep_connected())
 
     def send_command(self, command: bytes, on_reply: Callable[[Any], None]) -> None:
         """Does what `MultiplexedConnection.send_command` does."""
@@ -77,18 +84,21 @@ class RedisClient:
         self._connection.send_command(command, on_reply)
 
     def execute_command(self, *arguments: bytes | str | int) -> Future[Any]:
-        """Returns a future of the reply.
-
-        Raises `RedisUnavailable` here or where it is awaited, `hiredis.ReplyError` where it is
-        awaited. A command is sent once and never retried.
-        """
+        """Returns a future of the reply, as `MultiplexedConnection.execute_command` does."""
         if self._connection is None:
             raise RedisUnavailable
         return self._connection.execute_command(encode_command(arguments))
 
     def on_command_error(self, error: hiredis.ReplyError) -> None:
-        """Closes the connection if the error says that this server cannot serve reads."""
-        if error_code(error) in _FATAL_ERRORS and self._connection is not None:
+        """Closes the connection if the error says that this server cannot serve reads.
+
+        Logs an error when it is another one than the last: each read meets it.
+        """
+        code = error_code(error)
+        if code != self._last_error_code:
+            self._last_error_code = code
+            log.warning("redis_command_failed", error_type=code)
+        if code in _FATAL_ERRORS and self._connection is not None:
             self._connection.close()
 
     async def close(self) -> None:
@@ -121,10 +131,12 @@ class RedisClient:
             loop_metrics.inc(registry.REDIS_CONNECTS, "profiles")
             log.info("redis_connected", failures=failures)
             established_at = time.monotonic()
-            self.cache = await self._enable_client_cache(connection)
+            cache = ClientCache(connection, self._max_staleness, self._cache_bytes)
+            if self._max_staleness and await cache.enable_tracking():
+                self.cache = cache
             await self._check_regularly(connection, closed)
-        except (OSError, RedisUnavailable, StaleData, NotPrimary, hiredis.ReplyError) as error:
-            self.status = "stale" if isinstance(error, StaleData) else "unavailable"
+        except (OSError, RedisUnavailable, UntrustedServer, hiredis.ReplyError) as error:
+            self.status = error.args[0] if isinstance(error, UntrustedServer) else "unavailable"
             if not established_at:
                 return self._on_connect_error(error, failures)
         finally:
@@ -134,18 +146,17 @@ class RedisClient:
         log.warning("redis_disconnected")
         return 0 if time.monotonic() - established_at > _STABLE_AFTER else 1
 
-    @staticmethod
-    def _on_connect_error(error: Exception, failures: int) -> int:
+    def _on_connect_error(self, error: Exception, failures: int) -> int:
         loop_metrics.inc(registry.REDIS_CONNECT_ERRORS, "profiles")
         if not failures:
-            log.warning("redis_connect_failed", error_type=error_code(error))
+            log.warning("redis_connect_failed", error_type=error_code(error), status=self.status)
         # A relay advances the fence several times a second: no longer back-off for that.
-        return 1 if isinstance(error, StaleData) else failures + 1
+        return 1 if self.status == "stale" else failures + 1
 
     async def _connect(self, connection: MultiplexedConnection) -> None:
         async with asyncio.timeout(self._timeout):  # its TimeoutError is an OSError
-            await self._options.connect(lambda: connection)
-            replies = await connection.handshake((*self._options.handshake, *_CHECKS))
+            await self._server.address.connect(lambda: connection)
+            replies = await connection.handshake((*self._server.handshake, *_CHECKS))
         self.status = _status(replies[-len(_CHECKS) :])
         connection.mark_ready()
 
@@ -156,38 +167,24 @@ class RedisClient:
         its clients. Raises as `_status` does, and `RedisUnavailable`.
         """
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self._check_interval):
                     await closed.wait()
-            except TimeoutError:
-                replies = [connection.execute_command(encode_command(c)) for c in _CHECKS]
-                self.status = _status(await asyncio.gather(*replies))
-            else:
                 raise RedisUnavailable
-
-    async def _enable_client_cache(self, connection: MultiplexedConnection) -> ClientCache | None:
-        """Raises `RedisUnavailable`."""
-        if not self._max_staleness:
-            return None
-        cache = ClientCache(connection, self._max_staleness, self._cache_bytes)
-        try:
-            await cache.enable_tracking()
-        except hiredis.ReplyError as error:
-            log.warning("client_cache_disabled", error_type=error_code(error))
-            return None
-        return cache
+            replies = [connection.execute_command(encode_command(c)) for c in _CHECKS]
+            self.status = _status(await asyncio.gather(*replies))
 
 
 def _status(replies: list[Any]) -> str:
     """Returns what `/readyz` reports, from the replies to `_CHECKS`.
 
-    Raises `StaleData` and `NotPrimary` for a server whose data must not be read.
+    Raises `UntrustedServer`.
     """
     server, fence_reply, replication, memory = replies
     if b"role:master" not in replication:
-        raise NotPrimary
+        raise UntrustedServer("unavailable")
     if not fence.is_trusted(fence.parse_run_id(server), fence_reply):
-        raise StaleData
+        raise UntrustedServer("stale")
     # Any other policy evicts profiles when memory is short, sessions and all.
     return "ok" if b"maxmemory_policy:noeviction" in memory else "misconfigured"
 
@@ -198,10 +195,3 @@ def _backoff(failures: int) -> float:
         return 0.0
     longest = min(_BACKOFF_MAX, _BACKOFF_MIN * 2.0 ** min(failures, 10))
     return random.uniform(longest / 2, longest)  # noqa: S311  # jitter, no secret
-
-
-def error_code(error: Exception) -> str:
-    """Returns what may be logged of an error: its type, or Redis' error code (LOADING, NOAUTH)."""
-    if isinstance(error, hiredis.ReplyError):
-        return str(error).partition(" ")[0]
-    return type(error).__name__

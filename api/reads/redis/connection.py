@@ -5,7 +5,7 @@ import math
 import time
 from asyncio import Future
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast, override
 
@@ -26,12 +26,15 @@ def encode_command(arguments: tuple[str | bytes | int, ...]) -> bytes:
     return packed
 
 
+def error_code(error: Exception) -> str:
+    """Returns what may be logged of an error: its type, or Redis' error code (LOADING, NOAUTH)."""
+    if isinstance(error, hiredis.ReplyError):
+        return str(error).partition(" ")[0]
+    return type(error).__name__
+
+
 class RedisUnavailable(Exception):
     """No reply: Redis is unreachable or silent, the connection broke, or too many are pending."""
-
-
-class UnexpectedReply(Exception):
-    """Redis sent something that no command asked for."""
 
 
 def _resolve(future: Future[Any], reply: Any) -> None:
@@ -59,7 +62,7 @@ class MultiplexedConnection(asyncio.Protocol):
     def __init__(self, timeout: float, max_pending: int, on_close: Callable[[], None]) -> None:
         self.closed = False
         self.last_reply_sent_at = -math.inf
-        self.on_push: Callable[[list[Any]], None] | None = None
+        self.on_push: Callable[[list[Any]], None] = lambda _: self.close()  # none is expected
         self._loop = asyncio.get_running_loop()
         self._timeout = timeout
         self._max_pending = max_pending
@@ -67,7 +70,6 @@ class MultiplexedConnection(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=hiredis.ReplyError)
         self._transport: asyncio.Transport | None = None
         self._is_ready = False
-        self._handshake_replies: deque[Future[Any]] = deque()
         self._write_buffer: list[bytes] = []
         self._pending: deque[tuple[Callable[[Any], None], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -95,22 +97,18 @@ class MultiplexedConnection(asyncio.Protocol):
         self.send_command(command, partial(_resolve, reply))
         return reply
 
-    async def handshake(self, commands: Iterable[tuple[str, ...]]) -> list[Any]:
+    async def handshake(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
         """Sends the first commands in one write; returns their replies.
 
         Raises `RedisUnavailable`, and `hiredis.ReplyError` for a refusal or while Redis loads.
         """
         if self.closed or self._transport is None:
             raise RedisUnavailable
-        encoded = [encode_command(command) for command in commands]
-        futures = [self._loop.create_future() for _ in encoded]
-        self._handshake_replies.extend(futures)
-        self._transport.write(b"".join(encoded))
-        replies = await asyncio.gather(*futures, return_exceptions=True)
-        for reply in replies:
-            if isinstance(reply, BaseException):
-                raise reply
-        return replies
+        futures: list[Future[Any]] = [self._loop.create_future() for _ in commands]
+        now = time.monotonic()
+        self._pending.extendleft([(partial(_resolve, each), now) for each in reversed(futures)])
+        self._transport.write(b"".join(map(encode_command, commands)))
+        return await asyncio.gather(*futures)
 
     def mark_ready(self) -> None:
         """Sends the commands that wait for the handshake, and all that follow."""
@@ -127,9 +125,6 @@ class MultiplexedConnection(asyncio.Protocol):
                 self._timer.cancel()
             if self._transport is not None:
                 self._transport.abort()
-            handshake, self._handshake_replies = self._handshake_replies, deque()
-            for reply in handshake:
-                _resolve(reply, RedisUnavailable())
             pending, self._pending = self._pending, deque()
             for on_reply, _ in pending:
                 self._call(on_reply, RedisUnavailable())
@@ -172,21 +167,17 @@ class MultiplexedConnection(asyncio.Protocol):
             reader.feed(data)
             while not self.closed and (reply := reader.gets()) is not False:
                 self._dispatch_reply(reply)
-        except (hiredis.ProtocolError, UnexpectedReply):
+        except hiredis.ProtocolError:
             self.close()  # replies can no longer be matched to commands
 
     def _dispatch_reply(self, reply: Any) -> None:
         if type(reply) is hiredis.PushNotification:
-            if self.on_push is None:
-                raise UnexpectedReply
             self.on_push(reply)
-        elif self._handshake_replies:
-            _resolve(self._handshake_replies.popleft(), reply)
-        elif not self._pending:
-            raise UnexpectedReply
-        else:
+        elif self._pending:
             on_reply, self.last_reply_sent_at = self._pending.popleft()
             self._call(on_reply, reply)
+        else:
+            self.close()  # no command asked for it
 
     def _call(self, on_reply: Callable[[Any], None], reply: Any) -> None:
         """Calls a callback, whose failure must not reach the other pending commands."""

@@ -1,40 +1,23 @@
 """Parses `REDIS_URL`."""
 
-import asyncio
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import NamedTuple
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from api.reads.socket_address import SocketAddress
 
 _SCHEMES = ("redis", "rediss", "unix")
 _OPTIONS = ("db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionOptions:
-    """A Redis server and database. `path` is that of a unix socket, and empty for TCP.
+class RedisServer(NamedTuple):
+    """A server, and the commands that authenticate and select the database."""
 
-    `handshake` are the commands that authenticate and select the database.
-    """
-
-    host: str
-    port: int
-    path: str
-    ssl_context: ssl.SSLContext | None
-    handshake: tuple[tuple[str, ...], ...]
-
-    async def connect[P: asyncio.Protocol](self, protocol: Callable[[], P]) -> P:
-        """Opens a connection. Raises `OSError`, which TLS errors are too."""
-        loop = asyncio.get_running_loop()
-        if self.path:
-            return (await loop.create_unix_connection(protocol, self.path))[1]
-        connection = await loop.create_connection(
-            protocol, self.host, self.port, ssl=self.ssl_context
-        )
-        return connection[1]
+    address: SocketAddress
+    handshake: list[tuple[str, ...]]
 
 
-def parse_url(url: str) -> ConnectionOptions:
+def parse_url(url: str) -> RedisServer:
     """Parses a URL in redis-py's form.
 
     redis://user:password@host:port/db, rediss:// (TLS), unix://user:password@/path?db=N; TLS
@@ -51,26 +34,23 @@ def parse_url(url: str) -> ConnectionOptions:
     database = options.get("db") or ("" if unix else parts.path.strip("/")) or "0"
     if not (database.isascii() and database.isdigit()):
         raise ValueError("REDIS_URL names a database that is not a number")
-    return ConnectionOptions(
+    address = SocketAddress(
+        path=unquote(parts.path) if unix else "",
         host=parts.hostname or "localhost",
         port=parts.port or 6379,
-        path=unquote(parts.path) if unix else "",
         ssl_context=_ssl_context(options) if parts.scheme == "rediss" else None,
-        handshake=_handshake(parts.username, parts.password, database),
     )
+    return RedisServer(address, _handshake(parts, database))
 
 
-def _handshake(
-    user: str | None, password: str | None, database: str
-) -> tuple[tuple[str, ...], ...]:
-    """Returns the first commands. PING is last: its reply tells whether Redis is ready."""
+def _handshake(parts: SplitResult, database: str) -> list[tuple[str, ...]]:
     commands: list[tuple[str, ...]] = []
-    if password:
-        names = (unquote(user),) if user else ()
-        commands.append(("AUTH", *names, unquote(password)))
+    if parts.password:
+        user = [unquote(parts.username)] if parts.username else []
+        commands.append(("AUTH", *user, unquote(parts.password)))
     if database != "0":
         commands.append(("SELECT", database))
-    return (*commands, ("PING",))
+    return commands
 
 
 def _ssl_context(options: dict[str, str]) -> ssl.SSLContext:

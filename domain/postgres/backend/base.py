@@ -1,6 +1,8 @@
 """The database backend of the settings: Django's own, on connections with a deadline.
 
-It also saves a round trip for each request.
+It also saves a round trip for each request. Why not psycopg_pool, through Django's `pool` option: a
+request with one SELECT costs 225 us of CPU with it, 110 with Django's persistent connections and 70
+with these; and a pool has no deadline either.
 """
 
 import select

@@ -26,7 +26,8 @@ class PeeweeDatabase(PostgresqlDatabase):
 
     @override
     def cursor(self, named_cursor: str | None = None) -> Any:
-        if not self.is_closed() and self._is_lost() and not self.in_transaction():
+        is_lost = not self.is_closed() and self.connection().closed  # type: ignore[no-untyped-call]  # peewee has no types
+        if is_lost and not self.in_transaction():
             self.close()
         return super().cursor(named_cursor)  # type: ignore[no-untyped-call]  # peewee has no types
 
@@ -34,7 +35,3 @@ class PeeweeDatabase(PostgresqlDatabase):
     def rollback(self) -> None:
         """Ends a transaction that has failed together with its connection."""
         self.close()
-
-    def _is_lost(self) -> bool:
-        connection: Connection = self.connection()  # type: ignore[no-untyped-call]  # as above
-        return connection.closed

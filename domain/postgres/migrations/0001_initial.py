@@ -49,9 +49,6 @@ class Migration(migrations.Migration):
                     django.contrib.postgres.fields.ArrayField(base_field=models.DateTimeField()),
                 ),
             ],
-            options={
-                "verbose_name_plural": "rate limit windows",
-            },
         ),
         migrations.CreateModel(
             name="Tombstone",
@@ -65,9 +62,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={
-                "verbose_name_plural": "tombstones",
-            },
         ),
         migrations.CreateModel(
             name="Person",
@@ -318,7 +312,6 @@ class Migration(migrations.Migration):
                 (
                     "confirmation",
                     models.ForeignKey(
-                        blank=True,
                         null=True,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="outbox",
@@ -338,7 +331,6 @@ class Migration(migrations.Migration):
                 (
                     "sign_in",
                     models.ForeignKey(
-                        blank=True,
                         null=True,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="outbox",
@@ -365,7 +357,6 @@ class Migration(migrations.Migration):
                 ("converted", models.PositiveIntegerField(default=0)),
             ],
             options={
-                "verbose_name_plural": "SMS prefix statistics",
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("hour_start", "prefix"), name="smsprefixstats_uniq"

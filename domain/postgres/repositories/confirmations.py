@@ -1,125 +1,141 @@
-"""Confirmations: attempts, codes, and verified addresses."""
+"""Confirmations: creation, attempts, and verified addresses."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from domain.commands import ports
-from domain.model import one_time_code, rate_limit
-from domain.model.address import Channel
-from domain.model.errors import AddressAlreadyVerified, InvalidCode
+from domain.commands.ports import CommandResult, Confirmation
+from domain.model import one_time_code
+from domain.model.address import Address, Channel
+from domain.model.errors import InvalidCode, RateLimited, TooManyAttempts
+from domain.model.one_time_code import CodeSeed, DerivationContext
 from domain.model.person import Person
-from domain.model.rate_limit import RateLimit
-from domain.postgres import models, rate_limits, sms_quotas
-from domain.postgres.person_queries import reload_person
+from domain.postgres import models, outbox, rate_limits, sms_quotas
+from domain.postgres.models import OutboxEntry
+from domain.postgres.person_queries import NIL_UUID
+from domain.postgres.rate_limits import RateLimit
+from domain.postgres.repositories.accounts import AccountRepository
 
 FAILED_ATTEMPTS_LIMIT = RateLimit(max_per_day=one_time_code.MAX_FAILURES_PER_DAY)
 
 
-class ConfirmationRepository:
+class ConfirmationRepository(AccountRepository):
     """The part of a unit of work that confirms addresses."""
 
-    def record_attempt(
-        self, person_id: UUID, channel: Channel
-    ) -> tuple[ports.Confirmation, bool] | None:
-        newest = models.Confirmation.objects.filter(person_id=person_id, channel=channel).order_by(
-            "-id"
-        )
-        recorded = models.Confirmation.objects.filter(
-            id=newest.values("id")[:1], attempts__lt=one_time_code.MAX_ATTEMPTS
-        ).update(attempts=F("attempts") + 1)
-        row = newest.annotate(now=Now()).first()
+    def record_attempt(self, person_id: UUID, channel: Channel) -> Confirmation:
+        rows = _with_now().filter(person_id=person_id, channel=channel)
+        row = rows.order_by("-id").first()
         if row is None:
-            return None
-        if not recorded:
-            return _to_confirmation(row), False
-        retry_after = rate_limits.hit(
-            rate_limits.failed_attempts_key(person_id.bytes, channel), FAILED_ATTEMPTS_LIMIT
-        )
-        return _to_confirmation(row, retry_after), not retry_after
+            raise InvalidCode
+        if not count_attempt(row):
+            time_left = _time_left(row, one_time_code.CODE_LIFETIME[channel])
+            raise TooManyAttempts(rate_limits.ceil_seconds(time_left))
+        key = rate_limits.failed_attempts_key(person_id, channel)
+        if retry_after := rate_limits.hit(key, FAILED_ATTEMPTS_LIMIT):
+            raise TooManyAttempts(rate_limits.ceil_seconds(retry_after))
+        return _to_confirmation(row)
 
-    def find_confirmation(self, confirmation_id: int) -> ports.Confirmation | None:
-        row = models.Confirmation.objects.filter(id=confirmation_id).annotate(now=Now()).first()
+    def find_confirmation(self, confirmation_id: int) -> Confirmation | None:
+        row = _with_now().filter(id=confirmation_id).first()
         return _to_confirmation(row) if row else None
 
-    def get_name(self, person_id: UUID) -> str | None:
-        return models.Person.objects.filter(id=person_id).values_list("name", flat=True).first()
-
-    def confirm(self, context: one_time_code.DerivationContext) -> Person | None:
+    def confirm(self, context: DerivationContext) -> CommandResult[Person] | None:
         # The person's row is always locked first, so that no two transactions deadlock.
-        person = models.Person.objects.select_for_update().filter(id=context.person_id).first()
-        rows = models.Confirmation.objects.filter(
+        has_person = self.lock_person(context.person_id)
+        row = models.Confirmation.objects.filter(
             id=context.row_id, invalidated=False, superseded_at=None
-        )
-        row = rows.first()
-        if person is None or row is None:
+        ).first()
+        if not has_person or row is None:
             raise InvalidCode
         if row.confirmed_at is not None:
             _reset_attempts(row)
             return None
-        self._claim_address(person.id, row)
-        rows.update(confirmed_at=Now())
+        _claim_address(row)
+        models.Confirmation.objects.filter(id=row.pk).update(confirmed_at=Now())
         _reset_attempts(row)
         competing_claims = models.Confirmation.objects.filter(
-            channel=context.channel, address_canonical=context.address_canonical, confirmed_at=None
+            channel=row.channel, address_canonical=row.address_canonical, confirmed_at=None
         )
-        competing_claims.exclude(person_id=person.id).update(invalidated=True)
+        competing_claims.exclude(person_id=row.person_id).update(invalidated=True)
         if context.channel is Channel.PHONE and row.first_attempted_at is not None:
             sms_quotas.record_conversion(row.address, row.first_attempted_at)
-        person.refresh_from_db()
-        return reload_person(person)
+        return self.bump_version(row.person_id)
 
-    def _claim_address(self, person_id: UUID, row: models.Confirmation) -> None:
-        fields = {row.channel: row.address, f"{row.channel}_verified_at": Now()}
-        if row.channel == Channel.EMAIL:
-            fields["email_canonical"] = row.address_canonical
-        try:
-            with transaction.atomic():
-                models.Person.objects.filter(id=person_id).update(
-                    **fields, version=F("version") + 1
-                )
-        except IntegrityError:
-            raise AddressAlreadyVerified from None
+    def create_confirmation(
+        self, person_id: UUID, address: Address, seed: CodeSeed, replaces_address: str = ""
+    ) -> list[int]:
+        # Changing addresses repeatedly sends no more messages than the daily limit.
+        limit = RateLimit(settings.MESSAGES_PER_DAY)
+        cooldown, _ = rate_limits.confirmation_cooldown(person_id, address.channel, limit)
+        if cooldown:
+            raise RateLimited(rate_limits.ceil_seconds(cooldown))
+        self.supersede_confirmations(person_id, address.channel)
+        row = models.Confirmation.objects.create(
+            person_id=person_id,
+            channel=address.channel,
+            address=address.value,
+            address_canonical=address.canonical,
+            salt=seed.salt,
+            key_id=seed.key_id,
+            replaces_address=replaces_address,
+        )
+        kinds = [OutboxEntry.Kind.CONFIRMATION]
+        if replaces_address:
+            kinds.append(OutboxEntry.Kind.ADDRESS_CHANGE_NOTICE)
+        return [outbox.add(kind, person_id, confirmation=row) for kind in kinds]
+
+    def supersede_confirmations(self, person_id: UUID, channel: Channel) -> None:
+        pending_confirmations(person_id).filter(channel=channel).update(superseded_at=Now())
+
+    def get_pending_address(self, person_id: UUID, channel: Channel) -> tuple[Address, str] | None:
+        row = pending_confirmations(person_id).filter(channel=channel).first()
+        if row is not None:
+            return Address(channel, row.address), row.replaces_address
+        person = models.Person.objects.get(id=person_id)
+        is_verified = getattr(person, f"{channel}_verified_at") is not None
+        return None if is_verified else (Address(channel, getattr(person, channel)), "")
+
+    def resend_cooldown(self, person_id: UUID, channel: Channel) -> int:
+        limit = RateLimit(settings.MESSAGES_PER_DAY, settings.MESSAGE_COOLDOWN)
+        cooldown, _ = rate_limits.confirmation_cooldown(person_id, channel, limit)
+        return rate_limits.ceil_seconds(cooldown) if cooldown else 0
 
 
-def _reset_attempts(row: models.Confirmation) -> None:
-    """Resets the counts after a success, also a repeated one. Locks in the order of recording."""
-    models.Confirmation.objects.filter(id=row.pk).update(attempts=0)
-    rate_limits.reset(rate_limits.failed_attempts_key(row.person_id.bytes, Channel(row.channel)))
+def count_attempt(row: models.CodeRow) -> bool:
+    """Counts an attempt at a row's code; False if none were left."""
+    table: Any = type(row)._default_manager
+    left = table.filter(id=row.pk, attempts__lt=one_time_code.MAX_ATTEMPTS)
+    return bool(left.update(attempts=F("attempts") + 1))
 
 
-def _to_confirmation(
-    row: models.Confirmation, retry_after: timedelta = rate_limit.ZERO
-) -> ports.Confirmation:
-    context = derivation_context(row)
-    code_lifetime = one_time_code.CODE_LIFETIME[context.channel]
-    return ports.Confirmation(
-        context=context,
-        confirmed=row.confirmed_at is not None,
-        invalidated=row.invalidated,
-        superseded=row.superseded_at is not None,
-        code_expired=is_expired(row, code_lifetime),
-        link_expired=is_expired(row, one_time_code.LINK_LIFETIME),
-        retry_after=rate_limit.ceil_seconds(retry_after or _time_left(row, code_lifetime)),
+def pending_confirmations(person_id: UUID) -> Any:
+    """Returns the query of a person's confirmations that are neither used nor superseded."""
+    return models.Confirmation.objects.filter(
+        person_id=person_id, confirmed_at=None, superseded_at=None
     )
 
 
-def derivation_context(row: models.Confirmation) -> one_time_code.DerivationContext:
-    """Returns the inputs from which the code and link of a confirmation are derived."""
-    return one_time_code.DerivationContext(
+def derivation_context(row: models.CodeRow, address_canonical: str) -> DerivationContext:
+    """Returns the inputs from which a row's code (and link) are derived.
+
+    A challenge without a person has the nil UUID, so timing reveals nothing.
+    """
+    return DerivationContext(
         row_id=row.pk,
-        person_id=row.person_id,
+        person_id=row.person_id or NIL_UUID,
         channel=Channel(row.channel),
-        address_canonical=row.address_canonical,
+        address_canonical=address_canonical,
         salt=bytes(row.salt),
         key_id=bytes(row.key_id),
     )
 
 
-def is_expired(row: models.Confirmation | models.SignInChallenge, lifetime: timedelta) -> bool:
+def is_expired(row: models.CodeRow, lifetime: timedelta) -> bool:
     """Returns whether `lifetime` has passed since the first attempt, by Postgres' clock.
 
     The row must have been read with `annotate(now=Now())`.
@@ -127,6 +143,41 @@ def is_expired(row: models.Confirmation | models.SignInChallenge, lifetime: time
     return _time_left(row, lifetime) <= timedelta(0)
 
 
-def _time_left(row: models.Confirmation | models.SignInChallenge, lifetime: timedelta) -> timedelta:
+def _time_left(row: models.CodeRow, lifetime: timedelta) -> timedelta:
     now: datetime = row.now  # type: ignore[union-attr]  # an annotation of the query
     return (row.first_attempted_at or now) + lifetime - now
+
+
+def _with_now() -> Any:
+    return models.Confirmation.objects.select_related("person").annotate(now=Now())
+
+
+def _to_confirmation(row: models.Confirmation) -> Confirmation:
+    context = derivation_context(row, row.address_canonical)
+    return Confirmation(
+        context=context,
+        name=row.person.name,
+        confirmed=row.confirmed_at is not None,
+        invalidated=row.invalidated,
+        superseded=row.superseded_at is not None,
+        code_expired=is_expired(row, one_time_code.CODE_LIFETIME[context.channel]),
+        link_expired=is_expired(row, one_time_code.LINK_LIFETIME),
+    )
+
+
+def _claim_address(row: models.Confirmation) -> None:
+    fields = {row.channel: row.address, f"{row.channel}_verified_at": Now()}
+    if row.channel == Channel.EMAIL:
+        fields["email_canonical"] = row.address_canonical
+    try:
+        with transaction.atomic():
+            models.Person.objects.filter(id=row.person_id).update(**fields)
+    except IntegrityError:
+        # Another person was first. To this one it remains an open claim (DESIGN section 3).
+        raise InvalidCode from None
+
+
+def _reset_attempts(row: models.Confirmation) -> None:
+    """Resets the counts after a success, also a repeated one. Locks in the order of recording."""
+    models.Confirmation.objects.filter(id=row.pk).update(attempts=0)
+    rate_limits.reset(rate_limits.failed_attempts_key(row.person_id, Channel(row.channel)))

@@ -1,17 +1,19 @@
 """Sign-ups, and their idempotency keys."""
 
+from dataclasses import asdict
 from datetime import timedelta
 from uuid import UUID
 
+import psycopg
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q
 from django.db.models.functions import Now
 
-from domain.model.address import Address
+from domain.model.address import Address, Channel
 from domain.model.errors import IdempotencyClosed, IdempotencyInProgress, IdempotencyMismatch
+from domain.model.one_time_code import CodeSeed
 from domain.model.person import Person
-from domain.postgres import models, prepared
+from domain.postgres import models
 from domain.postgres.person_queries import reload_person
 
 KEY_LIFETIME = timedelta(hours=24)  # of an idempotency key
@@ -51,28 +53,26 @@ INSERT_SIGN_UP = """
 class SignUpRepository:
     """The part of a unit of work that signs people up."""
 
-    def sign_up(
-        self, person: Person, addresses: list[Address], salts: list[bytes], key_id: bytes
-    ) -> list[int]:
-        (email, phone), (email_salt, phone_salt), (session,) = addresses, salts, person.sessions
-        params = {
-            "id": person.id,
-            "name": person.name,
-            "surname": person.surname,
-            "email": email.value,
-            "email_canonical": email.canonical,
-            "email_salt": email_salt,
-            "phone": phone.value,
-            "phone_canonical": phone.canonical,
-            "phone_salt": phone_salt,
+    def sign_up(self, person: Person, seeds: dict[Channel, CodeSeed]) -> list[int]:
+        (session,) = person.sessions
+        params = asdict(person) | {
+            "email_canonical": Address(Channel.EMAIL, person.email).canonical,
+            "email_salt": seeds[Channel.EMAIL].salt,
+            "phone_canonical": Address(Channel.PHONE, person.phone).canonical,
+            "phone_salt": seeds[Channel.PHONE].salt,
             "hobbies": "\n".join(person.hobbies),  # none of which has a newline
-            "version": person.version,
             "digest": session.digest,
             "expires_at": session.expires_at,
-            "key_id": key_id,
+            "key_id": seeds[Channel.EMAIL].key_id,
             "lease": settings.OUTBOX_LEASE.total_seconds(),
         }
-        return [row[0] for row in prepared.execute_prepared(INSERT_SIGN_UP, params)]
+        # Postgres parses and plans a prepared statement once for each connection. Django's own
+        # cursors interpolate parameters, so that each statement is a new one.
+        connection.close_if_health_check_failed()
+        connection.ensure_connection()
+        with connection.wrap_database_errors:
+            cursor = psycopg.Cursor(connection.connection)
+            return [row[0] for row in cursor.execute(INSERT_SIGN_UP, params, prepare=True)]
 
     def find_sign_up_by_idempotency_key(
         self, key_hashes: list[bytes], request_fingerprints: list[bytes]
@@ -86,15 +86,15 @@ class SignUpRepository:
             return None
         if bytes(row.request_fingerprint) not in request_fingerprints:
             raise IdempotencyMismatch
-        person = (
-            models.Person.objects.select_for_update()
-            .filter(id=row.person_id, email_verified_at=None, phone_verified_at=None)
-            .filter(Q(idempotency_keys__created_at__gt=Now() - settings.IDEMPOTENCY_REPLAY_WINDOW))
-            .first()
+        replayable = models.Person.objects.select_for_update().filter(
+            id=row.person_id,
+            email_verified_at=None,
+            phone_verified_at=None,
+            idempotency_keys__created_at__gt=Now() - settings.IDEMPOTENCY_REPLAY_WINDOW,
         )
-        if person is None:
+        if not replayable.exists():
             raise IdempotencyClosed
-        return reload_person(person)
+        return reload_person(row.person_id)
 
     def store_idempotency_key(
         self, key_hash: bytes, request_fingerprint: bytes, person_id: UUID

@@ -24,6 +24,7 @@ from tests.support.hostile_scripts import (
     Send,
     StopReading,
     abandon,
+    leave,
     play,
 )
 from tests.support.read_server import ReadServer
@@ -90,6 +91,15 @@ def test_hostile_clients_do_not_affect_reads_without_upstream(
 ):
     note(f"{script!r}")
     play(lone_server, script)
+
+
+@settings(FUZZ_SETTINGS, max_examples=2_000 if LONG else 40)
+@given(script=scripts)
+def test_hostile_clients_do_not_use_up_admission_to_the_write_process(
+    narrow_server: ReadServer, script: list[Moment]
+):
+    note(f"{script!r}")
+    leave(narrow_server, script)
 
 
 # Only one script can fail: there is nothing to shrink.

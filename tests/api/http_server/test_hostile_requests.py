@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 
 import pytest
 
-from local.machine import HOST
+from local.tcp_ports import HOST
 from tests.support.client import wait_until
 from tests.support.hostile_client import HostileClient
 from tests.support.hostile_messages import BODIES, MESSAGES, REPEATED

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from local.machine import HOST
 from local.stack import Stack
+from local.tcp_ports import HOST
 from tests.support.client import ApiClient, SignedUpPerson, sign_up_payload
 
 PROFILE = "GET /api/v1/profile/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"

@@ -6,14 +6,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from local.machine import child_pids
 from local.processes import Process
 from local.stack import Stack
 from tests.support.client import (
@@ -25,6 +23,7 @@ from tests.support.client import (
     wait_until,
     write_process,
 )
+from tests.support.faults import child_pids, resume, suspend, suspended
 from tests.support.settings_process import SettingsProcess
 
 PATH, PROFILE = "/metrics", "/api/v1/profile/"
@@ -179,7 +178,7 @@ def test_reads_are_counted_by_status_across_processes(stack: Stack, tmp_path: Pa
 def test_cache_misses_and_redis_disconnects_are_counted(
     django_db_access, stack: Stack, api: ApiClient
 ):
-    from domain.projection.writer import get_client
+    from domain.projection.client import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
@@ -202,7 +201,7 @@ def test_cache_misses_and_redis_disconnects_are_counted(
 
 def test_outbox_and_queue_are_gauges(stack: Stack, django_db_access, api: ApiClient):
     for name in ("worker", "relay"):
-        stack.services[name].suspend()
+        suspend(stack.services[name])
     try:
         # The first tasks go to the worker's waiting threads, even while it is suspended.
         person = [api.sign_up() for _ in range(5)][-1]
@@ -218,28 +217,17 @@ def test_outbox_and_queue_are_gauges(stack: Stack, django_db_access, api: ApiCli
         if not stack.services["queue"].is_running:
             stack.services["queue"].start()
         for name in ("worker", "relay"):
-            stack.services[name].resume()
+            resume(stack.services[name])
     person.wait_for_outbox()
     values = get_samples(api.http)
     assert values["messages_finished email done"] >= 1
     assert values["messages_finished phone done"] >= 1
 
 
-@contextmanager
-def hung_postgres(stack: Stack) -> Iterator[None]:
-    """Suspends Postgres; its connections stay open."""
-    postmaster = stack.services["postgres"].pid
-    with ExitStack() as undo:
-        for pid in (postmaster, *child_pids(postmaster)):
-            os.kill(pid, signal.SIGSTOP)
-            undo.callback(os.kill, pid, signal.SIGCONT)
-        yield
-
-
 def test_hung_postgres_blocks_neither_metrics_nor_probes(stack: Stack, api: ApiClient):
     for _ in range(10):  # each thread that may be used has a connection
         assert api.http.get("/readyz").status_code == 200
-    with hung_postgres(stack):
+    with suspended(stack.services["postgres"]):
         values = get_samples(api.http)
         assert (values["postgres_up"], values["queue_up"]) == (0, 1)
         assert not [name for name in values if name.startswith("outbox")]

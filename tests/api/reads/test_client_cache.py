@@ -27,6 +27,7 @@ from tests.api.reads.test_redis_faults import (
     make_fields,
 )
 from tests.support.fake_redis import Command, FakeRedis
+from tests.support.faults import resume, suspend
 from tests.support.http_request import Reader
 
 MAX_STALENESS = 0.3  # seconds; longer than in production, for busy machines
@@ -43,7 +44,7 @@ async def open_reader(
         url, KEYS, timeout=0.5, miss_timeout=0.01, max_staleness=max_staleness, **options
     )
     with capture_logs() as events:
-        reader.start(asyncio.get_running_loop())
+        reader.start()
         while reader.redis.cache is None and not has_logged(events, "client_cache_disabled"):
             await asyncio.sleep(0.001)
     try:
@@ -291,14 +292,14 @@ async def test_entry_is_not_used_beyond_max_staleness_without_replies(
 ):
     async with open_reader(real_redis.url, MAX_STALENESS) as reader:
         await wait_until_cached(reader)
-        valkey.suspend()
+        suspend(valkey)
         try:
             started_at = last = time.monotonic()
             while (await read_profile(reader))[0] == 200:
                 last = time.monotonic()
                 await asyncio.sleep(0.001)
         finally:
-            valkey.resume()
+            resume(valkey)
         assert last - started_at < MAX_STALENESS + 0.2
 
 

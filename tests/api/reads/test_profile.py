@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from tests.support.client import ApiClient, problem_code, wait_until
+from tests.support.faults import resume, suspend
 
 
 def test_profile_has_seven_fields_in_order(api: ApiClient):
@@ -143,7 +144,7 @@ def test_expired_session_is_rejected(django_db_access, api: ApiClient):
 
 
 def test_read_is_one_redis_command(django_db_access, api: ApiClient):
-    from domain.projection.writer import get_client
+    from domain.projection.client import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
@@ -158,7 +159,7 @@ def test_read_is_one_redis_command(django_db_access, api: ApiClient):
 
 
 def test_missing_profile_is_backfilled_and_returned(django_db_access, api: ApiClient):
-    from domain.projection.writer import get_client
+    from domain.projection.client import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
@@ -172,16 +173,16 @@ def test_missing_profile_is_backfilled_and_returned(django_db_access, api: ApiCl
 
 
 def test_missing_profile_is_a_503_after_the_timeout(stack, django_db_access, api: ApiClient):
-    from domain.projection.writer import get_client
+    from domain.projection.client import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
-    stack.services["relay"].suspend()
+    suspend(stack.services["relay"])
     try:
         get_client().delete(f"p:{person.response.json()['id'].replace('-', '')}")
         response = person.profile()
     finally:
-        stack.services["relay"].resume()
+        resume(stack.services["relay"])
     assert response.status_code == 503
     assert problem_code(response) == "unavailable"
     assert response.headers["retry-after"] == "1"

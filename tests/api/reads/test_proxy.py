@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local.machine import HOST
 from local.stack import Stack
+from local.tcp_ports import HOST
 from tests.support import upstream as upstream_server
 from tests.support.client import problem_code, read_process, wait_until
 from tests.support.upstream import OK, Upstream

@@ -7,14 +7,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local.machine import READ_NICE, child_pids
+from local.commands import READ_NICE
 from local.stack import Stack
 from tests.support.client import ApiClient, read_process
+from tests.support.faults import child_pids
 
 # gunicorn's settings of the read process; when a worker exits it prints its modules.
 CONFIG = """
 import os, sys
-from local.gunicorn_read_config import *
+from api.http_server.gunicorn_config import *
 
 def worker_exit(server, worker):
     with open(os.environ["MODULES_FILE"], "w") as file:

@@ -34,7 +34,7 @@ async def open_reader(
 ) -> AsyncIterator[tuple[Reader, FakeRedis]]:
     async with FakeRedis(handler).listening() as fake:
         reader = Reader(fake.url, KEYS, timeout=timeout, miss_timeout=timeout, max_staleness=0)
-        reader.start(asyncio.get_running_loop())
+        reader.start()
         await asyncio.sleep(0)
         try:
             yield reader, fake

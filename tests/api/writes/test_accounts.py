@@ -205,7 +205,7 @@ def test_delete_erases_all_data_and_revokes_all_tokens(django_db_access, person)
 
     from domain.postgres.models import OutboxEntry, Person, Tombstone
     from domain.profile import redis_key
-    from domain.projection.writer import get_client
+    from domain.projection.client import get_client
 
     current, other = person.sign_in(), person.sign_in()
     assert current.request("DELETE", "profile/").status_code == 204
@@ -227,13 +227,14 @@ def test_late_writes_do_not_restore_a_deleted_person(django_db_access, person):
     from domain.postgres import person_queries
     from domain.profile import redis_key
     from domain.projection import writer
+    from domain.projection.client import get_client
 
     before = person_queries.get_person(UUID(person.id))
     assert before is not None
     assert person.request("DELETE", "profile/").status_code == 204
     assert not writer.write_profile(before)
     assert problem_code(person.profile()) == "invalid_token"
-    writer.get_client().delete(redis_key(UUID(person.id)))
+    get_client().delete(redis_key(UUID(person.id)))
     responses = {person.profile().status_code for _ in range(20)}
     assert responses <= {401, 503}
     assert wait_until(lambda: problem_code(person.profile()) == "invalid_token")
@@ -259,7 +260,7 @@ def test_delete_without_redis_is_a_503_and_completed_later(stack, person):
 
 
 def test_sessions_are_revoked_while_redis_is_full(django_db_access, api: ApiClient, person):
-    from domain.projection.writer import get_client
+    from domain.projection.client import get_client
 
     other = api.sign_up()
     get_client().config_set("maxmemory", "1mb")

@@ -107,7 +107,7 @@ def test_request_after_retry_after_is_allowed(new_client):
 
 def test_previous_window_is_weighted_by_its_overlap(django_db_access):
     from api.writes.rate_limiting import hit, redis_key
-    from domain.projection.writer import get_client
+    from domain.projection.client import get_client
 
     key, previous_start = redis_key("confirmation", "203.0.113.60"), time.time() - 75
     get_client().hset(
@@ -183,7 +183,7 @@ def test_requests_are_allowed_while_redis_is_unavailable(stack: Stack, new_clien
 
 
 def test_redis_key_names_network_and_limit_and_expires(django_db_access, new_client):
-    from domain.projection.writer import get_client
+    from domain.projection.client import get_client
 
     for _ in range(4):
         new_client(OTHER, forwarded="203.0.113.50")

@@ -60,8 +60,8 @@ def test_profile_is_readable_at_once_without_worker_and_relay(stack, api: ApiCli
         people = [api.sign_up() for _ in range(20)]
         assert [person.profile().status_code for person in people] == [200] * 20
     finally:
-        stack.restart("worker")
-        stack.restart("relay")
+        stack.services["worker"].start()
+        stack.services["relay"].start()
 
 
 def test_sign_up_accepts_a_known_address(

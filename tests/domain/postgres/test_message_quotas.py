@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
-from local.commands import rollcall_commands
 from local.stack import Stack
 from tests.support.client import (
     ApiClient,
@@ -18,6 +16,7 @@ from tests.support.client import (
     sign_up_payload,
     wait_until,
 )
+from tests.support.stacks import extra_stack
 
 LIMITS = {
     "MESSAGES_PER_DAY": "3",
@@ -33,13 +32,7 @@ MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with tight quotas."""
-    env = {"DJANGO_SETTINGS_MODULE": "settings.test", "OUTBOX_LEASE_SECONDS": "2", **LIMITS}
-    with Stack(
-        tmp_path_factory.mktemp("tight"),
-        env=env,
-        durable=False,
-        commands=partial(rollcall_commands, workers=1),
-    ) as running:
+    with extra_stack(tmp_path_factory.mktemp("tight"), **LIMITS) as running:
         yield running
 
 

@@ -20,8 +20,8 @@ def stopped_workers(stack, django_setup):
     stack.services["relay"].stop()
     HUEY.storage.flush_queue()
     yield stack
-    stack.restart("worker")
-    stack.restart("relay")
+    stack.services["worker"].start()
+    stack.services["relay"].start()
 
 
 def process(row: Any) -> None:
@@ -185,14 +185,14 @@ def test_retry_after_of_a_provider_is_respected(django_db_access, api: ApiClient
 def test_old_finished_entries_are_purged_and_unfinished_ones_are_not(
     django_db_access, api: ApiClient
 ):
-    from domain.postgres import outbox
+    from domain.postgres import purge
     from domain.postgres.models import OutboxEntry
 
     person = api.sign_up()
     finished = get_outbox(person).filter(kind="project_profile")
     finished.update(state="done", finished_at=ago(days=8))
     get_outbox(person).filter(kind="confirmation").update(created_at=ago(days=80))
-    assert outbox.delete_finished(timedelta(days=7)) >= 1
+    assert purge.delete_expired()["outbox_entries"] >= 1
     assert not finished.exists()
     assert get_outbox(person).count() == 2
     assert OutboxEntry.objects.filter(finished_at__lt=ago(days=7)).count() == 0

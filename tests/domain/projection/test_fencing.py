@@ -108,7 +108,7 @@ def lose_change(person: SignedUpPerson, known: dict[str, str], *, open_rows: boo
     """
     from domain import fence, profile
     from domain.postgres.models import OutboxEntry
-    from domain.projection.writer import get_client
+    from domain.projection.client import get_client
 
     key = f"p:{person.id.replace('-', '')}"
     older = get_client().hgetall(key)

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
-from domain.projection.redis_command import Script, execute
+from domain.projection.redis_command import execute, execute_pipeline, run_script
 from domain.projection.redis_pool import Pool
-from local.machine import HOST, find_free_port
 from local.stack import Stack
+from local.tcp_ports import HOST, find_free_port
 
 
 @pytest.fixture
@@ -51,8 +52,15 @@ def test_failed_command_returns_its_connection_to_the_pool():
                 execute(pool, "PING")
 
 
+def test_pipeline_is_executed_and_read_to_its_end_after_an_error(pool: Pool):
+    commands = [("SET", "text", "a"), ("INCR", "text"), ("ECHO", "unread"), ("SET", "text", "b")]
+    with pytest.raises(ResponseError):
+        execute_pipeline(pool, commands)
+    assert execute(pool, "GETDEL", "text") == b"b"
+
+
 def test_script_is_reloaded_after_script_flush(pool: Pool):
-    script = Script(pool, "return {KEYS[1], ARGV[1]}")
+    script = "return {KEYS[1], ARGV[1]}"
     for _ in range(2):
-        assert script(["key"], ["argument"]) == [b"key", b"argument"]
+        assert run_script(pool, script, [("key", "argument")]) == [[b"key", b"argument"]]
         execute(pool, "SCRIPT", "FLUSH")

@@ -16,14 +16,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.support import fake_provider
 from tests.support.fake_provider import FakeProvider
-from workers.providers import Message, PermanentFailure, Provider, SendError, TemporaryFailure
-from workers.providers.http import Deadline
+from workers.messages.message import Message
+from workers.providers.base import PermanentFailure, Provider, SendError, TemporaryFailure
+from workers.providers.http import ProviderSession
 from workers.providers.mailbox import FileMailbox
 from workers.providers.sendgrid import SendGrid
 from workers.providers.vonage import Vonage
@@ -45,6 +47,14 @@ SMS = Message(
     html="",
     code="731964",
 )
+CREDENTIALS = {
+    "SENDGRID_API_KEY": "SG.api-key",
+    "EMAIL_FROM": "no-reply@rollcall.test",
+    "SERVICE_NAME": "Rollcall",
+    "VONAGE_API_KEY": "api-key",
+    "VONAGE_API_SECRET": "api-secret",
+    "SMS_FROM": "Rollcall",
+}
 SECRETS = ["secret.person", "447700900123", "731964", "s3cr3t-t0ken", "api-key", "api-secret"]
 ECHO = json.dumps({"errors": SECRETS}).encode()
 
@@ -59,23 +69,14 @@ class ProviderCase:
     def make_provider(
         self, timeout: float = 2.0, deadline: float = 5.0, host: str = ""
     ) -> Provider:
-        if self.message.channel == "email":
-            return SendGrid(
-                api_key="SG.api-key",
-                from_address="no-reply@rollcall.test",
-                from_name="Rollcall",
-                host=f"http://{host}" if host else self.server.url,
-                timeout=timeout,
-                deadline=deadline,
-            )
-        return Vonage(
-            api_key="api-key",
-            api_secret="api-secret",
-            sender="Rollcall",
-            host=host or self.server.host,
-            timeout=timeout,
-            deadline=deadline,
+        provider_class = SendGrid if self.message.channel == "email" else Vonage
+        settings = SimpleNamespace(
+            **CREDENTIALS,
+            SENDGRID_HOST=f"http://{host}" if host else self.server.url,
+            VONAGE_HOST=host or self.server.host,
+            PROVIDER_TIMEOUT=timeout,
         )
+        return provider_class(settings, deadline)
 
     def get_failure(
         self, response: fake_provider.Respond | None = None, **options: Any
@@ -159,7 +160,7 @@ def test_status_is_classified_as_temporary_or_permanent(
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7.0), ("0", 0.0), ("-5", 0.0), ("999999", 3600.0), ("soon", None), ("1.5", None)],
+    [("7", 7.0), ("0", 0.0), ("-5", None), ("999999", 3600.0), ("soon", None), ("1.5", None)],
 )
 def test_retry_after_in_seconds_is_clamped(
     provider: ProviderCase, header: str, seconds: float | None
@@ -334,11 +335,18 @@ def test_connection_made_after_the_deadline_is_not_used() -> None:
         def shutdown(self, mode: int) -> None:
             raise AssertionError
 
-    with Deadline(0.01) as deadline:
-        deadline._timer.join(5)
-        with pytest.raises(TimeoutError):
-            deadline.register(LateConnection())  # type: ignore[arg-type]  # no socket: it must not be touched
-    assert not deadline.connected
+    with ProviderSession(202, timeout=1, deadline=0) as session, pytest.raises(TimeoutError):
+        session.limit_connection(LateConnection())  # type: ignore[arg-type]  # no socket: it must not be touched
+
+
+def test_netrc_does_not_replace_the_key(
+    provider: ProviderCase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("default login other password other\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    provider.make_provider().send(provider.message)
+    scheme, _, credentials = provider.server.requests[0].headers["Authorization"].partition(" ")
+    assert scheme == "Bearer" or b64decode(credentials) == b"api-key:api-secret"
 
 
 @pytest.mark.parametrize("message", [EMAIL, SMS], ids=["sendgrid", "vonage"])
@@ -398,7 +406,7 @@ def test_sendgrid_is_reached_over_tls(
     monkeypatch: pytest.MonkeyPatch, response: fake_provider.Respond, code: str
 ) -> None:
     with FakeProvider(tls=True) as server:
-        monkeypatch.setenv("SSL_CERT_FILE", server.ca_file)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", server.ca_file)
         sendgrid = ProviderCase(server, EMAIL)
         assert sendgrid.make_provider().send(EMAIL) == "mail-1"
         assert sendgrid.get_failure(response, timeout=10, deadline=0.5).code == code
@@ -414,7 +422,7 @@ def test_invalid_message_id_is_discarded(sendgrid: ProviderCase, unusual: str) -
 @pytest.mark.parametrize("key", ["SG.api-key\n", "SG.äpi-key"])
 def test_invalid_sendgrid_key_is_rejected_and_not_printed(key: str) -> None:
     with pytest.raises(ValueError, match="SendGrid API key") as caught:
-        SendGrid(api_key=key, from_address="no-reply@rollcall.test")
+        SendGrid(SimpleNamespace(SENDGRID_API_KEY=key))
     assert "pi-key" not in str(caught.value)
 
 
@@ -546,10 +554,10 @@ def test_mailbox_filters_by_recipient_and_not_by_text(mailbox: FileMailbox) -> N
     assert [case["text"] for case in mailbox.list_messages(to='"a b"@exämple.org')] == ["mine"]
 
 
-def test_mailbox_does_not_parse_other_messages(mailbox: FileMailbox) -> None:
+def test_damaged_record_does_not_affect_others(mailbox: FileMailbox) -> None:
     mailbox.send(EMAIL)
     with mailbox._path.open("ab") as file:
-        file.write(b'{"channel":"email","to":"x@example.org",not json}\n' * 3)
+        file.write(b'\n{"channel":"email","to":"x@example.org",not json}' * 3)
     mailbox.send(EMAIL)
     assert len(mailbox.list_messages(to=EMAIL.to)) == 2
     assert len(mailbox.list_messages(limit=1)) == 1
@@ -602,7 +610,7 @@ def test_unwritable_mailbox_is_a_temporary_failure(tmp_path: Path) -> None:
 
 _WRITER = """
 import sys
-from workers.providers import Message
+from workers.messages.message import Message
 from workers.providers.mailbox import FileMailbox
 for number in range(200):
     text = f"{sys.argv[2]}-{number}"

@@ -16,8 +16,8 @@ from api.reads.redis import url as address
 from api.reads.redis.client import RedisClient as Redis
 from api.reads.redis.connection import RedisUnavailable as Unavailable
 from api.reads.redis.connection import encode_command
-from local.machine import find_free_port
 from local.servers import Valkey
+from local.tcp_ports import find_free_port
 from tests.support.fake_redis import (
     CloseConnection,
     Command,
@@ -45,7 +45,7 @@ def run_in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[...,
 @asynccontextmanager
 async def connected(url: str, **more: Any) -> AsyncIterator[Redis]:
     redis = Redis(address.parse_url(url), **{"check_interval": 60.0} | more)
-    redis.start(asyncio.get_running_loop())
+    redis.start()
     await asyncio.sleep(0)  # the first attempt has started
     try:
         yield redis

@@ -1,21 +1,19 @@
-"""Parsers for settings."""
+"""Public keys in settings."""
 
 from base64 import b64decode
 from typing import TYPE_CHECKING
 
 from django.core.exceptions import ImproperlyConfigured
-from environs import Env
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 
-def parse_p256_key(env: Env, name: str) -> "EllipticCurvePublicKey | None":
-    """Parses a P-256 public key (base64 of its DER, as SendGrid shows it); None if unset.
+def parse_p256_key(name: str, text: str) -> "EllipticCurvePublicKey | None":
+    """Parses a P-256 public key (base64 of its DER, as SendGrid shows it); None if empty.
 
-    Raises ImproperlyConfigured for anything else.
+    Raises ImproperlyConfigured, which names the setting, for anything else.
     """
-    text = env.str(name, "")
     if not text:
         return None
     # Imported only if there is a key; every process reads the settings.

@@ -1,0 +1,35 @@
+"""After a commit: projects the profile to Redis and enqueues the outbox entries."""
+
+from contextlib import suppress
+
+from domain.commands.ports import CommandResult
+from domain.model.errors import ServiceUnavailable
+from domain.model.person import Person, Tombstone
+from domain.projection import writer
+from workers import queue
+
+
+def project_and_enqueue(committed: CommandResult[Person], *, is_new: bool = False) -> None:
+    """Writes the profile to Redis, so that the client reads its own write, and enqueues the outbox
+    entries. Both are best effort: the entries stay unfinished until a worker has completed them.
+
+    Sleeps for the client caches' maximum staleness, unless the person is new: none is cached.
+    """
+    # Logged where it failed; the outbox entry repeats the write.
+    with suppress(ServiceUnavailable):
+        writer.write_profile(committed.person)
+    queue.enqueue(committed.outbox_ids)
+    if not is_new:
+        writer.sleep_max_staleness()
+
+
+def project_revocation(committed: CommandResult[Person] | CommandResult[Tombstone]) -> None:
+    """Writes a revocation to Redis; returns once no reader accepts the sessions.
+
+    Raises `ServiceUnavailable` while Redis is unavailable: the outbox entry completes it.
+    """
+    try:
+        writer.write_profile(committed.person)
+    finally:
+        queue.enqueue(committed.outbox_ids)
+    writer.sleep_max_staleness()

@@ -1,0 +1,106 @@
+"""Fields of request bodies: one per parser of the domain, with its OpenAPI schema."""
+
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from domain.model.address import Address, parse_email, parse_phone
+from domain.model.errors import InvalidField
+from domain.model.one_time_code import CODE_LENGTH
+from domain.model.person import (
+    HOBBY_MAX_LENGTH,
+    MAX_HOBBIES,
+    NAME_MAX_LENGTH,
+    parse_hobbies,
+    parse_name,
+)
+from domain.postgres import sms_quotas
+
+
+class TextField(serializers.Field[Any, Any, Any, Any]):
+    """A string. Subclasses say what it means; all raise `InvalidField`."""
+
+    def parse(self, text: str) -> Any:
+        """Returns the value of `text`."""
+        raise NotImplementedError
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            raise InvalidField("not_a_string", "Send a string.")
+        return self.parse(data)
+
+
+@extend_schema_field({"type": "string", "minLength": 1, "maxLength": NAME_MAX_LENGTH})
+class NameField(TextField):
+    """A name or surname."""
+
+    def parse(self, text: str) -> str:
+        return parse_name(text)
+
+
+@extend_schema_field({"type": "string", "format": "email", "maxLength": 254})
+class EmailField(TextField):
+    """An e-mail address."""
+
+    def parse(self, text: str) -> Address:
+        return parse_email(text)
+
+
+@extend_schema_field({"type": "string", "description": "With + and country code; kept as E.164."})
+class PhoneField(TextField):
+    """A phone number."""
+
+    def parse(self, text: str) -> Address:
+        address = parse_phone(text, settings.DEFAULT_PHONE_REGION)
+        if not sms_quotas.is_country_allowed(address.value):
+            raise InvalidField(
+                "country_not_supported", "Text messages to that country are not supported."
+            )
+        return address
+
+
+_HOBBY = {"type": "string", "maxLength": HOBBY_MAX_LENGTH}
+_HOBBY_LIST = {"type": "array", "maxItems": MAX_HOBBIES, "items": _HOBBY}
+_HOBBY_LINES = {"type": "string", "description": "One hobby a line."}
+
+
+@extend_schema_field({"oneOf": [_HOBBY_LIST, _HOBBY_LINES]})
+class HobbiesField(serializers.Field[Any, Any, Any, Any]):
+    """A list of hobbies, or one newline-separated string."""
+
+    def to_internal_value(self, data: Any) -> tuple[str, ...]:
+        items = data if isinstance(data, list) else [data]
+        if not all(isinstance(item, str) for item in items):
+            raise InvalidField(
+                "not_a_list", "Send a list of strings, or one string with a hobby a line."
+            )
+        return parse_hobbies(data)
+
+
+@extend_schema_field(
+    {
+        "type": "string",
+        "pattern": rf"^\s*([0-9]\s*){{{CODE_LENGTH}}}$",
+        "description": f"{CODE_LENGTH} digits; spaces are ignored.",
+    }
+)
+class CodeField(TextField):
+    """A one-time code as typed."""
+
+    def parse(self, text: str) -> str:
+        digits = "".join(text.split())
+        if not (digits.isascii() and digits.isdigit() and len(digits) == CODE_LENGTH):
+            raise InvalidField("invalid", f"A code has {CODE_LENGTH} digits.")
+        return digits
+
+
+@extend_schema_field({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,200}$"})
+class LinkTokenField(TextField):
+    """The token of a confirmation link."""
+
+    def parse(self, text: str) -> str:
+        if not text.isascii() or not text or len(text) > 200:
+            raise InvalidField("invalid", "Not a link token.")
+        return text

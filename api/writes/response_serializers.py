@@ -1,0 +1,81 @@
+"""Response bodies, for the OpenAPI document alone: views build plain dicts."""
+
+from typing import Any
+
+from drf_spectacular.utils import inline_serializer
+from rest_framework import serializers
+
+
+class ProfileSerializer(serializers.Serializer[Any]):
+    """A profile."""
+
+    name = serializers.CharField()
+    surname = serializers.CharField()
+    email = serializers.CharField()
+    phone = serializers.CharField()
+    hobbies = serializers.ListField(child=serializers.CharField())
+    email_verified = serializers.BooleanField()
+    phone_verified = serializers.BooleanField()
+
+
+class SessionSerializer(serializers.Serializer[Any]):
+    """A new session."""
+
+    token = serializers.CharField()
+    token_type = serializers.ChoiceField(choices=["Bearer"])
+    expires_at = serializers.DateTimeField()
+
+
+class SignUpResponseSerializer(serializers.Serializer[Any]):
+    """A new person and their first session."""
+
+    id = serializers.UUIDField()
+    profile = ProfileSerializer()
+    session = SessionSerializer()
+
+
+class ResendResponseSerializer(serializers.Serializer[Any]):
+    """When the next message may be requested; null if no confirmation is pending."""
+
+    resend_available_at = serializers.DateTimeField(allow_null=True)
+
+
+class ConfirmationLinkSerializer(serializers.Serializer[Any]):
+    """The name that signed up with the address, and the state of the link."""
+
+    name = serializers.CharField()
+    state = serializers.ChoiceField(choices=["open", "confirmed", "expired"])
+
+
+class ConfirmationStatusSerializer(serializers.Serializer[Any]):
+    """The confirmation status of one channel."""
+
+    status = serializers.ChoiceField(choices=["queued", "sent", "delivered", "failed", "confirmed"])
+    resend_available_at = serializers.DateTimeField(allow_null=True)
+    attempts_left = serializers.IntegerField(min_value=0)
+    pending = serializers.CharField(
+        allow_null=True,
+        help_text="The masked address that replaces the confirmed one once it is confirmed.",
+    )
+
+
+def _inline(name: str, **fields: Any) -> Any:
+    return inline_serializer(name, fields)
+
+
+ConfirmationStatusesSerializer = _inline(
+    "ConfirmationStatuses",
+    email=ConfirmationStatusSerializer(),
+    phone=ConfirmationStatusSerializer(),
+)
+EmailConfirmedSerializer = _inline("EmailConfirmed", email_verified=serializers.BooleanField())
+PhoneConfirmedSerializer = _inline("PhoneConfirmed", phone_verified=serializers.BooleanField())
+SignInChallengeSerializer = _inline("SignInChallenge", detail=serializers.CharField())
+SignInResponseSerializer = _inline("SignInResponse", session=SessionSerializer())
+LivenessSerializer = _inline("Liveness", status=serializers.CharField())
+ReadinessSerializer = _inline(
+    "Readiness",
+    status=serializers.CharField(),
+    read=serializers.CharField(required=False),
+    write=serializers.CharField(required=False),
+)

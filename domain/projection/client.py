@@ -1,0 +1,50 @@
+"""The clients of the profile Redis, and what their errors mean."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import cast
+
+import structlog
+from django.conf import settings
+from django_redis import get_redis_connection
+from redis import ConnectionPool, Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from domain.model.errors import ServiceUnavailable
+
+log = structlog.get_logger(__name__)
+
+
+def get_client() -> Redis:
+    """Returns the client that is configured in the settings; one for the process."""
+    return cast(Redis, get_redis_connection("default"))
+
+
+@cache
+def get_pool() -> ConnectionPool:
+    """Returns the connection pool of `get_client`."""
+    return get_client().connection_pool
+
+
+@cache
+def get_bulk_pool() -> ConnectionPool:
+    """Returns a pool with a long timeout and without retries, for batches of thousands."""
+    return ConnectionPool.from_url(
+        settings.REDIS_URL,
+        protocol=3,
+        socket_connect_timeout=2,
+        socket_timeout=10,  # Redis may block on a slow disk
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+@contextmanager
+def translate_redis_errors() -> Iterator[None]:
+    """Raises `ServiceUnavailable`, and logs, in place of redis-py's errors."""
+    try:
+        yield
+    except RedisError as error:
+        log.warning("redis_error", error_type=type(error).__name__)
+        raise ServiceUnavailable from None

@@ -1,0 +1,27 @@
+"""TCP ports of this machine."""
+
+import random
+import socket
+from contextlib import suppress
+
+HOST = "127.0.0.1"
+# Below the kernel's ephemeral ports: a client that reconnects while the server is down could be
+# assigned the server's port, connect to itself, and keep the server from binding it again.
+_PORT_RANGE = range(10_000, 32_000)
+
+
+def check_port(port: int) -> None:
+    """Raises `OSError` if a server could not listen on 127.0.0.1:`port` now."""
+    with socket.socket() as probe:
+        # As servers do: connections in TIME_WAIT do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((HOST, port))
+
+
+def find_free_port() -> int:
+    """Returns a free port outside the ephemeral range. Raises `OSError` if there is none."""
+    for port in random.sample(_PORT_RANGE, 100):
+        with suppress(OSError):
+            check_port(port)
+            return port
+    raise OSError("100 ports were tried, and none is free")
