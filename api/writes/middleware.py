@@ -10,6 +10,9 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.middleware import common
@@ -128,3 +131,24 @@ class ProblemDetailsMiddleware(MiddlewareMixin):
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         known = error if isinstance(error, RollcallError) else to_service_unavailable(error)
         return error_response(request, known) if known else None
+
+
+class _AdminOnly(MiddlewareMixin):
+    """Runs a middleware of Django's for the admin alone: nothing else has a browser session."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if request.path_info.startswith("/admin"):
+            return super().__call__(request)
+        return self.get_response(request)
+
+
+class AdminSessionMiddleware(_AdminOnly, SessionMiddleware):
+    """Sessions of staff."""
+
+
+class AdminAuthenticationMiddleware(_AdminOnly, AuthenticationMiddleware):
+    """The staff user of the session."""
+
+
+class AdminMessageMiddleware(_AdminOnly, MessageMiddleware):
+    """Messages after an action of staff."""
