@@ -55,7 +55,7 @@ def hmget_fields(claims: TokenClaims) -> list[bytes]:
 
 
 def to_public_dict(person: Person) -> dict[str, object]:
-    """Returns the seven public fields of a profile, in the order of the HTTP contract."""
+    """Returns the public fields of a profile, in the order of the HTTP contract."""
     return {
         "name": person.name,
         "surname": person.surname,

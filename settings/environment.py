@@ -61,6 +61,7 @@ elif SECRET_KEY:  # settings.prod names every missing setting at once
 DEVELOPMENT_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 # host names that requests may be for, separated by commas
 ALLOWED_HOSTS = read_list("ALLOWED_HOSTS") if IS_PRODUCTION else DEVELOPMENT_HOSTS
+# Enforced by api/http_server/request_body.py and api/writes/middleware.py.
 BODY_MAX_BYTES = 64 * 1024
 WEBHOOK_BODY_MAX_BYTES = 1024 * 1024  # SendGrid posts its events in batches of up to 768 KiB
 # number of proxies in front whose `X-Forwarded-For` is trusted

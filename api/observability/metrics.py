@@ -46,14 +46,14 @@ class MetricsCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from get_collector().collect()
         depth = queue.queue_depth()
-        yield _gauge("queue_up", "Whether Huey's Redis responds.", depth is not None)
+        yield _gauge("rollcall_queue_up", "Whether Huey's Redis responds.", depth is not None)
         if depth is not None:
-            yield _gauge("queue_depth", "Tasks that wait in Huey's queue.", depth)
+            yield _gauge("rollcall_queue_depth", "Tasks that wait in Huey's queue.", depth)
         yield from _postgres()
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"rollcall_{name}", text, value)
+    return GaugeMetricFamily(name, text, value)
 
 
 def _postgres() -> Iterator[Metric]:
@@ -61,9 +61,9 @@ def _postgres() -> Iterator[Metric]:
         with translate_database_errors():
             stats = collect()
     except ServiceUnavailable:
-        yield _gauge("postgres_up", "Whether Postgres responds.", False)
+        yield _gauge("rollcall_postgres_up", "Whether Postgres responds.", False)
     else:
-        yield _gauge("postgres_up", "Whether Postgres responds.", True)
+        yield _gauge("rollcall_postgres_up", "Whether Postgres responds.", True)
         yield from _outbox(stats)
 
 
@@ -75,7 +75,7 @@ def _outbox(stats: OutboxStats) -> Iterator[Metric]:
         family.add_metric(values, count)
     yield family
     text = "Seconds for which the oldest due outbox entry has been due."
-    yield _gauge("outbox_oldest_due_age_seconds", text, stats.oldest_due_age)
+    yield _gauge("rollcall_outbox_oldest_due_age_seconds", text, stats.oldest_due_age)
     text = f"Messages finished in the last {WINDOW_SECONDS} seconds."
     family = GaugeMetricFamily("rollcall_messages_finished", text, labels=["channel", "state"])
     for values, count in stats.finished_messages.items():

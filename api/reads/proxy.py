@@ -1,9 +1,9 @@
 """Reverse proxy to the write process: bounded, and without work for clients that are gone.
 
-A request is admitted before its body is read. At most `max_concurrency` requests are in flight to
-the write process, and `max_waiting` more have their body read or wait for their turn; above that
-the response is an immediate 503. Each request has a connection of its own, which the write process
-cannot have closed when it is used: nothing is ever sent twice.
+A request is admitted before its body is read. At most WRITE_MAX_CONCURRENCY requests are in flight
+to the write process, and WRITE_MAX_WAITING more have their body read or wait for their turn; above
+that the response is an immediate 503. Each request has a connection of its own, which the write
+process cannot have closed when it is used: nothing is ever sent twice.
 """
 
 import asyncio

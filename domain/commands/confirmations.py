@@ -71,7 +71,7 @@ class ConfirmationLink:
 def inspect_link(token: str, unit_of_work: UnitOfWorkFactory, keyring: Keyring) -> ConfirmationLink:
     """Returns what a link confirms. Writes nothing, and records no attempt.
 
-    A claim to an address that another person has verified looks open (DESIGN section 3); a
+    A claim to an address that another person has verified looks open, lest it reveals the owner; a
     superseded link looks expired. Raises `InvalidCode`.
     """
     with unit_of_work() as uow:

@@ -61,7 +61,7 @@ def _get_status(
 
 
 def _derive_status(row: models.Confirmation | None) -> str:
-    # A claim that another person has confirmed looks like an open one (DESIGN section 3).
+    # A claim that another person has confirmed looks like an open one, lest it reveals the owner.
     if row is None:
         return "failed"
     entry = row.outbox.filter(kind=models.OutboxEntry.Kind.CONFIRMATION).first()

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 # which a session was revoked. So only the version is stored, which readers take for a cache miss,
 # unless ARGV[2] allows the hash: ALWAYS, or IF_MARKED, where such a version is stored already.
 # Without a "#!lua" line, Redis rejects a script for lack of memory only if its first write needs
-# some: after a DEL, all of it is executed. So revocations reach a full Redis (DESIGN section 5).
+# some: after a DEL, all of it is executed. So revocations reach a full Redis.
 _WRITE = """
 local version, etag = unpack(redis.call('HMGET', KEYS[1], 'v', 'e'))
 version = tonumber(version) or 0

@@ -32,7 +32,7 @@ def send(entry: LeasedEntry) -> Outcome:
     if row.confirmed_at or row.superseded_at:
         return Outcome(_State.DISCARDED, "confirmed" if row.confirmed_at else "superseded")
     address = Address(Channel(row.channel), row.address)
-    # The owner must not get a code that would confirm another person (DESIGN section 3).
+    # The owner must not get a code that would confirm another person.
     owners = models.Person.objects.filter(verified_owner_filter(address)).exclude(id=row.person_id)
     has_verified_owner = owners.exists()
     if row.invalidated and not has_verified_owner:

@@ -2,5 +2,7 @@
 
 To add one, write a module here with a class that implements `base.Provider` and whose constructor
 takes the settings, and put it into the table of `registry`. An SDK that sends with requests is
-given an `http.ProviderSession`; what it needs to know is read from the settings (settings/base.py).
+given an `http.ProviderSession`. Its settings belong to settings/base.py, those that production
+requires to settings/prod.py too, the module to the contract "Messages and providers are plain
+Python" in pyproject.toml, and its delivery receipts to api/webhooks.
 """

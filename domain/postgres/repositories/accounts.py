@@ -1,4 +1,7 @@
-"""Accounts: locks, updates, and erasure."""
+"""Accounts: locks, updates, and erasure.
+
+The methods are described in `domain.commands.ports.UnitOfWork`.
+"""
 
 from uuid import UUID
 

@@ -1,4 +1,7 @@
-"""Confirmations: creation, attempts, and verified addresses."""
+"""Confirmations: creation, attempts, and verified addresses.
+
+The methods are described in `domain.commands.ports.UnitOfWork`.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -173,7 +176,7 @@ def _claim_address(row: models.Confirmation) -> None:
         with transaction.atomic():
             models.Person.objects.filter(id=row.person_id).update(**fields)
     except IntegrityError:
-        # Another person was first. To this one it remains an open claim (DESIGN section 3).
+        # Another person was first. To this one it remains an open claim.
         raise InvalidCode from None
 
 

@@ -1,4 +1,7 @@
-"""Sessions, and the challenges by which they are created."""
+"""Sessions, and the challenges by which they are created.
+
+The methods are described in `domain.commands.ports.UnitOfWork`.
+"""
 
 from datetime import datetime
 from uuid import UUID
@@ -100,8 +103,8 @@ class SessionRepository(AccountRepository):
         rate_limits.reset(rate_limits.failed_sign_ins_key(bytes(row.address_hash)))
         if address.channel is Channel.PHONE and row.first_attempted_at is not None:
             sms_quotas.record_conversion(address.value, row.first_attempted_at)
-        # A person who signed up with another's address may still have that session (DESIGN section
-        # 3). After the first sign-in no older session is left, so this may run at every one.
+        # A person who signed up with another's address may still have that session.
+        # After the first sign-in no older session is left, so this may run at every one.
         confirmed_at = getattr(person, f"{address.channel}_verified_at")
         models.Session.objects.filter(person_id=person.id, created_at__lt=confirmed_at).delete()
         return reload_person(person.id)

@@ -1,4 +1,7 @@
-"""Sign-ups, and their idempotency keys."""
+"""Sign-ups, and their idempotency keys.
+
+The methods are described in `domain.commands.ports.UnitOfWork`.
+"""
 
 from dataclasses import asdict
 from datetime import timedelta
