@@ -93,7 +93,7 @@ class PersonAdmin(ReadOnlyModelAdmin):
 
     @admin.display(description="confirmations")
     def confirmation_statuses(self, person: Person) -> str:
-        statuses = confirmation_status.get_statuses(person.id) or {}  # deleted meanwhile
+        statuses = confirmation_status.get_statuses(person.id) or {}  # deleted since
         return format_html_join(
             "",
             "<p>{}: {}, {} attempts left, next resend: {}, pending: {}</p>",

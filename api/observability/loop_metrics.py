@@ -66,10 +66,10 @@ def _add(key: Key, row: list[float]) -> None:
     # prometheus-client has no public call that adds n observations to a bucket. Its version is
     # pinned, and a test compares this with `observe`.
     *buckets, total = row
-    for bucket, amount in zip(child._buckets, buckets, strict=True):  # noqa: SLF001
+    for bucket, amount in zip(child._buckets, buckets, strict=True):  # noqa: SLF001  # see above
         if amount:
             bucket.inc(amount)
-    child._sum.inc(total)  # noqa: SLF001
+    child._sum.inc(total)  # noqa: SLF001  # see above
 
 
 loop_metrics = LoopMetrics("read")

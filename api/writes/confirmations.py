@@ -120,7 +120,7 @@ class ConfirmationStatusView(NoStoreAPIView):
     def get(self, request: Request) -> HttpResponse:
         states = confirmation_status.get_statuses(authenticate(request))
         if states is None:
-            raise InvalidToken  # deleted meanwhile
+            raise InvalidToken  # deleted since
         return json_response({str(channel): _serialize(state) for channel, state in states.items()})
 
 
