@@ -423,6 +423,9 @@ def test_reads_and_probes_continue_during_a_hung_postgres(stack: Stack, api: Api
         finally:
             resume(stack.services["postgres"])
         assert {write.result().status_code for write in writes} <= {201, 503}
+    # The circuit breakers of all write processes are closed again.
+    path = "/api/v1/signup/"
+    wait_until(lambda: all(api.post(path, sign_up_payload()).is_success for _ in range(8)))
 
 
 def test_killed_worker_process_is_replaced(stack: Stack, api: ApiClient):
