@@ -28,6 +28,6 @@ def parse_run_id(info: bytes) -> bytes:
 def is_trusted(run_id: bytes, fenced_run_id: bytes | None) -> bool:
     """Returns whether the server with that run id is the fenced one, or has no fence at all.
 
-    A server that reports no run id cannot be told from another, and is trusted.
+    A server that reports no run id cannot be distinguished from another, and is trusted.
     """
     return not run_id or fenced_run_id in (None, run_id)

@@ -19,7 +19,7 @@ from tests.support.leak_scan import find_leaks
 from tests.support.settings_process import SettingsProcess
 
 # Each client of httpx loads all certificate authorities, which takes 30 ms of CPU.
-ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
+ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]  # a wrapper
 LONG = bool(os.environ.get("LONG"))
 # The tests use the CPU too, and wait for writes.
 os.environ.setdefault("WRITE_NICE", "5")

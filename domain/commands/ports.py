@@ -138,8 +138,8 @@ class UnitOfWork(Protocol):
         """Creates a sign-in challenge for an address, which supersedes the one before.
 
         `address_hashes` are those of the address, the signing key's first. Returns the ids of
-        outbox entries: none above the rate limit. Does the same for addresses that nobody has
-        verified.
+        outbox entries: none above the rate limit. Does the same for unverified
+        addresses.
         """
 
     def record_sign_in_attempt(

@@ -115,8 +115,8 @@ class Confirmation(OneTimeCode):
 
 
 class SignInChallenge(OneTimeCode):
-    """A sign-in code. Unverified addresses have rows too, so that they cannot be told from verified
-    ones; only a keyed hash of the address is stored.
+    """A sign-in code. Unverified addresses have rows too, lest the timing reveals verified ones;
+    only a keyed hash of the address is stored.
     """
 
     address_hash = models.BinaryField()
@@ -168,8 +168,8 @@ class IdempotencyKey(models.Model):
 class OutboxEntry(models.Model):
     """Work that follows a commit; unfinished until it is done, whichever process fails.
 
-    pending -> queued (in Huey) -> running (claimed by a worker) -> done, failed or discarded; or
-    back to pending after a temporary failure. `due_at` is when an unfinished entry may be
+    queued (in Huey) -> running (claimed by a worker) -> done, failed or discarded; or pending after
+    a temporary failure, until it is queued again. `due_at` is when an unfinished entry may be
     dispatched (again): the end of its lease while it is queued or running. `lease_token` identifies
     the worker that has claimed it, so that a late one cannot finish what another has taken over.
     """

@@ -89,7 +89,7 @@ def claim(entry_id: int) -> LeasedEntry | None:
 
 
 def complete(entry: LeasedEntry, outcome: Outcome) -> None:
-    """Finishes an entry. Does nothing if another worker has taken it over meanwhile."""
+    """Finishes an entry. Does nothing if another worker has taken it over."""
     _leased_by(entry).update(
         state=outcome.state,
         reason_code=outcome.reason_code,

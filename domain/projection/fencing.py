@@ -86,7 +86,7 @@ def _advance_fence(now: datetime, run_id: str = "") -> StaleReplica | None:
 
 
 def _project_changed(stale: StaleReplica, now: datetime) -> Iterator[object]:
-    """Projects everybody whose change may be lost; yields after each batch."""
+    """Projects all people whose change may be lost; yields after each batch."""
     since = stale.complete_until - _CLOCK_SKEW
     person_ids = _changed_since(since) if since > now - settings.OUTBOX_RETENTION else None
     log.warning(

@@ -55,7 +55,7 @@ class Batch(NamedTuple):
 
 
 def verify_people(grace_period: float, stop_event: Event) -> Iterator[Batch]:
-    """Compares everybody's hash, until `stop_event` is set.
+    """Compares the hashes of all people, until `stop_event` is set.
 
     A commit may take `grace_period` seconds to reach Redis before its hash counts as missing or
     stale. Raises Django's `OperationalError` and `InterfaceError`, or `RedisError`, when Postgres

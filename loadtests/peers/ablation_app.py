@@ -33,7 +33,7 @@ def _parse_every_request() -> None:
 
 def _build_every_header_block() -> None:
     uncached: Any = request_policy._make_policy.__wrapped__  # noqa: SLF001  # of our own product
-    request_policy._make_policy = uncached  # noqa: SLF001
+    request_policy._make_policy = uncached  # noqa: SLF001  # see above
 
 
 def _serialize_every_body() -> None:

@@ -267,7 +267,7 @@ async def test_loading_redis_receives_no_commands():
 
     fake = FakeRedis(connect_only)
     loading = b"-LOADING Redis is loading the dataset in memory\r\n"
-    fake.reply = always_reply(loading)  # type: ignore[method-assign]
+    fake.reply = always_reply(loading)  # type: ignore[method-assign]  # a fake
     async with fake.listening(), connected(fake.url) as redis:
         assert await try_command(redis, "ECHO", "a") is Unavailable
         assert fake.commands == []
