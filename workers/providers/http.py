@@ -50,7 +50,7 @@ class ProviderSession(requests.Session):
     """Sends one request on a connection of its own: once, without redirects, within a deadline.
 
     A kept connection may have been closed as idle by the server, and a message that fails on it
-    cannot be told from one that was sent.
+    cannot be distinguished from one that was sent.
     """
 
     def __init__(self, success_status: int, timeout: float, deadline: float = DEADLINE) -> None:
@@ -88,8 +88,8 @@ class ProviderSession(requests.Session):
         """Shuts a new connection down at the deadline. Raises TimeoutError if that has expired.
 
         A socket timeout bounds each wait only; a response that trickles in can go on for ever. Name
-        lookup, connecting and the TLS handshake come before, each bounded by the timeout: if they
-        took too long, nothing is sent after the caller has given up.
+        lookup (by the resolver's own timeout), connecting and the TLS handshake come before: if
+        they took too long, nothing is sent.
         """
         remaining = self._expires_at - time.monotonic()
         if remaining <= 0:
