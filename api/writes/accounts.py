@@ -10,7 +10,13 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from api.writes.after_commit import project_and_enqueue
-from api.writes.base import NoStoreAPIView, get_token_claims, run_revocation, serialize_session
+from api.writes.base import (
+    NoStoreAPIView,
+    get_network,
+    get_token_claims,
+    run_revocation,
+    serialize_session,
+)
 from api.writes.json_parser import json_response, no_content
 from api.writes.openapi import PUBLIC, operation, request_header, response_header
 from api.writes.response_serializers import ProfileSerializer, SignUpResponseSerializer
@@ -50,7 +56,9 @@ class SignUpView(NoStoreAPIView):
     )
     def post(self, request: Request) -> HttpResponse:
         body = SignUpSerializer.parse(request.data)
-        result = _sign_up(SignUp(**body), _parse_idempotency_key(request))
+        result = _sign_up(
+            SignUp(**body, network=get_network(request)), _parse_idempotency_key(request)
+        )
         project_and_enqueue(result.result, is_new=not result.replayed)
         person = result.result.person
         response = {
@@ -121,7 +129,9 @@ class ProfileView(NoStoreAPIView):
     )
     def patch(self, request: Request) -> HttpResponse:
         body = UpdateProfileSerializer.parse(request.data)
-        command = UpdateProfile(get_token_claims(request), _parse_if_match(request), **body)
+        command = UpdateProfile(
+            get_token_claims(request), get_network(request), _parse_if_match(request), **body
+        )
         committed = accounts.update_profile(
             command, unit_of_work, keyring.get_keyring(), datetime.now(UTC)
         )

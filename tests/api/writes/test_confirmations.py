@@ -241,10 +241,7 @@ def derive_codes(ids: list[str]) -> dict[str, str]:
 
     rows = Confirmation.objects.filter(person_id__in=ids, channel="phone")
     return {
-        str(row.person_id): derive_code(
-            keyring.get_keyring(), derivation_context(row, row.address_canonical)
-        )
-        or ""
+        str(row.person_id): derive_code(keyring.get_keyring(), derivation_context(row)) or ""
         for row in rows
     }
 
