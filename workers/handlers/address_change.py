@@ -5,6 +5,7 @@ from django.db import transaction
 
 from domain.model.address import Address, Channel
 from domain.postgres import message_quotas, models
+from domain.postgres.delivery_receipts import make_reference
 from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.postgres.rate_limits import RateLimit
 from workers.messages import notices
@@ -25,6 +26,5 @@ def send(entry: LeasedEntry) -> Outcome:
         with transaction.atomic():
             message_quotas.consume("notice", address, RateLimit(settings.MESSAGES_PER_DAY))
     message = notices.address_change_notice(settings, channel=channel, to=address.value)
-    return Outcome(
-        models.OutboxEntry.State.DONE, provider_message_id=get_provider(channel).send(message)
-    )
+    message_id = get_provider(channel).send(message, make_reference(entry.id))
+    return Outcome(models.OutboxEntry.State.DONE, provider_message_id=message_id)

@@ -6,6 +6,7 @@ from django.db.models.functions import Now
 from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.postgres import message_quotas, models
+from domain.postgres.delivery_receipts import make_reference
 from domain.postgres.keyring import get_keyring
 from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.postgres.person_queries import verified_owner_filter
@@ -39,10 +40,9 @@ def send(entry: LeasedEntry) -> Outcome:
         return Outcome(_State.DISCARDED, "invalidated")
     purpose = "notice" if has_verified_owner else "confirmation"
     message_quotas.reserve_first_attempt(row, purpose, address)
-    provider = get_provider(address.channel)
-    if has_verified_owner:
-        return Outcome(_State.DONE, "owner_notified", provider.send(_address_in_use_notice(row)))
-    return Outcome(_State.DONE, provider_message_id=provider.send(_build_message(row)))
+    message = _address_in_use_notice(row) if has_verified_owner else _build_message(row)
+    message_id = get_provider(address.channel).send(message, make_reference(entry.id))
+    return Outcome(_State.DONE, "owner_notified" if has_verified_owner else "", message_id)
 
 
 def _address_in_use_notice(row: models.Confirmation) -> Message:
