@@ -55,9 +55,10 @@ def _reported_at(receipt: dict[str, Any], signed_at: datetime) -> datetime:
     """
     try:
         time = datetime.fromisoformat(receipt["message-timestamp"].replace(" +", "+"))
-    except (LookupError, AttributeError, ValueError):
+        in_utc = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (LookupError, AttributeError, ValueError, OverflowError):
         return signed_at
-    return min(time if time.tzinfo else time.replace(tzinfo=UTC), signed_at)
+    return min(in_utc, signed_at)
 
 
 def _verify_token(authorization: str) -> dict[str, Any]:

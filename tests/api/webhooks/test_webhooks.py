@@ -190,7 +190,11 @@ def test_repeated_receipt_changes_nothing(sent: SentMessages):
     assert sent.receive_batch(delivered) == "failed"
 
 
-@pytest.mark.parametrize("invalid", ["soon", None, {}, [], -(10**20), 10**20, 4_102_444_800])
+INVALID_TIMES: list[Any] = ["soon", None, {}, [], -(10**20), 10**20, 4_102_444_800]
+INVALID_TIMES += ["2100-01-01 00:00:00", "0001-01-01 00:00:00+10:00"]
+
+
+@pytest.mark.parametrize("invalid", INVALID_TIMES)
 def test_receipt_without_a_valid_time_has_that_of_its_signature(sent: SentMessages, invalid):
     now = int(time.time())
     assert sent.receive_batch([sent.event("bounce", timestamp=invalid)], age=300) == "failed"
