@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.postgres import message_quotas, models
+from domain.postgres.delivery_receipts import make_reference
 from domain.postgres.outbox import LeasedEntry, Outcome
 from workers.messages import notices
 from workers.providers.base import PermanentFailure
@@ -55,5 +56,5 @@ def _send(entry: LeasedEntry, row: models.Confirmation, to: Address) -> Outcome:
     message = notices.address_change_notice(
         settings, channel=to.channel, to=to.value, changed=Channel(row.channel)
     )
-    message_id = get_provider(to.channel).send(message)
+    message_id = get_provider(to.channel).send(message, make_reference(entry.id))
     return Outcome(_State.DONE, provider_message_id=message_id)

@@ -9,6 +9,7 @@ from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.model.errors import QuotaExceeded
 from domain.postgres import message_quotas, models
+from domain.postgres.delivery_receipts import make_reference
 from domain.postgres.keyring import get_keyring
 from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.postgres.person_queries import verified_owner_filter
@@ -43,15 +44,15 @@ def send(entry: LeasedEntry) -> Outcome:
         raise QuotaExceeded("email_not_confirmed", _retry_after(row))
     purpose = "notice" if has_verified_owner else "confirmation"
     message_quotas.reserve_first_attempt(row, purpose, address, has_code=not has_verified_owner)
-    provider = get_provider(address.channel)
-    if has_verified_owner:
-        if is_expired(row, one_time_code.LINK_LIFETIME):
-            raise PermanentFailure("notice_expired")
-        return Outcome(_State.DONE, "owner_notified", provider.send(_address_in_use_notice(row)))
-    return Outcome(_State.DONE, provider_message_id=provider.send(_build_message(row)))
+    message = _build_notice(row) if has_verified_owner else _build_message(row)
+    message_id = get_provider(address.channel).send(message, make_reference(entry.id))
+    return Outcome(_State.DONE, "owner_notified" if has_verified_owner else "", message_id)
 
 
-def _address_in_use_notice(row: models.Confirmation) -> Message:
+def _build_notice(row: models.Confirmation) -> Message:
+    """Builds the notice to the address' owner. Raises `PermanentFailure` once it is of no use."""
+    if is_expired(row, one_time_code.LINK_LIFETIME):
+        raise PermanentFailure("notice_expired")
     return notices.address_in_use_notice(settings, channel=row.channel, to=row.address)
 
 

@@ -7,6 +7,7 @@ from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.model.keyed_hash import hash_address
 from domain.postgres import message_quotas, models
+from domain.postgres.delivery_receipts import make_reference
 from domain.postgres.keyring import get_keyring
 from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.postgres.repositories.confirmations import derivation_context, is_expired
@@ -41,7 +42,7 @@ def send(entry: LeasedEntry) -> Outcome:
     if code is None:  # as during a key rotation
         raise TemporaryFailure("key_unknown")
     message = notices.sign_in_code(settings, channel=address.channel, to=address.value, code=code)
-    message_id = get_provider(address.channel).send(message)
+    message_id = get_provider(address.channel).send(message, make_reference(entry.id))
     return Outcome(_State.DONE, provider_message_id=message_id)
 
 
