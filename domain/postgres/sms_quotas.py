@@ -5,12 +5,12 @@ Counted by hour and by the first six characters of the number (+34666): fraud us
 
 from datetime import datetime
 
-import phonenumbers
 from django.conf import settings
 from django.db import connection
 from django.db.models import F
 
 from domain.model.errors import QuotaExceeded
+from domain.model.phone_number import is_in_countries
 from domain.postgres.models import SmsPrefixStats
 
 _PREFIX_LENGTH = 6
@@ -60,10 +60,7 @@ def consume(number: str) -> None:
 
 def is_country_allowed(number: str) -> bool:
     """Returns whether `SMS_COUNTRIES` has the country of an E.164 number (empty: all)."""
-    if not settings.SMS_COUNTRIES:
-        return True
-    region = phonenumbers.region_code_for_number(phonenumbers.parse(number))
-    return region in settings.SMS_COUNTRIES
+    return not settings.SMS_COUNTRIES or is_in_countries(number, settings.SMS_COUNTRIES)
 
 
 def record_conversion(number: str, sent_at: datetime) -> None:
