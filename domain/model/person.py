@@ -17,7 +17,7 @@ HOBBY_MAX_LENGTH = 100
 # and noncharacters. The rest is allowed: emoji, Persian and Sinhala need joiners and variation
 # selectors, and unassigned code points may be emoji that phones know before this Python does.
 _FORBIDDEN_CATEGORIES = {"Cc", "Co", "Cs", "Zl", "Zp"}
-# No code point stands for more others (Unicode's normalization FAQ). Longer texts are not normalized,
+# No code point stands for more others (Unicode's normalization FAQ). Longer texts stay as they are,
 # because Python sorts combining characters in quadratic time: 64 KiB of them take seconds.
 _MAX_DECOMPOSITION = 4
 # Embeddings, overrides and isolates reorder the text around a name (CVE-2021-42574), and come along
