@@ -1,6 +1,7 @@
 """Preconditions on every method of the profile (RFC 9110 section 13)."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -222,3 +223,14 @@ def test_delete_is_conditional_on_the_state_in_postgres(api: ApiClient):
     assert person.patch({"name": "Grace"}).status_code == 200
     assert send(person, "DELETE", [("If-Match", old)]).status_code == 412
     assert person.profile().json()["name"] == "Grace"
+
+
+def test_concurrent_update_and_delete_with_one_tag_do_not_both_succeed(api: ApiClient):
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(10):
+            person = api.sign_up()
+            current = {"If-Match": person.profile().headers["etag"]}
+            update = threads.submit(person.patch, {"name": "Grace"}, **current)
+            deletion = threads.submit(person.request, "DELETE", "profile/", headers=current)
+            statuses = update.result().status_code, deletion.result().status_code
+            assert statuses in ((200, 412), (401, 204))

@@ -1,7 +1,7 @@
 """E-mail addresses: which are equal, and their lengths."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.model.address import EMAIL_MAX_BYTES, parse_email
@@ -105,6 +105,7 @@ def test_limit_is_254_bytes_of_each_form():
     assert read("a" * 64 + f"@{labels}.com") in ("invalid", "too_long")
 
 
+@settings(deadline=None)  # other processes use the CPU too
 @given(
     local=st.text(st.sampled_from("aAz.+" + LENGTHENING), max_size=70),
     domain=st.text(st.sampled_from("aZ.-\u200d\uff0e" + LENGTHENING), max_size=250),
