@@ -93,7 +93,8 @@ def is_in_countries(number: str, countries: Collection[str]) -> bool:
     """
     parsed = phonenumbers.parse(number)
     regions = phonenumbers.region_codes_for_country_code(parsed.country_code or 0)
-    known = [r for r in regions if phonenumbers.is_valid_number_for_region(parsed, r)]
-    by_prefix = phonenumbers.region_code_for_number(parsed)  # +77 is Kazakhstan's, valid or not
-    possible = known or ([by_prefix] if by_prefix else regions)
-    return not set(possible).isdisjoint(countries)
+    candidates = [region for region in regions if region in countries]
+    if any(phonenumbers.is_valid_number_for_region(parsed, region) for region in candidates):
+        return True
+    region = phonenumbers.region_code_for_number(parsed)  # of +77 Kazakhstan, valid or not
+    return bool(candidates) if region is None else region in countries
