@@ -1,5 +1,6 @@
 """Signs people up, updates and deletes profiles."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -101,16 +102,20 @@ def _sign_up(
     return NewSession(CommandResult(person, outbox_ids), token, expires_at)
 
 
+type Precondition = Callable[[str], bool]  # whether it holds for the current ETag
+
+
+def _always(etag: str) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class UpdateProfile:
-    """The changes to the caller's profile; fields that are None stay. `network` is the client's.
-
-    One of the ETags in `if_match` must be the current one (None: no precondition).
-    """
+    """The changes to the caller's profile; fields that are None stay. `network` is the client's."""
 
     claims: TokenClaims
     network: str
-    if_match: frozenset[bytes] | None = None
+    precondition: Precondition = _always
     name: str | None = None
     surname: str | None = None
     email: Address | None = None
@@ -128,10 +133,7 @@ def update_profile(
     Raises `InvalidToken`, `PreconditionFailed`, `RateLimited`.
     """
     with unit_of_work() as uow:
-        current = uow.lock_person_by_token(command.claims, now)
-        etag = profile.strong_etag(profile.render_body(current))
-        if command.if_match is not None and etag not in command.if_match:
-            raise PreconditionFailed
+        current = _lock_person(uow, command.claims, command.precondition, now)
         fields = {name: getattr(command, name) for name in ("name", "surname", "hobbies")}
         updated = replace(current, **{k: v for k, v in fields.items() if v is not None})
         outbox_ids: list[int] = []
@@ -171,12 +173,25 @@ def _change_address(
     return person if is_verified else changed, outbox_ids
 
 
+def _lock_person(
+    uow: UnitOfWork, claims: TokenClaims, precondition: Precondition, now: datetime
+) -> Person:
+    """Returns the token's person, locked before the precondition is evaluated."""
+    person = uow.lock_person_by_token(claims, now)
+    if not precondition(profile.strong_etag(profile.render_body(person)).decode()):
+        raise PreconditionFailed
+    return person
+
+
 def delete_profile(
-    claims: TokenClaims, unit_of_work: UnitOfWorkFactory, now: datetime
+    claims: TokenClaims,
+    unit_of_work: UnitOfWorkFactory,
+    now: datetime,
+    precondition: Precondition = _always,
 ) -> CommandResult[Tombstone]:
-    """Erases the caller. Raises `InvalidToken`."""
+    """Erases the caller. Raises `InvalidToken`, `PreconditionFailed`."""
     with unit_of_work() as uow:
-        result = uow.erase(uow.lock_person_by_token(claims, now).id)
+        result = uow.erase(_lock_person(uow, claims, precondition, now).id)
         if result is None:
             raise InvalidToken
     return result

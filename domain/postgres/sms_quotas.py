@@ -7,12 +7,12 @@ Messages to owners of verified numbers have quotas of their own, which no sign-u
 from datetime import datetime
 from enum import Enum
 
-import phonenumbers
 from django.conf import settings
 from django.db import connection
 from django.db.models import F
 
 from domain.model.errors import QuotaExceeded
+from domain.model.phone_number import is_in_countries
 from domain.postgres import locks, rate_limits
 from domain.postgres.models import SmsPrefixStats
 from domain.postgres.rate_limits import RateLimit
@@ -104,10 +104,7 @@ def _find_exceeded(
 
 def is_country_allowed(number: str) -> bool:
     """Returns whether `SMS_COUNTRIES` has the country of an E.164 number (empty: all)."""
-    if not settings.SMS_COUNTRIES:
-        return True
-    region = phonenumbers.region_code_for_number(phonenumbers.parse(number))
-    return region in settings.SMS_COUNTRIES
+    return not settings.SMS_COUNTRIES or is_in_countries(number, settings.SMS_COUNTRIES)
 
 
 def record_conversion(number: str, sent_at: datetime) -> None:

@@ -82,6 +82,9 @@ def test_responses_match_the_document(document, api: ApiClient):
     for response in (
         person.profile(),
         person.profile(**{"If-None-Match": etag}),
+        person.profile(**{"If-Match": '"stale"'}),
+        person.patch({}, **{"If-None-Match": etag}),
+        person.request("DELETE", "profile/", headers={"If-Match": '"stale"'}),
         api.http.get(profile),
         api.http.head(profile, headers=person.bearer),
     ):

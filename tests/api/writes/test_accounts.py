@@ -131,6 +131,28 @@ def test_old_address_is_released_once_the_new_one_is_confirmed(api: ApiClient, p
     assert next_owner.confirm("phone").status_code == 200
 
 
+def test_domains_with_other_a_labels_belong_to_other_people(api: ApiClient):
+    """IDNA 2003 took ß for ss, and so does case folding."""
+    local = sign_up_payload()["email"].partition("@")[0]
+    owner, other = (api.sign_up(email=f"{local}@{domain}") for domain in ("faß.de", "fass.de"))
+    for person in (owner, other):
+        assert person.message("email")["code"]
+        assert person.confirm("email").status_code == 200
+    assert other.patch({"email": owner.body["email"]}).json()["email"] == other.body["email"]
+    for person in (owner, other):
+        profile = person.profile().json()
+        assert (profile["email"], profile["email_verified"]) == (person.body["email"], True)
+
+
+def test_other_spelling_of_a_verified_address_needs_no_confirmation(api: ApiClient):
+    local = sign_up_payload()["email"].partition("@")[0]
+    person = api.sign_up(email=f"{local}@faß.de")
+    assert person.confirm("email").status_code == 200
+    profile = person.patch({"email": f"{local.upper()}@XN--FA-HIA.de"}).json()
+    assert (profile["email"], profile["email_verified"]) == (f"{local.upper()}@faß.de", True)
+    assert len(person.messages("email")) == 1
+
+
 # --- resend and how it stands --------------------------------------------------------------------
 
 
