@@ -16,7 +16,7 @@ from domain.model.person import ActiveSession, Person, Tombstone
 from domain.model.session_token import TokenClaims
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SignUp:
     """A new person. All fields are results of the parsers in `domain.model.person` and
     `.address`.
@@ -97,7 +97,7 @@ def _sign_up(
     return NewSession(CommandResult(person, outbox_ids), token, expires_at)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class UpdateProfile:
     """The changes to the caller's profile; fields that are None stay.
 

@@ -58,7 +58,7 @@ def _confirm(
         return uow.confirm(confirmation.context)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ConfirmationLink:
     """What the holder of a link may see before using it: the name that signed up with their
     address, and the state of the link.

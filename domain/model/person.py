@@ -17,7 +17,7 @@ HOBBY_MAX_LENGTH = 100
 _FORBIDDEN_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ActiveSession:
     """A session in the profile hash: the SHA-256 digest of its token, and its expiry."""
 
@@ -25,7 +25,7 @@ class ActiveSession:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Person:
     """A person's state in Postgres at one version."""
 
