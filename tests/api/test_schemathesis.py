@@ -24,15 +24,16 @@ CHECKS = [
 ]
 
 
-def test_generated_requests_get_documented_responses(stack, scale: int):
+def test_generated_requests_get_documented_responses(stack, scale: int, record_property: Any):
     schema = schemathesis.openapi.from_url(f"{stack.url}/api/v1/schema/")
     operations = [r.ok() for r in schema.get_all_operations() if isinstance(r, Ok)]
     assert len(operations) >= len(schema.raw_schema["paths"])
+    count = 0
     for operation in operations:
 
         @given(case=operation.as_strategy())
         @settings(
-            max_examples=300 if scale > 1 else 15,
+            max_examples=15 * scale,
             deadline=None,
             phases=[Phase.explicit, Phase.generate],
             derandomize=True,
@@ -40,6 +41,9 @@ def test_generated_requests_get_documented_responses(stack, scale: int):
             suppress_health_check=list(HealthCheck),
         )
         def responds_as_documented(case: schemathesis.Case[Any]) -> None:
+            nonlocal count
+            count += 1
             case.call_and_validate(checks=CHECKS)
 
         responds_as_documented()
+    record_property("summary", f"{count} requests from the OpenAPI document: all as documented")
