@@ -1,5 +1,6 @@
 """Request bodies: their fields, of which every invalid one is reported."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -39,9 +40,13 @@ class StrictSerializer(serializers.Serializer[Any]):
     exactly_one_of: tuple[str, ...] = ()  # names of fields of which exactly one must be sent
 
     @classmethod
-    def parse(cls, data: Any) -> dict[str, Any]:
-        """Returns the parsed values and defaults by field. Raises `ValidationFailed`."""
-        fields, values, errors = _get_fields(cls), {}, {}
+    def parse(
+        cls, data: Any, other_errors: Mapping[str, InvalidField] | None = None
+    ) -> dict[str, Any]:
+        """Returns the parsed values and defaults by field. Raises `ValidationFailed`, which reports
+        `other_errors` too: those of headers, by their names.
+        """
+        fields, values, errors = _get_fields(cls), {}, dict(other_errors or {})
         for name, field in fields.items():
             try:
                 if name in data:
@@ -103,9 +108,11 @@ class SignInCodeSerializer(StrictSerializer):
     exactly_one_of = ("email", "phone")
 
     @classmethod
-    def parse(cls, data: Any) -> dict[str, Any]:
+    def parse(
+        cls, data: Any, other_errors: Mapping[str, InvalidField] | None = None
+    ) -> dict[str, Any]:
         """Returns the values, with the given one of both addresses also as `address`."""
-        values = super().parse(data)
+        values = super().parse(data, other_errors)
         return values | {"address": values.get("email") or values["phone"]}
 
 

@@ -121,9 +121,23 @@ def bodies(names: frozenset[str]) -> st.SearchStrategy[bytes | None]:
     members = [st.tuples(st.just(encode(name)), _values(name)) for name in known]
     other = st.tuples(st.builds(encode, _ANY_TEXT), st.builds(encode, _JSON))
     complete = st.tuples(*members).map(_to_object)
+    valid = {encode(name): encode(VALID.get(name, "A" * 43)) for name in known}
+    nearly_valid = st.builds(
+        lambda changed: _to_object((valid | dict(changed)).items()),
+        st.lists(st.one_of(*members, other), max_size=1),
+    )
     some = st.lists(st.one_of(*members, other), max_size=7).map(_to_object)  # repeats names too
     return st.one_of(
-        complete, some, complete, some, st.builds(encode, _JSON), _MALFORMED, st.none()
+        nearly_valid,
+        nearly_valid,
+        nearly_valid,
+        complete,
+        some,
+        complete,
+        some,
+        st.builds(encode, _JSON),
+        _MALFORMED,
+        st.none(),
     )
 
 
