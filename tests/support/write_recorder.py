@@ -11,17 +11,19 @@ from tests.support.forwarder import Forwarder
 
 _APPLICATION = "recorded"
 _SET_UP = f"""
-CREATE TABLE recorded_writes (relation text, operation text);
+CREATE TABLE recorded_writes (relation text);
 CREATE FUNCTION record_write() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF current_setting('application_name') = '{_APPLICATION}' THEN
-    INSERT INTO recorded_writes VALUES (TG_TABLE_NAME, TG_OP);
+    INSERT INTO recorded_writes VALUES (TG_TABLE_NAME);
   END IF;
   RETURN NULL;
 END $$;
 """
-_TEAR_DOWN = "DROP FUNCTION record_write CASCADE; DROP TABLE recorded_writes"
-_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> %s"
+_TEAR_DOWN = "DROP FUNCTION record_write; DROP TABLE recorded_writes"
+_TABLES = (
+    "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'recorded_writes'"
+)
 _TRIGGER = """
 CREATE TRIGGER record_write AFTER INSERT OR UPDATE OR DELETE ON {}
 FOR EACH ROW EXECUTE FUNCTION record_write()
@@ -63,13 +65,19 @@ class WriteRecorder(Forwarder):
 
 @contextmanager
 def record_writes(database_url: str, redis_url: str) -> Iterator[WriteRecorder]:
-    """Adds a trigger to every table of the database, and removes it at the end."""
+    """Adds a trigger to every table of the database, and removes it at the end.
+
+    Each in a transaction of its own: with the locks of all tables there would be deadlocks.
+    """
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(_SET_UP)
+        tables = [sql.Identifier(table) for (table,) in connection.execute(_TABLES)]
+        for table in tables:
+            connection.execute(sql.SQL(_TRIGGER).format(table))
         try:
-            for (table,) in connection.execute(_TABLES, ["recorded_writes"]).fetchall():
-                connection.execute(sql.SQL(_TRIGGER).format(sql.Identifier(table)))
             with WriteRecorder(connection, database_url, redis_url) as recorder:
                 yield recorder
         finally:
+            for table in tables:
+                connection.execute(sql.SQL("DROP TRIGGER record_write ON {}").format(table))
             connection.execute(_TEAR_DOWN)
