@@ -7,6 +7,7 @@ A missing or malformed value stops the start with a sentence that names it.
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from django.utils.csp import CSP
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
@@ -21,6 +22,7 @@ from settings.environment import (
     BODY_MAX_BYTES,
     CORS_ALLOWED_ORIGINS,
     DATA_DIR,
+    IS_PRODUCTION,
     LOG_LEVEL,
     REDIS_URL,
     env,
@@ -41,7 +43,7 @@ CORS_EXPOSE_HEADERS = cors.EXPOSED_HEADERS
 CORS_PREFLIGHT_MAX_AGE = cors.MAX_AGE
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "api.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -52,6 +54,8 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
     "huey.contrib.djhuey",
     "domain.postgres",
     "workers",
@@ -63,6 +67,7 @@ MIDDLEWARE = [
     # Before all middleware that may respond, so that web clients can read errors too.
     *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "api.writes.middleware.CommonMiddleware",
     "api.writes.middleware.ClientIPMiddleware",
     "api.writes.middleware.ProblemDetailsMiddleware",
@@ -72,6 +77,7 @@ MIDDLEWARE = [
     "api.writes.middleware.AdminSessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "api.writes.middleware.AdminAuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",  # only if there is a user: in the admin
     "api.writes.middleware.AdminMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -97,6 +103,22 @@ WHITENOISE_USE_FINDERS = True  # no collectstatic: files are found in the packag
 CSRF_FAILURE_VIEW = "api.writes.error_handlers.forbidden"
 # Not "no-referrer": browsers then send forms with `Origin: null`, and nobody could log in.
 SECURE_REFERRER_POLICY = "same-origin"
+# Of responses that are no page (OWASP REST Security Cheat Sheet); those of pages: api.pages.csp.
+SECURE_CSP = {"default-src": [CSP.NONE], "frame-ancestors": [CSP.NONE]}
+
+# --- Staff -------------------------------------------------------------------------------------
+# whether the admin requires the code of an authenticator app: on in production
+ADMIN_OTP_REQUIRED = env.bool("ADMIN_OTP_REQUIRED", IS_PRODUCTION)
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in {
+        "MinimumLengthValidator": {"min_length": 15},  # NIST SP 800-63B-4 section 3.1.1.2
+        "CommonPasswordValidator": {},
+        "UserAttributeSimilarityValidator": {},
+    }.items()
+]
+SESSION_COOKIE_AGE = 12 * 3600  # seconds; NIST SP 800-63B-4 section 2.2.3: at most 24 hours
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 
 # --- Postgres: the truth -----------------------------------------------------------------------
 # URL of Postgres; several hosts are tried in order until one accepts writes
@@ -186,6 +208,8 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    # No validator: it would send the address of the document to swagger.io.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,  # they would repeat the values
     "POSTPROCESSING_HOOKS": ["api.writes.openapi.complete_document"],
 }
@@ -203,6 +227,7 @@ OUTBOX_RETENTION = timedelta(days=env.int("OUTBOX_RETENTION_DAYS", 7))
 UNVERIFIED_RETENTION = timedelta(days=env.int("UNVERIFIED_RETENTION_DAYS", 7))
 IDEMPOTENCY_REPLAY_WINDOW = timedelta(minutes=10)  # for repeating a sign-up by its key
 SERVICE_NAME = env.str("SERVICE_NAME", "Rollcall")  # name of the service in messages and pages
+OTP_TOTP_ISSUER = SERVICE_NAME  # in authenticator apps
 # domain that browsers may fill a code of a text message into; that of PUBLIC_URL by default
 SMS_DOMAIN = env.str("SMS_DOMAIN", urlsplit(PUBLIC_URL).hostname or "localhost")
 

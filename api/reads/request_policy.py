@@ -10,13 +10,13 @@ from api.cors import response_headers
 from api.http_server.response_encoding import encode_headers
 from settings import environment
 
-# As SecurityMiddleware and XFrameOptionsMiddleware send them (tests/api/reads/test_app.py compares
-# them).
+# As Django's middleware sends them (tests/api/reads/test_app.py compares them).
 _SECURITY_HEADERS = (
     ("x-frame-options", "DENY"),
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
 )
 
 

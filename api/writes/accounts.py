@@ -21,7 +21,7 @@ from api.writes.base import (
 from api.writes.json_parser import json_response, no_content
 from api.writes.openapi import PUBLIC, operation, request_header, response_header
 from api.writes.response_serializers import ProfileSerializer, SignUpResponseSerializer
-from api.writes.serializers import SignUpSerializer, UpdateProfileSerializer, ValidationFailed
+from api.writes.serializers import SignUpSerializer, UpdateProfileSerializer
 from domain import profile
 from domain.commands import accounts
 from domain.commands.accounts import Precondition, SignUp, UpdateProfile
@@ -59,10 +59,9 @@ class SignUpView(NoStoreAPIView):
         security=PUBLIC,
     )
     def post(self, request: Request) -> HttpResponse:
-        body = SignUpSerializer.parse(request.data)
-        result = _sign_up(
-            SignUp(**body, network=get_network(request)), _parse_idempotency_key(request)
-        )
+        key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+        body = SignUpSerializer.parse(request.data, _check_idempotency_key(key))
+        result = _sign_up(SignUp(**body, network=get_network(request)), key)
         project_and_enqueue(result.result, is_new=not result.replayed)
         person = result.result.person
         response = {
@@ -93,12 +92,11 @@ def _sign_up(command: SignUp, key: str | None) -> NewSession:
     )
 
 
-def _parse_idempotency_key(request: Request) -> str | None:
-    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
-    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-        error = InvalidField("invalid", "Use 16 to 255 visible ASCII characters.")
-        raise ValidationFailed({"Idempotency-Key": error})
-    return key
+def _check_idempotency_key(key: str | None) -> dict[str, InvalidField]:
+    """Returns the error of the header, if it has one."""
+    if key is None or _IDEMPOTENCY_KEY.fullmatch(key):
+        return {}
+    return {"Idempotency-Key": InvalidField("invalid", "Use 16 to 255 visible ASCII characters.")}
 
 
 class ProfileView(NoStoreAPIView):

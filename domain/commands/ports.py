@@ -25,7 +25,7 @@ class CommandResult[State: Person | Tombstone]:
     outbox_ids: list[int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Confirmation:
     """An address that the person with that name is to confirm, or has confirmed.
 

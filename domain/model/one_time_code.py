@@ -41,8 +41,11 @@ class CodeSeed(NamedTuple):
     salt: bytes
     key_id: bytes
 
+    def __repr__(self) -> str:
+        return f"CodeSeed(key_id={self.key_id!r})"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class DerivationContext:
     """The inputs of a code: the id and seed of a confirmation or sign-in challenge, and its
     address: in canonical form, or its keyed hash in hex where only that is stored.

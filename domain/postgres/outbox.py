@@ -5,7 +5,7 @@ than the last": sequences do not commit in order, so that rule skips rows.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -26,7 +26,7 @@ class LeasedEntry:
     """An outbox entry that a worker has claimed, until its lease expires."""
 
     id: int
-    lease_token: UUID
+    lease_token: UUID = field(repr=False)
     kind: str
     person_id: UUID | None  # None for a sign-in challenge without a person
     attempts: int

@@ -16,6 +16,9 @@ class RedisServer(NamedTuple):
     address: SocketAddress
     handshake: list[tuple[str, ...]]
 
+    def __repr__(self) -> str:
+        return f"RedisServer({self.address!r})"
+
 
 def parse_url(url: str) -> RedisServer:
     """Parses a URL in redis-py's form.

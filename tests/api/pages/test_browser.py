@@ -1,4 +1,4 @@
-"""The confirmation page in a browser."""
+"""The pages in a browser."""
 
 import re
 import time
@@ -10,7 +10,7 @@ from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 
 from local.stack import Stack
-from tests.support.chromium import chromium, resize
+from tests.support.chromium import chromium, get_console_errors, resize
 from tests.support.client import ApiClient, SignedUpPerson, wait_until
 
 # Layout shifts without user input (Layout Instability API).
@@ -71,17 +71,33 @@ def open_page(browser: Chrome, link: str) -> None:
     browser.get(link)
 
 
-def get_console_errors(browser: Chrome) -> list[Any]:
-    """Returns the errors on the browser's console since the last call."""
-    lines: list[Any] = browser.get_log("browser")  # type: ignore[no-untyped-call]  # it is so
-    return lines
-
-
 def press_button(browser: Chrome) -> None:
     """Focuses the button and presses it, by keyboard."""
     ActionChains(browser).send_keys(Keys.TAB).perform()
     assert browser.switch_to.active_element.tag_name == "button"
     ActionChains(browser).send_keys(Keys.ENTER).perform()
+
+
+def test_docs_page_works_under_its_policy(browser: Chrome, stack: Stack):
+    get_console_errors(browser)
+    browser.get(f"{stack.url}/api/v1/docs/")
+    wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, "#operations-people-signUp"))
+    browser.find_element(By.CSS_SELECTOR, "#operations-people-signUp button").click()
+    wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".try-out"))
+    assert get_console_errors(browser) == []
+
+
+def test_admin_works_under_its_policy(browser: Chrome, stack: Stack, person):
+    get_console_errors(browser)
+    browser.get(f"{stack.url}/admin/rollcall/person/?q={person.id}")
+    password = (stack.data_dir / "staff-password").read_text().strip()
+    browser.find_element(By.ID, "id_username").send_keys("staff")
+    browser.find_element(By.ID, "id_password").send_keys(password, Keys.ENTER)
+    wait_until(lambda: browser.find_elements(By.LINK_TEXT, person.id))[0].click()
+    wait_until(lambda: "Confirmations" in browser.find_element(By.TAG_NAME, "body").text)
+    browser.get(f"{stack.url}/admin/auth/user/add/")
+    assert browser.find_element(By.ID, "id_username").is_displayed()
+    assert get_console_errors(browser) == []
 
 
 def test_link_confirms_only_when_the_button_is_pressed(browser: Chrome, person):

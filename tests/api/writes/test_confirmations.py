@@ -152,7 +152,7 @@ def test_malformed_code_is_a_field_error_and_no_attempt(api: ApiClient, code):
         ({"token": {}}, {"token": "not_a_string"}),
         ({"token": ""}, {"token": "invalid"}),
         ({"token": "\u0000\u00e9" * 300}, {"token": "invalid"}),
-        ({"pin": "123456"}, {"pin": "unknown_field"}),
+        ({"pin": "123456"}, {"pin": "unknown_field", "code": "exactly_one_of"}),
     ],
 )
 def test_invalid_email_confirmation_reports_its_fields(api: ApiClient, body, fields):
