@@ -50,6 +50,7 @@ def configure_database(url: str, statement_timeout_ms: int) -> dict[str, Any]:
             "keepalives_interval": 5,
             "keepalives_count": 3,
             **params,
+            "client_encoding": "UTF8",
             "options": f"{options} -c idle_in_transaction_session_timeout=10000".lstrip(),
         },
     }

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import cast
 
 import structlog
-from django.db import connection
+from django.db import Error, connection
 from django.http import Http404, HttpResponse
 from drf_spectacular.utils import OpenApiParameter
 from redis import RedisError
@@ -17,8 +17,8 @@ from api.writes.json_parser import json_response
 from api.writes.openapi import PUBLIC, operation
 from api.writes.response_serializers import LivenessSerializer, ReadinessSerializer
 from domain import fence
-from domain.model.errors import ServiceUnavailable
-from domain.postgres.errors import translate_database_errors
+from domain.postgres.backend.connection import MisconfiguredServer
+from domain.postgres.errors import to_service_unavailable
 from domain.projection.client import get_client
 
 log = structlog.get_logger(__name__)
@@ -107,11 +107,15 @@ def _check_redis() -> str:
 
 def _check_postgres() -> str:
     try:
-        with translate_database_errors(), connection.cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute("SHOW transaction_read_only")
             (read_only,) = cursor.fetchone()
-    except ServiceUnavailable:
-        return "unavailable"
+    except Error as error:
+        if isinstance(error.__cause__, MisconfiguredServer):
+            return "misconfigured"  # its log line names what to set
+        if to_service_unavailable(error):
+            return "unavailable"
+        raise
     if read_only == "on":
         connection.close()  # the next connection may find the primary
         return "read_only"
