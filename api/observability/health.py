@@ -5,11 +5,11 @@ from threading import Lock
 from time import monotonic
 from typing import cast
 
-import structlog
 from django.db import Error, connection
 from django.http import Http404, HttpResponse
 from drf_spectacular.utils import OpenApiParameter
-from redis import RedisError
+from redis import AuthenticationError, RedisError
+from redis.exceptions import NoPermissionError
 from rest_framework.request import Request
 
 from api.writes.base import NoStoreAPIView
@@ -19,9 +19,7 @@ from api.writes.response_serializers import LivenessSerializer, ReadinessSeriali
 from domain import fence
 from domain.postgres.backend.connection import MisconfiguredServer
 from domain.postgres.errors import to_service_unavailable
-from domain.projection.client import get_client
-
-log = structlog.get_logger(__name__)
+from domain.projection.client import get_client, log_redis_error
 
 _TTL = 1.0  # seconds that the result of a check is used for
 _MAX_WAIT = 1.0  # seconds for a dependency to respond
@@ -96,8 +94,9 @@ def _check_redis() -> str:
         run_id = str(get_client().info("server").get("run_id", ""))
         trusted_run_id = cast(bytes | None, get_client().hget(fence.FENCE_KEY, fence.RUN_ID))
     except RedisError as error:
-        log.warning("redis_error", error_type=type(error).__name__)
-        return "unavailable"
+        log_redis_error(error)
+        is_denied = isinstance(error, AuthenticationError | NoPermissionError)
+        return "misconfigured" if is_denied else "unavailable"
     # Any other policy evicts profiles when memory is short, sessions included.
     if policy != "noeviction":
         return "misconfigured"

@@ -12,6 +12,7 @@ from redis import ConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from domain.fence import denied_command
 from domain.model.errors import ServiceUnavailable
 
 log = structlog.get_logger(__name__)
@@ -40,11 +41,18 @@ def get_bulk_pool() -> ConnectionPool:
     )
 
 
+def log_redis_error(error: RedisError) -> None:
+    """Logs the type of an error; of a missing permission also which one."""
+    denied = denied_command(error)
+    details = {"denied_command": denied} if denied else {}
+    log.warning("redis_error", error_type=type(error).__name__, **details)
+
+
 @contextmanager
 def translate_redis_errors() -> Iterator[None]:
     """Raises `ServiceUnavailable`, and logs, in place of redis-py's errors."""
     try:
         yield
     except RedisError as error:
-        log.warning("redis_error", error_type=type(error).__name__)
+        log_redis_error(error)
         raise ServiceUnavailable from None
