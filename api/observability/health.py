@@ -19,7 +19,7 @@ from api.writes.response_serializers import LivenessSerializer, ReadinessSeriali
 from domain import fence
 from domain.postgres.backend.connection import MisconfiguredServer
 from domain.postgres.errors import to_service_unavailable
-from domain.projection.client import get_client, log_redis_error
+from domain.projection.client import get_client, get_pool, log_redis_error
 
 _TTL = 1.0  # seconds that the result of a check is used for
 _MAX_WAIT = 1.0  # seconds for a dependency to respond
@@ -90,6 +90,10 @@ class ReadinessView(NoStoreAPIView):
 
 def _check_redis() -> str:
     try:
+        if get_client().info("replication").get("role") != "master":
+            # The connections outlive a failover; the next ones may find the new primary.
+            get_pool().disconnect(inuse_connections=False)
+            return "unavailable"
         policy = get_client().info("memory").get("maxmemory_policy")
         run_id = str(get_client().info("server").get("run_id", ""))
         trusted_run_id = cast(bytes | None, get_client().hget(fence.FENCE_KEY, fence.RUN_ID))

@@ -10,6 +10,7 @@ from django.conf import settings
 from django_redis import get_redis_connection
 from redis import ConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
+from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
 from domain.fence import denied_command
@@ -31,13 +32,15 @@ def get_pool() -> ConnectionPool:
 
 @cache
 def get_bulk_pool() -> ConnectionPool:
-    """Returns a pool with a long timeout and without retries, for batches of thousands."""
+    """Returns a pool with a long timeout, for batches of thousands. Only what a demoted primary has
+    rejected is retried, on a new connection.
+    """
     return ConnectionPool.from_url(
         settings.REDIS_URL,
         protocol=3,
         socket_connect_timeout=2,
         socket_timeout=10,  # Redis may block on a slow disk
-        retry=Retry(NoBackoff(), 0),
+        retry=Retry(NoBackoff(), 1, (ReadOnlyError,)),
     )
 
 
