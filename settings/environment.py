@@ -143,7 +143,7 @@ CLIENT_CACHE_MAX_BYTES = env.int(
     "CLIENT_CACHE_MAX_BYTES", 8 * 1024 * 1024, validate=validators.at_least_one
 )
 
-# seconds until an idle connection is closed; longer than a proxy keeps its own
+# seconds until an idle connection is closed; longer than a proxy keeps its own, such as 620
 KEEP_ALIVE_TIMEOUT = env.float("KEEP_ALIVE_TIMEOUT", 75.0, validate=validators.timeout)
 # seconds for a client to send a request's headers
 HEADERS_TIMEOUT = env.float("HEADERS_TIMEOUT", 10.0, validate=validators.timeout)

@@ -249,6 +249,15 @@ def test_lists_of_secrets_and_origins_are_trimmed(load_settings: SettingsProcess
     assert result.stdout == f"{secrets} {tuple(origins)}\n", result.stderr
 
 
+def test_idle_time_of_connections_can_be_set(load_settings: SettingsProcess):
+    code = """
+from api.writes.gunicorn_config import keepalive
+from settings.environment import KEEP_ALIVE_TIMEOUT
+print(keepalive, KEEP_ALIVE_TIMEOUT)
+"""
+    assert load_settings(code, KEEP_ALIVE_TIMEOUT="620").stdout == "620 620.0\n"
+
+
 def test_debug_is_off_in_development_by_default(load_settings: SettingsProcess):
     code = "from django.conf import settings; print(settings.DEBUG, settings.HUEY['immediate'])"
     for variables, expected in ({}, "False"), ({"DEBUG": "1"}, "True"):
@@ -256,23 +265,28 @@ def test_debug_is_off_in_development_by_default(load_settings: SettingsProcess):
         assert result.stdout.split() == [expected, "False"]
 
 
+GUNICORN = [str(Path(sys.executable).parent / "gunicorn"), "--workers", "2"]
+READ = [*GUNICORN, "--config=python:api.http_server.gunicorn_config", "api.reads.app:Application"]
+WRITE = [*GUNICORN, "--config=python:api.writes.gunicorn_config", "api.wsgi:application"]
+MANAGE = [sys.executable, "manage.py"]
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("SECRET_KEY", ""), ("REDIS_URL", "redis://127.0.0.1:1/first")]
+    ("argv", "name", "value"),
+    [
+        (READ, "SECRET_KEY", ""),
+        (READ, "REDIS_URL", "redis://127.0.0.1:1/first"),
+        (WRITE, "DATABASE_URL", "postgresql://127.0.0.1:1/none?currentSchema=x"),
+        ([*MANAGE, "run_huey"], "DATABASE_URL", "postgresql://127.0.0.1:1/none?currentSchema=x"),
+        ([*MANAGE, "relay"], "TRUSTED_PROXIES", ""),
+        ([*MANAGE, "migrate"], "EMAIL_FROM", "nobody"),
+    ],
+    ids=["read", "read URL", "write", "worker", "relay", "migrate"],
 )
-def test_misconfigured_web_server_exits_with_the_reason(name: str, value: str):
+def test_misconfigured_process_exits_with_the_reason(argv: list[str], name: str, value: str):
     """Started as in the image: it must exit instead of restarting forever."""
-    argv = [
-        str(Path(sys.executable).parent / "gunicorn"),
-        "--config",
-        "python:api.http_server.gunicorn_config",
-    ]
-    argv += [
-        "--bind",
-        f"127.0.0.1:{find_free_port()}",
-        "--workers",
-        "2",
-        "api.reads.app:Application",
-    ]
+    if argv[0] != sys.executable:
+        argv = [*argv, "--bind", f"127.0.0.1:{find_free_port()}"]
     env = {"PATH": os.environ["PATH"]} | PRODUCTION_ENV | {name: value}
     result = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
     assert result.returncode > 0
