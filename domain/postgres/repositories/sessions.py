@@ -147,13 +147,14 @@ def _has_token(row: models.SignInChallenge, token: str) -> bool:
 
 def _revoke_all_before(confirmed_at: datetime, person: models.Person, channel: Channel) -> None:
     """Revokes what another may have prepared who signed up with this person's address: the sessions
-    from before it was confirmed, a verification of the other address by one of them, and changes of
-    an address, whose link needs no session.
+    and known networks from before it was confirmed, a verification of the other address by one of
+    these sessions, and changes of an address, whose link needs no session.
 
     A session in which the code of this address was entered is its owner's: what that one has
     verified stays.
     """
     models.Session.objects.filter(person=person, created_at__lt=confirmed_at).delete()
+    models.KnownNetwork.objects.filter(person=person, last_used_at__lt=confirmed_at).delete()
     changes_of_address = pending_confirmations(person.id).exclude(replaces_address="")
     changes_of_address.update(superseded_at=Now())
     (other,) = set(Channel) - {channel}
