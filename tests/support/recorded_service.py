@@ -20,8 +20,9 @@ ALLOWED = {
     "code_invalid": ATTEMPTS,
     "code_expired": ATTEMPTS,
     "too_many_attempts": ATTEMPTS,
-    # A repeated revocation completes the first one in Redis.
+    # A repeated revocation completes the first one in Redis: of this session, or of one by its id.
     "invalid_token": {"redis"},
+    "not_found": {"redis"},
 }
 
 
