@@ -31,8 +31,16 @@ def client_network(address: str) -> str:
     """
     client = _parse_ip(address)
     if isinstance(client, IPv6Address):
-        return str(IPv6Address(int(client) >> 64 << 64))
+        return f"{client.packed[:8].hex(':', 2)}::/64"
     return "unknown" if client is None else str(client)
+
+
+def client_site(address: str) -> str | None:
+    """Returns the /48 of an IPv6 address, the most that a provider assigns to one customer, who
+    then has 65,536 networks (RFC 6177); None for anything else.
+    """
+    client = _parse_ip(address)
+    return f"{client.packed[:6].hex(':', 2)}::/48" if isinstance(client, IPv6Address) else None
 
 
 @lru_cache(1024)

@@ -27,7 +27,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "request_timeout": (408, "The request was not complete in time."),
     "idempotency_in_progress": (409, "A request with this Idempotency-Key is in progress."),
     "idempotency_closed": (409, "This Idempotency-Key can no longer be replayed; sign in instead."),
-    "precondition_failed": (412, "No ETag in If-Match is the current one."),
+    "precondition_failed": (412, "If-Match or If-None-Match does not hold for the current ETag."),
     "body_too_large": (413, "The body is too large."),
     "unsupported_media_type": (415, "Send the body as application/json."),
     "idempotency_mismatch": (422, "This Idempotency-Key was used with another body."),

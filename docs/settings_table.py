@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from settings.rate_limits import PRODUCTION_LIMITS
+from settings.rate_limits import PRODUCTION_LIMITS, SITE_FACTOR
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -57,9 +57,13 @@ def settings() -> Iterator[Setting]:
                 if name not in seen:
                     seen.add(name)
                     yield Setting(name, default, _comment(lines, statement))
-    for route, limit in PRODUCTION_LIMITS.items():
-        name = f"RATE_LIMIT_{route.upper().replace('-', '_')}"
-        yield Setting(name, limit, f"requests of one network to routes of the kind {route}")
+    for kind, limit in PRODUCTION_LIMITS.items():
+        counted = f"requests of one network to routes of the kind {kind}"
+        if kind == "anonymous":
+            counted = "requests of all clients without a session together"
+        yield Setting(f"RATE_LIMIT_{kind.upper().replace('-', '_')}", limit, counted)
+    factor = "times as many requests as one network an IPv6 /48 may send, which may be one customer"
+    yield Setting("RATE_LIMIT_SITE_FACTOR", str(SITE_FACTOR), factor)
 
 
 def _variables(statement: ast.stmt) -> Iterator[tuple[str, str]]:

@@ -232,17 +232,26 @@ OTP_TOTP_ISSUER = SERVICE_NAME  # in authenticator apps
 SMS_DOMAIN = env.str("SMS_DOMAIN", urlsplit(PUBLIC_URL).hostname or "localhost")
 
 # Message quotas, enforced in Postgres at send time.
-MESSAGES_PER_DAY = env.int("MESSAGES_PER_DAY", 5)  # messages a day to one address, for each purpose
-# seconds between two messages to one address; doubles after each further one
+# messages a day to one address, for each purpose (confirmation, sign-in, notices)
+MESSAGES_PER_DAY = env.int("MESSAGES_PER_DAY", 20)
+# of these, on request of one network (an IPv4 address, an IPv6 /64); also address changes a day
+MESSAGES_PER_NETWORK_PER_DAY = env.int("MESSAGES_PER_NETWORK_PER_DAY", 5)
+# seconds between two messages to one address on request of one network; doubles each time
 MESSAGE_COOLDOWN = timedelta(seconds=env.int("MESSAGE_COOLDOWN_SECONDS", 60))
-SMS_PER_DAY = env.int("SMS_PER_DAY", 5_000)  # text messages a day in total
+SMS_PER_DAY = env.int("SMS_PER_DAY", 5_000)  # text messages a day for sign-ups, in total
+# text messages a day to owners of verified numbers: no sign-up uses them up
+SMS_TO_OWNERS_PER_DAY = env.int("SMS_TO_OWNERS_PER_DAY", 5_000)
+# text messages a day on request of one network; 0: no limit
+SMS_PER_NETWORK_PER_DAY = env.int("SMS_PER_NETWORK_PER_DAY", 20)
+# whether the text message of a sign-up waits until its e-mail address is confirmed
+SMS_AFTER_EMAIL = env.bool("SMS_AFTER_EMAIL", False)
 # text messages a day to numbers with the same first six characters
 SMS_PER_PREFIX_PER_DAY = env.int("SMS_PER_PREFIX_PER_DAY", 500)
 # ISO 3166-1 countries that text messages are sent to, such as ES,PT; *: all
 SMS_COUNTRIES = [each for each in read_list("SMS_COUNTRIES") if each != "*"]
-# text messages to a prefix after which its conversion rate counts
-SMS_CONVERSION_MIN_SAMPLE = env.int("SMS_CONVERSION_MIN_SAMPLE", 20)
-# fraction of text messages to a prefix whose codes must be used, or it gets no more of them
+# codes of sign-ups sent to a prefix after which its conversion rate counts
+SMS_CONVERSION_MIN_SAMPLE = env.int("SMS_CONVERSION_MIN_SAMPLE", 100)
+# fraction of these codes that must be used, or sign-ups to that prefix wait
 SMS_CONVERSION_MIN_RATE = env.float("SMS_CONVERSION_MIN_RATE", 0.1)
 
 # mailbox (a file) or providers (SendGrid and Vonage); production always uses providers

@@ -91,6 +91,7 @@ def _project_profile(entry: LeasedEntry) -> Outcome:
 _HANDLERS: dict[str, Callable[[LeasedEntry], Outcome]] = {
     OutboxEntry.Kind.PROJECT_PROFILE: _project_profile,
     OutboxEntry.Kind.CONFIRMATION: confirmation.send,
-    OutboxEntry.Kind.ADDRESS_CHANGE_NOTICE: address_change.send,
+    OutboxEntry.Kind.ADDRESS_CHANGE_NOTICE: address_change.send_to_replaced,
+    OutboxEntry.Kind.OTHER_CHANNEL_NOTICE: address_change.send_to_other_channel,
     OutboxEntry.Kind.SIGN_IN_CODE: sign_in.send,
 }

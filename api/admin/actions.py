@@ -40,7 +40,7 @@ def _resend(
     try:
         with transaction.atomic():
             result = confirmations.resend_confirmation(
-                person.id, channel, unit_of_work, keyring.get_keyring(), now
+                person.id, channel, unit_of_work, keyring.get_keyring(), now, network=None
             )
             if result and result.outbox_ids:
                 model_admin.log_change(request, person, f"resent: {channel}")

@@ -56,7 +56,7 @@ class ReadOnlyInline(ReadOnlyMixin, admin.TabularInline):  # type: ignore[type-a
 class ConfirmationInline(ReadOnlyInline):
     model = Confirmation
     fields = ("channel", "masked_address", "attempts", "created_at", "first_attempted_at",
-              "confirmed_at", "superseded_at", "invalidated")  # fmt: skip  # one glance
+              "confirmed_at", "superseded_at")  # fmt: skip  # one glance
 
     @admin.display(description="address")
     def masked_address(self, confirmation: Confirmation) -> str:

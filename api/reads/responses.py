@@ -5,8 +5,10 @@ by a comma.
 """
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 from api.http_server.response_encoding import encode_headers
+from api.preconditions import evaluate_preconditions
 from api.problem_details import (
     ProblemDetails,
     build_problem,
@@ -14,7 +16,7 @@ from api.problem_details import (
     resolve_request_id,
 )
 from domain import profile
-from domain.model.errors import RollcallError
+from domain.model.errors import PreconditionFailed, RollcallError
 from domain.model.session_token import TokenClaims
 
 type Headers = Mapping[str, str]
@@ -33,20 +35,24 @@ _HEADERS_304 = _CACHING + b"etag: %b\r\nx-request-id: %b\r\n"
 def profile_response(
     headers: Headers, token: TokenClaims, reply: Sequence[bytes | None], now: float
 ) -> Response:
-    """Returns 200 or 304, from the reply to HMGET at Unix time `now`.
+    """Returns 200, 304 or 412, from the reply to HMGET at Unix time `now`.
 
     Raises `CacheMiss` and `InvalidToken` as `domain.profile.decode_reply` does.
     """
     body, etag = profile.decode_reply(token, reply, now)
     request_id = get_request_id(headers).encode()
-    tags = headers.get("if-none-match")
-    if tags and _if_none_match_matches(tags, etag.decode()):
-        return 304, _HEADERS_304 % (etag, request_id), body
+    if "if-match" in headers or "if-none-match" in headers:
+        tags = headers.get("if-match"), headers.get("if-none-match")
+        status = evaluate_preconditions("GET", etag.decode(), *tags)  # HEAD is the same
+        if status == HTTPStatus.NOT_MODIFIED:
+            return status, _HEADERS_304 % (etag, request_id), body
+        if status is not None:
+            return error_response(headers, PreconditionFailed())
     return 200, _HEADERS_200 % (etag, request_id), body
 
 
 def error_response(headers: Headers, error: RollcallError) -> Response:
-    """Returns 401 or 503 for one of our own errors."""
+    """Returns 401, 412 or 503 for one of our own errors."""
     request_id = get_request_id(headers)
     document = problem_from_error(error, request_id)
     return _encode_problem(document, ("vary", "Authorization"), ("x-request-id", request_id))
@@ -65,10 +71,3 @@ def _encode_problem(document: ProblemDetails, *extra: tuple[str, str]) -> Respon
 def get_request_id(headers: Headers) -> str:
     """Returns the client's request id if it is safe to log, else a new one at each call."""
     return resolve_request_id(headers.get("x-request-id", ""))
-
-
-def _if_none_match_matches(value: str, etag: str) -> bool:
-    """Returns whether `If-None-Match` has this tag, compared weakly, or `*` (RFC 9110 13.1.2)."""
-    if value.strip() == "*":
-        return True
-    return any(tag.strip().removeprefix("W/") == etag for tag in value.split(","))

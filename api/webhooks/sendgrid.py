@@ -8,6 +8,7 @@ The SDK has a check for it too; it decodes the body first, and raises on what is
 import re
 from base64 import b64decode
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any
 
@@ -19,17 +20,18 @@ from django.conf import settings
 from rest_framework.request import Request
 
 from api.webhooks.signatures import InvalidSignature, check_timestamp
-from domain.postgres.delivery_receipts import DeliveryReceipts
-from workers.providers.base import sanitize_message_id
+from domain.postgres.delivery_receipts import DeliveryReceipt
+from workers.providers.base import SENDGRID_REFERENCE_FIELD, sanitize_message_id
 
 SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
 
-# Rejected by the receiver, or not attempted. "processed" and "deferred" are not final.
-_FAILED = ("bounce", "dropped")
+# A bounce: rejected by the receiver, perhaps after it has accepted the message; dropped: not
+# attempted. "processed" and "deferred" are not final.
+_FINAL = ("delivered", "bounce", "dropped")
 
 
-def parse_receipts(request: Request, body: bytes) -> DeliveryReceipts:
+def parse_receipts(request: Request, body: bytes) -> list[DeliveryReceipt]:
     """Returns the receipts in a batch of events. Raises `InvalidSignature`."""
     timestamp = request.headers.get(TIMESTAMP, "")
     if not re.fullmatch("[0-9]{1,12}", timestamp):
@@ -42,12 +44,7 @@ def parse_receipts(request: Request, body: bytes) -> DeliveryReceipts:
         raise InvalidSignature("malformed") from None
     if not isinstance(events, list):
         raise InvalidSignature("malformed")
-    events = [event for event in events if isinstance(event, dict)]
-    return DeliveryReceipts(
-        reported_at=signed_at,
-        delivered=_ids_by_type(events, ("delivered",)),
-        failed=_ids_by_type(events, _FAILED),
-    )
+    return [_to_receipt(event, signed_at) for event in events if _is_final(event)]
 
 
 def _verify(signature: str, signed: bytes) -> None:
@@ -60,8 +57,25 @@ def _verify(signature: str, signed: bytes) -> None:
         raise InvalidSignature("bad_signature") from None
 
 
-def _ids_by_type(events: list[dict[str, Any]], types: tuple[str, ...]) -> set[str]:
-    return {id_ for event in events if event.get("event") in types for id_ in _ids(event)}
+def _is_final(event: Any) -> bool:
+    return isinstance(event, dict) and event.get("event") in _FINAL
+
+
+def _to_receipt(event: dict[str, Any], signed_at: datetime) -> DeliveryReceipt:
+    return DeliveryReceipt(
+        is_delivered=event["event"] == "delivered",
+        reported_at=_reported_at(event, signed_at),
+        reference=event.get(SENDGRID_REFERENCE_FIELD),
+        message_ids=list(_ids(event)),
+    )
+
+
+def _reported_at(event: dict[str, Any], signed_at: datetime) -> datetime:
+    """Returns the time of the event, or that of the signature, which is later, if it has none."""
+    try:
+        return min(datetime.fromtimestamp(event["timestamp"], UTC), signed_at)
+    except (LookupError, TypeError, ValueError, OverflowError, OSError):
+        return signed_at
 
 
 def _ids(event: dict[str, Any]) -> Iterator[str]:

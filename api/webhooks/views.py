@@ -12,6 +12,7 @@ from api.writes.base import NoStoreAPIView
 from api.writes.json_parser import no_content
 from api.writes.openapi import PUBLIC, operation, request_header
 from domain.postgres import delivery_receipts
+from workers.providers.base import SENDGRID_REFERENCE_FIELD
 
 log = structlog.get_logger(__name__)
 
@@ -20,8 +21,11 @@ def _text_fields(*names: str) -> dict[str, object]:
     return {"type": "object", "properties": {name: {"type": "string"} for name in names}}
 
 
-_EVENTS = {"type": "array", "items": _text_fields("event", "sg_message_id")}
-_RECEIPT = _text_fields("messageId", "status")
+_EVENTS = {
+    "type": "array",
+    "items": _text_fields("event", "sg_message_id", SENDGRID_REFERENCE_FIELD),
+}
+_RECEIPT = _text_fields("messageId", "status", "client-ref", "message-timestamp")
 
 
 class SendGridView(NoStoreAPIView):
@@ -56,7 +60,7 @@ class VonageView(NoStoreAPIView):
 
 def _record_receipts(
     provider: str,
-    parse_receipts: Callable[[Request, bytes], delivery_receipts.DeliveryReceipts],
+    parse_receipts: Callable[[Request, bytes], list[delivery_receipts.DeliveryReceipt]],
     request: Request,
 ) -> HttpResponse:
     """Records what the provider reports; unknown messages are ignored."""

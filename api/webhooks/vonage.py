@@ -5,6 +5,7 @@ https://developer.vonage.com/en/messaging/sms/guides/delivery-receipts
 """
 
 import hmac
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qsl
@@ -17,15 +18,15 @@ from rest_framework.request import Request
 from api.bearer import bearer_token
 from api.webhooks.signatures import CLOCK_SKEW, InvalidSignature, check_timestamp
 from domain.model.errors import InvalidToken
-from domain.postgres.delivery_receipts import DeliveryReceipts
+from domain.postgres.delivery_receipts import DeliveryReceipt
 from workers.providers.base import sanitize_message_id
 
 # "accepted", "buffered" and "unknown" are not final.
-_FAILED = ("expired", "failed", "rejected")
+_FINAL = ("delivered", "expired", "failed", "rejected")
 
 
-def parse_receipts(request: Request, body: bytes) -> DeliveryReceipts:
-    """Returns what a receipt reports. Raises `InvalidSignature`."""
+def parse_receipts(request: Request, body: bytes) -> list[DeliveryReceipt]:
+    """Returns the receipt, or none if its status is not final. Raises `InvalidSignature`."""
     claims = _verify_token(request.headers.get("Authorization", ""))
     signed_at = check_timestamp(int(claims["iat"]))
     payload_hash = str(claims["payload_hash"]).lower().encode()
@@ -33,13 +34,31 @@ def parse_receipts(request: Request, body: bytes) -> DeliveryReceipts:
         raise InvalidSignature("payload_hash_mismatch")
     receipt = _parse_fields(request.content_type or "", body)
     status = receipt.get("status")
-    # Guides and real receipts have the first name; the response to a send has the second.
-    ids = {sanitize_message_id(receipt.get(name)) for name in ("messageId", "message-id")}
-    return DeliveryReceipts(
-        reported_at=signed_at,
-        delivered=ids if status == "delivered" else set(),
-        failed=ids if status in _FAILED else set(),
-    )
+    if status not in _FINAL:
+        return []
+    return [
+        DeliveryReceipt(
+            is_delivered=status == "delivered",
+            reported_at=_reported_at(receipt, signed_at),
+            reference=receipt.get("client-ref"),
+            # Guides and real receipts have the first name; the response to a send has the second.
+            message_ids={
+                sanitize_message_id(receipt.get(name)) for name in ("messageId", "message-id")
+            },
+        )
+    ]
+
+
+def _reported_at(receipt: dict[str, Any], signed_at: datetime) -> datetime:
+    """Returns the time of the receipt (UTC, with or without "+0000"), or that of the signature,
+    which is later, if it has none.
+    """
+    try:
+        time = datetime.fromisoformat(receipt["message-timestamp"].replace(" +", "+"))
+        in_utc = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (LookupError, AttributeError, ValueError, OverflowError):
+        return signed_at
+    return min(in_utc, signed_at)
 
 
 def _verify_token(authorization: str) -> dict[str, Any]:

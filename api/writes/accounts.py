@@ -9,15 +9,22 @@ from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
 
+from api.preconditions import evaluate_preconditions
 from api.writes.after_commit import project_and_enqueue
-from api.writes.base import NoStoreAPIView, get_token_claims, run_revocation, serialize_session
+from api.writes.base import (
+    NoStoreAPIView,
+    get_network,
+    get_token_claims,
+    run_revocation,
+    serialize_session,
+)
 from api.writes.json_parser import json_response, no_content
 from api.writes.openapi import PUBLIC, operation, request_header, response_header
 from api.writes.response_serializers import ProfileSerializer, SignUpResponseSerializer
 from api.writes.serializers import SignUpSerializer, UpdateProfileSerializer
 from domain import profile
 from domain.commands import accounts
-from domain.commands.accounts import SignUp, UpdateProfile
+from domain.commands.accounts import Precondition, SignUp, UpdateProfile
 from domain.commands.sessions import NewSession
 from domain.model.errors import InvalidField, ServiceUnavailable
 from domain.postgres import keyring
@@ -26,7 +33,10 @@ from domain.postgres.unit_of_work import autocommit_unit_of_work, unit_of_work
 log = structlog.get_logger(__name__)
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{16,255}")
-_STRONG_ETAG = re.compile(r'(?<!W/)"[^"]*"')
+_IF_MATCH = request_header(
+    "If-Match", "ETags that the client has, or `*`; 412 if none is the current one."
+)
+_IF_NONE_MATCH = request_header("If-None-Match", "ETags, or `*`; 412 if one is the current one.")
 
 
 class SignUpView(NoStoreAPIView):
@@ -51,7 +61,7 @@ class SignUpView(NoStoreAPIView):
     def post(self, request: Request) -> HttpResponse:
         key = request.META.get("HTTP_IDEMPOTENCY_KEY")
         body = SignUpSerializer.parse(request.data, _check_idempotency_key(key))
-        result = _sign_up(SignUp(**body), key)
+        result = _sign_up(SignUp(**body, network=get_network(request)), key)
         project_and_enqueue(result.result, is_new=not result.replayed)
         person = result.result.person
         response = {
@@ -95,13 +105,14 @@ class ProfileView(NoStoreAPIView):
     @operation(
         "getProfile",
         "Get the caller's profile",
-        {200: ProfileSerializer, 304: None, 401: None, 503: None},
+        {200: ProfileSerializer, 304: None, 401: None, 412: None, 503: None},
+        _IF_MATCH,
         request_header(
             "If-None-Match", "ETags that the client has; 304 if one is the current one."
         ),
         response_header("ETag", "A strong validator of the body.", 200, 304),
         response_header("Cache-Control", "`private, no-cache`.", 200, 304),
-        response_header("Vary", "`Authorization`.", 200, 304, 401, 503),
+        response_header("Vary", "`Authorization`.", 200, 304, 401, 412, 503),
     )
     def get(self, request: Request) -> HttpResponse:
         """Served by the read process."""
@@ -116,12 +127,15 @@ class ProfileView(NoStoreAPIView):
         "Update the caller's profile",
         {200: ProfileSerializer, 412: None},
         response_header("ETag", "A strong validator of the new body.", 200),
-        request_header("If-Match", "ETags that the client has; 412 if none is the current one."),
+        _IF_MATCH,
+        _IF_NONE_MATCH,
         body=UpdateProfileSerializer,
     )
     def patch(self, request: Request) -> HttpResponse:
         body = UpdateProfileSerializer.parse(request.data)
-        command = UpdateProfile(get_token_claims(request), _parse_if_match(request), **body)
+        command = UpdateProfile(
+            get_token_claims(request), get_network(request), _precondition(request), **body
+        )
         committed = accounts.update_profile(
             command, unit_of_work, keyring.get_keyring(), datetime.now(UTC)
         )
@@ -130,17 +144,25 @@ class ProfileView(NoStoreAPIView):
         etag = profile.strong_etag(profile.render_body(person)).decode()
         return json_response(profile.to_public_dict(person), headers={"ETag": etag})
 
-    @operation("deleteProfile", "Delete the caller's account", {204: None})
+    @operation(
+        "deleteProfile",
+        "Delete the caller's account",
+        {204: None, 412: None},
+        _IF_MATCH,
+        _IF_NONE_MATCH,
+    )
     def delete(self, request: Request) -> HttpResponse:
+        precondition = _precondition(request)
         run_revocation(
-            request, lambda token: accounts.delete_profile(token, unit_of_work, datetime.now(UTC))
+            request,
+            lambda token: accounts.delete_profile(
+                token, unit_of_work, datetime.now(UTC), precondition
+            ),
         )
         return no_content()
 
 
-def _parse_if_match(request: Request) -> frozenset[bytes] | None:
-    """Returns the strong ETags of `If-Match` (RFC 9110 section 13.1.1); None if absent or `*`."""
-    value = request.META.get("HTTP_IF_MATCH")
-    if value is None or value.strip() == "*":
-        return None
-    return frozenset(etag.encode() for etag in _STRONG_ETAG.findall(value))
+def _precondition(request: Request) -> Precondition:
+    """Returns the request's precondition; the command evaluates it under the lock of its row."""
+    tags = request.META.get("HTTP_IF_MATCH"), request.META.get("HTTP_IF_NONE_MATCH")
+    return lambda etag: evaluate_preconditions(str(request.method), etag, *tags) is None

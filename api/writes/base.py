@@ -9,11 +9,12 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from api.bearer import bearer_token
+from api.client_ip import client_network
 from api.writes.after_commit import project_revocation
 from domain.commands import sessions
 from domain.commands.ports import CommandResult
 from domain.model import session_token
-from domain.model.errors import InvalidToken
+from domain.model.errors import InvalidToken, NotFound
 from domain.model.person import Person, Tombstone
 from domain.model.session_token import TokenClaims
 from domain.postgres import keyring
@@ -35,6 +36,13 @@ class NoStoreAPIView(APIView):
 def get_bearer_token(request: Request) -> str:
     """Returns the request's bearer token. Raises `InvalidToken` if it has none."""
     return bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
+
+
+def get_network(request: Request) -> str:
+    """Returns the network that the request comes from, by which requests and messages are counted;
+    `ClientIPMiddleware` has set the address.
+    """
+    return client_network(request.META["REMOTE_ADDR"])
 
 
 def get_token_claims(request: Request) -> TokenClaims:
@@ -59,12 +67,13 @@ def run_revocation(
     """Executes a command that revokes sessions; returns once no reader accepts them.
 
     Raises `InvalidToken`, and `ServiceUnavailable` while Redis is unavailable: the outbox entry
-    completes it, and repeating the request shows completion with a 401.
+    completes it, and repeating the request shows completion with a 401. Raises `NotFound` if the
+    command does: for what was revoked before, once no reader accepts it.
     """
     token = get_token_claims(request)
     try:
         committed = command(token)
-    except InvalidToken:
+    except (InvalidToken, NotFound):
         writer.project(token.person_id)
         writer.sleep_max_staleness()
         raise

@@ -8,7 +8,13 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from api.writes.after_commit import project_and_enqueue
-from api.writes.base import NoStoreAPIView, authenticate, format_rfc3339
+from api.writes.base import (
+    NoStoreAPIView,
+    authenticate,
+    format_rfc3339,
+    get_network,
+    get_token_claims,
+)
 from api.writes.json_parser import json_response
 from api.writes.openapi import OPTIONAL_SESSION_TOKEN, operation
 from api.writes.response_serializers import (
@@ -19,6 +25,7 @@ from api.writes.response_serializers import (
 )
 from api.writes.serializers import ConfirmEmailSerializer, ConfirmPhoneSerializer, EmptySerializer
 from domain.commands import confirmations
+from domain.commands.confirmations import ConfirmByCode
 from domain.model.address import Channel
 from domain.model.errors import InvalidToken
 from domain.postgres import confirmation_status, keyring
@@ -40,7 +47,7 @@ class EmailConfirmationView(NoStoreAPIView):
         body = ConfirmEmailSerializer.parse(request.data)
         if "token" in body:
             committed = confirmations.confirm_by_link(
-                body["token"], unit_of_work, keyring.get_keyring()
+                body["token"], get_network(request), unit_of_work, keyring.get_keyring()
             )
             if committed is not None:
                 project_and_enqueue(committed)
@@ -65,9 +72,14 @@ class PhoneConfirmationView(NoStoreAPIView):
 
 
 def _confirm_by_code(request: Request, channel: Channel, code: str) -> None:
-    committed = confirmations.confirm_by_code(
-        authenticate(request), channel, code, unit_of_work, keyring.get_keyring()
+    command = ConfirmByCode(
+        authenticate(request),
+        channel,
+        code,
+        session_digest=get_token_claims(request).digest,
+        network=get_network(request),
     )
+    committed = confirmations.confirm_by_code(command, unit_of_work, keyring.get_keyring())
     if committed is not None:
         project_and_enqueue(committed)
 
@@ -101,7 +113,7 @@ def _resend(request: Request, channel: Channel) -> HttpResponse:
         EmptySerializer.parse(request.data)
     person_id, now = authenticate(request), datetime.now(UTC)
     result = confirmations.resend_confirmation(
-        person_id, channel, unit_of_work, keyring.get_keyring(), now
+        person_id, channel, unit_of_work, keyring.get_keyring(), now, get_network(request)
     )
     if result is None:
         raise InvalidToken  # deleted since

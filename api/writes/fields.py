@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from domain.model.address import Address, parse_email, parse_phone
 from domain.model.errors import InvalidField
-from domain.model.one_time_code import CODE_LENGTH
+from domain.model.one_time_code import TOKEN_LENGTH, normalize_code, parse_token
 from domain.model.person import (
     HOBBY_MAX_LENGTH,
     MAX_HOBBIES,
@@ -82,18 +82,28 @@ class HobbiesField(serializers.Field[Any, Any, Any, Any]):
 @extend_schema_field(
     {
         "type": "string",
-        "pattern": rf"^\s*([0-9]\s*){{{CODE_LENGTH}}}$",
-        "description": f"{CODE_LENGTH} digits; spaces are ignored.",
+        "pattern": r"^\s*(([0-9]\s*){6}|([0-9A-Za-z]\s*-?\s*){10})$",
+        "description": "Six digits, or ten characters in any case; spaces and hyphens are ignored.",
     }
 )
 class CodeField(TextField):
     """A one-time code as typed."""
 
     def parse(self, text: str) -> str:
-        digits = "".join(text.split())
-        if not (digits.isascii() and digits.isdigit() and len(digits) == CODE_LENGTH):
-            raise InvalidField("invalid", f"A code has {CODE_LENGTH} digits.")
-        return digits
+        code = normalize_code(text)
+        if code is None:
+            raise InvalidField("invalid", "A code has six digits, or ten characters.")
+        return code
+
+
+@extend_schema_field({"type": "string", "pattern": f"^[A-Za-z0-9_-]{{{TOKEN_LENGTH}}}$"})
+class ChallengeField(TextField):
+    """The token of a sign-in challenge."""
+
+    def parse(self, text: str) -> str:
+        if parse_token(text) is None:
+            raise InvalidField("invalid", "Not a challenge.")
+        return text
 
 
 @extend_schema_field({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,200}$"})

@@ -59,6 +59,25 @@ class ConfirmationStatusSerializer(serializers.Serializer[Any]):
     )
 
 
+class SignInChallengeSerializer(serializers.Serializer[Any]):
+    """A sign-in challenge, the same for known and unknown addresses."""
+
+    challenge = serializers.CharField(help_text="To be sent back with the code.")
+    expires_at = serializers.DateTimeField(help_text="Until then its code can be entered.")
+    resend_available_at = serializers.DateTimeField(
+        help_text="When another challenge for this address gets a message from this network."
+    )
+
+
+class ListedSessionSerializer(serializers.Serializer[Any]):
+    """An active session."""
+
+    id = serializers.UUIDField()
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    current = serializers.BooleanField(help_text="Whether it is that of the token sent.")
+
+
 def _inline(name: str, **fields: Any) -> Any:
     return inline_serializer(name, fields)
 
@@ -70,7 +89,7 @@ ConfirmationStatusesSerializer = _inline(
 )
 EmailConfirmedSerializer = _inline("EmailConfirmed", email_verified=serializers.BooleanField())
 PhoneConfirmedSerializer = _inline("PhoneConfirmed", phone_verified=serializers.BooleanField())
-SignInChallengeSerializer = _inline("SignInChallenge", detail=serializers.CharField())
+SessionListSerializer = _inline("SessionList", sessions=ListedSessionSerializer(many=True))
 SignInResponseSerializer = _inline("SignInResponse", session=SessionSerializer())
 LivenessSerializer = _inline("Liveness", status=serializers.CharField())
 ReadinessSerializer = _inline(

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from rest_framework.fields import empty
 
 from api.writes.fields import (
+    ChallengeField,
     CodeField,
     EmailField,
     HobbiesField,
@@ -126,9 +127,10 @@ class ConfirmPhoneSerializer(StrictSerializer):
     code = CodeField()
 
 
-class SignInSerializer(SignInCodeSerializer):
-    """The address, and the code that was sent there."""
+class SignInSerializer(StrictSerializer):
+    """The challenge, and the code that was sent to its address."""
 
+    challenge = ChallengeField()
     code = CodeField()
 
 

@@ -1,28 +1,40 @@
-"""Sign-in by a one-time code, and sign-out."""
+"""Sign-in by a one-time code, the list of sessions, and sign-out."""
 
 from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
 
 from api.writes.after_commit import project_and_enqueue
-from api.writes.base import NoStoreAPIView, run_revocation, serialize_session
+from api.writes.base import (
+    NoStoreAPIView,
+    format_rfc3339,
+    get_network,
+    get_token_claims,
+    run_revocation,
+    serialize_session,
+)
 from api.writes.json_parser import json_response, no_content
 from api.writes.openapi import PUBLIC, operation, response_header
-from api.writes.response_serializers import SignInChallengeSerializer, SignInResponseSerializer
+from api.writes.response_serializers import (
+    SessionListSerializer,
+    SignInChallengeSerializer,
+    SignInResponseSerializer,
+)
 from api.writes.serializers import SignInCodeSerializer, SignInSerializer
 from domain.commands import sessions
+from domain.commands.ports import ListedSession
+from domain.commands.sessions import SignIn
 from domain.postgres import keyring
 from domain.postgres.unit_of_work import unit_of_work
 from workers import queue
 
-# The same for known and unknown addresses.
-_CODE_REQUESTED = {"detail": "If this address is confirmed, a code has been sent to it."}
-
 
 class SessionsView(NoStoreAPIView):
-    """Requests a sign-in code, or revokes all sessions of the caller."""
+    """Requests a sign-in code; lists or revokes all sessions of the caller."""
 
     @operation(
         "requestSignInCode",
@@ -33,9 +45,23 @@ class SessionsView(NoStoreAPIView):
     )
     def post(self, request: Request) -> HttpResponse:
         body = SignInCodeSerializer.parse(request.data)
-        address = body["address"]
-        queue.enqueue(sessions.request_sign_in_code(address, unit_of_work, keyring.get_keyring()))
-        return json_response(_CODE_REQUESTED, status=202)
+        now, network = datetime.now(UTC), get_network(request)
+        challenge = sessions.request_sign_in_code(
+            body["address"], network, unit_of_work, keyring.get_keyring(), now
+        )
+        queue.enqueue(challenge.outbox_ids)
+        response = {
+            "challenge": challenge.token,
+            "expires_at": format_rfc3339(challenge.expires_at),
+            "resend_available_at": format_rfc3339(challenge.resend_available_at),
+        }
+        return json_response(response, status=202)
+
+    @operation("listSessions", "List the caller's sessions", {200: SessionListSerializer})
+    def get(self, request: Request) -> HttpResponse:
+        claims = get_token_claims(request)
+        active = sessions.list_sessions(claims, unit_of_work, datetime.now(UTC))
+        return json_response({"sessions": [_serialize(each, claims.digest) for each in active]})
 
     @operation("revokeAllSessions", "Revoke all sessions of the caller", {204: None})
     def delete(self, request: Request) -> HttpResponse:
@@ -44,6 +70,15 @@ class SessionsView(NoStoreAPIView):
             request, lambda claims: sessions.revoke_all_sessions(claims, unit_of_work, now)
         )
         return no_content()
+
+
+def _serialize(session: ListedSession, current_digest: bytes) -> dict[str, Any]:
+    return {
+        "id": str(session.id),
+        "created_at": format_rfc3339(session.created_at),
+        "expires_at": format_rfc3339(session.expires_at),
+        "current": session.digest == current_digest,
+    }
 
 
 class SignInView(NoStoreAPIView):
@@ -58,14 +93,10 @@ class SignInView(NoStoreAPIView):
         security=PUBLIC,
     )
     def post(self, request: Request) -> HttpResponse:
-        body = SignInSerializer.parse(request.data)
+        command = SignIn(**SignInSerializer.parse(request.data), network=get_network(request))
+        now = datetime.now(UTC)
         result = sessions.sign_in(
-            body["address"],
-            body["code"],
-            unit_of_work,
-            keyring.get_keyring(),
-            datetime.now(UTC),
-            settings.SESSION_LIFETIME,
+            command, unit_of_work, keyring.get_keyring(), now, settings.SESSION_LIFETIME
         )
         project_and_enqueue(result.result)
         response = {"session": serialize_session(result.token, result.expires_at)}
@@ -77,6 +108,20 @@ class CurrentSessionView(NoStoreAPIView):
 
     @operation("revokeCurrentSession", "Revoke the current session", {204: None})
     def delete(self, request: Request) -> HttpResponse:
-        now = datetime.now(UTC)
-        run_revocation(request, lambda claims: sessions.revoke_session(claims, unit_of_work, now))
-        return no_content()
+        return _revoke(request)
+
+
+class SessionView(NoStoreAPIView):
+    """A session of the caller, by its id."""
+
+    @operation("revokeSession", "Revoke a session", {204: None, 404: None})
+    def delete(self, request: Request, session_id: UUID) -> HttpResponse:
+        return _revoke(request, session_id)
+
+
+def _revoke(request: Request, session_id: UUID | None = None) -> HttpResponse:
+    now = datetime.now(UTC)
+    run_revocation(
+        request, lambda claims: sessions.revoke_session(claims, unit_of_work, now, session_id)
+    )
+    return no_content()

@@ -1,5 +1,6 @@
 """Signs people up, updates and deletes profiles."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from domain.commands.sessions import NewSession, start_session
 from domain.model import one_time_code, session_token
 from domain.model.address import Address, Channel
 from domain.model.errors import InvalidToken, PreconditionFailed
+from domain.model.keyed_hash import hash_network
 from domain.model.keyring import Keyring
 from domain.model.person import ActiveSession, Person, Tombstone
 from domain.model.session_token import TokenClaims
@@ -18,8 +20,8 @@ from domain.model.session_token import TokenClaims
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SignUp:
-    """A new person. All fields are results of the parsers in `domain.model.person` and
-    `.address`.
+    """A new person. The fields are results of the parsers in `domain.model.person` and `.address`;
+    `network` is the client's.
     """
 
     name: str
@@ -27,6 +29,7 @@ class SignUp:
     email: Address
     phone: Address
     hobbies: tuple[str, ...]
+    network: str
 
 
 def sign_up(
@@ -64,7 +67,9 @@ def sign_up_idempotently(
     request_fingerprints = keyring.macs_with_all_keys(b"idempotency body", *body)
     expires_at = now + session_lifetime
     with unit_of_work() as uow:
-        person = uow.find_sign_up_by_idempotency_key(key_hashes, request_fingerprints)
+        person = uow.find_sign_up_by_idempotency_key(
+            idempotency_key, key_hashes, request_fingerprints
+        )
         if person is not None:
             uow.revoke_sessions(person.id)
             return replace(start_session(uow, person, keyring, expires_at), replayed=True)
@@ -93,19 +98,24 @@ def _sign_up(
         sessions=(ActiveSession(digest, expires_at),),
     )
     seeds = {channel: one_time_code.generate_seed(keyring) for channel in Channel}
-    outbox_ids = uow.sign_up(person, seeds)
+    outbox_ids = uow.sign_up(person, seeds, hash_network(keyring, command.network)[0])
     return NewSession(CommandResult(person, outbox_ids), token, expires_at)
+
+
+type Precondition = Callable[[str], bool]  # whether it holds for the current ETag
+
+
+def _always(etag: str) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class UpdateProfile:
-    """The changes to the caller's profile; fields that are None stay.
-
-    One of the ETags in `if_match` must be the current one (None: no precondition).
-    """
+    """The changes to the caller's profile; fields that are None stay. `network` is the client's."""
 
     claims: TokenClaims
-    if_match: frozenset[bytes] | None = None
+    network: str
+    precondition: Precondition = _always
     name: str | None = None
     surname: str | None = None
     email: Address | None = None
@@ -118,20 +128,21 @@ def update_profile(
 ) -> CommandResult[Person]:
     """Updates a profile. A new address receives a code, which supersedes those of the one before.
 
-    A verified address stays in the profile until the new one is confirmed, and receives a notice.
+    A verified address stays in the profile until the new one is confirmed; it and the verified
+    address of the other channel receive a notice.
     Raises `InvalidToken`, `PreconditionFailed`, `RateLimited`.
     """
     with unit_of_work() as uow:
-        current = uow.lock_person_by_token(command.claims, now)
-        etag = profile.strong_etag(profile.render_body(current))
-        if command.if_match is not None and etag not in command.if_match:
-            raise PreconditionFailed
+        current = _lock_person(uow, command.claims, command.precondition, now)
         fields = {name: getattr(command, name) for name in ("name", "surname", "hobbies")}
         updated = replace(current, **{k: v for k, v in fields.items() if v is not None})
         outbox_ids: list[int] = []
+        network_hash = hash_network(keyring, command.network)[0]
         for address in (command.email, command.phone):
             if address is not None:
-                updated, new_outbox_ids = _change_address(uow, updated, address, keyring)
+                updated, new_outbox_ids = _change_address(
+                    uow, updated, address, keyring, network_hash
+                )
                 outbox_ids += new_outbox_ids
         if updated == current:
             return CommandResult(current, outbox_ids)
@@ -141,7 +152,7 @@ def update_profile(
 
 
 def _change_address(
-    uow: UnitOfWork, person: Person, address: Address, keyring: Keyring
+    uow: UnitOfWork, person: Person, address: Address, keyring: Keyring, network_hash: bytes
 ) -> tuple[Person, list[int]]:
     """Returns the person with the address to show from now on, and the messages' outbox ids."""
     channel = address.channel
@@ -158,16 +169,29 @@ def _change_address(
         return person, []
     seed = one_time_code.generate_seed(keyring)
     replaced = current.value if is_verified else ""
-    outbox_ids = uow.create_confirmation(person.id, address, seed, replaced)
+    outbox_ids = uow.create_confirmation(person.id, address, seed, replaced, network_hash)
     return person if is_verified else changed, outbox_ids
 
 
+def _lock_person(
+    uow: UnitOfWork, claims: TokenClaims, precondition: Precondition, now: datetime
+) -> Person:
+    """Returns the token's person, locked before the precondition is evaluated."""
+    person = uow.lock_person_by_token(claims, now)
+    if not precondition(profile.strong_etag(profile.render_body(person)).decode()):
+        raise PreconditionFailed
+    return person
+
+
 def delete_profile(
-    claims: TokenClaims, unit_of_work: UnitOfWorkFactory, now: datetime
+    claims: TokenClaims,
+    unit_of_work: UnitOfWorkFactory,
+    now: datetime,
+    precondition: Precondition = _always,
 ) -> CommandResult[Tombstone]:
-    """Erases the caller. Raises `InvalidToken`."""
+    """Erases the caller. Raises `InvalidToken`, `PreconditionFailed`."""
     with unit_of_work() as uow:
-        result = uow.erase(uow.lock_person_by_token(claims, now).id)
+        result = uow.erase(_lock_person(uow, claims, precondition, now).id)
         if result is None:
             raise InvalidToken
     return result

@@ -1,6 +1,6 @@
 """Confirms addresses, and resends the messages about them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -9,16 +9,24 @@ from domain.commands.ports import CommandResult, Confirmation, UnitOfWork, UnitO
 from domain.model import one_time_code
 from domain.model.address import Channel
 from domain.model.errors import ExpiredCode, InvalidCode, RateLimited
+from domain.model.keyed_hash import hash_network
 from domain.model.keyring import Keyring
 from domain.model.person import Person
 
 
+@dataclass(frozen=True, slots=True)
+class ConfirmByCode:
+    """A code (normalized) that a person has entered in the session with that digest."""
+
+    person_id: UUID
+    channel: Channel
+    code: str = field(repr=False)
+    session_digest: bytes = field(repr=False)
+    network: str
+
+
 def confirm_by_code(
-    person_id: UUID,
-    channel: Channel,
-    code: str,
-    unit_of_work: UnitOfWorkFactory,
-    keyring: Keyring,
+    command: ConfirmByCode, unit_of_work: UnitOfWorkFactory, keyring: Keyring
 ) -> CommandResult[Person] | None:
     """Confirms the person's address on a channel; None if that code has done so before.
 
@@ -26,17 +34,18 @@ def confirm_by_code(
     exceed the limit. Raises `InvalidCode`, `ExpiredCode`, `TooManyAttempts`.
     """
     with unit_of_work() as uow:
-        confirmation = uow.record_attempt(person_id, channel)
+        confirmation = uow.record_attempt(command.person_id, command.channel)
     if confirmation.code_expired and not confirmation.confirmed:
         raise ExpiredCode
     expected = one_time_code.derive_code(keyring, confirmation.context)
-    if not one_time_code.constant_time_equal(expected, code):
+    if not one_time_code.constant_time_equal(expected, command.code):
         raise InvalidCode
-    return _confirm(confirmation, unit_of_work)
+    networks = hash_network(keyring, command.network)
+    return _confirm(confirmation, unit_of_work, networks, command.session_digest)
 
 
 def confirm_by_link(
-    token: str, unit_of_work: UnitOfWorkFactory, keyring: Keyring
+    token: str, network: str, unit_of_work: UnitOfWorkFactory, keyring: Keyring
 ) -> CommandResult[Person] | None:
     """Confirms the address that a link was sent to; None if it was confirmed before.
 
@@ -46,16 +55,19 @@ def confirm_by_link(
         confirmation = _find_by_link_token(token, uow, keyring)
     if confirmation.link_expired and not confirmation.confirmed:
         raise ExpiredCode
-    return _confirm(confirmation, unit_of_work)
+    return _confirm(confirmation, unit_of_work, hash_network(keyring, network), None)
 
 
 def _confirm(
-    confirmation: Confirmation, unit_of_work: UnitOfWorkFactory
+    confirmation: Confirmation,
+    unit_of_work: UnitOfWorkFactory,
+    network_hashes: list[bytes],
+    session_digest: bytes | None,
 ) -> CommandResult[Person] | None:
     if confirmation.invalidated or confirmation.superseded:
         raise InvalidCode
     with unit_of_work() as uow:
-        return uow.confirm(confirmation.context)
+        return uow.confirm(confirmation.context, network_hashes, session_digest)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -84,7 +96,7 @@ def inspect_link(token: str, unit_of_work: UnitOfWorkFactory, keyring: Keyring) 
 
 def _find_by_link_token(token: str, uow: UnitOfWork, keyring: Keyring) -> Confirmation:
     """Returns the confirmation of a link token. Raises `InvalidCode` unless the token is valid."""
-    confirmation_id = one_time_code.parse_link_token(token)
+    confirmation_id = one_time_code.parse_token(token)
     confirmation = None if confirmation_id is None else uow.find_confirmation(confirmation_id)
     if confirmation is None or not one_time_code.constant_time_equal(
         one_time_code.derive_link_token(keyring, confirmation.context), token
@@ -107,10 +119,12 @@ def resend_confirmation(
     unit_of_work: UnitOfWorkFactory,
     keyring: Keyring,
     now: datetime,
+    network: str | None,
 ) -> ResendResult | None:
     """Sends a new code, which supersedes the old one; nothing if the address is confirmed.
 
-    Returns None if there is no such person. Raises `RateLimited` during the cooldown.
+    `network` is the client's, None for staff. Returns None if there is no such person. Raises
+    `RateLimited` during the cooldown.
     """
     with unit_of_work() as uow:
         if not uow.lock_person(person_id):
@@ -122,6 +136,9 @@ def resend_confirmation(
             raise RateLimited(cooldown)
         address, replaces_address = pending
         seed = one_time_code.generate_seed(keyring)
-        outbox_ids = uow.create_confirmation(person_id, address, seed, replaces_address)
+        network_hash = None if network is None else hash_network(keyring, network)[0]
+        outbox_ids = uow.create_confirmation(
+            person_id, address, seed, replaces_address, network_hash
+        )
         available_at = now + timedelta(seconds=uow.resend_cooldown(person_id, channel))
         return ResendResult(outbox_ids, available_at)

@@ -6,8 +6,8 @@ sign-ups and confirmations in memory; one contract test runs against both.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -29,8 +29,8 @@ class CommandResult[State: Person | Tombstone]:
 class Confirmation:
     """An address that the person with that name is to confirm, or has confirmed.
 
-    No code confirms it if it is `invalidated` (another person has verified the address) or
-    `superseded` (by a newer confirmation).
+    No code confirms it if it is `invalidated` (another person has verified the address, as of now)
+    or `superseded` (by a newer confirmation).
     """
 
     context: DerivationContext
@@ -42,24 +42,45 @@ class Confirmation:
     link_expired: bool
 
 
+@dataclass(frozen=True, slots=True)
+class SignInChallenge:
+    """A sign-in challenge. `is_usable`: not used, not expired, and its code has been sent."""
+
+    context: DerivationContext
+    is_usable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSession:
+    """An active session as its person may see it."""
+
+    id: UUID
+    created_at: datetime
+    expires_at: datetime
+    digest: bytes = field(repr=False)
+
+
 class UnitOfWork(Protocol):
     """One transaction: committed when it is left without an error.
 
     The outbox entries whose ids are returned are leased: the caller enqueues them after the commit.
     """
 
-    def sign_up(self, person: Person, seeds: dict[Channel, CodeSeed]) -> list[int]:
+    def sign_up(
+        self, person: Person, seeds: dict[Channel, CodeSeed], network_hash: bytes
+    ) -> list[int]:
         """Creates a person with their one session, and a confirmation of each address.
 
         Returns the ids of the outbox entries: one for the profile, one for each message.
         """
 
     def find_sign_up_by_idempotency_key(
-        self, key_hashes: list[bytes], request_fingerprints: list[bytes]
+        self, idempotency_key: str, key_hashes: list[bytes], request_fingerprints: list[bytes]
     ) -> Person | None:
         """Returns the person who signed up with this key and body; None if there is none (yet).
 
-        Raises `IdempotencyInProgress`, `IdempotencyMismatch`, `IdempotencyClosed`.
+        The key is locked until the end of the transaction. Raises `IdempotencyInProgress`,
+        `IdempotencyMismatch`, `IdempotencyClosed`.
         """
 
     def store_idempotency_key(
@@ -92,7 +113,8 @@ class UnitOfWork(Protocol):
         """
 
     def record_attempt(self, person_id: UUID, channel: Channel) -> Confirmation:
-        """Records an attempt at the person's newest confirmation on that channel, and returns it.
+        """Records an attempt at the person's newest confirmation on that channel, and a failure for
+        its address, until `confirm` takes it back; returns the confirmation.
 
         Raises `InvalidCode` if there is none, and `TooManyAttempts`.
         """
@@ -100,21 +122,29 @@ class UnitOfWork(Protocol):
     def find_confirmation(self, confirmation_id: int) -> Confirmation | None:
         """Returns the confirmation with that id, None if there is none."""
 
-    def confirm(self, context: DerivationContext) -> CommandResult[Person] | None:
-        """Verifies the address for the person, and invalidates all competing claims.
+    def confirm(
+        self, context: DerivationContext, network_hashes: list[bytes], session_digest: bytes | None
+    ) -> CommandResult[Person] | None:
+        """Verifies the address for the person, by a code that was entered in the session with that
+        digest or by a link (None), from a network that is known from then on.
 
         Returns None if it was confirmed before (nothing is written). Raises `InvalidCode` if
         another person has verified the address, if it is superseded, or its person deleted.
         """
 
     def create_confirmation(
-        self, person_id: UUID, address: Address, seed: CodeSeed, replaces_address: str = ""
+        self,
+        person_id: UUID,
+        address: Address,
+        seed: CodeSeed,
+        replaces_address: str = "",
+        network_hash: bytes | None = None,
     ) -> list[int]:
         """Creates a confirmation with a new code, which supersedes the one before.
 
-        `replaces_address` is the verified address that the new one is to replace; it receives a
-        notice. Returns the ids of the messages' outbox entries. Raises `RateLimited` at the daily
-        limit.
+        `replaces_address` is the verified address that the new one is to replace; it and the other
+        channel receive a notice. `network_hash` is that of who asked for it, None for staff.
+        Returns the ids of the messages' outbox entries. Raises `RateLimited` at the daily limit.
         """
 
     def supersede_confirmations(self, person_id: UUID, channel: Channel) -> None:
@@ -129,29 +159,36 @@ class UnitOfWork(Protocol):
     def create_session(self, person_id: UUID, session: ActiveSession) -> CommandResult[Person]:
         """Creates a session and raises the version; revokes the oldest above the limit."""
 
+    def list_sessions(self, person_id: UUID, now: datetime) -> list[ListedSession]:
+        """Returns the active sessions, newest first."""
+
     def revoke_sessions(self, person_id: UUID, digest: bytes | None = None) -> None:
         """Revokes the session with that digest, or all sessions of the person."""
 
     def create_sign_in_challenge(
-        self, address: Address, address_hashes: list[bytes], seed: CodeSeed
-    ) -> list[int]:
-        """Creates a sign-in challenge for an address, which supersedes the one before.
+        self,
+        address: Address,
+        address_hashes: list[bytes],
+        network_hashes: list[bytes],
+        seed: CodeSeed,
+    ) -> tuple[int, timedelta, list[int]]:
+        """Creates a sign-in challenge for an address, verified or not. Earlier ones stay valid.
 
-        `address_hashes` are those of the address, the signing key's first. Returns the ids of
-        outbox entries: none above the rate limit. Does the same for unverified
-        addresses.
+        The hashes are by every key, the signing key's first. Returns the id, after how long another
+        message can follow this one to that network, and the ids of outbox entries.
         """
 
-    def record_sign_in_attempt(
-        self, address: Address, address_hashes: list[bytes]
-    ) -> DerivationContext | None:
-        """Records an attempt at the newest challenge for that address.
+    def record_sign_in_attempt(self, challenge_id: int, token: str) -> SignInChallenge:
+        """Records an attempt at a challenge, and a failure for its address, until
+        `consume_sign_in_code` takes it back; returns the challenge.
 
-        Returns None if no code that was sent can be valid. Raises `TooManyAttempts`.
+        Raises `InvalidCode` unless it has that token, and `TooManyAttempts`.
         """
 
-    def consume_sign_in_code(self, challenge_id: int, address: Address) -> Person:
-        """Uses up a code, and revokes the sessions created before its address was verified.
+    def consume_sign_in_code(self, challenge_id: int, network_hashes: list[bytes]) -> Person:
+        """Uses up a code. The first one that its address was ever signed in with revokes what was
+        done before that address was confirmed: sessions, the verification of the other address by
+        one of them, and pending confirmations.
 
         Returns the person, locked until the end of the transaction. Raises `InvalidCode`.
         """

@@ -1,13 +1,19 @@
-"""Authenticates writes, signs people in by a code, and revokes sessions."""
+"""Authenticates writes, signs people in by a code, lists and revokes sessions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from domain.commands.ports import CommandResult, UnitOfWork, UnitOfWorkFactory
+from domain.commands.ports import (
+    CommandResult,
+    ListedSession,
+    UnitOfWork,
+    UnitOfWorkFactory,
+)
 from domain.model import one_time_code, session_token
 from domain.model.address import Address
-from domain.model.errors import InvalidCode, InvalidToken
+from domain.model.errors import InvalidCode, InvalidToken, NotFound
+from domain.model.keyed_hash import hash_address, hash_network
 from domain.model.keyring import Keyring
 from domain.model.person import ActiveSession, Person
 from domain.model.session_token import TokenClaims
@@ -38,47 +44,75 @@ def authenticate(
     return person_id
 
 
+@dataclass(frozen=True, slots=True)
+class RequestedChallenge:
+    """A sign-in challenge: its token, until when its code can be entered at least, when a further
+    message can follow, and the ids of outbox entries to enqueue.
+    """
+
+    token: str = field(repr=False)
+    expires_at: datetime
+    resend_available_at: datetime
+    outbox_ids: list[int]
+
+
 def request_sign_in_code(
-    address: Address, unit_of_work: UnitOfWorkFactory, keyring: Keyring
-) -> list[int]:
-    """Sends a code if that address is verified; returns the ids of outbox entries to enqueue.
+    address: Address,
+    network: str,
+    unit_of_work: UnitOfWorkFactory,
+    keyring: Keyring,
+    now: datetime,
+) -> RequestedChallenge:
+    """Creates a challenge, whose code is sent if that address is verified.
 
     Does the same work for every address, and returns nothing that reveals whether it is known.
+    Neither a further challenge nor its attempts affect those that others have requested.
     """
-    hashes, seed = hash_sign_in_address(keyring, address), one_time_code.generate_seed(keyring)
+    seed = one_time_code.generate_seed(keyring)
+    addresses, networks = hash_address(keyring, address), hash_network(keyring, network)
     with unit_of_work() as uow:
-        return uow.create_sign_in_challenge(address, hashes, seed)
+        row_id, cooldown, outbox_ids = uow.create_sign_in_challenge(
+            address, addresses, networks, seed
+        )
+    token = one_time_code.derive_challenge_token(keyring, row_id, seed) or ""
+    return RequestedChallenge(
+        token, now + one_time_code.SIGN_IN_LIFETIME, now + cooldown, outbox_ids
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A sign-in: the token of a challenge, the code (normalized) and the client's network."""
+
+    challenge: str = field(repr=False)
+    code: str = field(repr=False)
+    network: str
 
 
 def sign_in(
-    address: Address,
-    code: str,
+    command: SignIn,
     unit_of_work: UnitOfWorkFactory,
     keyring: Keyring,
     now: datetime,
     session_lifetime: timedelta,
 ) -> NewSession:
-    """Creates a session for the person who has verified that address and received that code.
+    """Creates a session for the person who has verified the challenge's address and received its
+    code.
 
     The attempt is recorded and committed before the comparison. Raises `InvalidCode` and
     `TooManyAttempts`, for known and unknown addresses alike.
     """
-    with unit_of_work() as uow:
-        context = uow.record_sign_in_attempt(address, hash_sign_in_address(keyring, address))
-    if context is None:
-        raise InvalidCode
-    expected = one_time_code.derive_code(keyring, context, one_time_code.SIGN_IN)
-    if not one_time_code.constant_time_equal(expected, code):
+    row_id = one_time_code.parse_token(command.challenge)
+    if row_id is None:
         raise InvalidCode
     with unit_of_work() as uow:
-        person = uow.consume_sign_in_code(context.row_id, address)
+        challenge = uow.record_sign_in_attempt(row_id, command.challenge)
+    expected = one_time_code.derive_code(keyring, challenge.context, one_time_code.SIGN_IN)
+    if not one_time_code.constant_time_equal(expected, command.code) or not challenge.is_usable:
+        raise InvalidCode
+    with unit_of_work() as uow:
+        person = uow.consume_sign_in_code(row_id, hash_network(keyring, command.network))
         return start_session(uow, person, keyring, now + session_lifetime)
-
-
-def hash_sign_in_address(keyring: Keyring, address: Address) -> list[bytes]:
-    """Returns the keyed hashes by which challenges are found, the signing key's first."""
-    channel, canonical = address.channel.encode(), address.canonical.encode()
-    return keyring.macs_with_all_keys(b"sign-in address", channel, canonical)
 
 
 def start_session(
@@ -91,13 +125,35 @@ def start_session(
     return NewSession(result, token, expires_at)
 
 
-def revoke_session(
+def list_sessions(
     claims: TokenClaims, unit_of_work: UnitOfWorkFactory, now: datetime
+) -> list[ListedSession]:
+    """Returns the active sessions of the token's person, newest first. Raises `InvalidToken`."""
+    with unit_of_work() as uow:
+        if uow.find_active_session(claims.digest, now) != claims.person_id:
+            raise InvalidToken
+        return uow.list_sessions(claims.person_id, now)
+
+
+def revoke_session(
+    claims: TokenClaims,
+    unit_of_work: UnitOfWorkFactory,
+    now: datetime,
+    session_id: UUID | None = None,
 ) -> CommandResult[Person]:
-    """Revokes the session of the token. Raises `InvalidToken`."""
+    """Revokes the session of the token, or another one of the same person.
+
+    Raises `InvalidToken`, and `NotFound` if the person has no active session with that id.
+    """
     with unit_of_work() as uow:
         person = uow.lock_person_by_token(claims, now)
-        uow.revoke_sessions(person.id, claims.digest)
+        digest = claims.digest
+        if session_id is not None:
+            sessions = {each.id: each for each in uow.list_sessions(person.id, now)}
+            if session_id not in sessions:
+                raise NotFound
+            digest = sessions[session_id].digest
+        uow.revoke_sessions(person.id, digest)
         return uow.bump_version(person.id)
 
 

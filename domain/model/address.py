@@ -1,15 +1,17 @@
 """E-mail addresses and phone numbers."""
 
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 
-import phonenumbers
+import idna
 from email_validator import EmailNotValidError, validate_email
 
 from domain.model.errors import InvalidField
+from domain.model.phone_number import parse_e164
+from domain.model.unicode_text import trim
 
 EMAIL_MAX_BYTES = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
-PHONE_MAX_LENGTH = 64  # of input; E.164 itself has at most 15 digits
 
 
 class Channel(StrEnum):
@@ -28,8 +30,17 @@ class Address:
 
     @property
     def canonical(self) -> str:
-        """The form in which addresses are compared: e-mail is case-folded."""
-        return self.value.casefold() if self.channel is Channel.EMAIL else self.value
+        """The form in which addresses are compared.
+
+        Two e-mail addresses are equal if their domains have the same A-label (IDNA 2008: `faß.de`
+        is not `fass.de`), and their local parts in NFC differ at most in the case of ASCII letters:
+        RFC 5321 section 2.4 leaves case to the mail servers, and those ignore it.
+        """
+        if self.channel is Channel.PHONE:
+            return self.value
+        local, _, domain = unicodedata.normalize("NFC", self.value).rpartition("@")
+        a_label = domain if domain.isascii() else idna.encode(domain).decode()
+        return f"{local}@{a_label}".encode().lower().decode()  # bytes.lower() is ASCII's alone
 
 
 def parse_email(text: str) -> Address:
@@ -40,7 +51,7 @@ def parse_email(text: str) -> Address:
     if len(text.encode()) > 2 * EMAIL_MAX_BYTES:
         raise InvalidField("too_long", f"Use at most {EMAIL_MAX_BYTES} bytes.")
     try:
-        value = validate_email(text.strip(), check_deliverability=False, strict=True).normalized
+        value = validate_email(trim(text), check_deliverability=False, strict=True).normalized
     except EmailNotValidError:
         # The library's own text repeats parts of the address, so it is not passed on.
         raise InvalidField("invalid", "This is not a valid e-mail address.") from None
@@ -50,25 +61,8 @@ def parse_email(text: str) -> Address:
 
 
 def parse_phone(text: str, default_region: str | None = None) -> Address:
-    """Parses a phone number into E.164; without `+` it needs a `default_region` (ISO 3166-1).
-
-    Raises `InvalidField` (`invalid`, `country_code_missing`).
-    """
-    invalid = InvalidField("invalid", "This is not a possible phone number of its country.")
-    text = text.strip()
-    if len(text) > PHONE_MAX_LENGTH:
-        raise invalid
-    if not text.startswith(("+", "\uff0b")) and default_region is None:
-        raise InvalidField("country_code_missing", "Begin with + and the country code.")
-    try:
-        number = phonenumbers.parse(text, default_region)
-    except phonenumbers.NumberParseException:
-        raise invalid from None
-    # SMS cannot dial an extension, and E.164 would silently drop it.
-    if number.extension or not phonenumbers.is_possible_number(number):
-        raise invalid
-    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    return Address(Channel.PHONE, e164)
+    """Parses a phone number into E.164, as `phone_number.parse_e164` does and with its errors."""
+    return Address(Channel.PHONE, parse_e164(text, default_region))
 
 
 def mask(channel: Channel, value: str) -> str:

@@ -33,6 +33,12 @@ class ExpiredCode(RollcallError):
     code = "code_expired"
 
 
+class NotFound(RollcallError):
+    """There is no such thing, or it is another person's."""
+
+    code = "not_found"
+
+
 class PreconditionFailed(RollcallError):
     """No ETag in If-Match is the profile's current one."""
 
@@ -84,7 +90,8 @@ class IdempotencyMismatch(RollcallError):
 
 
 class QuotaExceeded(RollcallError):
-    """A message exceeds a quota: until `retry_after` seconds have passed, or for good if None.
+    """A message exceeds a quota until `retry_after` seconds have passed; None: it is of no use by
+    then.
 
     Never shown to clients: the code names the quota, for operators.
     """

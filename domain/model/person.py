@@ -6,15 +6,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from domain.model import unicode_text
 from domain.model.errors import InvalidField
 
 NAME_MAX_LENGTH = 100
 MAX_HOBBIES = 50
 HOBBY_MAX_LENGTH = 100
-# Control characters (Cc) include NUL and newline; Zl and Zp are Unicode's own line ends; Cs are
-# lone surrogates. Format characters (Cf) are allowed, because emoji and several scripts are joined
-# by them, but a text of nothing else is blank.
-_FORBIDDEN_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
+# Of what the FreeformClass of PRECIS (RFC 8264 section 4.3) disallows: control characters (Cc), NUL
+# and newline among them, Unicode's own line ends (Zl, Zp), lone surrogates (Cs), private use (Co),
+# and noncharacters. The rest is allowed: emoji, Persian and Sinhala need joiners and variation
+# selectors, and unassigned code points may be emoji that phones know before this Python does.
+_FORBIDDEN_CATEGORIES = {"Cc", "Co", "Cs", "Zl", "Zp"}
+# No code point stands for more others (Unicode's normalization FAQ). Longer texts stay as they are,
+# because Python sorts combining characters in quadratic time: 64 KiB of them take seconds.
+_MAX_DECOMPOSITION = 4
+# Embeddings, overrides and isolates reorder the text around a name (CVE-2021-42574), and come along
+# when a name is copied: they are dropped.
+_DIRECTIONAL_FORMATTING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -51,20 +59,32 @@ class Tombstone:
 
 
 def parse_text(text: str, max_length: int) -> str:
-    """Parses one line of text: trimmed, NFC, 1 to `max_length` characters, no control characters.
+    """Parses one line of text: trimmed, NFC, then 1 to `max_length` characters, one of them visible
+    and none a control character.
 
     Raises `InvalidField` (`blank`, `too_long`, `control_characters`).
     """
-    text = unicodedata.normalize("NFC", text.strip())
-    if not text or not text.isprintable():  # only such a text can have a forbidden category
-        categories = {unicodedata.category(character) for character in text}
-        if categories & _FORBIDDEN_CATEGORIES:
-            raise InvalidField("control_characters", "Control characters are not allowed.")
-        if not categories - {"Cf", "Zs"}:
-            raise InvalidField("blank", "This may not be blank.")
+    text = _parse_optional_text(text, max_length)
+    if not text:
+        raise InvalidField("blank", "This may not be blank.")
+    return text
+
+
+def _parse_optional_text(text: str, max_length: int) -> str:
+    """As `parse_text`, but returns an empty string for a text without a visible character."""
+    text = unicode_text.trim(text.translate(_DIRECTIONAL_FORMATTING))
+    if len(text) <= _MAX_DECOMPOSITION * max_length:
+        text = unicodedata.normalize("NFC", text)
     if len(text) > max_length:
         raise InvalidField("too_long", f"Use at most {max_length} characters.")
-    return text
+    if any(_is_forbidden(character) for character in text):
+        raise InvalidField("control_characters", "Control characters are not allowed.")
+    return text if any(unicode_text.is_visible(character) for character in text) else ""
+
+
+def _is_forbidden(character: str) -> bool:
+    is_control = unicodedata.category(character) in _FORBIDDEN_CATEGORIES
+    return is_control or unicode_text.is_noncharacter(character)
 
 
 def parse_name(text: str) -> str:
@@ -73,12 +93,13 @@ def parse_name(text: str) -> str:
 
 
 def parse_hobbies(value: str | Iterable[str]) -> tuple[str, ...]:
-    """Parses a list of hobbies, or one newline-separated string; drops empty ones, keeps the order.
+    """Parses a list of hobbies, or one newline-separated string; drops blank ones, keeps the order.
 
     Raises `InvalidField` (`too_many`, and those of `parse_text`).
     """
     lines = value.split("\n") if isinstance(value, str) else list(value)
-    hobbies = tuple(parse_text(line, HOBBY_MAX_LENGTH) for line in lines if line.strip())
+    parsed = [_parse_optional_text(line, HOBBY_MAX_LENGTH) for line in lines]
+    hobbies = tuple(hobby for hobby in parsed if hobby)
     if len(hobbies) > MAX_HOBBIES:
         raise InvalidField("too_many", f"List at most {MAX_HOBBIES} hobbies.")
     return hobbies

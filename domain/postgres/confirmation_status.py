@@ -45,12 +45,8 @@ def _get_status(
 ) -> ConfirmationStatus:
     if row is None and getattr(person, f"{channel}_verified"):
         return ConfirmationStatus("confirmed", None, 0, None)
-    failed_attempts = rate_limits.count_hits(rate_limits.failed_attempts_key(person.id, channel))
-    attempts_left = min(
-        one_time_code.MAX_FAILURES_PER_DAY - failed_attempts,
-        one_time_code.MAX_ATTEMPTS - row.attempts if row else 0,
-    )
-    limit = RateLimit(settings.MESSAGES_PER_DAY, settings.MESSAGE_COOLDOWN)
+    attempts_left = one_time_code.MAX_ATTEMPTS - row.attempts if row else 0
+    limit = RateLimit(settings.MESSAGES_PER_NETWORK_PER_DAY, settings.MESSAGE_COOLDOWN)
     cooldown, now = rate_limits.confirmation_cooldown(person.id, channel, limit)
     return ConfirmationStatus(
         status=_derive_status(row),

@@ -5,8 +5,7 @@ from uuid import UUID
 from django.apps import apps
 from django.db.models import Model
 
-from domain.model.address import Channel
-from domain.postgres import models, rate_limits
+from domain.postgres import models
 
 
 def count_rows_by_table(person_id: UUID) -> dict[str, int]:
@@ -14,13 +13,11 @@ def count_rows_by_table(person_id: UUID) -> dict[str, int]:
 
     The models are found by their fields, so that later ones are included.
     """
-    counts = {
+    return {
         table.__name__: table._default_manager.filter(**{column: person_id}).count()
         for table in apps.get_app_config("rollcall").get_models()
         for column in _person_columns(table)
     }
-    keys = [rate_limits.failed_attempts_key(person_id, channel) for channel in Channel]
-    return counts | {"RateLimitWindow": models.RateLimitWindow.objects.filter(key__in=keys).count()}
 
 
 def _person_columns(table: type[Model]) -> list[str]:

@@ -1,40 +1,149 @@
-"""Message quotas per address, consumed in the transaction that reserves the first attempt."""
+"""Message quotas, used in the transaction that reserves the first attempt to send.
 
+docs/security.md has what they bound. A message above a quota is postponed until the quota allows
+it, or given up if it is of no use by then.
+"""
+
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.model.errors import QuotaExceeded
-from domain.postgres import models, rate_limits, sms_quotas
-from domain.postgres.rate_limits import ZERO, RateLimit
+from domain.model.keyed_hash import hash_address
+from domain.postgres import locks, models, rate_limits, sms_quotas
+from domain.postgres.keyring import get_keyring
+from domain.postgres.models import OutboxEntry
+from domain.postgres.rate_limits import RateLimit
+from domain.postgres.sms_quotas import SmsClass
+
+_MAX_POSTPONEMENT = one_time_code.LINK_LIFETIME
+# The attempts left at six-digit codes that were sent to an address and have not expired: to its
+# owner, and to all who claim it. The newest few rows of an index, of however many claims.
+_COUNT_OPEN_GUESSES = """
+    SELECT coalesce(sum(greatest(%(max_attempts)s - attempts, 0)), 0) FROM (
+        SELECT attempts FROM rollcall_confirmation
+        WHERE channel = %(channel)s AND address_canonical = %(address)s
+            AND code_length = %(short)s AND confirmed_at IS NULL AND superseded_at IS NULL
+            AND first_attempted_at > now() - %(confirmation_lifetime)s
+        UNION ALL
+        SELECT attempts FROM rollcall_signinchallenge
+        WHERE address_hash = ANY(%(hashes)s) AND code_length = %(short)s
+            AND superseded_at IS NULL AND first_attempted_at > now() - %(sign_in_lifetime)s
+    ) AS open
+"""
 
 
-def reserve_first_attempt(row: models.CodeRow, purpose: str, address: Address) -> None:
-    """Reserves the first attempt to send a row's code, within the quotas, and starts its lifetime.
+def reserve_first_attempt(
+    row: models.CodeRow, purpose: str, address: Address, *, has_code: bool = True
+) -> None:
+    """Reserves the first attempt to send a row's message, within the quotas, and starts the
+    lifetime of its code, whose length it decides. Further attempts use nothing up.
 
-    Further attempts consume nothing. Raises `QuotaExceeded`.
+    Quotas are separate for each `purpose`. Raises `QuotaExceeded`.
     """
-    # The cooldown between two sign-in codes was checked when this one was requested.
-    cooldown = ZERO if isinstance(row, models.SignInChallenge) else settings.MESSAGE_COOLDOWN
+    if row.first_attempted_at is not None:
+        return
     table: Any = type(row)._default_manager
     with transaction.atomic():
-        if table.filter(id=row.pk, first_attempted_at=None).update(first_attempted_at=Now()):
-            consume(purpose, address, RateLimit(settings.MESSAGES_PER_DAY, cooldown))
+        try:
+            _use_quotas(row, purpose, address, has_code=has_code)
+        except QuotaExceeded as error:
+            age = row.now - row.created_at  # type: ignore[union-attr]  # an annotation of the query
+            raise _give_up_if_useless(error, age, _lifetime(row)) from None
+        length = _choose_code_length(address) if has_code else None
+        # One update: a second one of the same transaction would check the foreign key, and wait for
+        # an erasure of the person that waits for this row.
+        if table.filter(id=row.pk, first_attempted_at=None).update(
+            first_attempted_at=Now(), code_length=length
+        ):
+            row.code_length = length
 
 
-def consume(purpose: str, address: Address, limit: RateLimit) -> None:
-    """Consumes a message to an address. Needs a transaction.
+def use_notice_quota(entry_id: int, address: Address, age: timedelta) -> None:
+    """Uses the quota of notices of address changes up, once for an outbox entry that is `age` old.
 
-    Raises `QuotaExceeded`, with `retry_after` in seconds if only the cooldown has not passed.
+    No other message can use it. Raises `QuotaExceeded`.
     """
-    key = rate_limits.messages_key(purpose, address)
-    retry_after = rate_limits.hit(key, limit)
-    if retry_after and rate_limits.count_hits(key) >= limit.max_per_day:
-        raise QuotaExceeded("address_quota")
-    if retry_after:
-        raise QuotaExceeded("address_cooldown", retry_after.total_seconds())
+    with transaction.atomic():
+        entry = OutboxEntry.objects.filter(id=entry_id, quota_used=False)
+        if not entry.update(quota_used=True):
+            return
+        try:
+            _use_address_quota("change notice", address, RateLimit(settings.MESSAGES_PER_DAY))
+            if address.channel is Channel.PHONE:
+                sms_quotas.use(address.value, SmsClass.OWNER)
+        except QuotaExceeded as error:
+            raise _give_up_if_useless(error, age, _MAX_POSTPONEMENT) from None
+
+
+def _use_quotas(row: models.CodeRow, purpose: str, address: Address, *, has_code: bool) -> None:
+    """Uses up the quota of the network that asked for the message, and that of the address.
+
+    Requests from a network that the owner has used before do not count to the address: others could
+    use that quota up first.
+    """
+    network = bytes(row.network_hash) if row.network_hash is not None else None
+    if network is not None:
+        limit = RateLimit(settings.MESSAGES_PER_NETWORK_PER_DAY, settings.MESSAGE_COOLDOWN)
+        _use_address_quota(purpose, address, limit, network)
+    sms_class = _classify(row, has_code=has_code)
+    is_known = sms_class is SmsClass.KNOWN_OWNER
+    if not is_known:
+        _use_address_quota(purpose, address, RateLimit(settings.MESSAGES_PER_DAY))
     if address.channel is Channel.PHONE:
-        sms_quotas.consume(address.value)
+        sms_quotas.use(address.value, sms_class, None if is_known else network)
+
+
+def _classify(row: models.CodeRow, *, has_code: bool) -> SmsClass:
+    if isinstance(row, models.SignInChallenge):
+        return SmsClass.KNOWN_OWNER if row.from_known_network else SmsClass.OWNER
+    if row.replaces_address:
+        return SmsClass.OWNER
+    return SmsClass.SIGN_UP if has_code else SmsClass.NOTICE
+
+
+def _use_address_quota(purpose: str, address: Address, limit: RateLimit, *more: bytes) -> None:
+    parts = (purpose.encode(), address.channel.encode(), address.canonical.encode(), *more)
+    if retry_after := rate_limits.hit(rate_limits.window_keys("messages", *parts), limit):
+        raise QuotaExceeded("address_quota", retry_after.total_seconds())
+
+
+def _give_up_if_useless(error: QuotaExceeded, age: timedelta, lifetime: timedelta) -> QuotaExceeded:
+    is_useless = error.retry_after is None or age.total_seconds() + error.retry_after > (
+        lifetime.total_seconds()
+    )
+    return QuotaExceeded(error.code) if is_useless else error
+
+
+def _lifetime(row: models.CodeRow) -> timedelta:
+    """Returns for how long after its creation a message may be postponed."""
+    is_sign_in = isinstance(row, models.SignInChallenge)
+    return one_time_code.SIGN_IN_LIFETIME if is_sign_in else _MAX_POSTPONEMENT
+
+
+def _choose_code_length(address: Address) -> int:
+    """Returns the length of the next code to an address.
+
+    It locks nothing that an attempt at a code needs: that would be slower for a known address.
+    """
+    locks.lock_code_length(address)  # two codes at once would both be short
+    hashes = hash_address(get_keyring(), address)
+    params: dict[str, Any] = {
+        "max_attempts": one_time_code.MAX_ATTEMPTS,
+        "short": one_time_code.SHORT_CODE,
+        "channel": address.channel,
+        "address": address.canonical,
+        "hashes": hashes,
+        "confirmation_lifetime": one_time_code.CODE_LIFETIME[address.channel],
+        "sign_in_lifetime": one_time_code.SIGN_IN_LIFETIME,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT_OPEN_GUESSES, params)
+        open_guesses = int(cursor.fetchone()[0])
+    # Counted last: an attempt in between counts twice, and not never.
+    return one_time_code.choose_code_length(rate_limits.count_failures(hashes), open_guesses)

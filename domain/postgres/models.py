@@ -22,6 +22,9 @@ class Person(models.Model):
     hobbies = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     email_verified_at = models.DateTimeField(null=True, blank=True)
     phone_verified_at = models.DateTimeField(null=True, blank=True)
+    # When the owner of the address first signed in with it; see `repositories.sessions`.
+    email_first_sign_in_at = models.DateTimeField(null=True, editable=False)
+    phone_first_sign_in_at = models.DateTimeField(null=True, editable=False)
     version = models.BigIntegerField(default=1)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -75,7 +78,10 @@ class OneTimeCode(models.Model):
     key_id = models.BinaryField()
     attempts = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    network_hash = models.BinaryField(null=True)  # of who asked for it; None: staff
     first_attempted_at = models.DateTimeField(null=True)  # when sending was first attempted
+    # Of the code that was handed to a provider; None: none was, so there is nothing to guess.
+    code_length = models.PositiveSmallIntegerField(null=True)
     superseded_at = models.DateTimeField(null=True)  # used to sign in, or replaced by a newer one
 
     class Meta:
@@ -91,7 +97,8 @@ class Confirmation(OneTimeCode):
     confirmed_at = models.DateTimeField(null=True)
     # The verified address that this one replaces once confirmed; it receives a notice.
     replaces_address = models.CharField(max_length=254, default="", db_default="")
-    invalidated = models.BooleanField(default=False)  # another person has verified the address
+    # When the session began in which the code was entered; None: it was confirmed by its link.
+    session_created_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -110,7 +117,15 @@ class Confirmation(OneTimeCode):
                 fields=["address_canonical"],
                 condition=Q(confirmed_at__isnull=True),
                 name="confirmation_address_idx",
-            )
+            ),
+            # For the codes sent to an address that can still be guessed: a few, of many claims.
+            models.Index(
+                fields=["address_canonical", "first_attempted_at"],
+                condition=Q(
+                    code_length__isnull=False, confirmed_at__isnull=True, superseded_at__isnull=True
+                ),
+                name="confirmation_sent_idx",
+            ),
         ]
 
 
@@ -125,14 +140,43 @@ class SignInChallenge(OneTimeCode):
         Person, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="sign_ins"
     )
 
+    from_known_network = models.BooleanField(default=False)  # see `KnownNetwork`
+
     class Meta:
-        indexes = [models.Index(fields=["address_hash", "-id"], name="signin_address_hash_idx")]
+        indexes = [
+            models.Index(
+                fields=["address_hash", "network_hash", "-id"], name="signin_address_network_idx"
+            ),
+            models.Index(
+                fields=["address_hash", "first_attempted_at"],
+                condition=Q(code_length__isnull=False, superseded_at__isnull=True),
+                name="signin_sent_idx",
+            ),
+        ]
         constraints = [
             models.CheckConstraint(condition=Q(channel__in=CHANNELS), name="signin_channel_check")
         ]
 
 
 type CodeRow = Confirmation | SignInChallenge
+
+
+class KnownNetwork(models.Model):
+    """A network from which a person has entered a code that was sent to them.
+
+    Sign-in requests from there have a quota of their own, so that requests from other networks
+    cannot keep the person out (after OWASP's device cookies).
+    """
+
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="known_networks")
+    network_hash = models.BinaryField()
+    last_used_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["person", "network_hash"], name="knownnetwork_uniq")
+        ]
+        indexes = [models.Index(fields=["last_used_at"], name="knownnetwork_last_used_idx")]
 
 
 class RateLimitWindow(models.Model):
@@ -143,11 +187,14 @@ class RateLimitWindow(models.Model):
 
 
 class SmsPrefixStats(models.Model):
-    """Text messages to the numbers with a prefix: how many were sent in an hour, and converted."""
+    """Text messages to the numbers with a prefix: how many were sent in an hour; of these, how many
+    had a code for a new person, and how many of those codes were used.
+    """
 
-    prefix = models.CharField(max_length=6)
+    prefix = models.CharField(max_length=8)
     hour_start = models.DateTimeField()
     sent = models.PositiveIntegerField(default=0)
+    codes_sent = models.PositiveIntegerField(default=0, db_default=0)
     converted = models.PositiveIntegerField(default=0)
 
     class Meta:
@@ -177,7 +224,8 @@ class OutboxEntry(models.Model):
     class Kind(models.TextChoices):
         PROJECT_PROFILE = "project_profile"
         CONFIRMATION = "confirmation"
-        ADDRESS_CHANGE_NOTICE = "address_change_notice"
+        ADDRESS_CHANGE_NOTICE = "address_change_notice"  # to the address that is to be replaced
+        OTHER_CHANNEL_NOTICE = "other_channel_notice"  # of that change, to the other channel
         SIGN_IN_CODE = "sign_in_code"
 
     class State(models.TextChoices):
@@ -208,6 +256,7 @@ class OutboxEntry(models.Model):
     lease_token = models.UUIDField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     reason_code = models.CharField(max_length=40, blank=True)
+    quota_used = models.BooleanField(default=False, db_default=False)  # by a notice
     provider_message_id = models.CharField(max_length=200, blank=True)
     delivery_status = models.CharField(
         max_length=9, choices=DeliveryStatus, blank=True, default="", db_default=""
@@ -221,7 +270,10 @@ class OutboxEntry(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(kind="project_profile", confirmation=None, sign_in=None)
-                | Q(kind__in=["confirmation", "address_change_notice"], confirmation__isnull=False)
+                | Q(
+                    kind__in=["confirmation", "address_change_notice", "other_channel_notice"],
+                    confirmation__isnull=False,
+                )
                 | Q(kind="sign_in_code", sign_in__isnull=False),
                 name="outbox_kind_refs_check",
             ),

@@ -118,6 +118,13 @@ def reschedule(entry: LeasedEntry, reason_code: str, retry_after: float | None =
     )
 
 
+def release(person_id: UUID, reason_code: str) -> None:
+    """Makes a person's entries due that were rescheduled for that reason."""
+    OutboxEntry.objects.filter(
+        person_id=person_id, state=OutboxEntry.State.PENDING, reason_code=reason_code
+    ).update(due_at=Now())
+
+
 def _leased_by(entry: LeasedEntry) -> QuerySet[OutboxEntry]:
     return OutboxEntry.objects.filter(
         id=entry.id, lease_token=entry.lease_token, state=OutboxEntry.State.RUNNING

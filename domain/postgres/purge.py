@@ -11,6 +11,7 @@ from domain.postgres import models
 from domain.postgres.rate_limits import WINDOW
 from domain.postgres.repositories.sign_ups import KEY_LIFETIME
 
+_KNOWN_NETWORK_RETENTION = timedelta(days=90)
 _OUTBOX_BATCH_SIZE = 10_000  # entries that are deleted in one run
 
 
@@ -27,6 +28,9 @@ def delete_expired() -> dict[str, int]:
         ),
         "sign_in_challenges": models.SignInChallenge.objects.filter(
             created_at__lt=Now() - timedelta(days=2)
+        ),
+        "known_networks": models.KnownNetwork.objects.filter(
+            last_used_at__lt=Now() - _KNOWN_NETWORK_RETENTION
         ),
         "idempotency_keys": models.IdempotencyKey.objects.filter(
             created_at__lte=Now() - KEY_LIFETIME

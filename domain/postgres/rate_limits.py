@@ -12,23 +12,32 @@ from uuid import UUID
 from django.db import connection
 from django.db.models.functions import Now
 
-from domain.model.address import Address, Channel
+from domain.model.address import Channel
 from domain.postgres import keyring
-from domain.postgres.models import Confirmation, RateLimitWindow
+from domain.postgres.models import Confirmation
 
 WINDOW = timedelta(days=1)
 ZERO = timedelta(0)
 
-# Locks the row, also a new one. now() would be the start of the transaction: before the hits that
-# were recorded while this one waited for the lock.
-_LOCK_WINDOW = """
-    INSERT INTO rollcall_ratelimitwindow AS t (key, hits) VALUES (%s, '{}')
-    ON CONFLICT (key) DO UPDATE SET key = t.key RETURNING hits, clock_timestamp()
+# Locks the rows, also new ones, in one order. now() would be the start of the transaction: before
+# the hits that were recorded while this one waited for the lock.
+_LOCK_WINDOWS = """
+    INSERT INTO rollcall_ratelimitwindow AS t (key, hits)
+    SELECT key, '{}' FROM unnest(%s::bytea[]) AS key ORDER BY key
+    ON CONFLICT (key) DO UPDATE SET key = t.key RETURNING key, hits, clock_timestamp()
+"""
+_APPEND = """
+    UPDATE rollcall_ratelimitwindow
+    SET hits = (hits || %s)[greatest(1, cardinality(hits) + 2 - %s):] WHERE key = %s
 """
 _COUNT_HITS = """
     SELECT count(*) FROM rollcall_ratelimitwindow, unnest(hits) AS hit
-    WHERE key = %s AND hit > now() - interval '24 hours'
+    WHERE key = ANY(%s) AND hit > now() - interval '24 hours'
 """
+_DROP_LAST = """
+    UPDATE rollcall_ratelimitwindow SET hits = hits[:cardinality(hits) - 1] WHERE key = %s
+"""
+_FAILURES_KEPT = 40  # of an address; more than count
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +64,50 @@ class RateLimit:
         return max(allowed_at) - now
 
 
-def hit(key: bytes, limit: RateLimit) -> timedelta:
+def hit(keys: Sequence[bytes], limit: RateLimit) -> timedelta:
     """Records a hit if the limit allows it, else returns the time until it does.
 
-    Needs a transaction: the key's row is locked until its end.
+    `keys` are what is limited, hashed with every server key, the signing key first. Needs a
+    transaction: their rows are locked until its end.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK_WINDOW, [key])
-        hits, now = cursor.fetchone()
-    retry_after = limit.retry_after(hits, now)
+    hits, now = _lock(keys)
+    retry_after = limit.retry_after(sorted(hits), now)
     if not retry_after:
-        hits = [*hits, now][-limit.max_per_day :]  # older ones cannot matter
-        RateLimitWindow.objects.filter(key=key).update(hits=hits)
+        _append(keys[0], now, limit.max_per_day)  # older ones cannot matter
     return retry_after
 
 
-def count_hits(key: bytes) -> int:
-    """Counts the hits of the last 24 hours."""
+def record_failure(address_hashes: Sequence[bytes]) -> None:
+    """Records a wrong code for an address (or one that is not compared yet): it never refuses."""
+    keys = _failure_keys(address_hashes)
+    _, now = _lock(keys)
+    _append(keys[0], now, _FAILURES_KEPT)
+
+
+def take_back_failure(address_hashes: Sequence[bytes]) -> None:
+    """Takes the last failure back: the code was right."""
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT_HITS, [key])
+        cursor.execute(_DROP_LAST, [_failure_keys(address_hashes)[0]])
+
+
+def count_failures(address_hashes: Sequence[bytes]) -> int:
+    """Counts the failures of the last 24 hours."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT_HITS, [_failure_keys(address_hashes)])
         return int(cursor.fetchone()[0])
 
 
-def reset(key: bytes) -> None:
-    """Deletes the hits of a key."""
-    RateLimitWindow.objects.filter(key=key).delete()
+def _lock(keys: Sequence[bytes]) -> tuple[list[datetime], datetime]:
+    """Locks the windows of these keys; returns their hits and the current time."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_WINDOWS, [list(keys)])
+        rows = cursor.fetchall()
+    return [hit for _, hits, _ in rows for hit in hits], max(now for _, _, now in rows)
+
+
+def _append(key: bytes, now: datetime, keep: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_APPEND, [now, keep, key])
 
 
 def confirmation_cooldown(
@@ -99,17 +127,10 @@ def ceil_seconds(duration: timedelta) -> int:
     return max(1, -(-duration // timedelta(seconds=1)))
 
 
-def failed_attempts_key(person_id: UUID, channel: Channel) -> bytes:
-    """Returns the key for a person's failed attempts on a channel."""
-    return b"failed attempts:" + person_id.bytes + channel.encode()
+def window_keys(purpose: str, *parts: bytes) -> list[bytes]:
+    """Returns the keys of a limited thing, by every server key, the signing key's first."""
+    return keyring.get_keyring().macs_with_all_keys(purpose.encode(), *parts)
 
 
-def failed_sign_ins_key(address_hash: bytes) -> bytes:
-    """Returns the key for the failed sign-in attempts of an address."""
-    return b"failed sign-ins:" + address_hash
-
-
-def messages_key(purpose: str, address: Address) -> bytes:
-    """Returns the key for the messages to an address, separate for each purpose."""
-    parts = (purpose, address.channel, address.canonical)
-    return keyring.get_keyring().signing_key.mac(b"messages", *(part.encode() for part in parts))
+def _failure_keys(address_hashes: Sequence[bytes]) -> list[bytes]:
+    return [b"failures:" + address_hash for address_hash in address_hashes]

@@ -1,69 +1,110 @@
 """SMS quotas, allowed countries, and protection against SMS pumping.
 
 Counted by hour and by the first six characters of the number (+34666): fraud uses number ranges.
+Messages to owners of verified numbers have quotas of their own, which no sign-up uses up.
 """
 
 from datetime import datetime
+from enum import Enum
 
-import phonenumbers
 from django.conf import settings
 from django.db import connection
 from django.db.models import F
 
 from domain.model.errors import QuotaExceeded
+from domain.model.phone_number import is_in_countries
+from domain.postgres import locks, rate_limits
 from domain.postgres.models import SmsPrefixStats
+from domain.postgres.rate_limits import RateLimit
 
 _PREFIX_LENGTH = 6
-_ADVISORY_LOCK_ID = 0x524F4C4C  # of the SMS quotas; any number that nothing else uses
+_OWNERS = "(owners)"  # in place of a prefix: the messages to owners
+_RETRY_AFTER = 3600.0  # seconds: each hour some messages are no longer of the last 24
 # The codes of a more recent hour may still be used.
 _CONVERSION_DELAY = "1 hour 10 minutes"
 _SELECT_TOTALS = """
-    SELECT coalesce(sum(sent), 0),
+    SELECT coalesce(sum(sent) FILTER (WHERE prefix <> %(owners)s), 0),
         coalesce(sum(sent) FILTER (WHERE prefix = %(prefix)s), 0),
-        coalesce(sum(sent) FILTER (WHERE prefix = %(prefix)s AND mature), 0),
+        coalesce(sum(codes_sent) FILTER (WHERE prefix = %(prefix)s AND mature), 0),
         coalesce(sum(converted) FILTER (WHERE prefix = %(prefix)s AND mature), 0)
     FROM rollcall_smsprefixstats,
         LATERAL (SELECT hour_start <= now() - %(conversion_delay)s::interval AS mature)
     WHERE hour_start > now() - interval '24 hours'
 """
 _INCREMENT = """
-    INSERT INTO rollcall_smsprefixstats AS t (prefix, hour_start, sent, converted)
-    VALUES (%s, date_trunc('hour', now(), 'UTC'), 1, 0)
-    ON CONFLICT (hour_start, prefix) DO UPDATE SET sent = t.sent + 1
+    INSERT INTO rollcall_smsprefixstats AS t (prefix, hour_start, sent, codes_sent, converted)
+    VALUES (%(prefix)s, date_trunc('hour', now(), 'UTC'), 1, %(codes)s, 0)
+    ON CONFLICT (hour_start, prefix)
+    DO UPDATE SET sent = t.sent + 1, codes_sent = t.codes_sent + %(codes)s
 """
 
 
-def consume(number: str) -> None:
-    """Consumes a text message to a number. Needs a transaction.
+class SmsClass(Enum):
+    """What a text message is for, and so which quotas count it."""
 
-    Raises `QuotaExceeded`: `sms_country_not_allowed`, `sms_low_conversion`, `sms_prefix_quota`,
-    `sms_quota`.
+    SIGN_UP = "sign-up"  # a code to a number that somebody has entered
+    NOTICE = "notice"  # in place of such a code, to the owner of the number: it converts nothing
+    OWNER = "owner"  # a code or notice that the owner of a verified address expects
+    KNOWN_OWNER = "known owner"  # a code that the owner asked for, from a network of theirs
+
+
+def use(number: str, sms_class: SmsClass, network: bytes | None = None) -> None:
+    """Uses up a text message to a number, on request of a network (its keyed hash; None: of one
+    that is not limited). Needs a transaction.
+
+    Raises `QuotaExceeded`: `sms_country_not_allowed` (for good), `sms_network_quota`,
+    `sms_low_conversion`, `sms_prefix_quota`, `sms_quota`, `sms_owner_quota`.
     """
     if not is_country_allowed(number):
         raise QuotaExceeded("sms_country_not_allowed")
-    prefix = number[:_PREFIX_LENGTH]
+    if network is not None and settings.SMS_PER_NETWORK_PER_DAY:
+        keys = rate_limits.window_keys("sms", network)
+        if wait := rate_limits.hit(keys, RateLimit(settings.SMS_PER_NETWORK_PER_DAY)):
+            raise QuotaExceeded("sms_network_quota", wait.total_seconds())
+    # Serialized until the end of the transaction: two at once would both see one message left.
+    locks.lock_sms_quotas()
+    is_owner = sms_class in (SmsClass.OWNER, SmsClass.KNOWN_OWNER)
+    prefix = _OWNERS if is_owner else number[:_PREFIX_LENGTH]
+    if reason := _find_exceeded(sms_class, *_select_totals(prefix)):
+        raise QuotaExceeded(reason, _RETRY_AFTER)
     with connection.cursor() as cursor:
-        # Serialized until the end of the transaction: two at once would both see one message left.
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK_ID])
-        cursor.execute(_SELECT_TOTALS, {"prefix": prefix, "conversion_delay": _CONVERSION_DELAY})
-        total, prefix_total, mature, converted = cursor.fetchone()
-        if total >= settings.SMS_PER_DAY:
-            raise QuotaExceeded("sms_quota")
-        if prefix_total >= settings.SMS_PER_PREFIX_PER_DAY:
-            raise QuotaExceeded("sms_prefix_quota")
-        # Recovers by itself: after a day without messages the prefix has no totals left.
-        has_enough_samples = mature >= settings.SMS_CONVERSION_MIN_SAMPLE
-        if has_enough_samples and converted < settings.SMS_CONVERSION_MIN_RATE * mature:
-            raise QuotaExceeded("sms_low_conversion")
-        cursor.execute(_INCREMENT, [prefix])
+        codes = int(sms_class is SmsClass.SIGN_UP)
+        cursor.execute(_INCREMENT, {"prefix": prefix, "codes": codes})
+
+
+def _select_totals(prefix: str) -> tuple[int, int, int, int]:
+    """Returns the messages of the last 24 hours: to new people, to a prefix; and of its codes that
+    are old enough to judge, how many were sent and used.
+    """
+    params = {"prefix": prefix, "owners": _OWNERS, "conversion_delay": _CONVERSION_DELAY}
+    with connection.cursor() as cursor:
+        cursor.execute(_SELECT_TOTALS, params)
+        total, prefix_total, codes, converted = map(int, cursor.fetchone())
+    return total, prefix_total, codes, converted
+
+
+def _find_exceeded(
+    sms_class: SmsClass, total: int, prefix_total: int, codes: int, converted: int
+) -> str | None:
+    """Returns the quota that one more message would exceed, None if it would exceed none."""
+    if sms_class is SmsClass.KNOWN_OWNER:
+        return None  # the quota of that network and address is enough
+    if sms_class is SmsClass.OWNER:
+        return "sms_owner_quota" if prefix_total >= settings.SMS_TO_OWNERS_PER_DAY else None
+    if total >= settings.SMS_PER_DAY:
+        return "sms_quota"
+    if prefix_total >= settings.SMS_PER_PREFIX_PER_DAY:
+        return "sms_prefix_quota"
+    # Recovers by itself: after a day without messages the prefix has no totals left.
+    has_enough_samples = codes >= settings.SMS_CONVERSION_MIN_SAMPLE
+    if has_enough_samples and converted < settings.SMS_CONVERSION_MIN_RATE * codes:
+        return "sms_low_conversion"
+    return None
 
 
 def is_country_allowed(number: str) -> bool:
     """Returns whether `SMS_COUNTRIES` has the country of an E.164 number (empty: all)."""
-    if not settings.SMS_COUNTRIES:
-        return True
-    region = phonenumbers.region_code_for_number(phonenumbers.parse(number))
-    return region in settings.SMS_COUNTRIES
+    return not settings.SMS_COUNTRIES or is_in_countries(number, settings.SMS_COUNTRIES)
 
 
 def record_conversion(number: str, sent_at: datetime) -> None:

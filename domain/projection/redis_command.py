@@ -48,13 +48,15 @@ def execute_pipeline(pool: ConnectionPool, commands: Iterable[tuple[Argument, ..
         pool.release(connection)
 
 
-def run_script(pool: ConnectionPool, script: str, calls: Iterable[Sequence[Argument]]) -> list[Any]:
-    """Runs a Lua script for each of `calls` (a key, then arguments); returns the results.
+def run_script(
+    pool: ConnectionPool, script: str, calls: Iterable[Sequence[Argument]], num_keys: int = 1
+) -> list[Any]:
+    """Runs a Lua script for each of `calls` (`num_keys` keys, then arguments); returns the results.
 
     Loads it if the server does not have it. Raises as `execute_pipeline` does.
     """
     sha = sha1(script.encode(), usedforsecurity=False).hexdigest()
-    commands: list[tuple[Argument, ...]] = [("EVALSHA", sha, 1, *call) for call in calls]
+    commands: list[tuple[Argument, ...]] = [("EVALSHA", sha, num_keys, *call) for call in calls]
     try:
         return execute_pipeline(pool, commands)
     except NoScriptError:

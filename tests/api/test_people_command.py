@@ -78,9 +78,11 @@ def test_repeated_erase_restores_a_lost_tombstone(django_db_access, api: ApiClie
     from domain.projection.client import get_client
 
     person = api.sign_up()
-    assert run_erase(person.id)[0] == 0
+    result = run_erase(person.id)
+    assert result[0] == 0, result
     get_client().delete(redis_key(UUID(person.id)))
-    assert run_erase(person.id)[0] == 0
+    result = run_erase(person.id)
+    assert result[0] == 0, result
     assert get_client().exists(redis_key(UUID(person.id)))
 
 
@@ -88,7 +90,8 @@ def test_erase_fails_if_a_row_is_left(django_db_access, api: ApiClient):
     from domain.postgres.models import SignInChallenge
 
     person = api.sign_up()
-    assert run_erase(person.id)[0] == 0
+    result = run_erase(person.id)
+    assert result[0] == 0, result
     row = SignInChallenge.objects.create(
         person_id=person.id, channel="email", address_hash=b"-", salt=b"-", key_id=b"-"
     )
@@ -119,4 +122,5 @@ def test_outbox_completes_an_erasure_without_redis(stack, django_db_access, api:
     assert "outbox" in printed
     assert parse_counts(printed)["Person"] == 0
     wait_until(lambda: person.profile().status_code == 401)
-    assert run_erase(person.id)[0] == 0
+    result = run_erase(person.id)
+    assert result[0] == 0, result

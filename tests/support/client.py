@@ -173,13 +173,16 @@ class SignedUpPerson:
 
     def sign_in(self, channel: str = "email") -> "SignedUpPerson":
         """Returns the same person in a new session, created with a code."""
-        address = {channel: self.body[channel]}
-        before = len(self.messages(channel))
-        assert self.api.post("/api/v1/sessions/", address).status_code == 202
-        wait_until(lambda: len(self.messages(channel)) > before)
-        response = self.api.sign_in(channel, self.body[channel], self.message(channel)["code"])
+        response = self.api.sign_in(*self.request_code(channel))
         assert response.status_code == 201, response.text
         return self.with_token(response.json()["session"]["token"])
+
+    def request_code(self, channel: str = "email") -> tuple[str, str]:
+        """Requests a sign-in code; returns the challenge and the code, once it is there."""
+        before = len(self.messages(channel))
+        challenge = self.api.request_challenge(**{channel: self.body[channel]})
+        wait_until(lambda: len(self.messages(channel)) > before)
+        return challenge, self.message(channel)["code"]
 
     @property
     def id(self) -> str:
@@ -202,8 +205,15 @@ class ApiClient:
     def sign_up(self, **fields: Any) -> SignedUpPerson:
         return SignedUpPerson(self, self.post("/api/v1/signup/", sign_up_payload(**fields)))
 
-    def sign_in(self, channel: str, address: str, code: str) -> httpx.Response:
-        return self.post("/api/v1/sessions/confirm/", {channel: address, "code": code})
+    def request_challenge(self, **address: str) -> str:
+        """Requests a sign-in code for an address; returns the challenge."""
+        response = self.post("/api/v1/sessions/", address)
+        assert response.status_code == 202, response.text
+        challenge: str = response.json()["challenge"]
+        return challenge
+
+    def sign_in(self, challenge: str, code: str) -> httpx.Response:
+        return self.post("/api/v1/sessions/confirm/", {"challenge": challenge, "code": code})
 
     def mailbox(self, to: str) -> list[dict[str, Any]]:
         messages: list[dict[str, Any]] = self.http.get(

@@ -56,13 +56,15 @@ class InMemoryUnitOfWork:
     def __init__(self, store: InMemoryStore) -> None:
         self.store = store
 
-    def sign_up(self, person: Person, seeds: dict[Channel, CodeSeed]) -> list[int]:
+    def sign_up(
+        self, person: Person, seeds: dict[Channel, CodeSeed], network_hash: bytes
+    ) -> list[int]:
         self.store.people[person.id] = person
         outbox_ids = self._add_outbox_entry(person.id, None)
         for channel, seed in seeds.items():
             row_id = len(self.store.rows)
             canonical = Address(channel, getattr(person, channel)).canonical
-            context = DerivationContext(row_id, person.id, channel, canonical, *seed)
+            context = DerivationContext(row_id, person.id, channel, canonical, *seed, code_length=6)
             self.store.rows.append(Row(_new_confirmation(context, person.name)))
             outbox_ids += self._add_outbox_entry(person.id, row_id)
         return outbox_ids
@@ -91,7 +93,9 @@ class InMemoryUnitOfWork:
         exists = confirmation_id < len(self.store.rows)
         return self.store.rows[confirmation_id].confirmation if exists else None
 
-    def confirm(self, context: DerivationContext) -> ports.CommandResult[Person] | None:
+    def confirm(
+        self, context: DerivationContext, network_hashes: list[bytes], session_digest: bytes | None
+    ) -> ports.CommandResult[Person] | None:
         row = self.store.rows[context.row_id]
         if row.confirmation.invalidated:
             raise InvalidCode
@@ -101,8 +105,8 @@ class InMemoryUnitOfWork:
         competing = [
             other
             for other in self.store.rows
-            if (other.confirmation.context.channel, other.confirmation.context.address_canonical)
-            == (context.channel, context.address_canonical)
+            if (other.confirmation.context.channel, other.confirmation.context.address)
+            == (context.channel, context.address)
             and other is not row
         ]
         if any(other.confirmation.confirmed for other in competing):

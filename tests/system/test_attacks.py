@@ -2,6 +2,7 @@
 
 import random
 import time
+from dataclasses import replace
 from statistics import median
 from typing import Any
 from uuid import UUID
@@ -64,6 +65,50 @@ def test_invalidated_claim_looks_like_a_pending_one(django_db_access, api: ApiCl
     other.wait_for_outbox()
     assert observe(api, loser) == observe(api, other)
     assert loser.profile().json()["email"] == body["email"]
+
+
+def test_code_that_was_never_sent_confirms_nothing(stack, django_db_access, api: ApiClient):
+    """Else a thousand sign-ups with one address are a thousand codes to guess."""
+    from domain.model.one_time_code import derive_code
+    from domain.postgres.keyring import get_keyring
+    from domain.postgres.models import Confirmation
+    from domain.postgres.repositories.confirmations import derivation_context
+
+    stack.services["worker"].stop()
+    try:
+        person = api.sign_up()
+        row = Confirmation.objects.get(person_id=person.id, channel="email")
+        unsent = replace(derivation_context(row), code_length=6)
+        code = derive_code(get_keyring(), unsent)
+        assert problem_code(person.confirm("email", code)) == "code_invalid"
+    finally:
+        stack.services["worker"].start()
+    assert person.message("email")["code"] == code
+    assert person.confirm("email").status_code == 200
+
+
+def test_confirmation_touches_no_competing_claim(django_db_access, api: ApiClient):
+    """There may be a million of them, which an attacker has made: they are judged when read."""
+    from django.db.models.expressions import RawSQL
+
+    from domain.postgres.models import Confirmation
+
+    body = sign_up_payload()
+    rivals = [api.sign_up(**body) for _ in range(3)]
+    winner = api.sign_up(**body)
+    for person in (*rivals, winner):
+        person.wait_for_outbox()
+    rows = Confirmation.objects.filter(person_id__in=[rival.id for rival in rivals])
+    versions = rows.annotate(xmin=RawSQL("xmin::text", ())).order_by("id")
+    before = list(versions.values_list("id", "xmin"))
+    codes = {message["code"] for message in api.mailbox(body["email"])}
+    assert 200 in [winner.confirm("email", code).status_code for code in codes]
+    assert list(versions.values_list("id", "xmin")) == before
+    link = next(m["link"] for m in api.mailbox(body["email"]) if m["link"])
+    token = {"token": link.partition("#")[2]}
+    outcomes = {api.post("/api/v1/confirmations/email/", token).status_code}
+    assert outcomes <= {200, 400}
+    assert [rival.profile().json()["email_verified"] for rival in rivals] == [False] * 3
 
 
 def test_code_of_the_owner_does_not_confirm_another_claim(api: ApiClient):
@@ -138,7 +183,7 @@ def test_timing_does_not_reveal_known_addresses(stack, api: ApiClient, scale):
         return lambda: api.post("/api/v1/sessions/", {"email": address})
 
     def confirm(address: str) -> Any:
-        return lambda: api.sign_in("email", address, "000000")
+        return lambda: api.sign_in(api.request_challenge(email=address), "000000")
 
     for make_call in (request_code, confirm):
         durations = measure({"known": make_call(known), "unknown": make_call(unknown)}, 50 * scale)

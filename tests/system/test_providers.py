@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 from urllib.parse import parse_qs
 
 import httpx
@@ -38,9 +39,7 @@ def providers(tmp_path_factory):
             yield ApiClient(http), sendgrid, vonage
 
 
-def get_emails(
-    sendgrid: fake_provider.FakeProvider, person: SignedUpPerson
-) -> list[dict[str, object]]:
+def get_emails(sendgrid: fake_provider.FakeProvider, person: SignedUpPerson) -> list[Any]:
     mails = [json.loads(request.body) for request in sendgrid.requests]
     return [
         mail
@@ -54,6 +53,11 @@ def get_texts(vonage: fake_provider.FakeProvider, person: SignedUpPerson) -> lis
     return [
         form["text"][0] for form in forms if form["to"] == [person.body["phone"].removeprefix("+")]
     ]
+
+
+def get_statuses(person: SignedUpPerson) -> list[str]:
+    states = person.request("GET", "confirmations/").json()
+    return [states[channel]["status"] for channel in ("email", "phone")]
 
 
 def wait_for_two[T](posts: list[T]) -> list[T]:
@@ -83,12 +87,7 @@ def test_delivery_receipt_sets_the_confirmation_status(providers):
     sendgrid.queue_responses(fake_provider.status(202, {"X-Message-Id": "XBg2anf2TqCy6WXKQFhieQ"}))
     vonage.queue_responses(fake_provider.sms({"status": "0", "message-id": "0B00000127FDBC63"}))
     person = api.sign_up()
-
-    def statuses() -> list[str]:
-        states = person.request("GET", "confirmations/").json()
-        return [states[channel]["status"] for channel in ("email", "phone")]
-
-    wait_until(lambda: statuses() == ["sent", "sent"])
+    wait_until(lambda: get_statuses(person) == ["sent", "sent"])
     receipt_id = "XBg2anf2TqCy6WXKQFhieQ.filter0905p1mdw1-4434-59E0C6FF-3.0"
     events = [{"event": "bounce", "sg_message_id": receipt_id}]
     receipt = {"messageId": "0B00000127FDBC63", "status": "delivered"}
@@ -104,7 +103,60 @@ def test_delivery_receipt_sets_the_confirmation_status(providers):
         )
         == 204
     )
-    assert statuses() == ["failed", "delivered"]
+    assert get_statuses(person) == ["failed", "delivered"]
+
+
+def report_before(
+    api: ApiClient, status: str, response: fake_provider.Respond
+) -> fake_provider.Respond:
+    """Sends a receipt, without the provider's id, and then the response to the sending."""
+
+    def respond(handler: fake_provider.Handler) -> None:
+        request = handler.request
+        if request.path == "/sms/json":
+            receipt = {"client-ref": request.form["client-ref"], "status": status}
+            headers = webhook_signatures.sign_vonage(receipt)
+            webhook_signatures.post_receipts(api.http, "vonage", receipt, headers)
+        else:
+            events = [{"event": status} | request.json["custom_args"]]
+            headers = webhook_signatures.sign_sendgrid(events)
+            webhook_signatures.post_receipts(api.http, "sendgrid", events, headers)
+        response(handler)
+
+    return respond
+
+
+@pytest.mark.parametrize("sendings", [1, 2], ids=["accepted", "sent again"])
+def test_receipt_before_the_response_of_the_provider_is_kept(providers, sendings):
+    api, sendgrid, vonage = providers
+    response = fake_provider.accept() if sendings == 1 else fake_provider.drop()
+    sendgrid.queue_responses(report_before(api, "bounce", response))
+    vonage.queue_responses(report_before(api, "delivered", response))
+    person = api.sign_up()
+    wait_until(lambda: get_statuses(person) == ["failed", "delivered"])
+    wait_until(lambda: len(get_texts(vonage, person)) == sendings)
+    wait_until(lambda: len(get_emails(sendgrid, person)) == sendings)
+    assert get_statuses(person) == ["failed", "delivered"]
+
+
+def test_messages_of_all_kinds_have_references_without_personal_data(providers):
+    api, sendgrid, vonage = providers
+    person = api.sign_up()
+    wait_until(lambda: get_texts(vonage, person))
+    mail = wait_until(lambda: get_emails(sendgrid, person))[0]
+    code = find_codes(mail["content"][0]["value"]).pop()
+    assert person.confirm("email", code).status_code == 200
+    assert api.post("/api/v1/sessions/", {"email": person.body["email"]}).status_code == 202
+    assert person.patch({"email": f"new-{person.body['email']}"}).status_code == 200
+    old_address = person.body["email"]
+    wait_until(lambda: len(get_emails(sendgrid, person)) == 3)
+    person.body["email"] = f"new-{old_address}"
+    mails = wait_until(lambda: get_emails(sendgrid, person))
+    person.body["email"] = old_address
+    mails += get_emails(sendgrid, person)
+    references = [mail["custom_args"]["rollcall_reference"] for mail in mails]
+    assert len(set(references)) == 4
+    assert all(re.fullmatch(r"\d+-[0-9a-f]{16}", reference) for reference in references)
 
 
 FAILURES = {

@@ -1,21 +1,26 @@
 """Handler of `confirmation`: sends a code, or a notice to the address' verified owner."""
 
+from datetime import timedelta
+
 from django.conf import settings
 from django.db.models.functions import Now
 
 from domain.model import one_time_code
 from domain.model.address import Address, Channel
+from domain.model.errors import QuotaExceeded
 from domain.postgres import message_quotas, models
+from domain.postgres.delivery_receipts import make_reference
 from domain.postgres.keyring import get_keyring
 from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.postgres.person_queries import verified_owner_filter
 from domain.postgres.repositories.confirmations import derivation_context, is_expired
 from workers.messages import confirmation, notices
 from workers.messages.message import Message
-from workers.providers.base import PermanentFailure
+from workers.providers.base import PermanentFailure, TemporaryFailure
 from workers.providers.registry import get_provider
 
 _State = models.OutboxEntry.State
+_RECHECK_INTERVAL = 3600.0  # seconds; a confirmation of the e-mail address makes it due at once
 
 
 def send(entry: LeasedEntry) -> Outcome:
@@ -35,33 +40,56 @@ def send(entry: LeasedEntry) -> Outcome:
     # The owner must not get a code that would confirm another person.
     owners = models.Person.objects.filter(verified_owner_filter(address)).exclude(id=row.person_id)
     has_verified_owner = owners.exists()
-    if row.invalidated and not has_verified_owner:
-        return Outcome(_State.DISCARDED, "invalidated")
+    if _waits_for_email(row):
+        raise QuotaExceeded("email_not_confirmed", _retry_after(row))
     purpose = "notice" if has_verified_owner else "confirmation"
-    message_quotas.reserve_first_attempt(row, purpose, address)
-    provider = get_provider(address.channel)
-    if has_verified_owner:
-        return Outcome(_State.DONE, "owner_notified", provider.send(_address_in_use_notice(row)))
-    return Outcome(_State.DONE, provider_message_id=provider.send(_build_message(row)))
+    message_quotas.reserve_first_attempt(row, purpose, address, has_code=not has_verified_owner)
+    message = _build_notice(row) if has_verified_owner else _build_message(row)
+    message_id = get_provider(address.channel).send(message, make_reference(entry.id))
+    return Outcome(_State.DONE, "owner_notified" if has_verified_owner else "", message_id)
 
 
-def _address_in_use_notice(row: models.Confirmation) -> Message:
+def _build_notice(row: models.Confirmation) -> Message:
+    """Builds the notice to the address' owner. Raises `PermanentFailure` once it is of no use."""
+    if is_expired(row, one_time_code.LINK_LIFETIME):
+        raise PermanentFailure("notice_expired")
     return notices.address_in_use_notice(settings, channel=row.channel, to=row.address)
 
 
+def _waits_for_email(row: models.Confirmation) -> bool:
+    """Returns whether this is a sign-up's text message, and its e-mail is to be confirmed first."""
+    is_sign_up = row.channel == Channel.PHONE and not row.replaces_address
+    return settings.SMS_AFTER_EMAIL and is_sign_up and row.person.email_verified_at is None
+
+
+def _retry_after(row: models.Confirmation) -> float | None:
+    """Returns the seconds until it is checked again; None once that has no use."""
+    age: timedelta = row.now - row.created_at  # type: ignore[attr-defined]  # an annotation of the query
+    return _RECHECK_INTERVAL if age < settings.UNVERIFIED_RETENTION else None
+
+
 def _build_message(row: models.Confirmation) -> Message:
-    """Builds the message with what has not expired. Raises `PermanentFailure` if all has."""
-    context = derivation_context(row, row.address_canonical)
-    code = link_token = None
-    if not is_expired(row, one_time_code.CODE_LIFETIME[context.channel]):
-        code = one_time_code.derive_code(get_keyring(), context)
-    if not is_expired(row, one_time_code.LINK_LIFETIME):
-        link_token = one_time_code.derive_link_token(get_keyring(), context)
+    """Builds the message with what has not expired.
+
+    Raises `PermanentFailure` if all has, and `TemporaryFailure` if this worker lacks the key of the
+    code, as during a key rotation.
+    """
+    context, keyring = derivation_context(row), get_keyring()
     to, name = row.address, row.person.name
+    is_code_valid = not is_expired(row, one_time_code.CODE_LIFETIME[context.channel])
+    code = one_time_code.derive_code(keyring, context) if is_code_valid else None
     if context.channel == Channel.PHONE and code is not None:
         return confirmation.confirmation_sms(settings, to=to, name=name, code=code)
-    if context.channel == Channel.EMAIL and link_token is not None:
+    is_link_valid = context.channel == Channel.EMAIL and not is_expired(
+        row, one_time_code.LINK_LIFETIME
+    )
+    link_token = one_time_code.derive_link_token(keyring, context)
+    if is_link_valid and link_token is not None:
         return confirmation.confirmation_email(
             settings, to=to, name=name, code=code, link_token=link_token
         )
-    raise PermanentFailure("code_expired")
+    raise (
+        TemporaryFailure("key_unknown")
+        if link_token is None and (is_code_valid or is_link_valid)
+        else PermanentFailure("code_expired")
+    )

@@ -3,15 +3,16 @@
 from django.conf import settings
 from django.db.models.functions import Now
 
-from domain.commands.sessions import hash_sign_in_address
 from domain.model import one_time_code
 from domain.model.address import Address, Channel
+from domain.model.keyed_hash import hash_address
 from domain.postgres import message_quotas, models
+from domain.postgres.delivery_receipts import make_reference
 from domain.postgres.keyring import get_keyring
 from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.postgres.repositories.confirmations import derivation_context, is_expired
 from workers.messages import notices
-from workers.providers.base import PermanentFailure
+from workers.providers.base import PermanentFailure, TemporaryFailure
 from workers.providers.registry import get_provider
 
 _State = models.OutboxEntry.State
@@ -31,14 +32,17 @@ def send(entry: LeasedEntry) -> Outcome:
         return Outcome(_State.DISCARDED, "superseded")
     address = _find_address(row)
     if address is None:
+        # Written for these too: an attempt at that moment waits for this row, verified or not.
+        rows.filter(first_attempted_at=None).update(first_attempted_at=Now())
         return Outcome(_State.DISCARDED, "address_not_verified")
-    message_quotas.reserve_first_attempt(row, "sign-in code", address)
-    context = derivation_context(row, address.canonical)
-    code = one_time_code.derive_code(get_keyring(), context, one_time_code.SIGN_IN)
-    if code is None or is_expired(row, one_time_code.SIGN_IN_LIFETIME):
+    message_quotas.reserve_first_attempt(row, "sign-in", address)
+    if is_expired(row, one_time_code.SIGN_IN_LIFETIME):
         raise PermanentFailure("code_expired")
+    code = one_time_code.derive_code(get_keyring(), derivation_context(row), one_time_code.SIGN_IN)
+    if code is None:  # as during a key rotation
+        raise TemporaryFailure("key_unknown")
     message = notices.sign_in_code(settings, channel=address.channel, to=address.value, code=code)
-    message_id = get_provider(address.channel).send(message)
+    message_id = get_provider(address.channel).send(message, make_reference(entry.id))
     return Outcome(_State.DONE, provider_message_id=message_id)
 
 
@@ -47,5 +51,5 @@ def _find_address(row: models.SignInChallenge) -> Address | None:
     if row.person is None or getattr(row.person, f"{row.channel}_verified_at") is None:
         return None
     address = Address(Channel(row.channel), getattr(row.person, row.channel))
-    hashes = hash_sign_in_address(get_keyring(), address)
+    hashes = hash_address(get_keyring(), address)
     return address if bytes(row.address_hash) in hashes else None

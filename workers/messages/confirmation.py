@@ -10,7 +10,7 @@ import unicodedata
 from typing import Any
 
 from domain.model.address import Channel
-from domain.model.one_time_code import CODE_LIFETIME, LINK_LIFETIME
+from domain.model.one_time_code import CODE_LIFETIME, LINK_LIFETIME, format_code
 from workers.messages.gsm7 import SEGMENT_SEPTETS, count_septets, to_gsm7
 from workers.messages.layout import (
     IGNORE_HINT,
@@ -38,7 +38,7 @@ def confirmation_email(
     blocks = [
         ("paragraph", f"Somebody signed up at {service} with this e-mail address, as"),
         ("name", _sanitize_name(name)),
-        *([("paragraph", code_line), ("code", code)] if code else []),
+        *([("paragraph", code_line), ("code", format_code(code))] if code else []),
         ("paragraph", f"{link_intro} open this link within {hours} hours:"),
         ("link", link),
         ("paragraph", f"{IGNORE_HINT}, and {SECRECY_HINT}."),

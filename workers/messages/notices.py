@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from domain.model.one_time_code import SIGN_IN_LIFETIME
+from domain.model.one_time_code import SIGN_IN_LIFETIME, format_code
 from workers.messages.layout import (
     IGNORE_HINT,
     MINUTE,
@@ -24,7 +24,7 @@ def sign_in_code(settings: Any, *, channel: str, to: str, code: str) -> Message:
         return build_sms(to, text, code)
     blocks = [
         ("paragraph", f"Enter this code within {minutes} minutes to sign in at {service}:"),
-        ("code", code),
+        ("code", format_code(code)),
         ("paragraph", f"{IGNORE_HINT}, and {SECRECY_HINT}."),
     ]
     return build_email(settings, to, f"Your code to sign in at {service}", blocks, code)
@@ -44,16 +44,19 @@ def address_in_use_notice(settings: Any, *, channel: str, to: str) -> Message:
     return build_email(settings, to, f"Somebody signed up at {service} with your address", blocks)
 
 
-def address_change_notice(settings: Any, *, channel: str, to: str) -> Message:
-    """Renders the notice to a verified address that its account is to replace it."""
+def address_change_notice(settings: Any, *, channel: str, to: str, changed: str) -> Message:
+    """Renders the notice to a verified address, on `channel`, that the account's address on the
+    channel `changed` is to be replaced.
+    """
     service = settings.SERVICE_NAME
+    what = "phone number" if changed == "phone" else "e-mail address"
     hint = "If this was not you, sign in, set it back and end all sessions."
     if channel == "phone":
-        text = "your account is to have another phone number."
+        text = f"your account is to have another {what}."
         return build_sms(to, f"{sms_service_name(settings)}: {text} {hint}")
     blocks = [
-        ("paragraph", f"Your account at {service} is to have another e-mail address."),
-        ("paragraph", "This one stays in place until the new one is confirmed."),
+        ("paragraph", f"Your account at {service} is to have another {what}."),
+        ("paragraph", "The present one stays in place until the new one is confirmed."),
         ("paragraph", hint),
     ]
-    return build_email(settings, to, f"Your e-mail address at {service} is to change", blocks)
+    return build_email(settings, to, f"Your {what} at {service} is to change", blocks)

@@ -9,14 +9,18 @@ from typing import Protocol
 from domain.model.errors import RollcallError
 from workers.messages.message import Message
 
+# SendGrid returns custom arguments as fields of each event, beside its own.
+SENDGRID_REFERENCE_FIELD = "rollcall_reference"
 _MAX_MESSAGE_ID_LENGTH = 200
 
 
 class Provider(Protocol):
     """Sends messages. Safe to share between threads."""
 
-    def send(self, message: Message) -> str:
+    def send(self, message: Message, reference: str = "") -> str:
         """Sends the message, once; returns the provider's message id ('' if there is none).
+
+        The provider stores `reference` and returns it in delivery receipts; '' for none.
 
         Raises `TemporaryFailure` if a retry may succeed, `PermanentFailure` if not. After a
         `TemporaryFailure` the message may have been sent all the same: a lost response cannot be

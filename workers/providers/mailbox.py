@@ -27,8 +27,8 @@ class FileMailbox:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
 
-    def send(self, message: Message) -> str:
-        """Appends the message; returns '' (a file has no message ids).
+    def send(self, message: Message, reference: str = "") -> str:
+        """Appends the message; returns '' (a file has no message ids, and sends no receipts).
 
         Raises `TemporaryFailure("mailbox_write_failed")` if the file cannot be written.
         """

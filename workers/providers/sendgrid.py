@@ -7,7 +7,7 @@ from urllib.request import Request
 from sendgrid import SendGridAPIClient
 
 from workers.messages.message import Message
-from workers.providers.base import sanitize_message_id
+from workers.providers.base import SENDGRID_REFERENCE_FIELD, sanitize_message_id
 from workers.providers.http import DEADLINE, ProviderSession, mute_logger
 
 mute_logger("python_http_client.client")  # at DEBUG it logs the message and the API key
@@ -23,13 +23,13 @@ class SendGrid:
             raise ValueError("the SendGrid API key has characters that cannot be in one")
         self._settings, self._deadline = settings, deadline
 
-    def send(self, message: Message) -> str:
+    def send(self, message: Message, reference: str = "") -> str:
         """Sends an e-mail; returns its `X-Message-Id`. Raises as `Provider.send`."""
         # One SDK client for each message: threads must not share its headers.
         sdk = SendGridAPIClient(self._settings.SENDGRID_API_KEY, self._settings.SENDGRID_HOST)
         endpoint = sdk.client.mail.send
         endpoint._make_request = self._make_request  # noqa: SLF001  # "so we can mock it easily"
-        response = endpoint.post(request_body=self._build_mail(message))
+        response = endpoint.post(request_body=self._build_mail(message, reference))
         return sanitize_message_id(response.headers.get("X-Message-Id"))
 
     def _make_request(self, _opener: object, request: Request, timeout: None) -> Any:
@@ -45,7 +45,7 @@ class SendGrid:
             info=lambda: response.headers,
         )
 
-    def _build_mail(self, message: Message) -> dict[str, Any]:
+    def _build_mail(self, message: Message, reference: str) -> dict[str, Any]:
         """Returns the body of `POST /v3/mail/send`.
 
         A tracked link goes through SendGrid, which stores it, and ours holds a token. Tracking that
@@ -59,6 +59,7 @@ class SendGrid:
                 {"type": "text/plain", "value": message.text},
                 {"type": "text/html", "value": message.html},
             ],
+            **({"custom_args": {SENDGRID_REFERENCE_FIELD: reference}} if reference else {}),
             "tracking_settings": {
                 "click_tracking": {"enable": False, "enable_text": False},
                 "open_tracking": {"enable": False},

@@ -39,7 +39,7 @@ class Vonage:
         self._auth = Auth(api_key=settings.VONAGE_API_KEY, api_secret=settings.VONAGE_API_SECRET)
         self._options = HttpClientOptions(rest_host=settings.VONAGE_HOST)
 
-    def send(self, message: Message) -> str:
+    def send(self, message: Message, reference: str = "") -> str:
         """Sends a text message; returns the `message-id` of its (first) part.
 
         Raises as `Provider.send`.
@@ -49,6 +49,7 @@ class Vonage:
             from_=self._settings.SMS_FROM,
             text=message.text,
             type="text" if is_gsm7(message.text) else "unicode",
+            client_ref=reference or None,
         )
         client = HttpClient(self._auth, self._options, version("vonage"))
         session = ProviderSession(200, self._settings.PROVIDER_TIMEOUT, self._deadline)

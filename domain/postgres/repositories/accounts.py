@@ -3,14 +3,15 @@
 The methods are described in `domain.commands.ports.UnitOfWork`.
 """
 
+from typing import Any
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import Case, F, When
 
 from domain.commands.ports import CommandResult
 from domain.model.address import Address, Channel
 from domain.model.person import Person, Tombstone
-from domain.postgres import models, outbox, rate_limits
+from domain.postgres import locks, models, outbox
 from domain.postgres.person_queries import reload_person
 
 
@@ -26,12 +27,15 @@ class AccountRepository:
         return CommandResult(reload_person(person_id), [outbox_id])
 
     def update_person(self, person: Person) -> None:
+        email_canonical = Address(Channel.EMAIL, person.email).canonical
         models.Person.objects.filter(id=person.id).update(
             name=person.name,
             surname=person.surname,
             email=person.email,
-            email_canonical=Address(Channel.EMAIL, person.email).canonical,
+            email_canonical=email_canonical,
+            email_first_sign_in_at=_unless_changed("email", email_canonical),
             phone=person.phone,
+            phone_first_sign_in_at=_unless_changed("phone", person.phone),
             hobbies=list(person.hobbies),
         )
 
@@ -41,13 +45,21 @@ class AccountRepository:
         row = models.Person.objects.select_for_update().filter(id=person_id).first()
         if row is None or (only_if_unverified and (row.email_verified_at or row.phone_verified_at)):
             return None
+        addresses = {Channel.EMAIL: row.email, Channel.PHONE: row.phone}
+        # Before challenges are deleted: none of this person is created from now on.
+        for channel, value in addresses.items():
+            locks.lock_address(Address(channel, value))
         for table in (models.OutboxEntry, models.SignInChallenge):
             table.objects.filter(person_id=person_id).delete()
         tombstone = models.Tombstone.objects.create(id=person_id, version=row.version + 1)
         tombstone.refresh_from_db()
         row.delete()
-        for channel in Channel:
-            rate_limits.reset(rate_limits.failed_attempts_key(person_id, channel))
         outbox_id = outbox.add(models.OutboxEntry.Kind.PROJECT_PROFILE, person_id)
         erased = Tombstone(person_id, tombstone.version, tombstone.deleted_at)
         return CommandResult(erased, [outbox_id])
+
+
+def _unless_changed(channel: str, canonical: str) -> Any:
+    """Returns the time of the first sign-in with an address, or NULL if that is another one."""
+    column = "email_canonical" if channel == Channel.EMAIL else "phone"
+    return Case(When(**{column: canonical}, then=F(f"{channel}_first_sign_in_at")))

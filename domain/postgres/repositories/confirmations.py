@@ -9,22 +9,22 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Subquery
 from django.db.models.functions import Now
 
 from domain.commands.ports import CommandResult, Confirmation
 from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.model.errors import InvalidCode, RateLimited, TooManyAttempts
+from domain.model.keyed_hash import hash_address
 from domain.model.one_time_code import CodeSeed, DerivationContext
 from domain.model.person import Person
-from domain.postgres import models, outbox, rate_limits, sms_quotas
+from domain.postgres import known_networks, models, outbox, rate_limits, sms_quotas
+from domain.postgres.keyring import get_keyring
 from domain.postgres.models import OutboxEntry
-from domain.postgres.person_queries import NIL_UUID
+from domain.postgres.person_queries import NIL_UUID, verified_owner_filter
 from domain.postgres.rate_limits import RateLimit
 from domain.postgres.repositories.accounts import AccountRepository
-
-FAILED_ATTEMPTS_LIMIT = RateLimit(max_per_day=one_time_code.MAX_FAILURES_PER_DAY)
 
 
 class ConfirmationRepository(AccountRepository):
@@ -38,42 +38,49 @@ class ConfirmationRepository(AccountRepository):
         if not count_attempt(row):
             time_left = _time_left(row, one_time_code.CODE_LIFETIME[channel])
             raise TooManyAttempts(rate_limits.ceil_seconds(time_left))
-        key = rate_limits.failed_attempts_key(person_id, channel)
-        if retry_after := rate_limits.hit(key, FAILED_ATTEMPTS_LIMIT):
-            raise TooManyAttempts(rate_limits.ceil_seconds(retry_after))
+        rate_limits.record_failure(_address_hashes(row))
         return _to_confirmation(row)
 
     def find_confirmation(self, confirmation_id: int) -> Confirmation | None:
         row = _with_now().filter(id=confirmation_id).first()
         return _to_confirmation(row) if row else None
 
-    def confirm(self, context: DerivationContext) -> CommandResult[Person] | None:
+    def confirm(
+        self, context: DerivationContext, network_hashes: list[bytes], session_digest: bytes | None
+    ) -> CommandResult[Person] | None:
         # The person's row is always locked first, so that no two transactions deadlock.
         has_person = self.lock_person(context.person_id)
-        row = models.Confirmation.objects.filter(
-            id=context.row_id, invalidated=False, superseded_at=None
-        ).first()
+        row = models.Confirmation.objects.filter(id=context.row_id, superseded_at=None).first()
         if not has_person or row is None:
             raise InvalidCode
+        if session_digest is not None:
+            # A success gives the attempts back, also a repeated one.
+            models.Confirmation.objects.filter(id=row.pk).update(attempts=0)
+            rate_limits.take_back_failure(_address_hashes(row))
         if row.confirmed_at is not None:
-            _reset_attempts(row)
             return None
         _claim_address(row)
-        models.Confirmation.objects.filter(id=row.pk).update(confirmed_at=Now())
-        _reset_attempts(row)
-        competing_claims = models.Confirmation.objects.filter(
-            channel=row.channel, address_canonical=row.address_canonical, confirmed_at=None
+        session = models.Session.objects.filter(digest=session_digest or b"").values("created_at")
+        models.Confirmation.objects.filter(id=row.pk).update(
+            confirmed_at=Now(), session_created_at=Subquery(session)
         )
-        competing_claims.exclude(person_id=row.person_id).update(invalidated=True)
-        if context.channel is Channel.PHONE and row.first_attempted_at is not None:
+        known_networks.remember(row.person_id, network_hashes)
+        if context.channel is Channel.EMAIL:
+            outbox.release(row.person_id, "email_not_confirmed")
+        elif row.first_attempted_at is not None and not row.replaces_address:
             sms_quotas.record_conversion(row.address, row.first_attempted_at)
         return self.bump_version(row.person_id)
 
     def create_confirmation(
-        self, person_id: UUID, address: Address, seed: CodeSeed, replaces_address: str = ""
+        self,
+        person_id: UUID,
+        address: Address,
+        seed: CodeSeed,
+        replaces_address: str = "",
+        network_hash: bytes | None = None,
     ) -> list[int]:
         # Changing addresses repeatedly sends no more messages than the daily limit.
-        limit = RateLimit(settings.MESSAGES_PER_DAY)
+        limit = RateLimit(settings.MESSAGES_PER_NETWORK_PER_DAY)
         cooldown, _ = rate_limits.confirmation_cooldown(person_id, address.channel, limit)
         if cooldown:
             raise RateLimited(rate_limits.ceil_seconds(cooldown))
@@ -85,11 +92,15 @@ class ConfirmationRepository(AccountRepository):
             address_canonical=address.canonical,
             salt=seed.salt,
             key_id=seed.key_id,
+            network_hash=network_hash,
             replaces_address=replaces_address,
         )
         kinds = [OutboxEntry.Kind.CONFIRMATION]
         if replaces_address:
-            kinds.append(OutboxEntry.Kind.ADDRESS_CHANGE_NOTICE)
+            kinds += [
+                OutboxEntry.Kind.ADDRESS_CHANGE_NOTICE,
+                OutboxEntry.Kind.OTHER_CHANNEL_NOTICE,
+            ]
         return [outbox.add(kind, person_id, confirmation=row) for kind in kinds]
 
     def supersede_confirmations(self, person_id: UUID, channel: Channel) -> None:
@@ -104,7 +115,7 @@ class ConfirmationRepository(AccountRepository):
         return None if is_verified else (Address(channel, getattr(person, channel)), "")
 
     def resend_cooldown(self, person_id: UUID, channel: Channel) -> int:
-        limit = RateLimit(settings.MESSAGES_PER_DAY, settings.MESSAGE_COOLDOWN)
+        limit = RateLimit(settings.MESSAGES_PER_NETWORK_PER_DAY, settings.MESSAGE_COOLDOWN)
         cooldown, _ = rate_limits.confirmation_cooldown(person_id, channel, limit)
         return rate_limits.ceil_seconds(cooldown) if cooldown else 0
 
@@ -123,18 +134,23 @@ def pending_confirmations(person_id: UUID) -> Any:
     )
 
 
-def derivation_context(row: models.CodeRow, address_canonical: str) -> DerivationContext:
+def derivation_context(row: models.CodeRow) -> DerivationContext:
     """Returns the inputs from which a row's code (and link) are derived.
 
     A challenge without a person has the nil UUID, so timing reveals nothing.
     """
+    if isinstance(row, models.SignInChallenge):
+        address = bytes(row.address_hash).hex()
+    else:
+        address = row.address_canonical
     return DerivationContext(
         row_id=row.pk,
         person_id=row.person_id or NIL_UUID,
         channel=Channel(row.channel),
-        address_canonical=address_canonical,
+        address=address,
         salt=bytes(row.salt),
         key_id=bytes(row.key_id),
+        code_length=row.code_length,
     )
 
 
@@ -144,6 +160,10 @@ def is_expired(row: models.CodeRow, lifetime: timedelta) -> bool:
     The row must have been read with `annotate(now=Now())`.
     """
     return _time_left(row, lifetime) <= timedelta(0)
+
+
+def _address_hashes(row: models.Confirmation) -> list[bytes]:
+    return hash_address(get_keyring(), Address(Channel(row.channel), row.address))
 
 
 def _time_left(row: models.CodeRow, lifetime: timedelta) -> timedelta:
@@ -156,12 +176,15 @@ def _with_now() -> Any:
 
 
 def _to_confirmation(row: models.Confirmation) -> Confirmation:
-    context = derivation_context(row, row.address_canonical)
+    context = derivation_context(row)
+    address = Address(context.channel, row.address)
+    owners = models.Person.objects.filter(verified_owner_filter(address))
     return Confirmation(
         context=context,
         name=row.person.name,
         confirmed=row.confirmed_at is not None,
-        invalidated=row.invalidated,
+        # Judged here and not when an owner confirms: there may be a million claims.
+        invalidated=owners.exclude(id=row.person_id).exists(),
         superseded=row.superseded_at is not None,
         code_expired=is_expired(row, one_time_code.CODE_LIFETIME[context.channel]),
         link_expired=is_expired(row, one_time_code.LINK_LIFETIME),
@@ -172,15 +195,11 @@ def _claim_address(row: models.Confirmation) -> None:
     fields = {row.channel: row.address, f"{row.channel}_verified_at": Now()}
     if row.channel == Channel.EMAIL:
         fields["email_canonical"] = row.address_canonical
+    if row.replaces_address:
+        fields[f"{row.channel}_first_sign_in_at"] = None
     try:
         with transaction.atomic():
             models.Person.objects.filter(id=row.person_id).update(**fields)
     except IntegrityError:
         # Another person was first. To this one it remains an open claim.
         raise InvalidCode from None
-
-
-def _reset_attempts(row: models.Confirmation) -> None:
-    """Resets the counts after a success, also a repeated one. Locks in the order of recording."""
-    models.Confirmation.objects.filter(id=row.pk).update(attempts=0)
-    rate_limits.reset(rate_limits.failed_attempts_key(row.person_id, Channel(row.channel)))

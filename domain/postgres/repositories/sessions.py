@@ -3,28 +3,33 @@
 The methods are described in `domain.commands.ports.UnitOfWork`.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from domain.commands.ports import CommandResult
+from domain.commands.ports import CommandResult, ListedSession, SignInChallenge
 from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.model.errors import InvalidCode, InvalidToken, TooManyAttempts
-from domain.model.one_time_code import CodeSeed, DerivationContext
+from domain.model.keyed_hash import hash_address
+from domain.model.one_time_code import CodeSeed
 from domain.model.person import ActiveSession, Person
 from domain.model.session_token import MAX_SESSIONS, TokenClaims
-from domain.postgres import models, outbox, rate_limits, sms_quotas
-from domain.postgres.person_queries import reload_person, verified_owner_filter
+from domain.postgres import known_networks, locks, models, outbox, rate_limits
+from domain.postgres.keyring import get_keyring
+from domain.postgres.person_queries import NIL_UUID, reload_person, verified_owner_filter
 from domain.postgres.rate_limits import RateLimit
 from domain.postgres.repositories.accounts import AccountRepository
 from domain.postgres.repositories.confirmations import (
-    FAILED_ATTEMPTS_LIMIT,
     count_attempt,
     derivation_context,
     is_expired,
+    pending_confirmations,
 )
 
 
@@ -56,55 +61,119 @@ class SessionRepository(AccountRepository):
         rows = models.Session.objects.filter(person_id=person_id)
         (rows if digest is None else rows.filter(digest=digest)).delete()
 
+    def list_sessions(self, person_id: UUID, now: datetime) -> list[ListedSession]:
+        rows = models.Session.objects.filter(person_id=person_id, expires_at__gt=now)
+        return [
+            ListedSession(_public_id(bytes(digest)), created_at, expires_at, bytes(digest))
+            for digest, created_at, expires_at in rows.order_by("-id").values_list(
+                "digest", "created_at", "expires_at"
+            )[:MAX_SESSIONS]
+        ]
+
     def create_sign_in_challenge(
-        self, address: Address, address_hashes: list[bytes], seed: CodeSeed
-    ) -> list[int]:
-        limit = RateLimit(settings.MESSAGES_PER_DAY, settings.MESSAGE_COOLDOWN)
-        if rate_limits.hit(rate_limits.messages_key("sign-in", address), limit):
-            return []
+        self,
+        address: Address,
+        address_hashes: list[bytes],
+        network_hashes: list[bytes],
+        seed: CodeSeed,
+    ) -> tuple[int, timedelta, list[int]]:
+        locks.lock_address(address, shared=True)
         owners = models.Person.objects.filter(verified_owner_filter(address))
         owner_id = owners.values_list("id", flat=True).first()
-        models.SignInChallenge.objects.filter(
-            address_hash__in=address_hashes, superseded_at=None
-        ).update(superseded_at=Now())
         row = models.SignInChallenge.objects.create(
             channel=address.channel,
             address_hash=address_hashes[0],
+            network_hash=network_hashes[0],
+            from_known_network=known_networks.is_known(owner_id or NIL_UUID, network_hashes),
             person_id=owner_id,
             salt=seed.salt,
             key_id=seed.key_id,
         )
-        return [outbox.add(models.OutboxEntry.Kind.SIGN_IN_CODE, owner_id, sign_in=row)]
+        outbox_id = outbox.add(models.OutboxEntry.Kind.SIGN_IN_CODE, owner_id, sign_in=row)
+        return row.pk, _cooldown(address_hashes, network_hashes), [outbox_id]
 
-    def record_sign_in_attempt(
-        self, address: Address, address_hashes: list[bytes]
-    ) -> DerivationContext | None:
-        rows = models.SignInChallenge.objects.filter(address_hash__in=address_hashes)
-        row = rows.annotate(now=Now()).order_by("-id").first()
-        if row is not None and not count_attempt(row):
+    def record_sign_in_attempt(self, challenge_id: int, token: str) -> SignInChallenge:
+        row = models.SignInChallenge.objects.annotate(now=Now()).filter(id=challenge_id).first()
+        if row is None or not _has_token(row, token):
+            raise InvalidCode
+        if not count_attempt(row):
             remaining = row.created_at + one_time_code.SIGN_IN_LIFETIME - row.now
             raise TooManyAttempts(rate_limits.ceil_seconds(remaining))
-        key = rate_limits.failed_sign_ins_key(address_hashes[0])
-        if retry_after := rate_limits.hit(key, FAILED_ATTEMPTS_LIMIT):
-            raise TooManyAttempts(rate_limits.ceil_seconds(retry_after))
-        if row is None or row.superseded_at or is_expired(row, one_time_code.SIGN_IN_LIFETIME):
-            return None
-        return derivation_context(row, address.canonical)
+        rate_limits.record_failure([bytes(row.address_hash)])
+        is_usable = not (row.superseded_at or is_expired(row, one_time_code.SIGN_IN_LIFETIME))
+        return SignInChallenge(derivation_context(row), is_usable)
 
-    def consume_sign_in_code(self, challenge_id: int, address: Address) -> Person:
-        owners = models.Person.objects.select_for_update().filter(verified_owner_filter(address))
-        person = owners.first()
+    def consume_sign_in_code(self, challenge_id: int, network_hashes: list[bytes]) -> Person:
         rows = models.SignInChallenge.objects.filter(id=challenge_id, superseded_at=None)
         row = rows.first()
-        if person is None or row is None or row.person_id != person.id:
+        if row is None or row.person_id is None or not self.lock_person(row.person_id):
             raise InvalidCode
-        if not rows.update(superseded_at=Now()):
+        person = models.Person.objects.get(id=row.person_id)
+        address = Address(Channel(row.channel), getattr(person, row.channel))
+        confirmed_at: datetime | None = getattr(person, f"{row.channel}_verified_at")
+        is_address = bytes(row.address_hash) in hash_address(get_keyring(), address)
+        if not is_address or confirmed_at is None or not rows.update(superseded_at=Now()):
             raise InvalidCode
-        rate_limits.reset(rate_limits.failed_sign_ins_key(bytes(row.address_hash)))
-        if address.channel is Channel.PHONE and row.first_attempted_at is not None:
-            sms_quotas.record_conversion(address.value, row.first_attempted_at)
-        # A person who signed up with another's address may still have that session.
-        # After the first sign-in no older session is left, so this may run at every one.
-        confirmed_at = getattr(person, f"{address.channel}_verified_at")
-        models.Session.objects.filter(person_id=person.id, created_at__lt=confirmed_at).delete()
+        rate_limits.take_back_failure([bytes(row.address_hash)])
+        if getattr(person, f"{row.channel}_first_sign_in_at") is None:
+            _revoke_all_before(confirmed_at, person, address.channel)
+        known_networks.remember(person.id, network_hashes)
         return reload_person(person.id)
+
+
+def _public_id(digest: bytes) -> UUID:
+    """Returns the id by which a person may name a session; it reveals nothing of the token."""
+    return UUID(bytes=sha256(b"session id:" + digest).digest()[:16])
+
+
+def _cooldown(address_hashes: list[bytes], network_hashes: list[bytes]) -> timedelta:
+    """Returns after how long a message can follow the latest challenge for that address from that
+    network.
+    """
+    limit = RateLimit(settings.MESSAGES_PER_NETWORK_PER_DAY, settings.MESSAGE_COOLDOWN)
+    rows = models.SignInChallenge.objects.filter(
+        address_hash__in=address_hashes, network_hash__in=network_hashes
+    )
+    newest = rows.order_by("-id").values_list("created_at", flat=True)[: limit.max_per_day]
+    times = sorted(newest)
+    return limit.retry_after(times, times[-1])
+
+
+def _has_token(row: models.SignInChallenge, token: str) -> bool:
+    seed = CodeSeed(bytes(row.salt), bytes(row.key_id))
+    expected = one_time_code.derive_challenge_token(get_keyring(), row.pk, seed)
+    return one_time_code.constant_time_equal(expected, token)
+
+
+def _revoke_all_before(confirmed_at: datetime, person: models.Person, channel: Channel) -> None:
+    """Revokes what another may have prepared who signed up with this person's address: the sessions
+    from before it was confirmed, a verification of the other address by one of them, and changes of
+    an address, whose link needs no session.
+
+    A session in which the code of this address was entered is its owner's: what that one has
+    verified stays.
+    """
+    models.Session.objects.filter(person=person, created_at__lt=confirmed_at).delete()
+    changes_of_address = pending_confirmations(person.id).exclude(replaces_address="")
+    changes_of_address.update(superseded_at=Now())
+    (other,) = set(Channel) - {channel}
+    own_session = _confirmed(person, channel).values_list("session_created_at", flat=True).first()
+    prepared = _confirmed(person, other).filter(session_created_at__lt=confirmed_at)
+    if own_session is not None:
+        prepared = prepared.exclude(session_created_at=own_session)
+    changes: dict[str, Any] = {f"{channel}_first_sign_in_at": Now()}
+    if prepared.order_by().update(superseded_at=Now()):
+        changes[f"{other}_verified_at"] = None
+    models.Person.objects.filter(id=person.id).update(**changes)
+
+
+def _confirmed(person: models.Person, channel: Channel) -> QuerySet[models.Confirmation]:
+    """Returns the confirmations of the address that the person has now, the latest first."""
+    address = Address(channel, getattr(person, channel))
+    return models.Confirmation.objects.filter(
+        person=person,
+        channel=channel,
+        address_canonical=address.canonical,
+        confirmed_at__isnull=False,
+        superseded_at=None,
+    ).order_by("-id")

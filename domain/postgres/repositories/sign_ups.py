@@ -16,7 +16,7 @@ from domain.model.address import Address, Channel
 from domain.model.errors import IdempotencyClosed, IdempotencyInProgress, IdempotencyMismatch
 from domain.model.one_time_code import CodeSeed
 from domain.model.person import Person
-from domain.postgres import models
+from domain.postgres import locks, models
 from domain.postgres.person_queries import reload_person
 
 KEY_LIFETIME = timedelta(hours=24)  # of an idempotency key
@@ -34,10 +34,12 @@ INSERT_SIGN_UP = """
         VALUES (%(id)s, %(digest)s, %(expires_at)s)
     ), confirmation AS (
         INSERT INTO rollcall_confirmation
-            (person_id, channel, address, address_canonical, salt, key_id, attempts, invalidated)
+            (person_id, channel, address, address_canonical, salt, key_id, attempts, network_hash)
         VALUES
-            (%(id)s, 'email', %(email)s, %(email_canonical)s, %(email_salt)s, %(key_id)s, 0, false),
-            (%(id)s, 'phone', %(phone)s, %(phone_canonical)s, %(phone_salt)s, %(key_id)s, 0, false)
+            (%(id)s, 'email', %(email)s, %(email_canonical)s, %(email_salt)s, %(key_id)s, 0,
+                %(network_hash)s),
+            (%(id)s, 'phone', %(phone)s, %(phone_canonical)s, %(phone_salt)s, %(key_id)s, 0,
+                %(network_hash)s)
         RETURNING id
     )
     INSERT INTO rollcall_outboxentry
@@ -56,7 +58,9 @@ INSERT_SIGN_UP = """
 class SignUpRepository:
     """The part of a unit of work that signs people up."""
 
-    def sign_up(self, person: Person, seeds: dict[Channel, CodeSeed]) -> list[int]:
+    def sign_up(
+        self, person: Person, seeds: dict[Channel, CodeSeed], network_hash: bytes
+    ) -> list[int]:
         (session,) = person.sessions
         params = asdict(person) | {
             "email_canonical": Address(Channel.EMAIL, person.email).canonical,
@@ -67,6 +71,7 @@ class SignUpRepository:
             "digest": session.digest,
             "expires_at": session.expires_at,
             "key_id": seeds[Channel.EMAIL].key_id,
+            "network_hash": network_hash,
             "lease": settings.OUTBOX_LEASE.total_seconds(),
         }
         # Postgres parses and plans a prepared statement once for each connection. Django's own
@@ -78,9 +83,9 @@ class SignUpRepository:
             return [row[0] for row in cursor.execute(INSERT_SIGN_UP, params, prepare=True)]
 
     def find_sign_up_by_idempotency_key(
-        self, key_hashes: list[bytes], request_fingerprints: list[bytes]
+        self, idempotency_key: str, key_hashes: list[bytes], request_fingerprints: list[bytes]
     ) -> Person | None:
-        if not _try_advisory_xact_lock(key_hashes[-1]):
+        if not locks.try_lock_idempotency_key(idempotency_key):
             raise IdempotencyInProgress
         rows = models.IdempotencyKey.objects.filter(key_hash__in=key_hashes)
         rows.filter(created_at__lte=Now() - KEY_LIFETIME).delete()
@@ -105,11 +110,3 @@ class SignUpRepository:
         models.IdempotencyKey.objects.create(
             key_hash=key_hash, request_fingerprint=request_fingerprint, person_id=person_id
         )
-
-
-def _try_advisory_xact_lock(key_hash: bytes) -> bool:
-    """Tries to take a lock that is held until the end of the transaction."""
-    lock_id = int.from_bytes(key_hash[:8], signed=True)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [lock_id])
-        return bool(cursor.fetchone()[0])

@@ -209,7 +209,7 @@ def test_resend_action_above_the_quota_sends_and_logs_nothing(
 
     client = Client(HTTP_HOST="localhost")
     client.force_login(get_user_model().objects.get(username="staff"))
-    monkeypatch.setattr(settings, "MESSAGES_PER_DAY", 1)
+    monkeypatch.setattr(settings, "MESSAGES_PER_NETWORK_PER_DAY", 1)
     data = {"action": "resend_confirmations", "_selected_action": person.id}
     page = client.post(PEOPLE, data, follow=True).content.decode()
     assert len(re.findall(r"not before 8\d{4} s from now", page)) == 2

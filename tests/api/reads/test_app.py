@@ -44,6 +44,7 @@ CACHING = {"cache-control": "private, no-cache", "vary": "Authorization", "etag"
 OK_HEADERS = CACHING | {"content-type": "application/json", "content-length": "{length}"}
 PROBLEM = {"content-type": "application/problem+json", "cache-control": "no-store"}
 ERROR_HEADERS = PROBLEM | {"www-authenticate": "Bearer", "vary": "Authorization"}
+FAILED_HEADERS = PROBLEM | {"vary": "Authorization"}
 METHOD_NOT_ALLOWED = PROBLEM | {"allow": "GET, HEAD, PATCH, DELETE"}
 VALID = {"authorization": "Bearer {token}"}
 REQUESTS: dict[str, tuple[dict[str, str], int, dict[str, str]]] = {
@@ -55,6 +56,8 @@ REQUESTS: dict[str, tuple[dict[str, str], int, dict[str, str]]] = {
     "the current tag, weak": (VALID | {"if-none-match": "W/{etag}"}, 304, CACHING),
     "any tag": (VALID | {"if-none-match": "*"}, 304, CACHING),
     "two tags": (VALID | {"if-none-match": '"a", {etag}'}, 304, CACHING),
+    "a stale If-Match": (VALID | {"if-match": 'W/{etag}, "a"'}, 412, FAILED_HEADERS),
+    "no token, and a stale If-Match": ({"if-match": '"a"'}, 401, ERROR_HEADERS),
     "another tag": (VALID | {"if-none-match": "{etag}x"}, 200, OK_HEADERS),
 }
 

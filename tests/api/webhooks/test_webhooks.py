@@ -6,6 +6,7 @@ import json
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -60,23 +61,30 @@ class SentMessages:
             "message-timestamp": "2026-03-01 12:10:29",
         } | fields
 
-    def receive_email_events(self, *event_types: str) -> str:
+    def receive_email_events(self, *event_types: str, **fields: object) -> str:
         """Has SendGrid report these events in one batch; returns the e-mail's status."""
-        events = [self.event(event_type) for event_type in event_types]
-        assert (
-            post_receipts(self.http, "sendgrid", events, webhook_signatures.sign_sendgrid(events))
-            == 204
-        )
+        return self.receive_batch([self.event(each, **fields) for each in event_types])
+
+    def receive_batch(self, events: list[Any], age: int = 0) -> str:
+        """Has SendGrid send a batch that was signed `age` seconds ago."""
+        headers = webhook_signatures.sign_sendgrid(events, age=age)
+        assert post_receipts(self.http, "sendgrid", events, headers) == 204
         return self.status("email")
 
-    def receive_sms_receipt(self, status: str) -> str:
+    def receive_sms_receipt(self, status: str, **fields: object) -> str:
         """Has Vonage report this status; returns the text message's status."""
-        receipt = self.receipt(status)
-        assert (
-            post_receipts(self.http, "vonage", receipt, webhook_signatures.sign_vonage(receipt))
-            == 204
-        )
+        receipt = self.receipt(status, **fields)
+        headers = webhook_signatures.sign_vonage(receipt)
+        assert post_receipts(self.http, "vonage", receipt, headers) == 204
         return self.status("phone")
+
+    def reference(self, channel: str) -> str:
+        """Returns the reference that was sent along with the message on a channel."""
+        from domain.postgres.delivery_receipts import make_reference
+        from domain.postgres.models import OutboxEntry
+
+        rows = OutboxEntry.objects.filter(person_id=self.person.id, kind="confirmation")
+        return make_reference(rows.get(confirmation__channel=channel).id)
 
     def status(self, channel: str) -> str:
         """Returns the status that the person sees."""
@@ -121,34 +129,175 @@ def test_undelivered_text_message_has_status_failed(sent: SentMessages, event_ty
     assert sent.status("email") == "sent"
 
 
-def test_status_never_regresses_with_late_or_repeated_receipts(sent: SentMessages):
+NOW = int(time.time())  # once: a test compares times that differ by a second
+
+
+def ago(seconds: int) -> int:
+    """Returns a Unix time, as events of SendGrid have it."""
+    return NOW - seconds
+
+
+def utc_ago(seconds: int) -> str:
+    """Returns a time as receipts of Vonage have it."""
+    return datetime.fromtimestamp(ago(seconds), UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@pytest.mark.parametrize(
+    ("reports", "statuses"),
+    [
+        ([("delivered", 90), ("bounce", 60)], ["delivered", "failed"]),
+        ([("bounce", 60), ("delivered", 90)], ["failed", "failed"]),
+        ([("bounce", 90), ("delivered", 60)], ["failed", "delivered"]),
+        ([("delivered", 60), ("bounce", 90)], ["delivered", "delivered"]),
+        ([("delivered", 60), ("bounce", 60)], ["delivered", "failed"]),
+        ([("bounce", 60), ("delivered", 60)], ["failed", "failed"]),
+        ([("bounce", 90), ("delivered", 60), ("dropped", 30)], ["failed", "delivered", "failed"]),
+    ],
+)
+def test_latest_receipt_by_the_providers_clock_counts(sent: SentMessages, reports, statuses):
+    for (event_type, age), status in zip(reports, statuses, strict=True):
+        assert sent.receive_email_events(event_type, timestamp=ago(age)) == status
+    sms_status = {"bounce": "failed", "dropped": "rejected"}
+    for (event_type, age), status in zip(reports, statuses, strict=True):
+        sms = sms_status.get(event_type, event_type)
+        assert sent.receive_sms_receipt(sms, **{"message-timestamp": utc_ago(age)}) == status
+
+
+def test_latest_event_of_a_batch_counts_in_any_order(sent: SentMessages):
+    events = [
+        sent.event("delivered", timestamp=ago(90)),
+        sent.event("bounce", timestamp=ago(60)),
+        sent.event("processed", timestamp=ago(30)),
+    ]
+    for order in itertools.permutations(events):
+        sent = SentMessages(sent.person)
+        batch = [event | {"sg_message_id": f"{sent.mail}.filter"} for event in order]
+        assert sent.receive_batch(batch) == "failed"
+
+
+def test_repeated_receipt_changes_nothing(sent: SentMessages):
     from domain.postgres.models import OutboxEntry
 
-    assert [sent.receive_email_events("bounce"), sent.receive_email_events("bounce")] == [
-        "failed",
-        "failed",
-    ]
-    assert sent.receive_email_events("delivered", "delivered", "bounce") == "delivered"
-    reported_at = OutboxEntry.objects.get(provider_message_id=sent.mail).delivery_status_at
-    other_value = [sent.event("delivered")]
-    assert (
-        post_receipts(
-            sent.http,
-            "sendgrid",
-            other_value,
-            webhook_signatures.sign_sendgrid(other_value, age=60),
-        )
-        == 204
+    delivered = [sent.event("delivered", timestamp=ago(60))]
+    assert sent.receive_batch(delivered) == "delivered"
+    row = OutboxEntry.objects.values().get(provider_message_id=sent.mail)
+    assert row["delivery_status_at"] == datetime.fromtimestamp(ago(60), UTC)
+    for age in (0, 30):
+        assert sent.receive_batch(delivered, age) == "delivered"
+    assert OutboxEntry.objects.values().get(provider_message_id=sent.mail) == row
+    bounce = [sent.event("bounce", timestamp=ago(30))]
+    assert sent.receive_batch(bounce) == "failed"
+    assert sent.receive_batch(delivered) == "failed"
+
+
+INVALID_TIMES: list[Any] = ["soon", None, {}, [], -(10**20), 10**20, 4_102_444_800]
+INVALID_TIMES += ["2100-01-01 00:00:00", "0001-01-01 00:00:00+10:00"]
+
+
+@pytest.mark.parametrize("invalid", INVALID_TIMES)
+def test_receipt_without_a_valid_time_has_that_of_its_signature(sent: SentMessages, invalid):
+    now = int(time.time())
+    assert sent.receive_batch([sent.event("bounce", timestamp=invalid)], age=300) == "failed"
+    assert sent.receive_email_events("delivered", timestamp=now) == "delivered"
+    receipt = sent.receipt("failed", **{"message-timestamp": invalid})
+    headers = webhook_signatures.sign_vonage(receipt, age=300)
+    assert post_receipts(sent.http, "vonage", receipt, headers) == 204
+    later = {"message-timestamp": f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S}"}
+    assert sent.receive_sms_receipt("delivered", **later) == "delivered"
+
+
+@pytest.mark.parametrize("zone", ["", "Z", "+0000", " +0000", "+00:00"])
+def test_time_of_a_vonage_receipt_is_in_utc(sent: SentMessages, zone):
+    later, earlier = utc_ago(30) + zone, utc_ago(60) + zone
+    assert sent.receive_sms_receipt("failed", **{"message-timestamp": later}) == "failed"
+    assert sent.receive_sms_receipt("delivered", **{"message-timestamp": earlier}) == "failed"
+
+
+def test_receipt_with_our_reference_needs_no_message_id(sent: SentMessages):
+    from domain.postgres.models import OutboxEntry
+
+    OutboxEntry.objects.filter(person_id=sent.person.id).update(provider_message_id="")
+    references = {each: sent.reference(each) for each in ("email", "phone")}
+    event = sent.event("bounce", rollcall_reference=references["email"])
+    del event["sg_message_id"]  # SendGrid leaves it out of asynchronous bounces
+    assert sent.receive_batch([event]) == "failed"
+    assert sent.receive_sms_receipt("delivered", **{"client-ref": references["phone"]}) == (
+        "delivered"
     )
-    assert (
-        sent.receive_email_events("bounce") == sent.receive_email_events("processed") == "delivered"
-    )
-    assert OutboxEntry.objects.get(provider_message_id=sent.mail).delivery_status_at == reported_at
-    assert [sent.receive_sms_receipt(s) for s in ("failed", "delivered", "expired")] == [
-        "failed",
-        "delivered",
-        "delivered",
-    ]
+
+
+def test_receipts_of_every_kind_of_message_are_recorded(sent: SentMessages):
+    from domain.postgres.delivery_receipts import make_reference
+    from domain.postgres.models import OutboxEntry
+
+    person = sent.person.api.sign_up()
+    assert person.confirm("email").status_code == 200
+    person = person.sign_in()
+    assert person.patch({"email": f"new-{person.body['email']}"}).status_code == 200
+    rows = OutboxEntry.objects.filter(person_id=person.id).exclude(kind="project_profile")
+    assert set(rows.values_list("kind", flat=True)) == {
+        "confirmation", "sign_in_code", "address_change_notice",
+    }  # fmt: skip  # short enough
+    references = [make_reference(row.id) for row in rows]
+    sent.receive_batch([sent.event("delivered", rollcall_reference=each) for each in references])
+    assert set(rows.values_list("delivery_status", flat=True)) == {"delivered"}
+
+
+@pytest.mark.parametrize("state", ["running", "pending", "queued"])
+def test_receipt_of_an_unfinished_entry_is_kept(sent: SentMessages, state):
+    from domain.postgres import outbox
+    from domain.postgres.models import OutboxEntry
+
+    person = sent.person.api.sign_up()
+    person.wait_for_outbox()
+    rows = OutboxEntry.objects.filter(person_id=person.id, confirmation__channel="email")
+    early = SentMessages(person)
+    reference = early.reference("email")
+    # In an hour, lest the relay hands it out.
+    due_at = datetime.now(UTC) + timedelta(hours=1)
+    rows.update(state="queued", finished_at=None, provider_message_id="", due_at=due_at)
+    entry = outbox.claim(rows.get().id)
+    assert entry is not None
+    if state != "running":
+        outbox.reschedule(entry, "timeout", 3600)
+        rows.update(state=state)
+    assert early.receive_email_events("delivered", rollcall_reference=reference) == "delivered"
+    if state != "running":
+        rows.update(state="queued")
+        entry = outbox.claim(entry.id)
+        assert entry is not None
+    outbox.complete(entry, outbox.Outcome(OutboxEntry.State.DONE, "", "mail-9"))
+    assert early.status("email") == "delivered"
+    assert early.receive_email_events("bounce", rollcall_reference=reference) == "failed"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda reference: reference.partition("-")[0],
+        lambda reference: reference.partition("-")[0] + "-0123456789abcdef",  # another deployment's
+        lambda reference: f"9{reference}",
+        lambda reference: f"{reference} ",
+        lambda _: "-",
+        lambda _: "é-\x00",
+        lambda _: 7,
+        lambda _: ["x"],
+        lambda _: {},
+    ],
+)
+def test_receipt_with_a_reference_that_is_not_ours_is_ignored(sent: SentMessages, change):
+    email, phone = change(sent.reference("email")), change(sent.reference("phone"))
+    sent.mail = sent.text = "unknown"
+    assert sent.receive_email_events("bounce", rollcall_reference=email) == "sent"
+    assert sent.receive_sms_receipt("failed", **{"client-ref": phone}) == "sent"
+
+
+def test_receipt_of_a_purged_entry_is_ignored(sent: SentMessages):
+    from domain.postgres.delivery_receipts import make_reference
+
+    reference = make_reference(2**40)
+    assert sent.receive_email_events("bounce", rollcall_reference=reference) == "sent"
+    assert sent.receive_sms_receipt("failed", **{"client-ref": reference}) == "sent"
 
 
 def test_vonage_receipt_may_be_a_form(sent: SentMessages):

@@ -131,7 +131,7 @@ def test_truncated_or_altered_link_token_confirms_nothing(api: ApiClient):
 
 
 @pytest.mark.parametrize(
-    "code", ["", "12345", "1234567", "abcdef", "\u0661\u0662\u0663\u0664\u0665\u0666", "12 34"]
+    "code", ["", "12345", "1234567", "abcdef", "12345\u00bd", "12 34", "1" * 200]
 )
 def test_malformed_code_is_a_field_error_and_no_attempt(api: ApiClient, code):
     person = api.sign_up()
@@ -241,10 +241,7 @@ def derive_codes(ids: list[str]) -> dict[str, str]:
 
     rows = Confirmation.objects.filter(person_id__in=ids, channel="phone")
     return {
-        str(row.person_id): derive_code(
-            keyring.get_keyring(), derivation_context(row, row.address_canonical)
-        )
-        or ""
+        str(row.person_id): derive_code(keyring.get_keyring(), derivation_context(row)) or ""
         for row in rows
     }
 

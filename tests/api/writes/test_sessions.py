@@ -1,7 +1,6 @@
 """Sign-in with a code, and sign-out."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import httpx
 import pytest
@@ -26,8 +25,9 @@ def sign_up_confirmed(api: ApiClient, *channels: str, **fields: str) -> SignedUp
     return person
 
 
-def has_messages(person: SignedUpPerson, count: int) -> bool:
-    return len(person.messages("phone")) == count
+def other_code(code: str) -> str:
+    """Returns a wrong code of the same form."""
+    return ("1" if code[0] == "0" else "0") + code[1:]
 
 
 def request_code(api: ApiClient, **address: str) -> httpx.Response:
@@ -53,20 +53,17 @@ def test_sign_in_does_not_change_the_etag(person):
 
 
 def test_sign_in_code_is_single_use(api: ApiClient, person):
-    person.sign_in()
-    code = person.message("email")["code"]
-    again = api.sign_in("email", person.body["email"], code)
-    assert problem_code(again) == "code_invalid"
+    challenge, code = person.request_code()
+    assert api.sign_in(challenge, code).status_code == 201
+    assert problem_code(api.sign_in(challenge, code)) == "code_invalid"
 
 
 def test_concurrent_valid_codes_create_one_session(api: ApiClient, person):
-    assert request_code(api, email=person.body["email"]).status_code == 202
-    wait_until(lambda: "sign in" in person.message("email")["subject"])
-    code = person.message("email")["code"]
+    challenge, code = person.request_code()
 
     def attempt(_: int) -> int:
         with httpx.Client(base_url=api.http.base_url, timeout=20) as http:
-            return ApiClient(http).sign_in("email", person.body["email"], code).status_code
+            return ApiClient(http).sign_in(challenge, code).status_code
 
     with ThreadPoolExecutor(100) as clients:
         responses = list(clients.map(attempt, range(100)))
@@ -75,48 +72,76 @@ def test_concurrent_valid_codes_create_one_session(api: ApiClient, person):
 
 
 def test_valid_code_is_rejected_after_five_failed_attempts(api: ApiClient, person):
-    assert request_code(api, email=person.body["email"]).status_code == 202
-    wait_until(lambda: "sign in" in person.message("email")["subject"])
-    code = person.message("email")["code"]
-    invalid = f"{(int(code) + 1) % 1_000_000:06}"
+    challenge, code = person.request_code()
     for _ in range(5):
-        response = api.sign_in("email", person.body["email"], invalid)
-        assert problem_code(response) == "code_invalid"
-    response = api.sign_in("email", person.body["email"], code)
+        assert problem_code(api.sign_in(challenge, other_code(code))) == "code_invalid"
+    response = api.sign_in(challenge, code)
     assert problem_code(response) == "too_many_attempts"
     assert 0 < int(response.headers["retry-after"]) <= 600
 
 
-def test_failed_sign_ins_are_limited_for_any_address(api: ApiClient, person):
-    """Across codes; attempts without a code count alike."""
-    for address in (person.body["email"], sign_up_payload()["email"]):
-        codes = []
-        for _ in range(4):
-            request_code(api, email=address)
-            codes += [problem_code(api.sign_in("email", address, "000000")) for _ in range(5)]
-        assert codes == ["code_invalid"] * 15 + ["too_many_attempts"] * 5
+def test_failed_attempts_of_others_do_not_lock_the_owner_out(api: ApiClient, person):
+    """However many: their challenges have attempts of their own, and void no code."""
+    challenge, code = person.request_code()
+    for _ in range(6):
+        strange = api.request_challenge(email=person.body["email"])
+        outcomes = [problem_code(api.sign_in(strange, other_code(code))) for _ in range(6)]
+        assert outcomes == ["code_invalid"] * 5 + ["too_many_attempts"]
+    assert api.sign_in(challenge, code).status_code == 201
+
+
+def test_code_is_long_after_fifteen_failed_attempts_at_an_address(api: ApiClient, person):
+    lengths = []
+    for _ in range(4):
+        challenge, code = person.request_code()
+        lengths.append(len(code))
+        for _ in range(5):
+            assert problem_code(api.sign_in(challenge, other_code(code))) == "code_invalid"
+    assert lengths == [6, 6, 6, 10]
+    challenge, code = person.request_code()
+    typed = f" {code[:5].lower()}-{code[5:].replace('0', 'o').replace('1', 'l')} "
+    assert api.sign_in(challenge, typed).status_code == 201
+    other = api.sign_up(email=sign_up_payload()["email"])
+    assert len(other.message("email")["code"]) == 6
+
+
+def test_code_is_long_while_open_codes_to_the_address_can_be_guessed(person):
+    """Guesses that are still possible count like those that were made."""
+    assert [len(person.request_code()[1]) for _ in range(4)] == [6, 6, 6, 10]
+
+
+def test_right_codes_do_not_count_as_failed_attempts(api: ApiClient, person):
+    lengths = []
+    for _ in range(8):
+        challenge, code = person.request_code()
+        lengths.append(len(code))
+        assert api.sign_in(challenge, code).status_code == 201
+    assert lengths == [6] * 8
+
+
+@pytest.mark.parametrize("challenge", ["", "short", "A" * 43, "A" * 42 + "\u00e9", "=" * 43])
+def test_unknown_challenge_is_rejected(api: ApiClient, challenge):
+    response = api.sign_in(challenge, "123456")
+    if challenge == "A" * 43:
+        assert problem_code(response) == "code_invalid"
+    else:
+        assert field_errors(response) == {"challenge": "invalid"}
 
 
 def test_known_and_unknown_addresses_get_the_same_responses(api: ApiClient, person):
     unconfirmed = api.sign_up().body["email"]
-    responses = [
-        request_code(api, email=address)
-        for address in (person.body["email"], unconfirmed, sign_up_payload()["email"])
-    ]
-    assert (
-        len(
-            {
-                (each.status_code, each.text, tuple(sorted(each.headers.keys())))
-                for each in responses
-            }
-        )
-        == 1
-    )
-    tries = [
-        api.sign_in("email", address, "123456")
-        for address in (person.body["email"], unconfirmed, sign_up_payload()["email"])
-    ]
+    addresses = (person.body["email"], unconfirmed, sign_up_payload()["email"])
+    responses = [request_code(api, email=address) for address in addresses]
+    alike = {
+        (r.status_code, len(r.text), tuple(r.json()), tuple(sorted(r.headers))) for r in responses
+    }
+    assert len(alike) == 1
+    challenges = [response.json()["challenge"] for response in responses]
+    tries = [api.sign_in(challenge, "123456") for challenge in challenges]
     assert {problem_code(response) for response in tries} == {"code_invalid"}
+    for challenge in challenges:
+        codes = [problem_code(api.sign_in(challenge, "123456")) for _ in range(5)]
+        assert codes == ["code_invalid"] * 4 + ["too_many_attempts"]
 
 
 def test_unverified_address_gets_no_code(django_db_access, api: ApiClient):
@@ -131,26 +156,61 @@ def test_unverified_address_gets_no_code(django_db_access, api: ApiClient):
     assert len(person.messages("email")) == 1
 
 
-def test_new_code_supersedes_the_previous_one(api: ApiClient, person):
-    codes = []
-    for number in range(2):
-        request_code(api, phone=person.body["phone"])
-        wait_until(partial(has_messages, person, 2 + number))
-        codes.append(person.message("phone")["code"])
-    assert codes[0] != codes[1]
-    response = api.sign_in("phone", person.body["phone"], codes[0])
-    assert problem_code(response) == "code_invalid"
-    assert api.sign_in("phone", person.body["phone"], codes[1]).status_code == 201
+def test_further_challenge_does_not_void_an_open_code(api: ApiClient, person):
+    first, second = person.request_code("phone"), person.request_code("phone")
+    assert first[0] != second[0]
+    assert problem_code(api.sign_in(first[0], second[1])) == "code_invalid"
+    assert api.sign_in(*first).status_code == 201
+    assert api.sign_in(*second).status_code == 201
 
 
 def test_confirmation_and_sign_in_codes_are_not_interchangeable(api: ApiClient):
     person = sign_up_confirmed(api, "email")
-    request_code(api, email=person.body["email"])
-    wait_until(lambda: len(person.messages("email")) == 2)
-    sign_in_code, confirmation_code = (m["code"] for m in person.messages("email"))
-    other = api.sign_in("email", person.body["email"], confirmation_code)
-    assert problem_code(other) == "code_invalid"
+    confirmation_code = person.message("email")["code"]
+    challenge, sign_in_code = person.request_code()
+    assert problem_code(api.sign_in(challenge, confirmation_code)) == "code_invalid"
     assert problem_code(person.confirm("phone", sign_in_code)) == "code_invalid"
+
+
+def test_code_is_of_no_use_once_its_address_was_replaced(api: ApiClient, person):
+    challenge, code = person.request_code()
+    new = sign_up_payload()["email"]
+    assert person.patch({"email": new}).status_code == 200
+    person.body["email"] = new
+    assert person.confirm("email").status_code == 200
+    assert problem_code(api.sign_in(challenge, code)) == "code_invalid"
+
+
+def test_sessions_are_listed_newest_first(person):
+    _, current = person.sign_in(), person.sign_in()
+    sessions = current.request("GET", "sessions/").json()["sessions"]
+    assert [session["current"] for session in sessions] == [True, False]
+    assert list(sessions[0]) == ["id", "created_at", "expires_at", "current"]
+    assert sessions[0]["created_at"] >= sessions[1]["created_at"]
+    assert current.token not in str(sessions)
+    assert problem_code(person.api.http.get("/api/v1/sessions/")) == "invalid_token"
+
+
+def test_one_session_is_revoked_by_its_id(person):
+    old, current = person.sign_in(), person.sign_in()
+    path = next(
+        f"sessions/{session['id']}/"
+        for session in current.request("GET", "sessions/").json()["sessions"]
+        if not session["current"]
+    )
+    assert current.request("DELETE", path).status_code == 204
+    assert problem_code(old.profile()) == "invalid_token"
+    assert current.profile().status_code == 200
+    assert len(current.request("GET", "sessions/").json()["sessions"]) == 1
+    assert problem_code(current.request("DELETE", path)) == "not_found"
+
+
+def test_session_of_another_person_cannot_be_revoked(api: ApiClient, person):
+    other = api.sign_up()
+    (session,) = other.request("GET", "sessions/").json()["sessions"]
+    response = person.request("DELETE", f"sessions/{session['id']}/")
+    assert (response.status_code, problem_code(response)) == (404, "not_found")
+    assert other.profile().status_code == 200
 
 
 def test_eleventh_session_revokes_the_oldest(person):
@@ -187,18 +247,57 @@ def test_sign_out_without_redis_is_a_503_and_then_completed(stack, person):
     wait_until(lambda: person.profile().status_code == 401)
 
 
-def test_first_sign_in_revokes_sessions_from_before_confirmation(
-    api: ApiClient,
-):
-    """Pre-hijacking: an account that was prepared for a victim loses the attacker's session."""
-    attacker_session = api.sign_up()
-    token = attacker_session.message("email")["link"].partition("#")[2]
+def plant(api: ApiClient) -> SignedUpPerson:
+    """Returns an account that an attacker signed up with a victim's e-mail address and an own phone
+    number, which is confirmed; then the victim opened the link.
+    """
+    planted = api.sign_up()
+    assert planted.confirm("phone").status_code == 200
+    token = planted.message("email")["link"].partition("#")[2]
     assert api.post("/api/v1/confirmations/email/", {"token": token}).status_code == 200
-    assert attacker_session.profile().status_code == 200
-    victim = attacker_session.sign_in("email")
-    assert problem_code(attacker_session.profile()) == "invalid_token"
-    second = attacker_session.sign_in("email")
+    return planted
+
+
+def test_first_sign_in_revokes_sessions_from_before_confirmation(api: ApiClient):
+    """Pre-hijacking: an account that was prepared for a victim loses the attacker's session."""
+    planted = plant(api)
+    assert planted.profile().status_code == 200
+    victim = planted.sign_in("email")
+    assert problem_code(planted.profile()) == "invalid_token"
+    second = planted.sign_in("email")
     assert [session.profile().status_code for session in (victim, second)] == [200, 200]
+
+
+def test_first_sign_in_resets_what_an_older_session_has_verified(api: ApiClient):
+    planted = plant(api)
+    victim = planted.sign_in("email")
+    profile = victim.profile().json()
+    assert (profile["email_verified"], profile["phone_verified"]) == (True, False)
+    api.request_challenge(phone=planted.body["phone"])
+    other = api.sign_up()
+    other.message("phone")
+    assert len(planted.messages("phone")) == 1, "the attacker's phone gets no sign-in code"
+    # The victim's own verifications stay, whichever address they sign in with.
+    phone = sign_up_payload()["phone"]
+    assert victim.patch({"phone": phone}).status_code == 200
+    victim.body["phone"] = phone
+    assert victim.confirm("phone").status_code == 200
+    for channel in ("phone", "email", "phone"):
+        profile = victim.sign_in(channel).profile().json()
+        assert (profile["email_verified"], profile["phone_verified"]) == (True, True)
+    assert victim.profile().status_code == 401, "older than the phone number's confirmation"
+
+
+def test_first_sign_in_voids_an_address_change_that_was_prepared(api: ApiClient):
+    """Its link needs no session."""
+    planted = plant(api)
+    attackers = sign_up_payload()["email"]
+    assert planted.patch({"email": attackers}).status_code == 200
+    link = wait_until(lambda: api.mailbox(attackers))[0]["link"]
+    victim = planted.sign_in("email")
+    response = api.post("/api/v1/confirmations/email/", {"token": link.partition("#")[2]})
+    assert problem_code(response) == "code_invalid"
+    assert victim.profile().json()["email"] == planted.body["email"]
 
 
 def test_invalid_bodies_are_rejected_by_field(api: ApiClient):
@@ -211,4 +310,8 @@ def test_invalid_bodies_are_rejected_by_field(api: ApiClient):
         "name": "unknown_field",
     }
     response = api.post("/api/v1/sessions/confirm/", {"email": body["email"], "code": "12"})
-    assert field_errors(response) == {"code": "invalid"}
+    assert field_errors(response) == {
+        "challenge": "required",
+        "code": "invalid",
+        "email": "unknown_field",
+    }

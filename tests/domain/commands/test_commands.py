@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 
 from domain.commands import accounts, confirmations, sessions
+from domain.commands.confirmations import ConfirmByCode
 from domain.commands.ports import CommandResult, UnitOfWorkFactory
 from domain.commands.sessions import NewSession
 from domain.model import one_time_code, session_token
@@ -34,9 +35,20 @@ def units(request: pytest.FixtureRequest) -> UnitOfWorkFactory:
 def sign_up(units: UnitOfWorkFactory, body: dict[str, str] | None = None) -> NewSession:
     body = body or sign_up_payload()
     command = accounts.SignUp(
-        "Ada", "Lovelace", parse_email(body["email"]), parse_phone(body["phone"]), ("chess",)
+        "Ada",
+        "Lovelace",
+        parse_email(body["email"]),
+        parse_phone(body["phone"]),
+        ("chess",),
+        network="192.0.2.1",
     )
-    return accounts.sign_up(command, units, KEYS, NOW, timedelta(days=30))
+    account = accounts.sign_up(command, units, KEYS, NOW, timedelta(days=30))
+    if not isinstance(getattr(units, "__self__", None), InMemoryStore):
+        from domain.postgres.models import Confirmation
+
+        # As if the codes had been sent, which the store in memory does by itself.
+        Confirmation.objects.filter(person_id=account.result.person.id).update(code_length=6)
+    return account
 
 
 def get_code(units: UnitOfWorkFactory, account: NewSession, channel: Channel) -> str:
@@ -55,7 +67,9 @@ def confirm_by_code(
     keyring: Keyring = KEYS,
 ) -> CommandResult[Person] | None:
     person_id = account.result.person.id
-    return confirmations.confirm_by_code(person_id, channel, code, units, keyring)
+    digest = session_token.token_digest(account.token)
+    command = ConfirmByCode(person_id, channel, code, digest, "192.0.2.1")
+    return confirmations.confirm_by_code(command, units, keyring)
 
 
 def test_sign_up_creates_a_projection_and_two_message_entries(units):
@@ -99,7 +113,7 @@ def test_inspect_link_returns_name_and_state(units):
     assert confirmations.inspect_link(token, units, KEYS) == confirmations.ConfirmationLink(
         "Ada", "open"
     )
-    confirmations.confirm_by_link(token, units, KEYS)
+    confirmations.confirm_by_link(token, "192.0.2.1", units, KEYS)
     assert confirmations.inspect_link(token, units, KEYS) == confirmations.ConfirmationLink(
         "Ada", "confirmed"
     )

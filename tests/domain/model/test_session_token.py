@@ -59,9 +59,10 @@ def make_context(**other: object) -> one_time_code.DerivationContext:
         "row_id": 1,
         "person_id": PERSON,
         "channel": Channel.EMAIL,
-        "address_canonical": "ada@example.com",
+        "address": "ada@example.com",
         "salt": b"salt",
         "key_id": KEYS.signing_key.id,
+        "code_length": 6,
     }
     return one_time_code.DerivationContext(**(valid | other))  # type: ignore[arg-type]  # of mixed types, by name
 
@@ -72,7 +73,7 @@ def make_context(**other: object) -> one_time_code.DerivationContext:
         {"row_id": 2},
         {"person_id": uuid4()},
         {"channel": Channel.PHONE},
-        {"address_canonical": "eve@example.com"},
+        {"address": "eve@example.com"},
         {"salt": b"other"},
     ],
 )
@@ -96,11 +97,45 @@ def test_codes_have_six_uniformly_distributed_digits():
     assert all(400 < sum(c[0] == digit for c in codes) < 600 for digit in "0123456789")
 
 
+def test_long_codes_have_ten_uniformly_distributed_characters():
+    contexts = [make_context(row_id=n, code_length=10) for n in range(3200)]
+    codes = [one_time_code.derive_code(KEYS, context) or "" for context in contexts]
+    assert {len(c) for c in codes} == {10}
+    assert len(set(codes)) == 3200
+    alphabet = set("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+    assert all(50 < sum(c[place] == sign for c in codes) < 150 for sign in alphabet
+               for place in (0, 9))  # fmt: skip  # one glance
+
+
+def test_code_that_was_not_sent_is_not_derived():
+    assert one_time_code.derive_code(KEYS, make_context(code_length=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ("123456", "123456"),
+        (" 123 456 ", "123456"),
+        ("abcde-fghjk", "ABCDEFGHJK"),
+        ("ab cd-eo il kz", "ABCDE011KZ"),
+        ("12345", None),
+        ("1234567", None),
+        ("ABCDEFGHJU", None),
+        ("\u0661\u0662\u0663\u0664\u0665\u0666", "123456"),
+        ("\u200e\uff11\uff12\uff13\u00a0\uff14\uff15\uff16\u202c", "123456"),
+        ("abcde\u2013fghjk", "ABCDEFGHJK"),
+        ("\u00bd23456", None),
+        ("", None),
+    ],
+)
+def test_typed_codes_are_normalized(typed, code):
+    assert one_time_code.normalize_code(typed) == code
+
+
 def test_link_token_is_parsed_and_invalid_ones_are_rejected():
     token = one_time_code.derive_link_token(KEYS, make_context(row_id=123_456))
     assert token is not None
-    assert one_time_code.parse_link_token(token) == 123_456
+    assert one_time_code.parse_token(token) == 123_456
     assert [
-        one_time_code.parse_link_token(invalid)
-        for invalid in ("", "x", "é" * 43, "!" * 43, token + "A")
+        one_time_code.parse_token(invalid) for invalid in ("", "x", "é" * 43, "!" * 43, token + "A")
     ] == [None] * 5

@@ -137,7 +137,7 @@ def test_code_lifetime_starts_at_the_first_attempt_only(django_db_access, api: A
 
     person = api.sign_up()
     row = get_outbox(person).get(confirmation__channel="phone")
-    Confirmation.objects.filter(outbox=row).update(first_attempted_at=ago(minutes=9))
+    Confirmation.objects.filter(outbox=row).update(first_attempted_at=ago(minutes=9), code_length=6)
     before = Confirmation.objects.get(outbox=row).first_attempted_at
     process(row)
     assert ("confirmation", "done", "") in get_outcomes(person)

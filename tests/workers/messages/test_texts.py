@@ -1,6 +1,7 @@
 """The texts of messages, and names that try to change their meaning."""
 
 import re
+from functools import partial
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
@@ -258,7 +259,14 @@ def test_sign_in_code_has_its_lifetime_and_is_bound_to_the_domain() -> None:
     )
 
 
-@pytest.mark.parametrize("render", [notices.address_in_use_notice, notices.address_change_notice])
+@pytest.mark.parametrize(
+    "render",
+    [
+        notices.address_in_use_notice,
+        partial(notices.address_change_notice, changed="email"),
+        partial(notices.address_change_notice, changed="phone"),
+    ],
+)
 @pytest.mark.parametrize("channel", ["email", "phone"])
 def test_notice_names_the_service_and_has_no_code(render: Any, channel: str) -> None:
     message = render(SETTINGS, channel=channel, to="address")

@@ -383,6 +383,11 @@ def test_request_to_sendgrid_has_the_expected_content(sendgrid: ProviderCase) ->
     }
 
 
+def test_reference_is_sent_to_sendgrid_as_a_custom_argument(sendgrid: ProviderCase) -> None:
+    sendgrid.make_provider().send(EMAIL, "7-a1b2")
+    assert sendgrid.server.requests[0].json["custom_args"] == {"rollcall_reference": "7-a1b2"}
+
+
 @pytest.mark.parametrize("recipient", [r'"\a b"@example.org', "a@[127.0.0.1]", "ü@exämple.org"])
 def test_address_is_sent_to_sendgrid_unchanged(sendgrid: ProviderCase, recipient: str) -> None:
     sendgrid.make_provider().send(replace(EMAIL, to=recipient))
@@ -443,6 +448,11 @@ def test_request_to_vonage_has_the_expected_content(vonage: ProviderCase) -> Non
         "text": SMS.text,
         "type": "text",
     }
+
+
+def test_reference_is_sent_to_vonage_as_client_ref(vonage: ProviderCase) -> None:
+    vonage.make_provider().send(SMS, "7-a1b2")
+    assert vonage.server.requests[0].form["client-ref"] == "7-a1b2"
 
 
 def test_text_outside_the_gsm_alphabet_is_sent_as_unicode(vonage: ProviderCase) -> None:
