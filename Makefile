@@ -12,7 +12,8 @@ PROD_ENV := DJANGO_SETTINGS_MODULE=settings.prod ALLOWED_HOSTS=rollcall.example 
 	PUBLIC_URL=https://rollcall.example DATABASE_URL=postgresql://127.0.0.1:1/none \
 	REDIS_URL=redis://127.0.0.1:1/0 QUEUE_URL=redis://127.0.0.1:1/1 SENDGRID_API_KEY=none \
 	EMAIL_FROM=rollcall@rollcall.example VONAGE_API_KEY=none VONAGE_API_SECRET=none \
-	SMS_FROM=Rollcall SMS_COUNTRIES=* SECRET_KEY=$$($(PYTHON) -c "import secrets; print(secrets.token_hex(32))")
+	SMS_FROM=Rollcall SMS_COUNTRIES=* TRUSTED_PROXIES=0 \
+	SECRET_KEY=$$($(PYTHON) -c "import secrets; print(secrets.token_hex(32))")
 
 SBOM := sbom.json
 

@@ -10,8 +10,10 @@ from django.conf import settings
 from django_redis import get_redis_connection
 from redis import ConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
+from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
+from domain.fence import denied_command
 from domain.model.errors import ServiceUnavailable
 
 log = structlog.get_logger(__name__)
@@ -30,14 +32,23 @@ def get_pool() -> ConnectionPool:
 
 @cache
 def get_bulk_pool() -> ConnectionPool:
-    """Returns a pool with a long timeout and without retries, for batches of thousands."""
+    """Returns a pool with a long timeout, for batches of thousands. Only what a demoted primary has
+    rejected is retried, on a new connection.
+    """
     return ConnectionPool.from_url(
         settings.REDIS_URL,
         protocol=3,
         socket_connect_timeout=2,
         socket_timeout=10,  # Redis may block on a slow disk
-        retry=Retry(NoBackoff(), 0),
+        retry=Retry(NoBackoff(), 1, (ReadOnlyError,)),
     )
+
+
+def log_redis_error(error: RedisError) -> None:
+    """Logs the type of an error; of a missing permission also which one."""
+    denied = denied_command(error)
+    details = {"denied_command": denied} if denied else {}
+    log.warning("redis_error", error_type=type(error).__name__, **details)
 
 
 @contextmanager
@@ -46,5 +57,5 @@ def translate_redis_errors() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        log.warning("redis_error", error_type=type(error).__name__)
+        log_redis_error(error)
         raise ServiceUnavailable from None
