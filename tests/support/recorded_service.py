@@ -20,7 +20,7 @@ ALLOWED = {
     "code_invalid": ATTEMPTS,
     "code_expired": ATTEMPTS,
     "too_many_attempts": ATTEMPTS,
-    # A repeated revocation completes the first one in Redis: of this session, or of one by its id.
+    # A repeated revocation completes the first one in Redis, of which it rewrites the hash.
     "invalid_token": {"redis"},
     "not_found": {"redis"},
 }
@@ -69,15 +69,16 @@ class RecordedService:
         written.
         """
         written = self._recorder.take()
-        assert status < 500
+        answer = f"{method}: {status} {body!r}, written: {written}"
+        assert status < 500, answer
         if status < 400:
             return
         if method == "HEAD":
-            assert written <= set().union(*ALLOWED.values())
+            assert written <= set().union(*ALLOWED.values()), answer
             return
         problem = json.loads(body)
-        assert problem["status"] == status
-        assert written <= ALLOWED.get(problem["code"], set())
+        assert problem["status"] == status, answer
+        assert written <= ALLOWED.get(problem["code"], set()), answer
         if problem["code"] == "validation_failed":
             assert problem["errors"]
             assert all({"field", "code", "message"} == error.keys() for error in problem["errors"])
