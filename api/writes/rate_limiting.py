@@ -14,7 +14,7 @@ from redis import RedisError
 from api.client_ip import client_network
 from api.observability.registry import RATE_LIMITED_REQUESTS, RATE_LIMITER_ERRORS
 from api.writes.error_handlers import problem_response
-from domain.projection.client import get_pool
+from domain.projection.client import describe_error, get_pool
 from domain.projection.redis_command import run_script
 
 log = structlog.get_logger(__name__)
@@ -118,7 +118,7 @@ def hit(name: str, network: str) -> RateLimitResult | None:
         (reply,) = run_script(get_pool(), _HIT_SCRIPT, [call])
     except RedisError as error:
         RATE_LIMITER_ERRORS.inc()
-        log.warning("rate_limiter_unavailable", error_type=type(error).__name__)
+        log.warning("rate_limiter_unavailable", **describe_error(error))
         return None
     return RateLimitResult(*reply)
 
