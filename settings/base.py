@@ -11,13 +11,12 @@ from django.utils.csp import CSP
 from environs import validate
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
 from api import cors
 from api.reads.redis.url import parse_url
 from domain.postgres.backend.peewee_database import PeeweeDatabase
-from domain.projection.redis_pool import CircuitBreakerPool
+from domain.projection.redis_pool import REJECTED, CircuitBreakerPool
 from settings import validators
 from settings.addresses import parse_countries, validate_email, validate_region
 from settings.database import configure_database
@@ -146,7 +145,7 @@ CACHES = {
             # One retry, at once, on a new connection: in place of one that a restarted Redis has
             # closed, or that leads to a demoted primary. Every command may be sent twice.
             "CONNECTION_POOL_KWARGS": {
-                "retry": Retry(NoBackoff(), 1, (RedisConnectionError, ReadOnlyError))
+                "retry": Retry(NoBackoff(), 1, (RedisConnectionError, *REJECTED))
             },
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",  # never pickle
         },
@@ -172,7 +171,7 @@ HUEY = {
             QUEUE_URL,
             socket_connect_timeout=0.5,
             socket_timeout=2,
-            retry=Retry(NoBackoff(), 1, (ReadOnlyError,)),
+            retry=Retry(NoBackoff(), 1, REJECTED),
         )
     },
     "consumer": {

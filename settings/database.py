@@ -71,8 +71,12 @@ def _parse_url(url: str) -> dict[str, Any]:
         raise ImproperlyConfigured(
             f"DATABASE_URL {reason or 'is malformed: percent-encode special characters'}."
         ) from None
-    if not params.keys() & {"dbname", "service"}:
-        raise ImproperlyConfigured("DATABASE_URL must name a database: postgresql://HOST/NAME.")
+    hosts = str(params.get("host", params.get("hostaddr", ""))).split(",")
+    if not ("service" in params or (params.get("dbname") and all(hosts))):
+        raise ImproperlyConfigured(
+            "DATABASE_URL must name host and database: postgresql://HOST/NAME, or"
+            " postgresql:///NAME?host=/PATH for a unix socket."
+        )
     for name, pattern in _VALUES.items():
         if not re.fullmatch(pattern, str(params.get(name, ""))) and name in params:
             raise ImproperlyConfigured(f"DATABASE_URL: {name} has an invalid value.")

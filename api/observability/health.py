@@ -5,6 +5,7 @@ from threading import Lock
 from time import monotonic
 from typing import cast
 
+import structlog
 from django.db import Error, connection
 from django.http import Http404, HttpResponse
 from drf_spectacular.utils import OpenApiParameter
@@ -19,7 +20,9 @@ from api.writes.response_serializers import LivenessSerializer, ReadinessSeriali
 from domain import fence
 from domain.postgres.backend.connection import MisconfiguredServer
 from domain.postgres.errors import to_service_unavailable
-from domain.projection.client import get_client, get_pool, log_redis_error
+from domain.projection.client import describe_error, get_client, get_pool
+
+log = structlog.get_logger(__name__)
 
 _TTL = 1.0  # seconds that the result of a check is used for
 _MAX_WAIT = 1.0  # seconds for a dependency to respond
@@ -98,7 +101,7 @@ def _check_redis() -> str:
         run_id = str(get_client().info("server").get("run_id", ""))
         trusted_run_id = cast(bytes | None, get_client().hget(fence.FENCE_KEY, fence.RUN_ID))
     except RedisError as error:
-        log_redis_error(error)
+        log.warning("redis_error", **describe_error(error))
         is_denied = isinstance(error, AuthenticationError | NoPermissionError)
         return "misconfigured" if is_denied else "unavailable"
     # Any other policy evicts profiles when memory is short, sessions included.

@@ -10,11 +10,11 @@ from django.conf import settings
 from django_redis import get_redis_connection
 from redis import ConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
-from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
 from domain.fence import denied_command
 from domain.model.errors import ServiceUnavailable
+from domain.projection.redis_pool import REJECTED
 
 log = structlog.get_logger(__name__)
 
@@ -40,15 +40,15 @@ def get_bulk_pool() -> ConnectionPool:
         protocol=3,
         socket_connect_timeout=2,
         socket_timeout=10,  # Redis may block on a slow disk
-        retry=Retry(NoBackoff(), 1, (ReadOnlyError,)),
+        retry=Retry(NoBackoff(), 1, REJECTED),
     )
 
 
-def log_redis_error(error: RedisError) -> None:
-    """Logs the type of an error; of a missing permission also which one."""
+def describe_error(error: RedisError) -> dict[str, str]:
+    """Returns what may be logged of an error; of a missing permission also which one."""
     denied = denied_command(error)
     details = {"denied_command": denied} if denied else {}
-    log.warning("redis_error", error_type=type(error).__name__, **details)
+    return {"error_type": type(error).__name__, **details}
 
 
 @contextmanager
@@ -57,5 +57,5 @@ def translate_redis_errors() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        log_redis_error(error)
+        log.warning("redis_error", **describe_error(error))
         raise ServiceUnavailable from None

@@ -136,6 +136,8 @@ REFUSED = {
         "postgresql+psycopg://ada:s3cr3t@127.0.0.1/none",
         "jdbc:postgresql://127.0.0.1/none?user=ada&password=s3cr3t",
         "postgresql://ada:s3cr3t@127.0.0.1",
+        "postgresql://ada:s3cr3t@/none",
+        "postgresql://ada:s3cr3t@127.0.0.1,/none",
         "postgresql://ada:s3cr3t%zz@127.0.0.1/none",
         "postgresql://ada:s3cr3t@127.0.0.1:port/none",
         "postgresql://ada:s3cr3t@127.0.0.1:99999/none",

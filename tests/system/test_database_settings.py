@@ -28,6 +28,8 @@ FORMATS = {
     "TimeZone": "Asia/Kathmandu",
     "standard_conforming_strings": "off",
     "default_transaction_isolation": "serializable",
+    "bytea_output": "escape",
+    "client_encoding": "LATIN1",
 }
 # Prints what the connections of Django and of the dashboard have, with these settings.
 PRINT = """
@@ -82,11 +84,11 @@ def query_both(load_settings: SettingsProcess, query: str, url: str) -> str:
 def test_each_connection_has_the_formats_and_time_limits(
     own_stack: Stack, load_settings: SettingsProcess
 ):
-    names = [*FORMATS, "statement_timeout", "idle_in_transaction_session_timeout"]
+    names = ["DateStyle", "IntervalStyle", "TimeZone", "standard_conforming_strings"]
+    names += ["client_encoding", "statement_timeout", "idle_in_transaction_session_timeout"]
     query = f"SELECT {', '.join(f"current_setting('{name}')" for name in names)}"
     values = query_both(load_settings, query, own_stack.environment()["DATABASE_URL"])
-    assert values.startswith("ISO, DMY|postgres|UTC|on|")
-    assert values.endswith("|5s|10s")
+    assert values == "ISO, DMY|postgres|UTC|on|UTF8|5s|10s"
 
 
 def test_password_of_any_characters_is_percent_encoded(

@@ -16,7 +16,7 @@ from domain.profile import BODY
 from local.postgres import Postgres
 from local.servers import Valkey
 from local.stack import Stack
-from local.tcp_ports import HOST
+from local.tcp_ports import HOST, find_free_port
 from tests.support.client import ApiClient, SignedUpPerson, wait_until, write_process
 from tests.support.forwarder import Forwarder
 from tests.support.settings_process import SettingsProcess
@@ -164,9 +164,15 @@ def test_bulk_writes_use_the_new_profile_redis_after_failover(
 
     with Replicated(tmp_path, "bulk") as profiles:
         monkeypatch.setattr(settings, "REDIS_URL", profiles.url)
-        pool = get_bulk_pool.__wrapped__()
-        assert execute(pool, "SET", "key", "old") == b"OK"
+        pools = get_bulk_pool.__wrapped__(), get_bulk_pool.__wrapped__()
+        for pool in pools:
+            assert execute(pool, "SET", "key", "old") == b"OK"
+        demoted = profiles.primary
         profiles.fail_over()
-        assert execute(pool, "SET", "key", "new") == b"OK"
-        assert profiles.primary.get("key") == b"new"
-        pool.disconnect()
+        assert execute(pools[0], "SET", "key", "new") == b"OK"
+        # It has lost the new primary, and serves no stale data (MASTERDOWN).
+        demoted.config_set("replica-serve-stale-data", "no")
+        demoted.replicaof(HOST, find_free_port())
+        assert execute(pools[1], "GET", "key") == b"new"
+        for pool in pools:
+            pool.disconnect()
