@@ -60,10 +60,9 @@ class SignUpView(NoStoreAPIView):
     )
     def post(self, request: Request) -> HttpResponse:
         body = SignUpSerializer.parse(request.data)
-        result = _sign_up(
-            SignUp(**body, network=get_network(request)), _parse_idempotency_key(request)
-        )
-        project_and_enqueue(result.result, is_new=not result.replayed)
+        command, now = SignUp(**body, network=get_network(request)), datetime.now(UTC)
+        result = _sign_up(command, _parse_idempotency_key(request), now)
+        project_and_enqueue(result.result, signed_up_at=None if result.replayed else now)
         person = result.result.person
         response = {
             "id": str(person.id),
@@ -82,8 +81,8 @@ def _log_misrouted_read() -> None:
     log.error("profile_read_misrouted")
 
 
-def _sign_up(command: SignUp, key: str | None) -> NewSession:
-    now, lifetime = datetime.now(UTC), settings.SESSION_LIFETIME
+def _sign_up(command: SignUp, key: str | None, now: datetime) -> NewSession:
+    lifetime = settings.SESSION_LIFETIME
     if key is None:
         return accounts.sign_up(
             command, autocommit_unit_of_work, keyring.get_keyring(), now, lifetime
