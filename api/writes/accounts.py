@@ -59,10 +59,10 @@ class SignUpView(NoStoreAPIView):
         security=PUBLIC,
     )
     def post(self, request: Request) -> HttpResponse:
-        key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+        key, now = request.META.get("HTTP_IDEMPOTENCY_KEY"), datetime.now(UTC)
         body = SignUpSerializer.parse(request.data, _check_idempotency_key(key))
-        result = _sign_up(SignUp(**body, network=get_network(request)), key)
-        project_and_enqueue(result.result, is_new=not result.replayed)
+        result = _sign_up(SignUp(**body, network=get_network(request)), key, now)
+        project_and_enqueue(result.result, signed_up_at=None if result.replayed else now)
         person = result.result.person
         response = {
             "id": str(person.id),
@@ -81,8 +81,8 @@ def _log_misrouted_read() -> None:
     log.error("profile_read_misrouted")
 
 
-def _sign_up(command: SignUp, key: str | None) -> NewSession:
-    now, lifetime = datetime.now(UTC), settings.SESSION_LIFETIME
+def _sign_up(command: SignUp, key: str | None, now: datetime) -> NewSession:
+    lifetime = settings.SESSION_LIFETIME
     if key is None:
         return accounts.sign_up(
             command, autocommit_unit_of_work, keyring.get_keyring(), now, lifetime
