@@ -214,7 +214,8 @@ MESSAGES_PER_NETWORK_PER_DAY = env.int("MESSAGES_PER_NETWORK_PER_DAY", 5)
 # seconds between two messages to one address on request of one network; doubles each time
 MESSAGE_COOLDOWN = timedelta(seconds=env.int("MESSAGE_COOLDOWN_SECONDS", 60))
 SMS_PER_DAY = env.int("SMS_PER_DAY", 5_000)  # text messages a day for sign-ups, in total
-# text messages a day to owners of verified numbers: no sign-up uses them up
+# text messages a day to owners of verified numbers, which no sign-up uses up; as many again on
+# request of networks that the owner has used before
 SMS_TO_OWNERS_PER_DAY = env.int("SMS_TO_OWNERS_PER_DAY", 5_000)
 # text messages a day on request of one network; 0: no limit
 SMS_PER_NETWORK_PER_DAY = env.int("SMS_PER_NETWORK_PER_DAY", 20)
