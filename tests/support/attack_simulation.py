@@ -6,8 +6,9 @@ mailboxes. Only the length of the code that a guess was at is read from Postgres
 
 import itertools
 import re
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,9 +26,9 @@ PREFIX = "+34612"  # of the victim's number, and of those that text messages are
 VICTIM = {"email": "victim@example.com", "phone": f"{PREFIX}000001"}
 UNCLAIMED = "unclaimed@example.com"
 RIGHTFUL_NAME = "Rightful"  # of the person whose address `UNCLAIMED` is
-ROUNDS = 2  # a day
 HOME, THIEF, NEWCOMER, RIGHTFUL = (f"203.0.113.{n}" for n in range(1, 5))  # networks
 _GREEDY_SIGN_UPS = 25  # of one network a day
+_HALF_A_DAY = timedelta(hours=12)
 _ATTEMPTS = 6  # one more than a code has
 # What a message is for, by words in its text; the first that matches.
 _PURPOSES = {
@@ -62,6 +63,15 @@ class Day:
     guesses: dict[str, dict[int, int]] = field(default_factory=dict)  # by address and code length
     needed: Counter[str] = field(default_factory=Counter)  # messages that somebody waited for
     received: Counter[str] = field(default_factory=Counter)
+
+
+_lock = threading.Lock()
+
+
+def _count[Key](counter: Counter[Key], key: Key, times: int = 1) -> None:
+    """Counts, from any thread."""
+    with _lock:
+        counter[key] += times
 
 
 @dataclass
@@ -102,15 +112,15 @@ class Simulation:
 
     def sign_in_owner(self, channel: str) -> str:
         """Signs the owner in from home; returns the token."""
-        self.day.needed["owner's sign-in"] += 1
+        _count(self.day.needed, "owner's sign-in")
         codes = self.codes(VICTIM[channel])
         body = {channel: VICTIM[channel]}
         challenge = self.request("POST", HOME, "sessions/", body).json()["challenge"]
         code = self.wait_for_code(VICTIM[channel], len(codes))
-        self.day.received["owner's sign-in"] += 1
+        _count(self.day.received, "owner's sign-in")
         body = {"challenge": challenge, "code": code}
         response = self.request("POST", HOME, "sessions/confirm/", body)
-        self.day.statuses["owner's sign-in", response.status_code] += 1
+        _count(self.day.statuses, ("owner's sign-in", response.status_code))
         return str(response.json()["session"]["token"])
 
     def sign_up_newcomer(self, network: str = NEWCOMER) -> tuple[str, dict[str, Any]]:
@@ -119,11 +129,11 @@ class Simulation:
         """
         profile = sign_up_payload(phone=self.make_number())
         token = self.sign_up(network, **profile)
-        self.day.needed["newcomer's e-mail"] += 1
+        _count(self.day.needed, "newcomer's e-mail")
         code = self.wait_for_code(profile["email"])
-        self.day.received["newcomer's e-mail"] += 1
+        _count(self.day.received, "newcomer's e-mail")
         status = self.confirm(network, "email", code, token)
-        self.day.statuses["newcomer's confirmation", status] += 1
+        _count(self.day.statuses, ("newcomer's confirmation", status))
         return token, profile
 
     # --- attackers -----------------------------------------------------------------------------
@@ -133,21 +143,25 @@ class Simulation:
         `days`.
         """
         networks = [(n, f"198.18.{n >> 8}.{n & 255}") for n in numbers]
-        for part in range(ROUNDS):
-            self._run_round(networks[part::ROUNDS])
-            if part + 1 < ROUNDS:
-                self.time.advance(timedelta(days=1) / ROUNDS)
+        more = [partial(self.sign_up, networks[0][1])] * _GREEDY_SIGN_UPS
+        if not self.days:
+            more.append(partial(self.sign_up, RIGHTFUL, email=UNCLAIMED, name=RIGHTFUL_NAME))
+        self._run_round(networks[::2], more)
+        self.time.advance(_HALF_A_DAY)
+        self._run_round(networks[1::2], [])
         self._count_day()
-        self.time.advance(timedelta(days=1) / ROUNDS)
+        self.time.advance(_HALF_A_DAY)
 
-    def _run_round(self, networks: list[tuple[int, str]]) -> None:
+    def _run_round(
+        self, networks: list[tuple[int, str]], more: Sequence[Callable[[], Any]]
+    ) -> None:
         guesses: list[Callable[[], None]] = []
         requests: list[Callable[[], Any]] = [
             partial(self._resend, claim, guesses) for claim in self._claims
-        ]
+        ] + list(more)
         self._claims = []
         for n, network in networks:
-            share, channel = n % 100, ("email", "phone")[n // 2 % 2]
+            share, channel = n % 100, ("email", "phone")[n // 4 % 2]
             if share < 44:
                 requests.append(partial(self._request_codes, network, channel, guesses))
             elif share < 58:
@@ -157,23 +171,19 @@ class Simulation:
                 requests.append(partial(self._claim, network, unclaimed, "email", guesses))
             else:
                 requests += [partial(self.sign_up, network)] * 3
-        requests += [partial(self.sign_up, networks[-1][1])] * _GREEDY_SIGN_UPS
         requests += [self._change_addresses] * 3
         self.run(requests)
         self.time.settle()
-        others: list[Callable[[], Any]] = [self.sign_up_newcomer]
-        if not self.days:
-            others.append(partial(self.sign_up, RIGHTFUL, email=UNCLAIMED, name=RIGHTFUL_NAME))
         owner = [partial(self.sign_in_owner, channel) for channel in VICTIM]
         # Concurrently; after the requests, or the owner would have to choose among many codes.
-        *_, token, _ = self.run([*guesses, *others, *owner])
+        *_, token, _ = self.run([*guesses, self.sign_up_newcomer, *owner])
         self.stolen_token = token
 
     def _request_codes(self, network: str, guessed: str, guesses: list[Callable[[], None]]) -> None:
         """Requests sign-in codes for both addresses; they guess at one of them."""
         for channel, address in VICTIM.items():
             response = self.request("POST", network, "sessions/", {channel: address})
-            self.day.statuses["attacker's code request", response.status_code] += 1
+            _count(self.day.statuses, ("attacker's code request", response.status_code))
             if channel == guessed:
                 challenge = response.json()["challenge"]
                 guesses.append(partial(self._guess_challenge, network, channel, challenge))
@@ -182,7 +192,7 @@ class Simulation:
         body = {"challenge": challenge, "code": self._wrong_code(VICTIM[channel])}
         for _ in range(_ATTEMPTS):
             status = self.request("POST", network, "sessions/confirm/", body).status_code
-            self.day.statuses["guess", status] += 1
+            _count(self.day.statuses, ("guess", status))
 
     def _claim(
         self,
@@ -200,7 +210,7 @@ class Simulation:
     def _resend(self, claim: Claim, guesses: list[Callable[[], None]]) -> None:
         path = f"confirmations/{claim.channel}/resend/"
         response = self.request("POST", claim.network, path, token=claim.token)
-        self.day.statuses["resend", response.status_code] += 1
+        _count(self.day.statuses, ("resend", response.status_code))
         if claim.address == UNCLAIMED:
             guesses.append(partial(self._guess, claim))
 
@@ -208,15 +218,15 @@ class Simulation:
         code = self._wrong_code(claim.address)
         for _ in range(_ATTEMPTS):
             status = self.confirm(claim.network, claim.channel, code, claim.token)
-            self.day.statuses["guess", status] += 1
+            _count(self.day.statuses, ("guess", status))
 
     def _change_addresses(self) -> None:
         """Changes both addresses of the victim to others, by a stolen session."""
         response = self.change_by_thief({name: sign_up_payload()[name] for name in VICTIM})
-        self.day.statuses["thief's change", response.status_code] += 1
+        _count(self.day.statuses, ("thief's change", response.status_code))
         if response.status_code == 200:
             for address in VICTIM.values():
-                self.day.needed[f"change notice to {address}"] += 2  # one for each channel
+                _count(self.day.needed, f"change notice to {address}", 2)  # one for each channel
 
     def change_by_thief(self, addresses: dict[str, str]) -> httpx.Response:
         """Changes addresses of the victim by a stolen session."""
@@ -242,7 +252,7 @@ class Simulation:
         if body["phone"] != VICTIM["phone"]:
             self._networks_by_number[body["phone"]] = network
         response = self.request("POST", network, "signup/", body)
-        self.day.statuses["sign-up", response.status_code] += 1
+        _count(self.day.statuses, ("sign-up", response.status_code))
         return str(response.json()["session"]["token"])
 
     def confirm(self, network: str, channel: str, code: str, token: str) -> int:
