@@ -261,7 +261,8 @@ MESSAGE_COOLDOWN = timedelta(
 )
 # text messages a day for sign-ups, in total
 SMS_PER_DAY = env.int("SMS_PER_DAY", 5_000, validate=validators.not_negative)
-# text messages a day to owners of verified numbers: no sign-up uses them up
+# text messages a day to owners of verified numbers, which no sign-up uses up; as many again on
+# request of networks that the owner has used before
 SMS_TO_OWNERS_PER_DAY = env.int("SMS_TO_OWNERS_PER_DAY", 5_000, validate=validators.not_negative)
 # text messages a day on request of one network; 0: no limit
 SMS_PER_NETWORK_PER_DAY = env.int("SMS_PER_NETWORK_PER_DAY", 20, validate=validators.not_negative)

@@ -18,12 +18,13 @@ from domain.postgres.models import SmsPrefixStats
 from domain.postgres.rate_limits import RateLimit
 
 _PREFIX_LENGTH = 6
-_OWNERS = "(owners)"  # in place of a prefix: the messages to owners
+# In place of a prefix: messages to owners, and separately those on request of a known network.
+_OWNERS, _KNOWN_OWNERS = "(owners)", "(known)"
 _RETRY_AFTER = 3600.0  # seconds: each hour some messages are no longer of the last 24
 # The codes of a more recent hour may still be used.
 _CONVERSION_DELAY = "1 hour 10 minutes"
 _SELECT_TOTALS = """
-    SELECT coalesce(sum(sent) FILTER (WHERE prefix <> %(owners)s), 0),
+    SELECT coalesce(sum(sent) FILTER (WHERE prefix LIKE '+%%'), 0),
         coalesce(sum(sent) FILTER (WHERE prefix = %(prefix)s), 0),
         coalesce(sum(codes_sent) FILTER (WHERE prefix = %(prefix)s AND mature), 0),
         coalesce(sum(converted) FILTER (WHERE prefix = %(prefix)s AND mature), 0)
@@ -48,6 +49,10 @@ class SmsClass(Enum):
     KNOWN_OWNER = "known owner"  # a code that the owner asked for, from a network of theirs
 
 
+# Each has a quota: who pumps text messages may have verified numbers, and networks known for them.
+_PREFIXES = {SmsClass.OWNER: _OWNERS, SmsClass.KNOWN_OWNER: _KNOWN_OWNERS}
+
+
 def use(number: str, sms_class: SmsClass, network: bytes | None = None) -> None:
     """Uses up a text message to a number, on request of a network (its keyed hash; None: of one
     that is not limited). Needs a transaction.
@@ -63,8 +68,7 @@ def use(number: str, sms_class: SmsClass, network: bytes | None = None) -> None:
             raise QuotaExceeded("sms_network_quota", wait.total_seconds())
     # Serialized until the end of the transaction: two at once would both see one message left.
     locks.lock_sms_quotas()
-    is_owner = sms_class in (SmsClass.OWNER, SmsClass.KNOWN_OWNER)
-    prefix = _OWNERS if is_owner else number[:_PREFIX_LENGTH]
+    prefix = _PREFIXES.get(sms_class, number[:_PREFIX_LENGTH])
     if reason := _find_exceeded(sms_class, *_select_totals(prefix)):
         raise QuotaExceeded(reason, _RETRY_AFTER)
     with connection.cursor() as cursor:
@@ -76,7 +80,7 @@ def _select_totals(prefix: str) -> tuple[int, int, int, int]:
     """Returns the messages of the last 24 hours: to new people, to a prefix; and of its codes that
     are old enough to judge, how many were sent and used.
     """
-    params = {"prefix": prefix, "owners": _OWNERS, "conversion_delay": _CONVERSION_DELAY}
+    params = {"prefix": prefix, "conversion_delay": _CONVERSION_DELAY}
     with connection.cursor() as cursor:
         cursor.execute(_SELECT_TOTALS, params)
         total, prefix_total, codes, converted = map(int, cursor.fetchone())
@@ -87,9 +91,7 @@ def _find_exceeded(
     sms_class: SmsClass, total: int, prefix_total: int, codes: int, converted: int
 ) -> str | None:
     """Returns the quota that one more message would exceed, None if it would exceed none."""
-    if sms_class is SmsClass.KNOWN_OWNER:
-        return None  # the quota of that network and address is enough
-    if sms_class is SmsClass.OWNER:
+    if sms_class in _PREFIXES:
         return "sms_owner_quota" if prefix_total >= settings.SMS_TO_OWNERS_PER_DAY else None
     if total >= settings.SMS_PER_DAY:
         return "sms_quota"

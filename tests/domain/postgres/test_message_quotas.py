@@ -258,6 +258,25 @@ def test_total_sms_quota_leaves_that_of_owners(api: ApiClient, cursor, advance_t
     wait_until(lambda: person.messages("phone"))
 
 
+def test_sms_to_owners_have_one_quota_for_known_networks_and_one_for_others(api: ApiClient, cursor):
+    """Else verified numbers of a few people could receive any number of text messages a day."""
+    home = new_network()
+    owner = sign_up(api, phone=make_phone("+34619"))
+    code = {"code": owner.message("phone")["code"]}
+    api.post("/api/v1/confirmations/phone/", code, **owner.bearer, **home)
+    cursor.execute("INSERT INTO rollcall_smsprefixstats (prefix, hour_start, sent, converted)"
+               " VALUES ('(known)', date_trunc('hour', now()), 1000, 0)")  # fmt: skip
+    address = {"phone": owner.body["phone"]}
+    api.post("/api/v1/sessions/", address, **home)
+    reason = (
+        "SELECT reason_code FROM rollcall_outboxentry WHERE person_id = %s AND state = 'failed'"
+    )
+    wait_until(lambda: cursor.execute(reason, [owner.id]).fetchall() == [("sms_owner_quota",)])
+    api.post("/api/v1/sessions/", address, **new_network())
+    wait_until(lambda: len(owner.messages("phone")) == 2)
+    cursor.execute("DELETE FROM rollcall_smsprefixstats WHERE prefix = '(known)'")
+
+
 @pytest.mark.parametrize(
     ("confirmed", "end"), [(0, ("pending", "sms_low_conversion")), (1, ("done", ""))]
 )
