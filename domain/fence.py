@@ -7,7 +7,8 @@ not trust it until a relay has rewritten what has changed since.
     key             profile:fence
     run_id          the run id (INFO, section "server") of the server whose data are complete
     complete_until  when they were last complete: a snapshot with this has all earlier writes
-    since           when the fence was first stored: nothing written later has been lost by a flush
+    since           when this field was first stored: of what was written later, a flush has lost
+                    nothing
 
 A server without that key is empty, and has no older data. One that denies INFO to this user is not
 trusted at all: its role and its run id are unknown.
@@ -15,8 +16,8 @@ trusted at all: its role and its run id are unknown.
 
 import re
 
-FENCE_KEY, RUN_ID, COMPLETE_UNTIL = "profile:fence", "run_id", "complete_until"
-SINCE = "since"
+FENCE_KEY = "profile:fence"
+RUN_ID, COMPLETE_UNTIL, SINCE = "run_id", "complete_until", "since"
 # Sent together on one connection, so that both replies come from one run.
 FENCE_COMMANDS = (("INFO", "server"), ("HGET", FENCE_KEY, RUN_ID))
 _RUN_ID_PATTERN = re.compile(rb"^run_id:(\w+)", re.MULTILINE)

@@ -84,7 +84,7 @@ LOG_LEVEL = env.str(
 # --- Secrets -------------------------------------------------------------------------------------
 # secret that sessions and codes are derived from: at least 50 random characters
 SECRET_KEY = env.str("SECRET_KEY", "")
-# earlier secrets, separated by commas: sessions and codes made with them stay valid
+# earlier secrets, and the next, separated by commas: sessions and codes made with them are valid
 SECRET_KEY_FALLBACKS = read_list("SECRET_KEY_FALLBACKS")
 
 if not IS_PRODUCTION:

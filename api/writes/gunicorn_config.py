@@ -43,3 +43,10 @@ logconfig_dict = configure_logging(level=environment.LOG_LEVEL)
 def on_starting(arbiter: object) -> None:
     """Called by gunicorn in its main process, before it starts others."""
     share_metrics(environment.METRICS_DIR)
+
+
+def post_worker_init(worker: object) -> None:
+    """Called by gunicorn in each process, once it has loaded the application."""
+    from domain.projection.fencing import ensure_since  # it needs Django's settings
+
+    ensure_since()

@@ -115,8 +115,7 @@ def reschedule(entry: LeasedEntry, reason_code: str, retry_after: float | None =
 
 def postpone(entry: LeasedEntry, reason_code: str, seconds: float) -> None:
     """Postpones an entry until a quota may allow it, or it is released, however long that is."""
-    jitter = random.uniform(1, 1.1)  # noqa: S311  # jitter is no secret
-    _set_pending(entry, reason_code, timedelta(seconds=seconds * jitter))
+    _set_pending(entry, reason_code, timedelta(seconds=seconds))
 
 
 def _set_pending(entry: LeasedEntry, reason_code: str, delay: timedelta) -> None:

@@ -6,6 +6,7 @@ finished later.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import batched
 from typing import NamedTuple
@@ -17,9 +18,10 @@ from django.db import connection
 from django.db.models import Q
 
 from domain.fence import COMPLETE_UNTIL, FENCE_KEY, RUN_ID, SINCE
+from domain.model.errors import ServiceUnavailable
 from domain.postgres.models import OutboxEntry
 from domain.projection import writer
-from domain.projection.client import get_pool, translate_redis_errors
+from domain.projection.client import get_client, get_pool, translate_redis_errors
 from domain.projection.rebuild import rebuild
 from domain.projection.redis_command import run_script
 
@@ -49,6 +51,16 @@ class StaleReplica(NamedTuple):
 
     run_id: str
     complete_until: datetime
+
+
+def ensure_since() -> None:
+    """Stores since when the profile Redis has lost nothing, unless that is stored.
+
+    Each write process does before its first sign-up, and the relay after a flush. Best effort:
+    without it a new profile is not written at once, but on its first read.
+    """
+    with suppress(ServiceUnavailable), translate_redis_errors():
+        get_client().hsetnx(FENCE_KEY, SINCE, datetime.now(UTC).isoformat())
 
 
 def run_fencing() -> Iterator[bool]:

@@ -166,13 +166,14 @@ def _revoke_all_before(confirmed_at: datetime, person: models.Person, channel: C
     changes: dict[str, Any] = {f"{channel}_first_sign_in_at": Now()}
     if not prepared.exists():
         sessions = sessions.filter(created_at__lt=confirmed_at)
-    elif own_session is None or _find_session(confirmed, person, other) != own_session:
-        confirmed.filter(channel=other).update(superseded_at=Now())
-        changes[f"{other}_verified_at"] = None
+    else:
+        known_networks.forget(person.id)
+        if own_session is None or _find_session(confirmed, person, other) != own_session:
+            confirmed.filter(channel=other).update(superseded_at=Now())
+            changes[f"{other}_verified_at"] = None
     sessions.delete()
     changes_of_address = pending_confirmations(person.id).exclude(replaces_address="")
     changes_of_address.update(superseded_at=Now())
-    known_networks.forget(person.id)
     models.Person.objects.filter(id=person.id).update(**changes)
 
 

@@ -73,3 +73,21 @@ def test_projection_without_memory_overwrites_older_hashes(state, api: ApiClient
     assert other_state is not None
     assert read_hash(state.id) == {}
     assert read_hash(UUID(other.id)) == profile.to_hash(other_state)
+
+
+def test_new_profile_is_written_at_once_unless_redis_has_lost_its_data_since(state):
+    from datetime import UTC, datetime
+
+    from domain import profile
+    from domain.fence import FENCE_KEY, SINCE
+    from domain.projection import writer
+    from domain.projection.client import get_client
+
+    assert get_client().hexists(FENCE_KEY, SINCE), "the write process has stored it at its start"
+    assert writer.write_profile(state, datetime.now(UTC))
+    assert read_hash(state.id) == profile.to_hash(state)
+    signed_up_at = datetime.now(UTC)
+    get_client().delete(profile.redis_key(state.id))
+    get_client().hset(FENCE_KEY, SINCE, datetime.now(UTC).isoformat())
+    assert not writer.write_profile(state, signed_up_at)
+    assert read_hash(state.id) == {b"v": b"2"}
