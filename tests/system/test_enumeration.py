@@ -11,7 +11,7 @@ from tests.support.enumeration import ARMS, CHANNELS, attack
 from tests.support.timing import Response
 
 # What differs between two statements of one kind.
-LITERAL = re.compile(r"'[^']*'(::\w+)?|\bNULL\b|\s*-?\b\d+\b")
+LITERAL = re.compile(r"'[^']*'(::\w+)?|\bNULL\b|\b(true|false)\b|\s*-?\b\d+\b")
 
 
 class StatementRecorder:
