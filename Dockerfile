@@ -10,8 +10,9 @@ COPY api api
 COPY domain domain
 COPY settings settings
 COPY workers workers
-RUN useradd --system --no-create-home rollcall
-USER rollcall
+# By number: with `runAsNonRoot` Kubernetes refuses a name. Only METRICS_DIR is written to.
+RUN useradd --no-create-home --no-log-init --uid 10001 rollcall
+USER 10001:10001
 EXPOSE 8000
 CMD ["gunicorn", "--config", "python:api.http_server.gunicorn_config", "--bind", "0.0.0.0:8000", \
      "--workers", "2", "api.reads.app:Application"]

@@ -12,14 +12,18 @@ PROD_ENV := DJANGO_SETTINGS_MODULE=settings.prod ALLOWED_HOSTS=rollcall.example 
 	PUBLIC_URL=https://rollcall.example DATABASE_URL=postgresql://127.0.0.1:1/none \
 	REDIS_URL=redis://127.0.0.1:1/0 QUEUE_URL=redis://127.0.0.1:1/1 SENDGRID_API_KEY=none \
 	EMAIL_FROM=rollcall@rollcall.example VONAGE_API_KEY=none VONAGE_API_SECRET=none \
-	SMS_FROM=Rollcall SMS_COUNTRIES=* SECRET_KEY=$$($(PYTHON) -c "import secrets; print(secrets.token_hex(32))")
+	SMS_FROM=Rollcall SMS_COUNTRIES=* TRUSTED_PROXIES=0 \
+	SECRET_KEY=$$($(PYTHON) -c "import secrets; print(secrets.token_hex(32))")
 
-.PHONY: help run test check load bench
+SBOM := sbom.json
+
+.PHONY: help run test check sbom load bench
 
 help:
 	@echo "make run     the whole service on this machine; PORT=8000 and DATA_DIR=.data can be set"
 	@echo "make test    the tests; LONG=1 for the large counts, ARGS='-k signup' for pytest"
-	@echo "make check   lint, types, import contracts, migrations, deploy check, OpenAPI"
+	@echo "make check   lint, types, import contracts, migrations, deploy check, OpenAPI, vulnerabilities"
+	@echo "make sbom    the software bill of materials, in sbom.json (CycloneDX); SBOM is the file"
 	@echo "make load    the load test; ARGS are its options"
 	@echo "make bench   the benchmark with its peers, 15 minutes; ARGS=--quick for three, or section names; docs/performance.md"
 
@@ -48,6 +52,14 @@ check: .venv/.installed
 	@echo "migrations:" && $(OFFLINE_ENV) $(PYTHON) $(IGNORE_HISTORY_WARNING) manage.py makemigrations --check --dry-run
 	@echo "deploy check:" && $(PROD_ENV) $(PYTHON) manage.py check --deploy --fail-level WARNING
 	@echo "OpenAPI:" && $(OFFLINE_ENV) $(PYTHON) manage.py spectacular --validate --fail-on-warn --file /dev/null
+
+	@echo "vulnerabilities:" && $(PYTHON) -m local.audit requirements.lock
+
+# Of what is deployed. Without time and serial number, and not validated against the schema, which
+# takes most of the time: the test looks at it.
+sbom: .venv/.installed
+	$(PYTHON) -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml \
+		--output-reproducible --no-validate --output-file $(SBOM)
 
 $(BENCH_VENV)/.installed: requirements-bench.lock local/install.sh | .venv/.installed
 	@sh local/install.sh $(BENCH_VENV) requirements-bench.lock $(or $(BENCH_PYTHON),$(PYTHON))

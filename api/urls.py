@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularJSONAPIView
 
 from api.observability import health, metrics
 from api.pages import views as pages
@@ -41,7 +41,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *with_optional_slash("api/v1/sessions/<uuid:session_id>/", sessions.SessionView),
     path("api/v1/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/v1/schema", SpectacularJSONAPIView.as_view()),
-    *with_optional_slash("api/v1/docs/", SpectacularSwaggerView, url_name="schema"),
+    *with_optional_slash("api/v1/docs/", pages.DocumentationView, url_name="schema"),
     *with_optional_slash("confirm/email/", pages.ConfirmEmailView),
     *with_optional_slash("webhooks/sendgrid/", webhooks.SendGridView),
     *with_optional_slash("webhooks/vonage/", webhooks.VonageView),

@@ -7,22 +7,32 @@ not trust it until a relay has rewritten what has changed since.
     key             profile:fence
     run_id          the run id (INFO, section "server") of the server whose data are complete
     complete_until  when they were last complete: a snapshot with this has all earlier writes
+    since           when the fence was first stored: nothing written later has been lost by a flush
 
-A server without that key is empty, and has no older data.
+A server without that key is empty, and has no older data. One that denies INFO to this user is not
+trusted at all: its role and its run id are unknown.
 """
 
 import re
 
 FENCE_KEY, RUN_ID, COMPLETE_UNTIL = "profile:fence", "run_id", "complete_until"
+SINCE = "since"
 # Sent together on one connection, so that both replies come from one run.
 FENCE_COMMANDS = (("INFO", "server"), ("HGET", FENCE_KEY, RUN_ID))
 _RUN_ID_PATTERN = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
+_DENIED_PATTERN = re.compile(r"no permissions to run the '([\w|-]+)' command")
 
 
 def parse_run_id(info: bytes) -> bytes:
     """Returns the run id in the reply to INFO; empty if there is none."""
     match = _RUN_ID_PATTERN.search(info)
     return match[1] if match else b""
+
+
+def denied_command(error: Exception) -> str | None:
+    """Returns the command that this user may not run (ACL), if that is what Redis' error says."""
+    match = _DENIED_PATTERN.search(str(error))
+    return match[1] if match else None
 
 
 def is_trusted(run_id: bytes, fenced_run_id: bytes | None) -> bool:

@@ -7,20 +7,25 @@ A missing or malformed value stops the start with a sentence that names it.
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from django.utils.csp import CSP
+from environs import validate
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
 from api import cors
+from api.reads.redis.url import parse_url
 from domain.postgres.backend.peewee_database import PeeweeDatabase
-from domain.projection.redis_pool import CircuitBreakerPool
+from domain.projection.redis_pool import REJECTED, CircuitBreakerPool
+from settings import validators
+from settings.addresses import parse_countries, validate_email, validate_region
 from settings.database import configure_database
 from settings.environment import *  # noqa: F403  # Django's settings have them, by the same names
 from settings.environment import (
     BODY_MAX_BYTES,
     CORS_ALLOWED_ORIGINS,
     DATA_DIR,
+    IS_PRODUCTION,
     LOG_LEVEL,
     REDIS_URL,
     env,
@@ -31,8 +36,9 @@ from settings.public_keys import parse_p256_key
 from settings.rate_limits import PRODUCTION_LIMITS, parse_rate_limits
 
 DEBUG = env.bool("DEBUG", False)  # whether errors are shown in detail; never in production
-# URL of the service for people, in links of messages; https:// in production
-PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+# origin of the service for people, in links of messages: https://host[:port] in production
+PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000", validate=validators.web_origin)
+PUBLIC_URL = PUBLIC_URL.lower().removesuffix("/")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 # The rules of api.cors, which the read process follows too.
 CORS_ALLOW_METHODS = cors.ALLOWED_METHODS
@@ -41,7 +47,7 @@ CORS_EXPOSE_HEADERS = cors.EXPOSED_HEADERS
 CORS_PREFLIGHT_MAX_AGE = cors.MAX_AGE
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "api.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -52,6 +58,8 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
     "huey.contrib.djhuey",
     "domain.postgres",
     "workers",
@@ -63,6 +71,7 @@ MIDDLEWARE = [
     # Before all middleware that may respond, so that web clients can read errors too.
     *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "api.writes.middleware.CommonMiddleware",
     "api.writes.middleware.ClientIPMiddleware",
     "api.writes.middleware.ProblemDetailsMiddleware",
@@ -72,6 +81,7 @@ MIDDLEWARE = [
     "api.writes.middleware.AdminSessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "api.writes.middleware.AdminAuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",  # only if there is a user: in the admin
     "api.writes.middleware.AdminMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -97,12 +107,30 @@ WHITENOISE_USE_FINDERS = True  # no collectstatic: files are found in the packag
 CSRF_FAILURE_VIEW = "api.writes.error_handlers.forbidden"
 # Not "no-referrer": browsers then send forms with `Origin: null`, and nobody could log in.
 SECURE_REFERRER_POLICY = "same-origin"
+# Of responses that are no page (OWASP REST Security Cheat Sheet); those of pages: api.pages.csp.
+SECURE_CSP = {"default-src": [CSP.NONE], "frame-ancestors": [CSP.NONE]}
+
+# --- Staff -------------------------------------------------------------------------------------
+# whether the admin requires the code of an authenticator app: on in production
+ADMIN_OTP_REQUIRED = env.bool("ADMIN_OTP_REQUIRED", IS_PRODUCTION)
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in {
+        "MinimumLengthValidator": {"min_length": 15},  # NIST SP 800-63B-4 section 3.1.1.2
+        "CommonPasswordValidator": {},
+        "UserAttributeSimilarityValidator": {},
+    }.items()
+]
+SESSION_COOKIE_AGE = 12 * 3600  # seconds; NIST SP 800-63B-4 section 2.2.3: at most 24 hours
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 
 # --- Postgres: the truth -----------------------------------------------------------------------
 # URL of Postgres; several hosts are tried in order until one accepts writes
-DATABASE_URL = env.str("DATABASE_URL", "") or "postgresql://127.0.0.1:5432/rollcall"
+DATABASE_URL = env.str("DATABASE_URL", "postgresql://127.0.0.1:5432/rollcall")
 # milliseconds that a statement may take in Postgres; 0: no limit
-STATEMENT_TIMEOUT_MS = env.int("STATEMENT_TIMEOUT_MS", 5_000)
+STATEMENT_TIMEOUT_MS = env.int(
+    "STATEMENT_TIMEOUT_MS", 5_000, validate=validate.Range(min=0, max=86_400_000)
+)
 DATABASES = {"default": configure_database(DATABASE_URL, STATEMENT_TIMEOUT_MS)}
 
 # --- Redis: profiles ---------------------------------------------------------------------------
@@ -117,7 +145,7 @@ CACHES = {
             # One retry, at once, on a new connection: in place of one that a restarted Redis has
             # closed, or that leads to a demoted primary. Every command may be sent twice.
             "CONNECTION_POOL_KWARGS": {
-                "retry": Retry(NoBackoff(), 1, (RedisConnectionError, ReadOnlyError))
+                "retry": Retry(NoBackoff(), 1, (RedisConnectionError, *REJECTED))
             },
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",  # never pickle
         },
@@ -126,8 +154,11 @@ CACHES = {
 
 # --- Huey: the pool and the wake-up ------------------------------------------------------------
 # URL of the queue Redis; it may be the same as REDIS_URL
-QUEUE_URL = env.str("QUEUE_URL", "") or "redis://127.0.0.1:6379/1"
-HUEY_WORKERS = env.int("HUEY_WORKERS", 8)  # threads of one worker process
+QUEUE_URL = env.str(
+    "QUEUE_URL", "redis://127.0.0.1:6379/1", validate=validators.parsed_by(parse_url)
+)
+# threads of one worker process
+HUEY_WORKERS = env.int("HUEY_WORKERS", 8, validate=validate.Range(min=1, max=1_000))
 HUEY = {
     "name": "rollcall",
     "huey_class": "workers.batch_huey.BatchHuey",
@@ -140,7 +171,7 @@ HUEY = {
             QUEUE_URL,
             socket_connect_timeout=0.5,
             socket_timeout=2,
-            retry=Retry(NoBackoff(), 1, (ReadOnlyError,)),
+            retry=Retry(NoBackoff(), 1, REJECTED),
         )
     },
     "consumer": {
@@ -186,63 +217,91 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    # No validator: it would send the address of the document to swagger.io.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,  # they would repeat the values
     "POSTPROCESSING_HOOKS": ["api.writes.openapi.complete_document"],
 }
 
 # --- People and messages -----------------------------------------------------------------------
 # days until a session expires
-SESSION_LIFETIME = timedelta(days=env.int("SESSION_LIFETIME_DAYS", 30))
+SESSION_LIFETIME = timedelta(days=env.int("SESSION_LIFETIME_DAYS", 30, validate=validators.days))
 # ISO 3166-1 country of phone numbers without a country code; empty: they are refused
-DEFAULT_PHONE_REGION = env.str("DEFAULT_PHONE_REGION", None)
+DEFAULT_PHONE_REGION = env.str("DEFAULT_PHONE_REGION", "", validate=validate_region).upper() or None
 # seconds after which what a killed worker left undone is done by another; the slowest send takes 8
-OUTBOX_LEASE = timedelta(seconds=env.int("OUTBOX_LEASE_SECONDS", 20))
+OUTBOX_LEASE = timedelta(
+    seconds=env.int("OUTBOX_LEASE_SECONDS", 20, validate=validate.Range(min=1, max=86_400))
+)
 # days for which finished outbox entries are kept
-OUTBOX_RETENTION = timedelta(days=env.int("OUTBOX_RETENTION_DAYS", 7))
+OUTBOX_RETENTION = timedelta(days=env.int("OUTBOX_RETENTION_DAYS", 7, validate=validators.days))
 # days after which people who confirmed no address are erased
-UNVERIFIED_RETENTION = timedelta(days=env.int("UNVERIFIED_RETENTION_DAYS", 7))
+UNVERIFIED_RETENTION = timedelta(
+    days=env.int("UNVERIFIED_RETENTION_DAYS", 7, validate=validators.days)
+)
 IDEMPOTENCY_REPLAY_WINDOW = timedelta(minutes=10)  # for repeating a sign-up by its key
-SERVICE_NAME = env.str("SERVICE_NAME", "Rollcall")  # name of the service in messages and pages
+# name of the service in messages and pages
+SERVICE_NAME = env.str("SERVICE_NAME", "Rollcall", validate=validate.Length(max=100))
+OTP_TOTP_ISSUER = SERVICE_NAME  # in authenticator apps
 # domain that browsers may fill a code of a text message into; that of PUBLIC_URL by default
-SMS_DOMAIN = env.str("SMS_DOMAIN", urlsplit(PUBLIC_URL).hostname or "localhost")
+SMS_DOMAIN = env.str(
+    "SMS_DOMAIN", urlsplit(PUBLIC_URL).hostname or "localhost", validate=validators.host_name
+)
 
 # Message quotas, enforced in Postgres at send time.
+
 # messages a day to one address, for each purpose (confirmation, sign-in, notices)
-MESSAGES_PER_DAY = env.int("MESSAGES_PER_DAY", 20)
+MESSAGES_PER_DAY = env.int("MESSAGES_PER_DAY", 20, validate=validators.at_least_one)
 # of these, on request of one network (an IPv4 address, an IPv6 /64); also address changes a day
-MESSAGES_PER_NETWORK_PER_DAY = env.int("MESSAGES_PER_NETWORK_PER_DAY", 5)
+MESSAGES_PER_NETWORK_PER_DAY = env.int(
+    "MESSAGES_PER_NETWORK_PER_DAY", 5, validate=validators.at_least_one
+)
 # seconds between two messages to one address on request of one network; doubles each time
-MESSAGE_COOLDOWN = timedelta(seconds=env.int("MESSAGE_COOLDOWN_SECONDS", 60))
-SMS_PER_DAY = env.int("SMS_PER_DAY", 5_000)  # text messages a day for sign-ups, in total
+MESSAGE_COOLDOWN = timedelta(
+    seconds=env.int("MESSAGE_COOLDOWN_SECONDS", 60, validate=validate.Range(min=0, max=86_400))
+)
+# text messages a day for sign-ups, in total
+SMS_PER_DAY = env.int("SMS_PER_DAY", 5_000, validate=validators.not_negative)
 # text messages a day to owners of verified numbers, which no sign-up uses up; as many again on
 # request of networks that the owner has used before
-SMS_TO_OWNERS_PER_DAY = env.int("SMS_TO_OWNERS_PER_DAY", 5_000)
+SMS_TO_OWNERS_PER_DAY = env.int("SMS_TO_OWNERS_PER_DAY", 5_000, validate=validators.not_negative)
 # text messages a day on request of one network; 0: no limit
-SMS_PER_NETWORK_PER_DAY = env.int("SMS_PER_NETWORK_PER_DAY", 20)
+SMS_PER_NETWORK_PER_DAY = env.int("SMS_PER_NETWORK_PER_DAY", 20, validate=validators.not_negative)
 # whether the text message of a sign-up waits until its e-mail address is confirmed
 SMS_AFTER_EMAIL = env.bool("SMS_AFTER_EMAIL", False)
 # text messages a day to numbers with the same first six characters
-SMS_PER_PREFIX_PER_DAY = env.int("SMS_PER_PREFIX_PER_DAY", 500)
-# ISO 3166-1 countries that text messages are sent to, such as ES,PT; *: all
-SMS_COUNTRIES = [each for each in read_list("SMS_COUNTRIES") if each != "*"]
+SMS_PER_PREFIX_PER_DAY = env.int("SMS_PER_PREFIX_PER_DAY", 500, validate=validators.not_negative)
+# ISO 3166-1 countries that text messages are sent to, such as ES,PT; * alone: all
+SMS_COUNTRIES = parse_countries("SMS_COUNTRIES", read_list("SMS_COUNTRIES"))
 # codes of sign-ups sent to a prefix after which its conversion rate counts
-SMS_CONVERSION_MIN_SAMPLE = env.int("SMS_CONVERSION_MIN_SAMPLE", 100)
+SMS_CONVERSION_MIN_SAMPLE = env.int(
+    "SMS_CONVERSION_MIN_SAMPLE", 100, validate=validators.at_least_one
+)
 # fraction of these codes that must be used, or sign-ups to that prefix wait
-SMS_CONVERSION_MIN_RATE = env.float("SMS_CONVERSION_MIN_RATE", 0.1)
+SMS_CONVERSION_MIN_RATE = env.float("SMS_CONVERSION_MIN_RATE", 0.1, validate=validators.fraction)
 
 # mailbox (a file) or providers (SendGrid and Vonage); production always uses providers
-MESSAGE_BACKEND = env.str("MESSAGE_BACKEND", "mailbox")
+MESSAGE_BACKEND = env.str(
+    "MESSAGE_BACKEND", "mailbox", validate=validators.one_of(("mailbox", "providers"))
+).lower()
 MAILBOX_PATH = DATA_DIR / "mailbox.jsonl"
 DEV_MAILBOX_ENABLED = False
 # seconds for a provider to accept a connection, and between two parts of its response
-PROVIDER_TIMEOUT = env.float("PROVIDER_TIMEOUT", 4.0)
-SENDGRID_HOST = env.str("SENDGRID_HOST", "https://api.sendgrid.com")  # URL of SendGrid's API
-SENDGRID_API_KEY = env.str("SENDGRID_API_KEY", "")  # key of SendGrid's API
-EMAIL_FROM = env.str("EMAIL_FROM", "")  # sender's address of e-mails
-VONAGE_HOST = env.str("VONAGE_HOST", "rest.nexmo.com")  # host of Vonage's SMS API
-VONAGE_API_KEY = env.str("VONAGE_API_KEY", "")  # key of Vonage's API
-VONAGE_API_SECRET = env.str("VONAGE_API_SECRET", "")  # secret of Vonage's API
-SMS_FROM = env.str("SMS_FROM", "Rollcall")  # sender's name or number of text messages
+PROVIDER_TIMEOUT = env.float("PROVIDER_TIMEOUT", 4.0, validate=validators.timeout)
+# origin of SendGrid's API
+SENDGRID_HOST = env.str(
+    "SENDGRID_HOST", "https://api.sendgrid.com", validate=validators.web_origin
+).removesuffix("/")
+# key of SendGrid's API
+SENDGRID_API_KEY = env.str("SENDGRID_API_KEY", "", validate=validators.token)
+EMAIL_FROM = env.str("EMAIL_FROM", "", validate=validate_email)  # sender's address of e-mails
+# host of Vonage's SMS API
+VONAGE_HOST = env.str("VONAGE_HOST", "rest.nexmo.com", validate=validators.host_and_port)
+# key of Vonage's API
+VONAGE_API_KEY = env.str("VONAGE_API_KEY", "", validate=validators.token)
+# secret of Vonage's API
+VONAGE_API_SECRET = env.str("VONAGE_API_SECRET", "", validate=validators.token)
+# sender of text messages: 3 to 11 letters and digits, or a number
+SMS_FROM = env.str("SMS_FROM", "Rollcall", validate=validators.sms_sender).removeprefix("+")
 
 # key that SendGrid signs delivery receipts with; empty: they are rejected
 SENDGRID_WEBHOOK_PUBLIC_KEY = parse_p256_key(

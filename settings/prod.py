@@ -7,8 +7,8 @@ from settings.environment import HSTS_SECONDS, TRUST_X_FORWARDED_PROTO, InvalidS
 require(
     "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "QUEUE_URL", "ALLOWED_HOSTS", "PUBLIC_URL",
     "SENDGRID_API_KEY", "EMAIL_FROM", "VONAGE_API_KEY", "VONAGE_API_SECRET", "SMS_FROM",
-    "SMS_COUNTRIES",
-)  # fmt: skip  # one glance shows the whole list; to send to all countries is explicit
+    "SMS_COUNTRIES", "TRUSTED_PROXIES",
+)  # fmt: skip  # one glance shows the whole list; all countries, or no proxy, is explicit
 if not PUBLIC_URL.startswith("https://"):
     raise InvalidSetting("PUBLIC_URL must begin with https://.")
 
@@ -20,5 +20,8 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 SECURE_HSTS_PRELOAD = True
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
+# Browsers accept these names from this host over HTTPS only (RFC 6265bis section 4.1.3).
+SESSION_COOKIE_NAME = "__Host-sessionid"
+CSRF_COOKIE_NAME = "__Host-csrftoken"
 if TRUST_X_FORWARDED_PROTO:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

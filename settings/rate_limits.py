@@ -1,5 +1,6 @@
 """Rate limits for clients, by name; see `api.writes.rate_limiting`."""
 
+import re
 from collections.abc import Mapping
 
 from django.core.exceptions import ImproperlyConfigured
@@ -20,6 +21,7 @@ PRODUCTION_LIMITS = {
     # a minute of which a tenth are sign-ups, has ten times as much room.
     "anonymous": "10000/minute",
 }
+_MAX_AMOUNT, _MAX_WINDOW = 1_000_000_000, 366 * 24 * 3600  # the window in seconds
 DEVELOPMENT_LIMITS = dict.fromkeys(PRODUCTION_LIMITS, "1000000/minute")
 DEVELOPMENT_LIMITS["anonymous"] = "100000000/minute"
 # An IPv6 /48 may be one customer or many: so many times what one network may send.
@@ -46,9 +48,17 @@ def parse_rate_limits(env: Env, defaults: Mapping[str, str]) -> dict[str, RateLi
 def _parse_limit(env: Env, name: str, default: str) -> RateLimitItem:
     variable = f"RATE_LIMIT_{name.upper().replace('-', '_')}"
     try:
-        (limit,) = parse_many(env.str(variable, default))
+        text = env.str(variable, default)
+        (limit,) = parse_many(text)
+        # `limits` takes a window of 0 for 1.
+        if (
+            re.search(r"(/|per)\s*0", text)
+            or not 0 < limit.amount <= _MAX_AMOUNT
+            or limit.get_expiry() > _MAX_WINDOW
+        ):
+            raise ValueError
     except ValueError:
         raise ImproperlyConfigured(
-            f"{variable} must be one limit, such as 10/minute or 100/2hours."
+            f"{variable} must be one limit of at least 1, such as 10/minute or 100/2hours."
         ) from None
     return limit

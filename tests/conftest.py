@@ -27,7 +27,11 @@ collect_ignore = [] if CHROMIUM and CHROMEDRIVER else ["api/pages/test_browser.p
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Reports which tests were left out."""
+    """Reports which tests were left out, and the counts of those that record a `summary`."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == "summary":
+                terminalreporter.write_line(str(value))
     if collect_ignore:
         terminalreporter.write_line(
             "LEFT OUT: tests/api/pages/test_browser.py, which needs Chromium and its chromedriver"

@@ -6,6 +6,7 @@ import structlog
 from huey.contrib.djhuey import HUEY
 from redis import RedisError
 
+from domain.projection.client import describe_error
 from workers import tasks
 
 log = structlog.get_logger(__name__)
@@ -19,7 +20,7 @@ def enqueue(outbox_ids: Iterable[int]) -> bool:
     try:
         HUEY.enqueue_many([tasks.process_outbox_entry.s(outbox_id) for outbox_id in outbox_ids])
     except RedisError as error:
-        log.warning("queue_unavailable", error_type=type(error).__name__)
+        log.warning("queue_unavailable", **describe_error(error))
         return False
     return True
 
@@ -29,5 +30,5 @@ def queue_depth() -> int | None:
     try:
         return int(HUEY.storage.queue_size())
     except RedisError as error:
-        log.warning("queue_unavailable", error_type=type(error).__name__)
+        log.warning("queue_unavailable", **describe_error(error))
         return None

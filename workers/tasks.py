@@ -60,13 +60,13 @@ def _mask_unexpected_errors() -> Iterator[None]:
 
 
 def execute(entry: LeasedEntry) -> None:
-    """Executes a claimed entry, and records the outcome last."""
+    """Executes a claimed entry, and records the outcome last, unless its handler postponed it."""
     try:
         outcome = _HANDLERS[entry.kind](entry)
     except (PermanentFailure, QuotaExceeded) as error:
         retry_after = error.retry_after if isinstance(error, QuotaExceeded) else None
         if retry_after is not None:
-            outbox.reschedule(entry, error.code, retry_after)
+            outbox.postpone(entry, error.code, retry_after)
         else:
             log.error("message_send_failed", outbox_id=entry.id, reason=error.code)
             outbox.complete(entry, Outcome(OutboxEntry.State.FAILED, error.code))
@@ -79,7 +79,8 @@ def execute(entry: LeasedEntry) -> None:
         outbox.reschedule(entry, TaskFailed.code)
         raise
     else:
-        outbox.complete(entry, outcome)
+        if outcome is not None:
+            outbox.complete(entry, outcome)
 
 
 def _project_profile(entry: LeasedEntry) -> Outcome:
@@ -88,7 +89,7 @@ def _project_profile(entry: LeasedEntry) -> Outcome:
     return Outcome(OutboxEntry.State.DONE)
 
 
-_HANDLERS: dict[str, Callable[[LeasedEntry], Outcome]] = {
+_HANDLERS: dict[str, Callable[[LeasedEntry], Outcome | None]] = {
     OutboxEntry.Kind.PROJECT_PROFILE: _project_profile,
     OutboxEntry.Kind.CONFIRMATION: confirmation.send,
     OutboxEntry.Kind.ADDRESS_CHANGE_NOTICE: address_change.send_to_replaced,

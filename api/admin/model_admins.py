@@ -11,12 +11,16 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from api.admin import actions
 from api.admin.search import find_person_ids
 from domain.model.address import Channel, mask
 from domain.postgres import confirmation_status
 from domain.postgres.models import Confirmation, OutboxEntry, Person, Session, Tombstone
+
+# It shows the secrets of all staff; see `manage.py enrol_staff`.
+admin.site.unregister(TOTPDevice)
 
 
 class ReadOnlyMixin:

@@ -6,10 +6,11 @@ from time import monotonic
 from typing import cast
 
 import structlog
-from django.db import connection
+from django.db import Error, connection
 from django.http import Http404, HttpResponse
 from drf_spectacular.utils import OpenApiParameter
-from redis import RedisError
+from redis import AuthenticationError, RedisError
+from redis.exceptions import NoPermissionError
 from rest_framework.request import Request
 
 from api.writes.base import NoStoreAPIView
@@ -17,9 +18,9 @@ from api.writes.json_parser import json_response
 from api.writes.openapi import PUBLIC, operation
 from api.writes.response_serializers import LivenessSerializer, ReadinessSerializer
 from domain import fence
-from domain.model.errors import ServiceUnavailable
-from domain.postgres.errors import translate_database_errors
-from domain.projection.client import get_client
+from domain.postgres.backend.connection import MisconfiguredServer
+from domain.postgres.errors import to_service_unavailable
+from domain.projection.client import describe_error, get_client, get_pool
 
 log = structlog.get_logger(__name__)
 
@@ -92,12 +93,17 @@ class ReadinessView(NoStoreAPIView):
 
 def _check_redis() -> str:
     try:
+        if get_client().info("replication").get("role") != "master":
+            # The connections outlive a failover; the next ones may find the new primary.
+            get_pool().disconnect(inuse_connections=False)
+            return "unavailable"
         policy = get_client().info("memory").get("maxmemory_policy")
         run_id = str(get_client().info("server").get("run_id", ""))
         trusted_run_id = cast(bytes | None, get_client().hget(fence.FENCE_KEY, fence.RUN_ID))
     except RedisError as error:
-        log.warning("redis_error", error_type=type(error).__name__)
-        return "unavailable"
+        log.warning("redis_error", **describe_error(error))
+        is_denied = isinstance(error, AuthenticationError | NoPermissionError)
+        return "misconfigured" if is_denied else "unavailable"
     # Any other policy evicts profiles when memory is short, sessions included.
     if policy != "noeviction":
         return "misconfigured"
@@ -107,11 +113,15 @@ def _check_redis() -> str:
 
 def _check_postgres() -> str:
     try:
-        with translate_database_errors(), connection.cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute("SHOW transaction_read_only")
             (read_only,) = cursor.fetchone()
-    except ServiceUnavailable:
-        return "unavailable"
+    except Error as error:
+        if isinstance(error.__cause__, MisconfiguredServer):
+            return "misconfigured"  # its log line names what to set
+        if to_service_unavailable(error):
+            return "unavailable"
+        raise
     if read_only == "on":
         connection.close()  # the next connection may find the primary
         return "read_only"

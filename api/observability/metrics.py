@@ -74,6 +74,11 @@ def _outbox(stats: OutboxStats) -> Iterator[Metric]:
     for values, count in stats.unfinished.items():
         family.add_metric(values, count)
     yield family
+    text = "Messages that wait for a quota, a confirmation or a key."
+    family = GaugeMetricFamily("rollcall_outbox_postponed", text, labels=["reason"])
+    for reason, count in stats.postponed.items():
+        family.add_metric([reason], count)
+    yield family
     text = "Seconds for which the oldest due outbox entry has been due."
     yield _gauge("rollcall_outbox_oldest_due_age_seconds", text, stats.oldest_due_age)
     text = f"Messages finished in the last {WINDOW_SECONDS} seconds."

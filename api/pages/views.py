@@ -1,4 +1,4 @@
-"""The confirmation page, and the development mailbox."""
+"""The confirmation page, the documentation of the API, and the development mailbox."""
 
 from dataclasses import asdict
 from typing import Any
@@ -6,8 +6,12 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils.decorators import method_decorator
+from django.views.decorators.csp import csp_override
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.request import Request
 
+from api.pages import csp
 from api.writes.base import NoStoreAPIView
 from api.writes.json_parser import json_response
 from api.writes.openapi import PUBLIC, operation
@@ -19,13 +23,10 @@ from domain.postgres import keyring
 from domain.postgres.unit_of_work import unit_of_work
 from workers.providers.mailbox import FileMailbox
 
-_CSP = (
-    "default-src 'none'; img-src data:; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 MAILBOX_PAGE_SIZE = 200
 
 
+@method_decorator(csp_override(csp.PAGE), name="dispatch")
 class ConfirmEmailView(NoStoreAPIView):
     """The page that the link in the e-mail opens. Opening it changes nothing: mail scanners open
     links, and some run scripts. The token is in the fragment, so that no log, referrer or proxy
@@ -58,6 +59,7 @@ class ConfirmEmailView(NoStoreAPIView):
         return json_response(asdict(link))
 
 
+@method_decorator(csp_override(csp.PAGE), name="dispatch")
 class DevMailboxView(NoStoreAPIView):
     """A page with the newest 200 messages that would have been sent."""
 
@@ -68,6 +70,11 @@ class DevMailboxView(NoStoreAPIView):
         messages = FileMailbox(settings.MAILBOX_PATH).list_messages(to, MAILBOX_PAGE_SIZE)
         context = {"messages": messages, "to": to or "", "page_size": MAILBOX_PAGE_SIZE}
         return _render_page(request, "dev_mailbox.html", context)
+
+
+@method_decorator(csp_override(csp.DOCUMENTATION), name="dispatch")
+class DocumentationView(SpectacularSwaggerSplitView):
+    """The OpenAPI document for people: Swagger UI, with its start script at an URL of its own."""
 
 
 class DevMailboxJSONView(NoStoreAPIView):
@@ -82,6 +89,5 @@ class DevMailboxJSONView(NoStoreAPIView):
 
 def _render_page(request: Request, template: str, context: dict[str, Any]) -> HttpResponse:
     response = render(request, template, context)
-    response["Content-Security-Policy"] = _CSP
     response["Referrer-Policy"] = "no-referrer"
     return response

@@ -22,7 +22,7 @@ from api.reads.redis.client import RedisClient
 from api.reads.redis.url import parse_url
 from api.reads.request_policy import find_policy
 from api.reads.responses import METHODS, Response, error_response, get_request_id, problem_response
-from api.reads.upstream import parse_upstream
+from api.reads.socket_address import parse_upstream
 from domain.model.errors import ServiceUnavailable
 from domain.model.keyring import Keyring
 from settings import environment

@@ -49,6 +49,9 @@ class CacheEntry(NamedTuple):
     token: TokenClaims
     reply: list[bytes | None]
 
+    def __repr__(self) -> str:
+        return f"CacheEntry({self.token!r})"
+
 
 type _Sessions = dict[bytes, CacheEntry]  # of one person, by the token's digest
 

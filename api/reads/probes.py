@@ -20,7 +20,8 @@ def readiness(redis: RedisClient, request_id: str, *, shutting_down: bool) -> Re
     """Returns 200 if profiles can be read here, else 503; `read` in the body says why not.
 
     unavailable: no connection to Redis; stale: its data may be older than what was read before;
-    misconfigured: it may evict profiles; shutting_down: load balancers are to use other processes.
+    misconfigured: it may evict profiles, or denies this user a command; shutting_down: load
+    balancers are to use other processes.
     """
     read = "shutting_down" if shutting_down else redis.status
     status = 200 if read == "ok" else 503

@@ -10,13 +10,13 @@ from api.cors import response_headers
 from api.http_server.response_encoding import encode_headers
 from settings import environment
 
-# As SecurityMiddleware and XFrameOptionsMiddleware send them (tests/api/reads/test_app.py compares
-# them).
+# As Django's middleware sends them (tests/api/reads/test_app.py compares them).
 _SECURITY_HEADERS = (
     ("x-frame-options", "DENY"),
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
 )
 
 
@@ -34,11 +34,11 @@ class Policy:
 def find_policy(headers: Mapping[str, str]) -> Policy:
     """Returns the policy for a request with these headers."""
     get = headers.get
-    return _make_policy(get("host", ""), get("x-forwarded-proto", ""), get("origin", ""))
+    return _make_policy(get("host"), get("x-forwarded-proto", ""), get("origin", ""))
 
 
 @lru_cache(1024)  # clients repeat these headers; without it a read costs a seventh more
-def _make_policy(host: str, forwarded_proto: str, origin: str) -> Policy:
+def _make_policy(host: str | None, forwarded_proto: str, origin: str) -> Policy:
     is_secure = environment.TRUST_X_FORWARDED_PROTO and forwarded_proto == "https"
     headers = [*_SECURITY_HEADERS]
     if is_secure and environment.HSTS_SECONDS:
@@ -52,16 +52,19 @@ def _make_policy(host: str, forwarded_proto: str, origin: str) -> Policy:
     )
 
 
-def _is_allowed_host(host: str) -> bool:
+def _is_allowed_host(host: str | None) -> bool:
     """Returns whether a `Host` matches: the name itself, ".example.com" with all its subdomains, or
-    "*", as Django's ALLOWED_HOSTS have it. An HTTP/1.0 request need not have a `Host`.
+    "*", as Django's ALLOWED_HOSTS have it. An HTTP/1.0 request need not have a `Host`, but no
+    request may have an empty one (RFC 9110 section 4.2.1).
     """
+    if host is None:
+        return True
     name = host.lower()
     if name.startswith("["):
         name = name.partition("]")[0] + "]"
     else:
         name = name.partition(":")[0].removesuffix(".")
-    return not host or any(
+    return bool(name) and any(
         pattern == "*"
         or name == pattern.lower()
         or (pattern.startswith(".") and (name == pattern[1:] or name.endswith(pattern.lower())))

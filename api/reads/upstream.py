@@ -37,16 +37,6 @@ class UpstreamError(Exception):
     """The write process closed the connection early, or its response is not usable."""
 
 
-def parse_upstream(text: str) -> SocketAddress:
-    """Parses unix:/path or host:port. Raises `ValueError`, which names the setting."""
-    if text.startswith("unix:/"):
-        return SocketAddress(path=text.removeprefix("unix:"))
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError("WRITE_UPSTREAM must be unix:/path or host:port")
-    return SocketAddress(host=host.strip("[]"), port=int(port))
-
-
 async def exchange(address: SocketAddress, request: Request) -> Response:
     """Sends the request, serialized from its parsed form, and returns the whole response.
 

@@ -21,7 +21,7 @@ from api.writes.base import (
 from api.writes.json_parser import json_response, no_content
 from api.writes.openapi import PUBLIC, operation, request_header, response_header
 from api.writes.response_serializers import ProfileSerializer, SignUpResponseSerializer
-from api.writes.serializers import SignUpSerializer, UpdateProfileSerializer, ValidationFailed
+from api.writes.serializers import SignUpSerializer, UpdateProfileSerializer
 from domain import profile
 from domain.commands import accounts
 from domain.commands.accounts import Precondition, SignUp, UpdateProfile
@@ -59,11 +59,10 @@ class SignUpView(NoStoreAPIView):
         security=PUBLIC,
     )
     def post(self, request: Request) -> HttpResponse:
-        body = SignUpSerializer.parse(request.data)
-        result = _sign_up(
-            SignUp(**body, network=get_network(request)), _parse_idempotency_key(request)
-        )
-        project_and_enqueue(result.result, is_new=not result.replayed)
+        key, now = request.META.get("HTTP_IDEMPOTENCY_KEY"), datetime.now(UTC)
+        body = SignUpSerializer.parse(request.data, _check_idempotency_key(key))
+        result = _sign_up(SignUp(**body, network=get_network(request)), key, now)
+        project_and_enqueue(result.result, signed_up_at=None if result.replayed else now)
         person = result.result.person
         response = {
             "id": str(person.id),
@@ -82,8 +81,8 @@ def _log_misrouted_read() -> None:
     log.error("profile_read_misrouted")
 
 
-def _sign_up(command: SignUp, key: str | None) -> NewSession:
-    now, lifetime = datetime.now(UTC), settings.SESSION_LIFETIME
+def _sign_up(command: SignUp, key: str | None, now: datetime) -> NewSession:
+    lifetime = settings.SESSION_LIFETIME
     if key is None:
         return accounts.sign_up(
             command, autocommit_unit_of_work, keyring.get_keyring(), now, lifetime
@@ -93,12 +92,11 @@ def _sign_up(command: SignUp, key: str | None) -> NewSession:
     )
 
 
-def _parse_idempotency_key(request: Request) -> str | None:
-    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
-    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-        error = InvalidField("invalid", "Use 16 to 255 visible ASCII characters.")
-        raise ValidationFailed({"Idempotency-Key": error})
-    return key
+def _check_idempotency_key(key: str | None) -> dict[str, InvalidField]:
+    """Returns the error of the header, if it has one."""
+    if key is None or _IDEMPOTENCY_KEY.fullmatch(key):
+        return {}
+    return {"Idempotency-Key": InvalidField("invalid", "Use 16 to 255 visible ASCII characters.")}
 
 
 class ProfileView(NoStoreAPIView):

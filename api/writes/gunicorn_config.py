@@ -9,6 +9,8 @@ byte would hold one of the few threads, so a proxy that buffers requests has to 
 read process, nginx, or HAProxy with `option http-buffer-request`.
 """
 
+import math
+
 from api.observability.multiprocess import share_metrics
 from settings import environment
 from settings.logging_config import configure_logging
@@ -22,7 +24,7 @@ timeout = 30  # seconds without a heartbeat of its main loop, after which a proc
 # Seconds. Longer than proxies keep idle connections (nginx: 60), so that it is they who close one;
 # otherwise they would send a request into a connection that is just being closed. The read process
 # asks for none to be kept.
-keepalive = 75
+keepalive = math.ceil(environment.KEEP_ALIVE_TIMEOUT)
 # As in the read process, with room for the fields that a proxy adds. A request line is at most
 # 8,190 bytes: gunicorn's own limit.
 limit_request_line = 8190

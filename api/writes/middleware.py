@@ -14,7 +14,7 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import DisallowedHost
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.middleware import common
 from django.utils.deprecation import MiddlewareMixin
 
@@ -126,11 +126,19 @@ class RequestBodyMiddleware(MiddlewareMixin):
 
 
 class ProblemDetailsMiddleware(MiddlewareMixin):
-    """Turns an exception into a problem document; others are left to handler500."""
+    """Turns an exception into a problem document, and the empty 405 of Django's own views; other
+    errors are left to handler500.
+    """
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         known = error if isinstance(error, RollcallError) else to_service_unavailable(error)
         return error_response(request, known) if known else None
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        if isinstance(response, HttpResponseNotAllowed):
+            allowed = {"allow": response["Allow"]}
+            return problem_response(request, "method_not_allowed", allowed)
+        return response
 
 
 class _AdminOnly(MiddlewareMixin):

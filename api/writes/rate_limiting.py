@@ -18,7 +18,7 @@ from api.writes.error_handlers import problem_response
 from domain.model.errors import InvalidToken
 from domain.model.session_token import verify_token
 from domain.postgres.keyring import get_keyring
-from domain.projection.client import get_pool
+from domain.projection.client import describe_error, get_pool
 from domain.projection.redis_command import run_script
 
 log = structlog.get_logger(__name__)
@@ -189,7 +189,7 @@ def hit(counters: Sequence[Counter]) -> RateLimitResult | None:
         (reply,) = run_script(get_pool(), _HIT_SCRIPT, [call], len(counters))
     except RedisError as error:
         RATE_LIMITER_ERRORS.inc()
-        log.warning("rate_limiter_unavailable", error_type=type(error).__name__)
+        log.warning("rate_limiter_unavailable", **describe_error(error))
         return None
     return RateLimitResult(*reply)
 

@@ -1,5 +1,6 @@
 """Request bodies: their fields, of which every invalid one is reported."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -37,10 +38,16 @@ class StrictSerializer(serializers.Serializer[Any]):
     DRF's own validation costs three times as much, for features that no field here uses.
     """
 
+    exactly_one_of: tuple[str, ...] = ()  # names of fields of which exactly one must be sent
+
     @classmethod
-    def parse(cls, data: Any) -> dict[str, Any]:
-        """Returns the parsed values and defaults by field. Raises `ValidationFailed`."""
-        fields, values, errors = _get_fields(cls), {}, {}
+    def parse(
+        cls, data: Any, other_errors: Mapping[str, InvalidField] | None = None
+    ) -> dict[str, Any]:
+        """Returns the parsed values and defaults by field. Raises `ValidationFailed`, which reports
+        `other_errors` too: those of headers, by their names.
+        """
+        fields, values, errors = _get_fields(cls), {}, dict(other_errors or {})
         for name, field in fields.items():
             try:
                 if name in data:
@@ -54,6 +61,9 @@ class StrictSerializer(serializers.Serializer[Any]):
         for name in data:
             if name not in fields:
                 errors[name] = InvalidField("unknown_field", "Unknown field.")
+        if cls.exactly_one_of and sum(name in data for name in cls.exactly_one_of) != 1:
+            message = f"Send either {' or '.join(cls.exactly_one_of)}."
+            errors.setdefault(cls.exactly_one_of[0], InvalidField("exactly_one_of", message))
         if errors:
             raise ValidationFailed(errors)
         return values
@@ -96,14 +106,14 @@ class SignInCodeSerializer(StrictSerializer):
 
     email = EmailField(required=False)
     phone = PhoneField(required=False)
+    exactly_one_of = ("email", "phone")
 
     @classmethod
-    def parse(cls, data: Any) -> dict[str, Any]:
+    def parse(
+        cls, data: Any, other_errors: Mapping[str, InvalidField] | None = None
+    ) -> dict[str, Any]:
         """Returns the values, with the given one of both addresses also as `address`."""
-        values = super().parse(data)
-        if ("email" in values) == ("phone" in values):
-            error = InvalidField("exactly_one_of", "Send either email or phone.")
-            raise ValidationFailed({"email": error})
+        values = super().parse(data, other_errors)
         return values | {"address": values.get("email") or values["phone"]}
 
 
@@ -135,11 +145,4 @@ class ConfirmEmailSerializer(StrictSerializer):
 
     code = CodeField(required=False)
     token = LinkTokenField(required=False)
-
-    @classmethod
-    def parse(cls, data: Any) -> dict[str, Any]:
-        values = super().parse(data)
-        if len(values) != 1:
-            error = InvalidField("exactly_one_of", "Send either code or token.")
-            raise ValidationFailed({"code": error})
-        return values
+    exactly_one_of = ("code", "token")

@@ -18,7 +18,7 @@ from domain.model.person import ActiveSession, Person, Tombstone
 from domain.model.session_token import TokenClaims
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SignUp:
     """A new person. The fields are results of the parsers in `domain.model.person` and `.address`;
     `network` is the client's.
@@ -109,7 +109,7 @@ def _always(etag: str) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class UpdateProfile:
     """The changes to the caller's profile; fields that are None stay. `network` is the client's."""
 

@@ -70,7 +70,7 @@ def _confirm(
         return uow.confirm(confirmation.context, network_hashes, session_digest)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ConfirmationLink:
     """What the holder of a link may see before using it: the name that signed up with their
     address, and the state of the link.

@@ -25,7 +25,7 @@ class CommandResult[State: Person | Tombstone]:
     outbox_ids: list[int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Confirmation:
     """An address that the person with that name is to confirm, or has confirmed.
 
@@ -129,7 +129,8 @@ class UnitOfWork(Protocol):
         digest or by a link (None), from a network that is known from then on.
 
         Returns None if it was confirmed before (nothing is written). Raises `InvalidCode` if
-        another person has verified the address, if it is superseded, or its person deleted.
+        another person has verified the address, if it is superseded, or its person deleted, and
+        `InvalidToken` if the session has been revoked.
         """
 
     def create_confirmation(
@@ -188,7 +189,7 @@ class UnitOfWork(Protocol):
     def consume_sign_in_code(self, challenge_id: int, network_hashes: list[bytes]) -> Person:
         """Uses up a code. The first one that its address was ever signed in with revokes what was
         done before that address was confirmed: sessions, the verification of the other address by
-        one of them, and pending confirmations.
+        one of them, and what followed from that, and pending changes of an address.
 
         Returns the person, locked until the end of the transaction. Raises `InvalidCode`.
         """

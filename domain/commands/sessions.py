@@ -19,7 +19,7 @@ from domain.model.person import ActiveSession, Person
 from domain.model.session_token import TokenClaims
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class NewSession:
     """A person with a new session, whose `token` is valid until `expires_at`.
 

@@ -21,7 +21,7 @@ class Channel(StrEnum):
     PHONE = "phone"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Address:
     """An address, as its owner writes it."""
 

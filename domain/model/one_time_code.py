@@ -7,6 +7,7 @@ single use, limited attempts) and OWASP ASVS 5 chapter 6. docs/security.md has t
 import binascii
 import hmac
 import secrets
+import unicodedata
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,6 +16,7 @@ from uuid import UUID
 
 from domain.model.address import Channel
 from domain.model.keyring import Keyring
+from domain.model.unicode_text import is_visible
 
 MAX_ATTEMPTS = 5  # per code
 # Guesses a day at six-digit codes that were sent to one address, by whomever they were requested.
@@ -23,7 +25,8 @@ MAX_SHORT_CODE_GUESSES = 15
 SHORT_CODE, LONG_CODE = 6, 10  # lengths: digits; Crockford base 32, 50 bits
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # https://www.crockford.com/base32.html
 TOKEN_LENGTH = 43  # characters of base64url
-_TYPED_AS = str.maketrans("OIL", "011", "-")
+_TYPED_AS = str.maketrans("OIL", "011", "-\u2010\u2011\u2012\u2013\u2014\u2212")
+_MAX_TYPED_LENGTH = 100
 CODE_LIFETIME = {Channel.EMAIL: timedelta(minutes=15), Channel.PHONE: timedelta(minutes=10)}
 SIGN_IN_LIFETIME = timedelta(minutes=10)
 LINK_LIFETIME = timedelta(hours=24)
@@ -38,8 +41,11 @@ class CodeSeed(NamedTuple):
     salt: bytes
     key_id: bytes
 
+    def __repr__(self) -> str:
+        return f"CodeSeed(key_id={self.key_id!r})"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class DerivationContext:
     """The inputs of a code: the id and seed of a confirmation or sign-in challenge, and its
     address: in canonical form, or its keyed hash in hex where only that is stored.
@@ -87,10 +93,14 @@ def derive_code(
 
 
 def normalize_code(text: str) -> str | None:
-    """Returns a code as it is compared: upper case, without spaces and hyphens, and with the digits
-    that the letters O, I and L stand for. None if it cannot be a code.
+    """Returns a code as it is compared: upper case, digits of any script as those of ASCII, without
+    spaces, hyphens and invisible marks, and with the digits that the letters O, I and L stand for.
+    None if it cannot be a code.
     """
-    code = "".join(text.split()).upper().translate(_TYPED_AS)
+    if len(text) > _MAX_TYPED_LENGTH:
+        return None
+    visible = filter(is_visible, unicodedata.normalize("NFKC", text))
+    code = "".join(str(unicodedata.decimal(c, c)) for c in visible).upper().translate(_TYPED_AS)
     if len(code) == SHORT_CODE and code.isascii() and code.isdigit():
         return code
     return code if len(code) == LONG_CODE and set(code) <= set(_CROCKFORD) else None

@@ -25,7 +25,7 @@ _MAX_DECOMPOSITION = 4
 _DIRECTIONAL_FORMATTING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ActiveSession:
     """A session in the profile hash: the SHA-256 digest of its token, and its expiry."""
 
@@ -33,7 +33,7 @@ class ActiveSession:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Person:
     """A person's state in Postgres at one version."""
 

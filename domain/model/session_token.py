@@ -37,6 +37,9 @@ class TokenClaims(NamedTuple):
     version: int
     digest: bytes
 
+    def __repr__(self) -> str:
+        return f"TokenClaims(version={self.version})"
+
     @property
     def person_id(self) -> UUID:
         """The person's id."""

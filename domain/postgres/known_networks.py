@@ -27,6 +27,11 @@ def remember(person_id: UUID, network_hashes: Sequence[bytes]) -> None:
     rows.exclude(id__in=list(newest)).delete()
 
 
+def forget(person_id: UUID) -> None:
+    """Forgets all networks: another may have used them before the owner signed in."""
+    KnownNetwork.objects.filter(person_id=person_id).delete()
+
+
 def is_known(person_id: UUID, network_hashes: Sequence[bytes]) -> bool:
     """Returns whether a person has entered a code from that network before."""
     rows = KnownNetwork.objects.filter(person_id=person_id, network_hash__in=network_hashes)

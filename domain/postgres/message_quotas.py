@@ -40,28 +40,38 @@ _COUNT_OPEN_GUESSES = """
 
 def reserve_first_attempt(
     row: models.CodeRow, purpose: str, address: Address, *, has_code: bool = True
-) -> None:
+) -> bool:
     """Reserves the first attempt to send a row's message, within the quotas, and starts the
     lifetime of its code, whose length it decides. Further attempts use nothing up.
 
-    Quotas are separate for each `purpose`. Raises `QuotaExceeded`.
+    Quotas are separate for each `purpose`. Returns False if the row has been deleted. Raises
+    `QuotaExceeded`.
     """
     if row.first_attempted_at is not None:
-        return
+        return True
     table: Any = type(row)._default_manager
     with transaction.atomic():
         try:
             _use_quotas(row, purpose, address, has_code=has_code)
         except QuotaExceeded as error:
             age = row.now - row.created_at  # type: ignore[union-attr]  # an annotation of the query
-            raise _give_up_if_useless(error, age, _lifetime(row)) from None
+            raise _postpone_or_give_up(error, age, _lifetime(row)) from None
         length = _choose_code_length(address) if has_code else None
         # One update: a second one of the same transaction would check the foreign key, and wait for
         # an erasure of the person that waits for this row.
-        if table.filter(id=row.pk, first_attempted_at=None).update(
+        is_first = table.filter(id=row.pk, first_attempted_at=None).update(
             first_attempted_at=Now(), code_length=length
-        ):
+        )
+        if is_first:
             row.code_length = length
+            return True
+        # Another worker, whose lease has expired, was first, or the person was erased.
+        transaction.set_rollback(True)
+    reserved = table.filter(id=row.pk).values("first_attempted_at", "code_length").first()
+    if reserved is None:
+        return False
+    row.first_attempted_at, row.code_length = reserved.values()
+    return True
 
 
 def use_notice_quota(entry_id: int, address: Address, age: timedelta) -> None:
@@ -78,7 +88,7 @@ def use_notice_quota(entry_id: int, address: Address, age: timedelta) -> None:
             if address.channel is Channel.PHONE:
                 sms_quotas.use(address.value, SmsClass.OWNER)
         except QuotaExceeded as error:
-            raise _give_up_if_useless(error, age, _MAX_POSTPONEMENT) from None
+            raise _postpone_or_give_up(error, age, _MAX_POSTPONEMENT) from None
 
 
 def _use_quotas(row: models.CodeRow, purpose: str, address: Address, *, has_code: bool) -> None:
@@ -113,11 +123,18 @@ def _use_address_quota(purpose: str, address: Address, limit: RateLimit, *more: 
         raise QuotaExceeded("address_quota", retry_after.total_seconds())
 
 
-def _give_up_if_useless(error: QuotaExceeded, age: timedelta, lifetime: timedelta) -> QuotaExceeded:
-    is_useless = error.retry_after is None or age.total_seconds() + error.retry_after > (
-        lifetime.total_seconds()
-    )
-    return QuotaExceeded(error.code) if is_useless else error
+def _postpone_or_give_up(
+    error: QuotaExceeded, age: timedelta, lifetime: timedelta
+) -> QuotaExceeded:
+    """Returns the error with the time until the next try, or with None if it is of no use by then.
+
+    That is at least as long as the message has waited so far: however many an attacker has had
+    postponed, each is tried a few times and not every hour.
+    """
+    waited, left = age.total_seconds(), (lifetime - age).total_seconds()
+    if error.retry_after is None or error.retry_after > left:
+        return QuotaExceeded(error.code)
+    return QuotaExceeded(error.code, max(error.retry_after, min(waited, left)))
 
 
 def _lifetime(row: models.CodeRow) -> timedelta:

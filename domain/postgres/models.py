@@ -144,8 +144,11 @@ class SignInChallenge(OneTimeCode):
 
     class Meta:
         indexes = [
+            # By time and not by id: Postgres might look for the last ids in the whole table, whose
+            # primary key is in that order too.
             models.Index(
-                fields=["address_hash", "network_hash", "-id"], name="signin_address_network_idx"
+                fields=["address_hash", "network_hash", "-created_at"],
+                name="signin_address_network_idx",
             ),
             models.Index(
                 fields=["address_hash", "first_attempted_at"],

@@ -5,7 +5,7 @@ than the last": sequences do not commit in order, so that rule skips rows.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -26,7 +26,7 @@ class LeasedEntry:
     """An outbox entry that a worker has claimed, until its lease expires."""
 
     id: int
-    lease_token: UUID
+    lease_token: UUID = field(repr=False)
     kind: str
     person_id: UUID | None  # None for a sign-in challenge without a person
     attempts: int
@@ -110,6 +110,16 @@ def reschedule(entry: LeasedEntry, reason_code: str, retry_after: float | None =
     else:
         delay = min(timedelta(seconds=retry_after), RETRY_AFTER_MAX)
         delay *= random.uniform(1, 1.5)  # noqa: S311  # jitter is no secret
+    _set_pending(entry, reason_code, delay)
+
+
+def postpone(entry: LeasedEntry, reason_code: str, seconds: float) -> None:
+    """Postpones an entry until a quota may allow it, or it is released, however long that is."""
+    jitter = random.uniform(1, 1.1)  # noqa: S311  # jitter is no secret
+    _set_pending(entry, reason_code, timedelta(seconds=seconds * jitter))
+
+
+def _set_pending(entry: LeasedEntry, reason_code: str, delay: timedelta) -> None:
     _leased_by(entry).update(
         state=OutboxEntry.State.PENDING,
         reason_code=reason_code,
@@ -119,7 +129,7 @@ def reschedule(entry: LeasedEntry, reason_code: str, retry_after: float | None =
 
 
 def release(person_id: UUID, reason_code: str) -> None:
-    """Makes a person's entries due that were rescheduled for that reason."""
+    """Makes a person's entries due that were postponed for that reason."""
     OutboxEntry.objects.filter(
         person_id=person_id, state=OutboxEntry.State.PENDING, reason_code=reason_code
     ).update(due_at=Now())

@@ -35,9 +35,10 @@ def delete_expired() -> dict[str, int]:
         "idempotency_keys": models.IdempotencyKey.objects.filter(
             created_at__lte=Now() - KEY_LIFETIME
         ),
+        # Without any: the window of a failure that was taken back, because the code was right.
         "rate_limit_windows": models.RateLimitWindow.objects.alias(
-            last_hit=RawSQL("hits[cardinality(hits)]", ())
-        ).exclude(last_hit__gt=Now() - WINDOW),
+            last_hit=RawSQL("coalesce(hits[cardinality(hits)], '-infinity')", ())
+        ).filter(last_hit__lte=Now() - WINDOW),
         "sms_prefix_stats": models.SmsPrefixStats.objects.filter(
             hour_start__lt=Now() - timedelta(days=30)
         ),

@@ -12,7 +12,9 @@ from redis import ConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from domain.fence import denied_command
 from domain.model.errors import ServiceUnavailable
+from domain.projection.redis_pool import REJECTED
 
 log = structlog.get_logger(__name__)
 
@@ -30,14 +32,23 @@ def get_pool() -> ConnectionPool:
 
 @cache
 def get_bulk_pool() -> ConnectionPool:
-    """Returns a pool with a long timeout and without retries, for batches of thousands."""
+    """Returns a pool with a long timeout, for batches of thousands. Only what a demoted primary has
+    rejected is retried, on a new connection.
+    """
     return ConnectionPool.from_url(
         settings.REDIS_URL,
         protocol=3,
         socket_connect_timeout=2,
         socket_timeout=10,  # Redis may block on a slow disk
-        retry=Retry(NoBackoff(), 0),
+        retry=Retry(NoBackoff(), 1, REJECTED),
     )
+
+
+def describe_error(error: RedisError) -> dict[str, str]:
+    """Returns what may be logged of an error; of a missing permission also which one."""
+    denied = denied_command(error)
+    details = {"denied_command": denied} if denied else {}
+    return {"error_type": type(error).__name__, **details}
 
 
 @contextmanager
@@ -46,5 +57,5 @@ def translate_redis_errors() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        log.warning("redis_error", error_type=type(error).__name__)
+        log.warning("redis_error", **describe_error(error))
         raise ServiceUnavailable from None

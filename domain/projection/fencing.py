@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
-from domain.fence import COMPLETE_UNTIL, FENCE_KEY, RUN_ID
+from domain.fence import COMPLETE_UNTIL, FENCE_KEY, RUN_ID, SINCE
 from domain.postgres.models import OutboxEntry
 from domain.projection import writer
 from domain.projection.client import get_pool, translate_redis_errors
@@ -35,6 +35,7 @@ if fenced and fenced ~= run_id and ARGV[2] ~= run_id then
   return {{run_id, complete_until}}
 end
 redis.call('HSET', KEYS[1], '{RUN_ID}', run_id, '{COMPLETE_UNTIL}', ARGV[1])
+redis.call('HSETNX', KEYS[1], '{SINCE}', ARGV[1])
 return {{}}
 """
 _CLOCK_SKEW = timedelta(minutes=1)  # Postgres may have failed over too

@@ -6,10 +6,14 @@ from typing import Any, override
 
 from redis import Connection, ConnectionPool, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import MasterDownError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from domain.circuit_breaker import CircuitBreaker
 
+# A demoted primary rejects a command so, before it does anything; a new connection may lead to the
+# new primary.
+REJECTED = (ReadOnlyError, MasterDownError)
 _SLOW_CONNECT = 0.3  # seconds; a refused connection fails at once, and needs no circuit breaker
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from itertools import chain
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from django.conf import settings
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from domain import profile
+from domain.fence import FENCE_KEY
 from domain.model.person import Person, Tombstone
 from domain.postgres import person_queries
 from domain.projection.client import get_bulk_pool, get_pool, translate_redis_errors
@@ -19,7 +21,9 @@ log = structlog.get_logger(__name__)
 
 # Replaces an older hash by a complete one. Where there is none, Redis may have lost a newer one, in
 # which a session was revoked. So only the version is stored, which readers take for a cache miss,
-# unless ARGV[2] allows the hash: ALWAYS, or IF_MARKED, where such a version is stored already.
+# unless ARGV[2] allows the hash: ALWAYS, or IF_MARKED, where such a version is stored already; or
+# ARGV[3] does, the time of the person's sign-up, since which Redis has lost nothing (KEYS[2]: the
+# fence).
 # Without a "#!lua" line, Redis rejects a script for lack of memory only if its first write needs
 # some: after a DEL, all of it is executed. So revocations reach a full Redis.
 _WRITE = """
@@ -31,11 +35,12 @@ if version > new_version or (version == new_version and etag) then
 end
 if etag then
   redis.call('DEL', KEYS[1])
-elseif not (ARGV[2] == 'always' or (ARGV[2] == 'if_marked' and version > 0)) then
+elseif not (ARGV[2] == 'always' or (ARGV[2] == 'if_marked' and version > 0)
+    or (redis.call('HGET', KEYS[2], 'since') or ARGV[3]) < ARGV[3]) then
   redis.call('HSET', KEYS[1], 'v', ARGV[1])
   return 2
 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+redis.call('HSET', KEYS[1], unpack(ARGV, 4))
 return 1
 """
 _NEVER, _IF_MARKED, _ALWAYS = "never", "if_marked", "always"
@@ -44,15 +49,15 @@ _CLOCK_DRIFT = 0.001  # seconds; no two clocks run at exactly the same rate
 _never_set = threading.Event()
 
 
-def write_profile(person: Person | Tombstone) -> bool:
+def write_profile(person: Person | Tombstone, signed_up_at: datetime | None = None) -> bool:
     """Writes a committed state unless Redis has a newer one; returns whether it did.
 
     Writes no profile where Redis has none, as after it has lost its data: the outbox entry and
-    cache misses fill it. Raises `ServiceUnavailable`.
+    cache misses fill it. Except for a person who signed up at `signed_up_at` or later, if Redis has
+    lost nothing since: this process may have been suspended. Raises `ServiceUnavailable`.
     """
-    # A new person has no other version, and nothing follows a tombstone.
-    is_only_version = isinstance(person, Tombstone) or person.version == 1
-    return _write([person], _ALWAYS if is_only_version else _NEVER) == [_WRITTEN]
+    fill = _ALWAYS if isinstance(person, Tombstone) else _NEVER  # nothing follows a tombstone
+    return _write([person], fill, signed_up_at) == [_WRITTEN]
 
 
 def project(*person_ids: UUID) -> None:
@@ -88,7 +93,7 @@ def write_profiles(people: Sequence[Person | Tombstone]) -> int:
     except ResponseError:
         created = [0] * len(people)  # the script can write them, or fails with the reason
     existing = [person for person, is_new in zip(people, created, strict=True) if not is_new]
-    replaced: list[int] = run_script(get_bulk_pool(), _WRITE, _calls(existing, _ALWAYS))
+    replaced: list[int] = run_script(get_bulk_pool(), _WRITE, _calls(existing, _ALWAYS), num_keys=2)
     return sum(created) + sum(replaced)
 
 
@@ -106,19 +111,25 @@ def flatten(person: Person | Tombstone) -> list[bytes]:
     return list(chain.from_iterable(profile.to_hash(person).items()))
 
 
-def _write(people: Sequence[Person | Tombstone], fill: str) -> list[int]:
+def _write(
+    people: Sequence[Person | Tombstone], fill: str, signed_up_at: datetime | None = None
+) -> list[int]:
     """Returns the script's results; none if a hash that is not stored needs too much memory.
 
     Without that memory nothing of it is stored, so no session of it can be read.
     """
     with translate_redis_errors():
         try:
-            return run_script(get_pool(), _WRITE, _calls(people, fill))
+            return run_script(get_pool(), _WRITE, _calls(people, fill, signed_up_at), num_keys=2)
         except OutOfMemoryError:
             log.warning("redis_out_of_memory")
             return []
 
 
-def _calls(people: Iterable[Person | Tombstone], fill: str) -> Iterable[list[Argument]]:
+def _calls(
+    people: Iterable[Person | Tombstone], fill: str, signed_up_at: datetime | None = None
+) -> Iterable[list[Argument]]:
+    time = signed_up_at.isoformat() if signed_up_at else ""
     for person in people:
-        yield [profile.redis_key(person.id), person.version, fill, *flatten(person)]
+        keys = (profile.redis_key(person.id), FENCE_KEY)
+        yield [*keys, person.version, fill, time, *flatten(person)]

@@ -41,6 +41,7 @@ def _make_row(keys: Keyring, number: int) -> dict[str, Any]:
         "digest": session.digest,
         "expires_at": session.expires_at,
         "key_id": keys.signing_key.id,
+        "network_hash": secrets.token_bytes(16),
         "lease": 20,
     }
 

@@ -94,6 +94,7 @@ def create_outbox(person: Person) -> list[int]:
             address_canonical=key,
             salt=secrets.token_bytes(16),
             key_id=_KEY_ID,
+            network_hash=secrets.token_bytes(16),
         )
         for channel, (address, key) in addresses.items()
     )

@@ -12,7 +12,7 @@ from local.tcp_ports import HOST, find_free_port
 from tests.support.client import ApiClient, sign_up_payload
 
 URL = "/api/v1/signup/"
-VARIABLE_FIELDS = {"id", "person", "confirmation", "digest", "salt"}
+VARIABLE_FIELDS = {"id", "person", "confirmation", "digest", "salt", "network_hash", "code_length"}
 VARIABLE_FIELDS |= {"state", "attempts", "lease_token", "provider_message_id"}  # by the worker
 
 

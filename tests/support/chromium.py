@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
@@ -39,6 +40,14 @@ def chromium(profile: Path) -> Iterator[Chrome]:
         yield browser
     finally:
         browser.quit()
+
+
+def get_console_errors(browser: Chrome) -> list[Any]:
+    """Returns the errors on the browser's console since the last call, such as violations of a
+    page's Content-Security-Policy; not that the admin has no icon.
+    """
+    entries: list[Any] = browser.get_log("browser")  # type: ignore[no-untyped-call]  # it is so
+    return [entry for entry in entries if "/favicon.ico" not in entry["message"]]
 
 
 def resize(browser: Chrome, width: int, height: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
@@ -38,12 +39,22 @@ class Forwarder:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.CancelledError):
             server_reader, server_writer = await asyncio.open_connection(HOST, self.target)
-            await asyncio.gather(_copy(reader, server_writer), _copy(server_reader, writer))
+            await asyncio.gather(
+                _copy(reader, server_writer, self.on_data), _copy(server_reader, writer)
+            )
+
+    def on_data(self, data: bytes) -> None:
+        """Called with what clients send, before it is passed on."""
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    on_data: Callable[[bytes], None] = lambda _: None,
+) -> None:
     try:
         while data := await reader.read(1 << 16):
+            on_data(data)
             writer.write(data)
             await writer.drain()
     finally:

@@ -11,12 +11,13 @@ import psycopg
 import pytest
 from redis import Redis
 
+from domain.fence import FENCE_KEY, RUN_ID
 from domain.profile import BODY
 from local.postgres import Postgres
 from local.servers import Valkey
 from local.stack import Stack
-from local.tcp_ports import HOST
-from tests.support.client import ApiClient, SignedUpPerson, wait_until
+from local.tcp_ports import HOST, find_free_port
+from tests.support.client import ApiClient, SignedUpPerson, wait_until, write_process
 from tests.support.forwarder import Forwarder
 from tests.support.settings_process import SettingsProcess
 from tests.support.stacks import extra_stack
@@ -104,7 +105,16 @@ def test_writes_reach_the_new_profile_redis_after_failover(replicated):
         assert person.patch({"name": "Grace"}).status_code == 200
     for person in people:
         assert wait_until(partial(has_new_name, person, profiles), timeout=10)
+        assert wait_until(partial(reads_new_name, person), timeout=10)
+    assert wait_until(lambda: api.http.get("/readyz").status_code == 200, timeout=10)
+    assert profiles.primary.keys("*rate*"), "requests are counted there"
     assert people[0].request("DELETE", "sessions/current/").status_code == 204
+    assert wait_until(lambda: people[0].profile().status_code == 401, timeout=10)
+
+
+def reads_new_name(person: SignedUpPerson) -> bool:
+    response = person.profile()
+    return response.status_code == 200 and response.json()["name"] == "Grace"
 
 
 def has_new_name(person: SignedUpPerson, redis: Replicated) -> bool:
@@ -119,3 +129,50 @@ def test_messages_use_the_new_queue_redis_after_failover(replicated):
     queue.fail_over()
     for _ in range(10):
         assert api.sign_up().message("email")
+
+
+def test_idle_write_process_is_ready_with_the_new_profile_redis(
+    stack: Stack, tmp_path: Path, django_db_access: None
+):
+    """Its connection to the demoted one lives on, and is not used for writes."""
+    with (
+        Replicated(tmp_path, "idle") as profiles,
+        write_process(stack, REDIS_URL=profiles.url) as (_, url),
+    ):
+
+        def is_ready() -> bool:
+            return httpx.get(f"{url}/readyz?capability=read", timeout=10).status_code == 200
+
+        assert wait_until(is_ready, timeout=10)  # an empty Redis without a fence is trusted
+        fence_to(profiles)
+        profiles.fail_over()
+        fence_to(profiles)  # as a relay does
+        assert wait_until(is_ready, timeout=10)
+
+
+def fence_to(redis: Replicated) -> None:
+    redis.primary.hset(FENCE_KEY, RUN_ID, str(redis.primary.info("server")["run_id"]))
+
+
+def test_bulk_writes_use_the_new_profile_redis_after_failover(
+    tmp_path: Path, django_db_access: None, monkeypatch: pytest.MonkeyPatch
+):
+    from django.conf import settings
+
+    from domain.projection.client import get_bulk_pool
+    from domain.projection.redis_command import execute
+
+    with Replicated(tmp_path, "bulk") as profiles:
+        monkeypatch.setattr(settings, "REDIS_URL", profiles.url)
+        pools = get_bulk_pool.__wrapped__(), get_bulk_pool.__wrapped__()
+        for pool in pools:
+            assert execute(pool, "SET", "key", "old") == b"OK"
+        demoted = profiles.primary
+        profiles.fail_over()
+        assert execute(pools[0], "SET", "key", "new") == b"OK"
+        # It has lost the new primary, and serves no stale data (MASTERDOWN).
+        demoted.config_set("replica-serve-stale-data", "no")
+        demoted.replicaof(HOST, find_free_port())
+        assert execute(pools[1], "GET", "key") == b"new"
+        for pool in pools:
+            pool.disconnect()

@@ -15,7 +15,9 @@ from psycopg import sql
 
 from local.stack import Stack
 from tests.support.admin_client import LOGIN, TableParser, admin_session
+from tests.support.chromium import CHROMEDRIVER, CHROMIUM, chromium, get_console_errors
 from tests.support.client import ApiClient, SignedUpPerson, sign_up_payload, wait_until
+from tests.support.csp import find_blocked
 from tests.support.stacks import extra_stack
 
 DASHBOARD = "/admin/hueystats/hueydashboard/"
@@ -107,6 +109,30 @@ def test_dashboard_shows_tasks_and_counts_without_errors(
     events = [row for row in TableParser(page).rows if len(row) == 5]
     assert {"process_outbox_entry"} <= {row[1] for row in events}
     assert {"executing", "complete"} <= {row[2] for row in events}
+
+
+def test_policy_of_the_dashboard_blocks_nothing_of_its_own(
+    people: list[SignedUpPerson], staff: httpx.Client
+):
+    for path in (DASHBOARD, f"{DASHBOARD}fragment/", f"{DASHBOARD}events/"):
+        page = staff.get(path)
+        assert page.status_code == 200
+        assert find_blocked(page) == [], path
+
+
+@pytest.mark.skipif(not (CHROMIUM and CHROMEDRIVER), reason="needs Chromium and its chromedriver")
+def test_dashboard_refreshes_itself_in_a_browser(
+    people: list[SignedUpPerson], stack: Stack, staff: httpx.Client, tmp_path: Path
+):
+    with chromium(tmp_path) as browser:
+        browser.get(f"{stack.url}{LOGIN}")
+        browser.add_cookie({"name": "sessionid", "value": staff.cookies["sessionid"]})
+        browser.get(f"{stack.url}{DASHBOARD}")
+        script = "return document.querySelectorAll('#hs-content .hs-chart svg').length"
+        assert browser.execute_script(script) == 1
+        loads = "return performance.getEntriesByName(new URL('fragment/', location).href).length"
+        assert wait_until(lambda: browser.execute_script(loads))
+        assert get_console_errors(browser) == []
 
 
 def test_dashboard_requires_staff(people: list[SignedUpPerson], stack: Stack):

@@ -3,31 +3,36 @@
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models.functions import Now
 
 from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.model.errors import QuotaExceeded
-from domain.postgres import message_quotas, models
+from domain.postgres import message_quotas, models, outbox
 from domain.postgres.delivery_receipts import make_reference
 from domain.postgres.keyring import get_keyring
 from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.postgres.person_queries import verified_owner_filter
 from domain.postgres.repositories.confirmations import derivation_context, is_expired
+from workers.handlers.keys import require_key
 from workers.messages import confirmation, notices
 from workers.messages.message import Message
-from workers.providers.base import PermanentFailure, TemporaryFailure
+from workers.providers.base import PermanentFailure
 from workers.providers.registry import get_provider
 
 _State = models.OutboxEntry.State
-_RECHECK_INTERVAL = 3600.0  # seconds; a confirmation of the e-mail address makes it due at once
+_WAITS_FOR_EMAIL = "email_not_confirmed"
+_RECHECK_INTERVAL = 86_400.0  # seconds; a confirmation of the e-mail address makes it due at once
 
 
-def send(entry: LeasedEntry) -> Outcome:
+def send(entry: LeasedEntry) -> Outcome | None:
     """Sends the code (and link) of the entry's confirmation, unless it is not needed any more.
 
-    Raises `TemporaryFailure` and `PermanentFailure` as the provider does, `QuotaExceeded`, and
-    `PermanentFailure` once the code has expired. The code's lifetime starts before the first
+    Returns None if the entry waits for the confirmation of the e-mail address. Raises
+    `TemporaryFailure` and `PermanentFailure` as the provider does, `QuotaExceeded`,
+    `TemporaryFailure` if this worker lacks the key of the code, and `PermanentFailure` once the
+    code has expired. The code's lifetime starts before the first
     attempt, not at its success: a provider that drops the connection may have sent it all the same.
     """
     rows = models.Confirmation.objects.filter(outbox=entry.id).select_related("person")
@@ -40,10 +45,13 @@ def send(entry: LeasedEntry) -> Outcome:
     # The owner must not get a code that would confirm another person.
     owners = models.Person.objects.filter(verified_owner_filter(address)).exclude(id=row.person_id)
     has_verified_owner = owners.exists()
-    if _waits_for_email(row):
-        raise QuotaExceeded("email_not_confirmed", _retry_after(row))
-    purpose = "notice" if has_verified_owner else "confirmation"
-    message_quotas.reserve_first_attempt(row, purpose, address, has_code=not has_verified_owner)
+    if _waits_for_email(row) and _postpone_until_confirmed(entry, row):
+        return None
+    if not has_verified_owner:
+        require_key(row, one_time_code.LINK_LIFETIME)
+    purpose, has_code = ("notice", False) if has_verified_owner else ("confirmation", True)
+    if not message_quotas.reserve_first_attempt(row, purpose, address, has_code=has_code):
+        return Outcome(_State.DISCARDED, "person_deleted")
     message = _build_notice(row) if has_verified_owner else _build_message(row)
     message_id = get_provider(address.channel).send(message, make_reference(entry.id))
     return Outcome(_State.DONE, "owner_notified" if has_verified_owner else "", message_id)
@@ -62,18 +70,26 @@ def _waits_for_email(row: models.Confirmation) -> bool:
     return settings.SMS_AFTER_EMAIL and is_sign_up and row.person.email_verified_at is None
 
 
-def _retry_after(row: models.Confirmation) -> float | None:
-    """Returns the seconds until it is checked again; None once that has no use."""
+def _postpone_until_confirmed(entry: LeasedEntry, row: models.Confirmation) -> bool:
+    """Postpones the entry; False if the e-mail address was confirmed at this moment.
+
+    Under the person's lock: a confirmation either finds the postponed entry, or is found here.
+    Raises `QuotaExceeded` once it is of no use.
+    """
     age: timedelta = row.now - row.created_at  # type: ignore[attr-defined]  # an annotation of the query
-    return _RECHECK_INTERVAL if age < settings.UNVERIFIED_RETENTION else None
+    if age >= settings.UNVERIFIED_RETENTION:
+        raise QuotaExceeded(_WAITS_FOR_EMAIL)
+    with transaction.atomic():
+        people = models.Person.objects.select_for_update().filter(id=row.person_id)
+        person = people.first()
+        if person is None or person.email_verified_at is not None:
+            return False
+        outbox.postpone(entry, _WAITS_FOR_EMAIL, _RECHECK_INTERVAL)
+        return True
 
 
 def _build_message(row: models.Confirmation) -> Message:
-    """Builds the message with what has not expired.
-
-    Raises `PermanentFailure` if all has, and `TemporaryFailure` if this worker lacks the key of the
-    code, as during a key rotation.
-    """
+    """Builds the message with what has not expired. Raises `PermanentFailure` if all has."""
     context, keyring = derivation_context(row), get_keyring()
     to, name = row.address, row.person.name
     is_code_valid = not is_expired(row, one_time_code.CODE_LIFETIME[context.channel])
@@ -88,8 +104,4 @@ def _build_message(row: models.Confirmation) -> Message:
         return confirmation.confirmation_email(
             settings, to=to, name=name, code=code, link_token=link_token
         )
-    raise (
-        TemporaryFailure("key_unknown")
-        if link_token is None and (is_code_valid or is_link_valid)
-        else PermanentFailure("code_expired")
-    )
+    raise PermanentFailure("code_expired")

@@ -11,8 +11,9 @@ from domain.postgres.delivery_receipts import make_reference
 from domain.postgres.keyring import get_keyring
 from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.postgres.repositories.confirmations import derivation_context, is_expired
+from workers.handlers.keys import require_key
 from workers.messages import notices
-from workers.providers.base import PermanentFailure, TemporaryFailure
+from workers.providers.base import PermanentFailure
 from workers.providers.registry import get_provider
 
 _State = models.OutboxEntry.State
@@ -21,8 +22,9 @@ _State = models.OutboxEntry.State
 def send(entry: LeasedEntry) -> Outcome:
     """Sends the code to a verified address; discards the challenge of any other.
 
-    Raises `TemporaryFailure` and `PermanentFailure` as the provider does, `QuotaExceeded`, and
-    `PermanentFailure` once the code has expired.
+    Raises `TemporaryFailure` and `PermanentFailure` as the provider does, `QuotaExceeded`,
+    `TemporaryFailure` if this worker lacks the key of the code, and `PermanentFailure` once the
+    code has expired.
     """
     rows = models.SignInChallenge.objects.filter(outbox=entry.id).select_related("person")
     row = rows.annotate(now=Now()).first()
@@ -30,17 +32,19 @@ def send(entry: LeasedEntry) -> Outcome:
         return Outcome(_State.DISCARDED, "person_deleted")
     if row.superseded_at is not None:
         return Outcome(_State.DISCARDED, "superseded")
+    require_key(row, one_time_code.SIGN_IN_LIFETIME)  # also of the hash of its address
     address = _find_address(row)
     if address is None:
         # Written for these too: an attempt at that moment waits for this row, verified or not.
         rows.filter(first_attempted_at=None).update(first_attempted_at=Now())
         return Outcome(_State.DISCARDED, "address_not_verified")
-    message_quotas.reserve_first_attempt(row, "sign-in", address)
+    if not message_quotas.reserve_first_attempt(row, "sign-in", address):
+        return Outcome(_State.DISCARDED, "person_deleted")
     if is_expired(row, one_time_code.SIGN_IN_LIFETIME):
         raise PermanentFailure("code_expired")
     code = one_time_code.derive_code(get_keyring(), derivation_context(row), one_time_code.SIGN_IN)
-    if code is None:  # as during a key rotation
-        raise TemporaryFailure("key_unknown")
+    if code is None:  # the address was not verified when its sending was first attempted
+        return Outcome(_State.DISCARDED, "address_not_verified")
     message = notices.sign_in_code(settings, channel=address.channel, to=address.value, code=code)
     message_id = get_provider(address.channel).send(message, make_reference(entry.id))
     return Outcome(_State.DONE, provider_message_id=message_id)

@@ -29,6 +29,8 @@ _BACKOFF_MIN, _BACKOFF_MAX = 0.02, 0.4  # seconds between two attempts, with jit
 _STABLE_AFTER = 1.0  # seconds; a connection that lasted less counts as a failure
 # Replies of a server that cannot serve reads: still loading, or a replica.
 _FATAL_ERRORS = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
+# It does not let this user in, or run a command; logged by name.
+_PERMISSION_ERRORS = frozenset({"NOAUTH", "NOPERM", "WRONGPASS"})
 _CHECKS = (*fence.FENCE_COMMANDS, ("INFO", "replication"), ("INFO", "memory"))
 
 
@@ -97,7 +99,7 @@ class RedisClient:
         code = error_code(error)
         if code != self._last_error_code:
             self._last_error_code = code
-            log.warning("redis_command_failed", error_type=code)
+            log.warning("redis_command_failed", **_describe(error))
         if code in _FATAL_ERRORS and self._connection is not None:
             self._connection.close()
 
@@ -136,7 +138,7 @@ class RedisClient:
                 self.cache = cache
             await self._check_regularly(connection, closed)
         except (OSError, RedisUnavailable, UntrustedServer, hiredis.ReplyError) as error:
-            self.status = error.args[0] if isinstance(error, UntrustedServer) else "unavailable"
+            self.status = _failure_status(error)
             if not established_at:
                 return self._on_connect_error(error, failures)
         finally:
@@ -149,7 +151,8 @@ class RedisClient:
     def _on_connect_error(self, error: Exception, failures: int) -> int:
         loop_metrics.inc(registry.REDIS_CONNECT_ERRORS, "profiles")
         if not failures:
-            log.warning("redis_connect_failed", error_type=error_code(error), status=self.status)
+            details = _describe(error) | {"status": self.status}
+            log.warning("redis_connect_failed", **details)
         # A relay advances the fence several times a second: no longer back-off for that.
         return 1 if self.status == "stale" else failures + 1
 
@@ -187,6 +190,19 @@ def _status(replies: list[Any]) -> str:
         raise UntrustedServer("stale")
     # Any other policy evicts profiles when memory is short, sessions and all.
     return "ok" if b"maxmemory_policy:noeviction" in memory else "misconfigured"
+
+
+def _failure_status(error: Exception) -> str:
+    """Returns what `/readyz` reports for a connection that could not be made, or was given up."""
+    if isinstance(error, UntrustedServer):
+        return str(error.args[0])
+    return "misconfigured" if error_code(error) in _PERMISSION_ERRORS else "unavailable"
+
+
+def _describe(error: Exception) -> dict[str, str]:
+    """Returns what may be logged of an error; of a missing permission also which one."""
+    denied = fence.denied_command(error)
+    return {"error_type": error_code(error)} | ({"denied_command": denied} if denied else {})
 
 
 def _backoff(failures: int) -> float:

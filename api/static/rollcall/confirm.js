@@ -9,19 +9,22 @@ const footer = document.querySelector("footer");
 const service = document.querySelector("header").textContent;
 const token = location.hash.slice(1);
 const INVALID_CODES = new Set(["code_invalid", "validation_failed"]);
+const TIMEOUT = 10000; // milliseconds for a response and its body
 
 let name = ""; // of the person who signed up
 let onClick = inspectLink; // of the button
 
 // Posts the token. Returns the document of a 2xx, else the state to show and Retry-After in seconds.
 async function postToken(url) {
+  const controller = new AbortController(); // Safari 15 has no AbortSignal.timeout
+  const timer = setTimeout(() => controller.abort(), TIMEOUT);
   try {
     const response = await fetch(url, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ token }),
       credentials: "omit",
-      signal: AbortSignal.timeout(10_000),
+      signal: controller.signal,
     });
     const document = await response.json().catch(() => ({})); // a proxy's own page
     if (response.ok) return { document };
@@ -31,6 +34,8 @@ async function postToken(url) {
     return { state: response.status === 429 ? "rate_limited" : "unavailable", retryAfter };
   } catch {
     return { state: "offline" };
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -61,7 +66,8 @@ function show(state, retryAfter) {
   main.dataset.state = state;
   heading.textContent = title;
   document.title = `${title} · ${service}`;
-  message.replaceChildren(content);
+  message.textContent = "";
+  message.append(content);
   // Not `display: none`: the layout must not shift.
   button.classList.toggle("invisible", !label);
   if (label) button.textContent = label;
@@ -75,11 +81,11 @@ function formatDuration(seconds) {
 }
 
 button.addEventListener("click", async () => {
-  if (button.ariaDisabled === "true") return;
+  if (button.getAttribute("aria-disabled") === "true") return;
   // Not `disabled`: a disabled button loses the focus.
-  button.ariaDisabled = "true";
+  button.setAttribute("aria-disabled", "true");
   await onClick();
-  button.ariaDisabled = "false";
+  button.setAttribute("aria-disabled", "false");
 });
 // Another link was opened in the same page.
 addEventListener("hashchange", () => location.reload());

@@ -6,10 +6,13 @@ and psycopg waits for the response without end.
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from time import monotonic
 from typing import Any, Self, override
 
 import psycopg
+import structlog
+from psycopg import IsolationLevel
 from psycopg.abc import RV, PQGen
 from psycopg.errors import _WaitTimeout  # of `Connection.wait`, which has no public one
 
@@ -20,6 +23,20 @@ _PING_TIMEOUT = 2.0  # seconds
 # many connections, a wrong password. It costs no time, and open connections may still work.
 _SLOW_CONNECT = 1.5
 _INTERVAL = 0.1  # seconds between two checks for Ctrl-C, as in psycopg
+# What psycopg and our SQL rely on, whatever the database or role has. Postgres reports them at the
+# start, and PgBouncer keeps them for its client, in transaction mode too.
+_SESSION = {
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "standard_conforming_strings": "on",
+}
+_HAS_TIME_LIMITS = """
+    SELECT current_setting('statement_timeout')::interval BETWEEN '1 ms' AND %s
+        AND current_setting('idle_in_transaction_session_timeout') <> '0'
+"""
+
+log = structlog.get_logger(__name__)
 
 
 class ResponseTimeout(psycopg.OperationalError):
@@ -28,6 +45,18 @@ class ResponseTimeout(psycopg.OperationalError):
 
 class CircuitOpen(psycopg.OperationalError):
     """Postgres did not respond in time to another call, and has not recovered."""
+
+
+class MisconfiguredServer(psycopg.OperationalError):
+    """The time limits are not in force, because PgBouncer refuses or drops them."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Behind PgBouncer, statement_timeout (at most STATEMENT_TIMEOUT_MS) and"
+            " idle_in_transaction_session_timeout must be set by ALTER ROLE, and be named in"
+            " PgBouncer's ignore_startup_parameters."
+        )
+        log.error("postgres_misconfigured", reason=str(self))
 
 
 class Connection(psycopg.Connection[Any]):
@@ -48,7 +77,7 @@ class Connection(psycopg.Connection[Any]):
     ) -> Self:
         """Connects as psycopg does, which gives each host `connect_timeout` seconds.
 
-        Raises psycopg's `OperationalError`, of that `CircuitOpen`.
+        Raises psycopg's `OperationalError`, of that `CircuitOpen` and `MisconfiguredServer`.
         """
 
         def probe() -> None:
@@ -64,13 +93,34 @@ class Connection(psycopg.Connection[Any]):
         started_at = monotonic()
         try:
             connection = super().connect(conninfo, **kwargs)
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
             if monotonic() - started_at > _SLOW_CONNECT:
                 cls.breaker.open(probe, psycopg.Error)
+            if "unsupported startup parameter" in str(error):
+                raise MisconfiguredServer from None
             raise
         connection.response_timeout = response_timeout
         connection._probe = probe  # noqa: SLF001  # it is our own
+        try:
+            connection._set_up_session()  # noqa: SLF001  # it is our own
+        except BaseException:
+            connection.close()
+            raise
         return connection
+
+    def _set_up_session(self) -> None:
+        """Sets what differs from `_SESSION`, and checks that the time limits are in force."""
+        autocommit, self.autocommit = self.autocommit, True
+        for name, value in _SESSION.items():
+            if (self.info.parameter_status(name) or "").split(",")[0] != value:
+                self.execute("SELECT set_config(%s, %s, false)", [name, value])
+        if self.response_timeout:
+            limit = timedelta(seconds=self.response_timeout)
+            if self.execute(_HAS_TIME_LIMITS, [limit]).fetchone() != (True,):
+                raise MisconfiguredServer
+        self.autocommit = autocommit
+        # "BEGIN ISOLATION LEVEL …", because the default may be another.
+        self.isolation_level = IsolationLevel.READ_COMMITTED
 
     @override
     def wait(self, gen: PQGen[RV], interval: float = _INTERVAL, timeout: float | None = None) -> RV:

@@ -121,7 +121,8 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="signinchallenge",
             index=models.Index(
-                fields=["address_hash", "network_hash", "-id"], name="signin_address_network_idx"
+                fields=["address_hash", "network_hash", "-created_at"],
+                name="signin_address_network_idx",
             ),
         ),
         migrations.AddIndex(

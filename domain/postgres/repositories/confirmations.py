@@ -9,17 +9,17 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Subquery
+from django.db.models import F
 from django.db.models.functions import Now
 
 from domain.commands.ports import CommandResult, Confirmation
 from domain.model import one_time_code
 from domain.model.address import Address, Channel
-from domain.model.errors import InvalidCode, RateLimited, TooManyAttempts
+from domain.model.errors import InvalidCode, InvalidToken, RateLimited, TooManyAttempts
 from domain.model.keyed_hash import hash_address
 from domain.model.one_time_code import CodeSeed, DerivationContext
 from domain.model.person import Person
-from domain.postgres import known_networks, models, outbox, rate_limits, sms_quotas
+from domain.postgres import known_networks, locks, models, outbox, rate_limits, sms_quotas
 from domain.postgres.keyring import get_keyring
 from domain.postgres.models import OutboxEntry
 from domain.postgres.person_queries import NIL_UUID, verified_owner_filter
@@ -53,16 +53,20 @@ class ConfirmationRepository(AccountRepository):
         row = models.Confirmation.objects.filter(id=context.row_id, superseded_at=None).first()
         if not has_person or row is None:
             raise InvalidCode
+        session_created_at = None
         if session_digest is not None:
+            sessions = models.Session.objects.filter(person_id=row.person_id, digest=session_digest)
+            session_created_at = sessions.values_list("created_at", flat=True).first()
+            if session_created_at is None:  # revoked since the request was authenticated
+                raise InvalidToken
             # A success gives the attempts back, also a repeated one.
             models.Confirmation.objects.filter(id=row.pk).update(attempts=0)
             rate_limits.take_back_failure(_address_hashes(row))
         if row.confirmed_at is not None:
             return None
         _claim_address(row)
-        session = models.Session.objects.filter(digest=session_digest or b"").values("created_at")
         models.Confirmation.objects.filter(id=row.pk).update(
-            confirmed_at=Now(), session_created_at=Subquery(session)
+            confirmed_at=Now(), session_created_at=session_created_at
         )
         known_networks.remember(row.person_id, network_hashes)
         if context.channel is Channel.EMAIL:
@@ -197,6 +201,9 @@ def _claim_address(row: models.Confirmation) -> None:
         fields["email_canonical"] = row.address_canonical
     if row.replaces_address:
         fields[f"{row.channel}_first_sign_in_at"] = None
+        # No challenge for the owner of the replaced address is created from now on: erasing the
+        # person would not find it.
+        locks.lock_address(Address(Channel(row.channel), row.replaces_address))
     try:
         with transaction.atomic():
             models.Person.objects.filter(id=row.person_id).update(**fields)

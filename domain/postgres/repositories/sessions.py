@@ -134,7 +134,7 @@ def _cooldown(address_hashes: list[bytes], network_hashes: list[bytes]) -> timed
     rows = models.SignInChallenge.objects.filter(
         address_hash__in=address_hashes, network_hash__in=network_hashes
     )
-    newest = rows.order_by("-id").values_list("created_at", flat=True)[: limit.max_per_day]
+    newest = rows.order_by("-created_at").values_list("created_at", flat=True)[: limit.max_per_day]
     times = sorted(newest)
     return limit.retry_after(times, times[-1])
 
@@ -147,33 +147,39 @@ def _has_token(row: models.SignInChallenge, token: str) -> bool:
 
 def _revoke_all_before(confirmed_at: datetime, person: models.Person, channel: Channel) -> None:
     """Revokes what another may have prepared who signed up with this person's address: the sessions
-    from before it was confirmed, a verification of the other address by one of them, and changes of
-    an address, whose link needs no session.
+    and known networks from before it was confirmed, a verification of the other address by one of
+    these sessions, and changes of an address, whose link needs no session.
 
     A session in which the code of this address was entered is its owner's: what that one has
-    verified stays.
+    verified stays. If another one has verified an address of the other channel, that one may have
+    been signed in with since, and replaced: then no session and no later address is trusted either.
     """
-    models.Session.objects.filter(person=person, created_at__lt=confirmed_at).delete()
-    changes_of_address = pending_confirmations(person.id).exclude(replaces_address="")
-    changes_of_address.update(superseded_at=Now())
     (other,) = set(Channel) - {channel}
-    own_session = _confirmed(person, channel).values_list("session_created_at", flat=True).first()
-    prepared = _confirmed(person, other).filter(session_created_at__lt=confirmed_at)
+    confirmed = models.Confirmation.objects.filter(
+        person=person, confirmed_at__isnull=False, superseded_at=None
+    )
+    own_session = _find_session(confirmed, person, channel)
+    prepared = confirmed.filter(channel=other, session_created_at__lt=confirmed_at)
     if own_session is not None:
         prepared = prepared.exclude(session_created_at=own_session)
+    sessions = models.Session.objects.filter(person=person)
     changes: dict[str, Any] = {f"{channel}_first_sign_in_at": Now()}
-    if prepared.order_by().update(superseded_at=Now()):
+    if not prepared.exists():
+        sessions = sessions.filter(created_at__lt=confirmed_at)
+    elif own_session is None or _find_session(confirmed, person, other) != own_session:
+        confirmed.filter(channel=other).update(superseded_at=Now())
         changes[f"{other}_verified_at"] = None
+    sessions.delete()
+    changes_of_address = pending_confirmations(person.id).exclude(replaces_address="")
+    changes_of_address.update(superseded_at=Now())
+    known_networks.forget(person.id)
     models.Person.objects.filter(id=person.id).update(**changes)
 
 
-def _confirmed(person: models.Person, channel: Channel) -> QuerySet[models.Confirmation]:
-    """Returns the confirmations of the address that the person has now, the latest first."""
+def _find_session(
+    confirmed: QuerySet[models.Confirmation], person: models.Person, channel: Channel
+) -> datetime | None:
+    """Returns when the session began in which the person's address was confirmed."""
     address = Address(channel, getattr(person, channel))
-    return models.Confirmation.objects.filter(
-        person=person,
-        channel=channel,
-        address_canonical=address.canonical,
-        confirmed_at__isnull=False,
-        superseded_at=None,
-    ).order_by("-id")
+    rows = confirmed.filter(channel=channel, address_canonical=address.canonical)
+    return rows.order_by("-id").values_list("session_created_at", flat=True).first()

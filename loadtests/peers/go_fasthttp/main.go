@@ -47,6 +47,7 @@ var (
 		{"X-Content-Type-Options", "nosniff"},
 		{"Referrer-Policy", "same-origin"},
 		{"Cross-Origin-Opener-Policy", "same-origin"},
+		{"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
 	}
 	validID       = regexp.MustCompile(`^[A-Za-z0-9_-]{8,64}$`)
 	processPrefix = randomHex(11)

@@ -288,6 +288,12 @@ def test_admin_requires_staff(stack, django_db_access, person):
     assert person.profile().status_code == 200
 
 
+def test_method_that_a_page_does_not_have_is_a_405(api: ApiClient):
+    response = api.http.request("TRACE", "/admin/login/")
+    assert (response.status_code, problem_code(response)) == (405, "method_not_allowed")
+    assert "POST" in response.headers["allow"]
+
+
 def log_in(stack: Stack, permissions: list[str], *, is_staff: bool = True) -> httpx.Client:
     """Returns a browser session of a user with these permissions."""
     from uuid import uuid4

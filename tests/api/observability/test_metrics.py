@@ -224,6 +224,33 @@ def test_outbox_and_queue_are_gauges(stack: Stack, django_db_access, api: ApiCli
     assert values["messages_finished phone done"] >= 1
 
 
+def test_postponed_messages_are_counted_by_reason(django_db_access, api: ApiClient):
+    from datetime import timedelta
+
+    from django.db.models.functions import Now
+
+    from domain.postgres.models import OutboxEntry
+
+    people = [api.sign_up() for _ in range(2)]
+    for person in people:
+        person.wait_for_outbox()
+    before = get_samples(api.http)
+    assert "outbox_postponed sms_quota" in before
+    rows = OutboxEntry.objects.filter(person_id__in=[person.id for person in people])
+    pending = {"state": "pending", "due_at": Now() + timedelta(hours=1)}
+    texts = rows.filter(confirmation__channel="phone")
+    emails = rows.filter(confirmation__channel="email")
+    try:
+        texts.update(**pending, reason_code="sms_quota")
+        emails.update(**pending, reason_code="ada@example.com says no")
+        values = get_samples(api.http)
+        assert values["outbox_postponed sms_quota"] == before["outbox_postponed sms_quota"] + 2
+        assert sum(values[name] - before[name] for name in values if "postponed" in name) == 2
+        assert "ada@" not in api.http.get(PATH).text
+    finally:
+        rows.update(state="done")
+
+
 def test_hung_postgres_blocks_neither_metrics_nor_probes(stack: Stack, api: ApiClient):
     for _ in range(10):  # each thread that may be used has a connection
         assert api.http.get("/readyz").status_code == 200

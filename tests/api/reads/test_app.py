@@ -37,6 +37,7 @@ ALWAYS = {
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "x-frame-options": "DENY",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "x-request-id": "of-this-test",
 }
 CACHING = {"cache-control": "private, no-cache", "vary": "Authorization", "etag": "{etag}"}

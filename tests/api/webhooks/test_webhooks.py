@@ -236,8 +236,11 @@ def test_receipts_of_every_kind_of_message_are_recorded(sent: SentMessages):
     assert person.patch({"email": f"new-{person.body['email']}"}).status_code == 200
     rows = OutboxEntry.objects.filter(person_id=person.id).exclude(kind="project_profile")
     assert set(rows.values_list("kind", flat=True)) == {
-        "confirmation", "sign_in_code", "address_change_notice",
-    }  # fmt: skip  # short enough
+        "confirmation",
+        "sign_in_code",
+        "address_change_notice",
+        "other_channel_notice",
+    }
     references = [make_reference(row.id) for row in rows]
     sent.receive_batch([sent.event("delivered", rollcall_reference=each) for each in references])
     assert set(rows.values_list("delivery_status", flat=True)) == {"delivered"}

@@ -93,6 +93,11 @@ def test_every_invalid_field_is_reported(api: ApiClient):
     }
 
 
+def test_invalid_idempotency_key_is_reported_with_the_invalid_fields(api: ApiClient):
+    response = api.post(SIGN_UP, sign_up_payload(name=1), **{"Idempotency-Key": "short"})
+    assert field_errors(response) == {"Idempotency-Key": "invalid", "name": "not_a_string"}
+
+
 @pytest.mark.parametrize("field", ["name", "surname"])
 @pytest.mark.parametrize(
     ("value", "code"),

@@ -121,8 +121,10 @@ def test_code_that_was_not_sent_is_not_derived():
         ("12345", None),
         ("1234567", None),
         ("ABCDEFGHJU", None),
-        ("\u0661\u0662\u0663\u0664\u0665\u0666", None),
-        ("\uff11\uff12\uff13\uff14\uff15\uff16", None),
+        ("\u0661\u0662\u0663\u0664\u0665\u0666", "123456"),
+        ("\u200e\uff11\uff12\uff13\u00a0\uff14\uff15\uff16\u202c", "123456"),
+        ("abcde\u2013fghjk", "ABCDEFGHJK"),
+        ("\u00bd23456", None),
         ("", None),
     ],
 )

@@ -72,6 +72,7 @@ def advance_time(cursor: Any) -> Any:
         cursor.execute(
             "UPDATE rollcall_outboxentry SET due_at = due_at - %s WHERE state = 'pending'", [time]
         )
+        cursor.execute("DELETE FROM rollcall_smsprefixstats WHERE hour_start < now() - %s", [DAY])
         cursor.execute("UPDATE rollcall_smsprefixstats SET hour_start = hour_start - %s", [time])
 
     return advance_time

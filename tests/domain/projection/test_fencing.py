@@ -96,7 +96,7 @@ def test_older_data_are_not_read_before_fencing(stack, django_db_access, api: Ap
         wait_until(lambda: api.http.get(READ).json()["read"] == "stale")
     finally:
         stack.services["relay"].start()
-    assert wait_until(lambda: person.profile().status_code == 200, timeout=10)
+    assert wait_until(lambda: person.profile().status_code == 200)
     wait_until_readable(stack)
 
 
