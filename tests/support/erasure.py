@@ -140,7 +140,9 @@ def receive(service: Service, channel: str, to: str, number: int = 1) -> str:
 
 
 def find_code(text: str) -> str:
-    return re.findall(r"(?<![\w#-])\d{6}(?!\w)", text)[0]
+    found = re.search(r"(?<![\w#-])\d{6}(?!\w)", text)
+    assert found is not None
+    return found[0]
 
 
 def run_staff_actions(service: Service, person: SignedUpPerson) -> None:

@@ -71,7 +71,7 @@ def _iter_tables(database: psycopg.Connection) -> Iterator[tuple[str, bytes]]:
             yield f"{schema}.{table}", b"".join(map(bytes, rows))
 
 
-def _read_key(client: "redis.Redis[bytes]", key: bytes) -> bytes:
+def _read_key(client: redis.Redis, key: bytes) -> bytes:
     reads: dict[bytes, Any] = {
         b"string": lambda: [client.get(key)],
         b"hash": lambda: [part for item in client.hgetall(key).items() for part in item],
@@ -79,4 +79,4 @@ def _read_key(client: "redis.Redis[bytes]", key: bytes) -> bytes:
         b"set": lambda: client.smembers(key),
         b"zset": lambda: client.zrange(key, 0, -1),
     }
-    return b"\n".join(cast(Iterable[bytes], reads[client.type(key)]()))
+    return b"\n".join(cast(Iterable[bytes], reads[cast(bytes, client.type(key))]()))

@@ -1,6 +1,7 @@
 """Handler of `sign_in_code`: sends a sign-in code."""
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models.functions import Now
 
 from domain.model import one_time_code
@@ -35,8 +36,10 @@ def send(entry: LeasedEntry) -> Outcome:
     require_key(row, one_time_code.SIGN_IN_LIFETIME)  # also of the hash of its address
     address = _find_address(row)
     if address is None:
-        # Written for these too: an attempt at that moment waits for this row, verified or not.
-        rows.filter(first_attempted_at=None).update(first_attempted_at=Now())
+        # Written for these too, in a transaction as for others: an attempt at that moment waits for
+        # this row, verified or not, until a COMMIT.
+        with transaction.atomic():
+            rows.filter(first_attempted_at=None).update(first_attempted_at=Now())
         return Outcome(_State.DISCARDED, "address_not_verified")
     if not message_quotas.reserve_first_attempt(row, "sign-in", address):
         return Outcome(_State.DISCARDED, "person_deleted")
