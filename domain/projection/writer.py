@@ -11,7 +11,7 @@ from django.conf import settings
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from domain import profile
-from domain.fence import FENCE_KEY
+from domain.fence import FENCE_KEY, SINCE
 from domain.model.person import Person, Tombstone
 from domain.postgres import person_queries
 from domain.projection.client import get_bulk_pool, get_pool, translate_redis_errors
@@ -22,11 +22,10 @@ log = structlog.get_logger(__name__)
 # Replaces an older hash by a complete one. Where there is none, Redis may have lost a newer one, in
 # which a session was revoked. So only the version is stored, which readers take for a cache miss,
 # unless ARGV[2] allows the hash: ALWAYS, or IF_MARKED, where such a version is stored already; or
-# ARGV[3] does, the time of the person's sign-up, since which Redis has lost nothing (KEYS[2]: the
-# fence).
+# ARGV[3] does, the time of the person's sign-up, since which Redis has lost nothing by its fence.
 # Without a "#!lua" line, Redis rejects a script for lack of memory only if its first write needs
 # some: after a DEL, all of it is executed. So revocations reach a full Redis.
-_WRITE = """
+_WRITE = f"""
 local version, etag = unpack(redis.call('HMGET', KEYS[1], 'v', 'e'))
 version = tonumber(version) or 0
 local new_version = tonumber(ARGV[1])
@@ -36,7 +35,7 @@ end
 if etag then
   redis.call('DEL', KEYS[1])
 elseif not (ARGV[2] == 'always' or (ARGV[2] == 'if_marked' and version > 0)
-    or (redis.call('HGET', KEYS[2], 'since') or ARGV[3]) < ARGV[3]) then
+    or (redis.call('HGET', '{FENCE_KEY}', '{SINCE}') or ARGV[3]) < ARGV[3]) then
   redis.call('HSET', KEYS[1], 'v', ARGV[1])
   return 2
 end
@@ -93,7 +92,7 @@ def write_profiles(people: Sequence[Person | Tombstone]) -> int:
     except ResponseError:
         created = [0] * len(people)  # the script can write them, or fails with the reason
     existing = [person for person, is_new in zip(people, created, strict=True) if not is_new]
-    replaced: list[int] = run_script(get_bulk_pool(), _WRITE, _calls(existing, _ALWAYS), num_keys=2)
+    replaced: list[int] = run_script(get_bulk_pool(), _WRITE, _calls(existing, _ALWAYS))
     return sum(created) + sum(replaced)
 
 
@@ -120,7 +119,7 @@ def _write(
     """
     with translate_redis_errors():
         try:
-            return run_script(get_pool(), _WRITE, _calls(people, fill, signed_up_at), num_keys=2)
+            return run_script(get_pool(), _WRITE, _calls(people, fill, signed_up_at))
         except OutOfMemoryError:
             log.warning("redis_out_of_memory")
             return []
@@ -131,5 +130,4 @@ def _calls(
 ) -> Iterable[list[Argument]]:
     time = signed_up_at.isoformat() if signed_up_at else ""
     for person in people:
-        keys = (profile.redis_key(person.id), FENCE_KEY)
-        yield [*keys, person.version, fill, time, *flatten(person)]
+        yield [profile.redis_key(person.id), person.version, fill, time, *flatten(person)]
