@@ -17,7 +17,8 @@ COLUMNS = {
     "idempotencykey": ["key_hash", "request_fingerprint"],
     "outboxentry": ["provider_message_id"],
 }
-# The type is the one before: that removes the statistics of today, and rewrites nothing.
+# The type stays the same: that removes the statistics of today and rewrites no table; only partial
+# indexes of the column are built anew.
 DISABLE = """
 DO $$ DECLARE column_type text; BEGIN
     SELECT format_type(atttypid, atttypmod) INTO STRICT column_type FROM pg_attribute
