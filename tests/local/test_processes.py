@@ -1,10 +1,13 @@
 """Interrupts during the start of a process."""
 
+import random
 import subprocess
 import sys
 
 import pytest
 
+from local import tcp_ports
+from local.tcp_ports import find_free_port
 from tests.local.test_supervisor import read_command_line
 from tests.support.client import wait_until
 
@@ -36,3 +39,12 @@ def test_interrupted_start_leaves_no_process(signum: str):
     pid, outcome = run.stdout.split("\n", 1)
     assert (outcome, run.stderr) == ("interrupted\n", "")
     wait_until(lambda: not read_command_line(int(pid)), timeout=10)
+
+
+def test_free_port_is_offered_to_one_process_only(monkeypatch: pytest.MonkeyPatch):
+    """Before a server listens on it, too: stacks that start at the same moment do not collide."""
+    port = find_free_port()
+    monkeypatch.setattr(tcp_ports, "_PORT_RANGE", range(port, port + 1))
+    monkeypatch.setattr(random, "sample", lambda ports, _: list(ports))
+    with pytest.raises(OSError, match="none is free"):
+        find_free_port()
