@@ -14,7 +14,7 @@ from api.pages import csp
 
 
 class LoginForm(OTPAdminAuthenticationForm):
-    """Asks for user name, password and code at once: nobody has more than one device."""
+    """Asks for user name, password and code at once: each user has one device at most."""
 
     otp_device = otp_challenge = None
     otp_token = forms.CharField(

@@ -136,7 +136,7 @@ def rate_limit_middleware(
             retry_after = {"retry-after": str(result.reset_after)}
             response = problem_response(request, "rate_limited", retry_after)
         # draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4: of several limits the one that
-        # the client must heed.
+        # the client has to respect.
         limit = settings.RATE_LIMITS[name]
         response["RateLimit-Policy"] = f'"{name}";q={limit.amount};w={limit.get_expiry()}'
         response["RateLimit"] = f'"{name}";r={result.remaining};t={result.reset_after}'

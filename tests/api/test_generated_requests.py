@@ -175,7 +175,7 @@ def test_generated_requests_are_never_a_500_and_write_nothing_on_a_4xx(
     def attack(request: GeneratedRequest) -> None:
         try:
             answer = check(service, request)
-        except Exception:
+        except Exception:  # raised again: the next example needs a clean connection and people
             service.renew()
             raise
         statuses[f"{answer.status // 100}xx"] += 1
