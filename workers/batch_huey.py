@@ -1,10 +1,12 @@
 """Huey with a batch operation."""
 
 from collections.abc import Sequence
+from typing import override
 
 from huey import RedisHuey
 from huey.api import Task
 
+from domain.metrics.registry import WORKER_LAST_RUN
 from domain.projection.redis_command import execute
 
 
@@ -20,3 +22,11 @@ class BatchHuey(RedisHuey):
             messages = map(self.serialize_task, tasks)
             pool = self.storage.conn.connection_pool
             execute(pool, "LPUSH", self.storage.queue_key, *messages)
+
+    @override
+    def dequeue(self) -> Task | None:
+        """Returns the next task; None if there is none. Each thread of a worker asks once a second
+        while it has no task.
+        """
+        WORKER_LAST_RUN.set_to_current_time()
+        return super().dequeue()
