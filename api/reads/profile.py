@@ -37,6 +37,7 @@ from domain.profile import CacheMiss
 
 log = structlog.get_logger(__name__)
 
+_ROUTE = "/api/v1/profile"
 _HMGET = b"*6\r\n$5\r\nHMGET\r\n$34\r\np:%b\r\n$1\r\nb\r\n$1\r\ne\r\n$1\r\nv\r\n$32\r\n%b\r\n"
 
 
@@ -140,5 +141,4 @@ def _respond(request: Request, common_headers: bytes, response: Response, source
     status, headers, body = response
     request.respond(status, headers + common_headers, body)
     seconds = perf_counter() - request.received_at
-    labels = request.method, "/api/v1/profile", status, source
-    loop_metrics.observe(HTTP_REQUEST_DURATION, seconds, *labels)
+    loop_metrics.observe(HTTP_REQUEST_DURATION, seconds, request.method, _ROUTE, status, source)

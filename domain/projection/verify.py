@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import batched
 from threading import Event
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from domain import profile
@@ -98,8 +98,8 @@ def find_orphans() -> Iterator[Batch]:
 
 def save_result(counts: Mapping[Kind, int]) -> None:
     """Stores how many differences of each kind are left after a whole comparison."""
-    result = {str(kind): count for kind, count in counts.items()}
-    get_client().hset(RESULT_KEY, mapping=result | {FINISHED_AT: int(time.time())})
+    result: dict[Any, Any] = {**counts, FINISHED_AT: int(time.time())}
+    get_client().hset(RESULT_KEY, mapping=result)
 
 
 def load_result() -> dict[str, float]:

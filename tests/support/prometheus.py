@@ -4,7 +4,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +24,28 @@ class Prometheus:
     """The server at `url`."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=20)
+        self._url = url
 
     def firing(self) -> set[str]:
         """Returns the names of the alerts that fire now."""
-        alerts = self._http.get("/api/v1/alerts").json()["data"]["alerts"]
+        alerts = self._get("alerts")["alerts"]
         return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
 
     def query(self, expression: str) -> list[Any]:
         """Returns the samples of an expression now."""
-        response = self._http.get("/api/v1/query", params={"query": expression})
-        result: list[Any] = response.json()["data"]["result"]
+        result: list[Any] = self._get("query", query=expression)["result"]
         return result
+
+    def _get(self, path: str, **params: str) -> dict[str, Any]:
+        response = httpx.get(f"{self._url}/api/v1/{path}", params=params, timeout=20)
+        data: dict[str, Any] = response.json()["data"]
+        return data
 
     def is_ready(self) -> bool:
         """Returns whether it responds."""
-        try:
-            return self._http.get("/-/ready").is_success
-        except httpx.TransportError:
-            return False
+        with suppress(httpx.TransportError):
+            return httpx.get(f"{self._url}/-/ready").is_success
+        return False
 
 
 @contextmanager
@@ -59,14 +62,16 @@ def run_prometheus(folder: Path, target: str, factor: float) -> Iterator[Prometh
     (job,) = config["scrape_configs"]
     del job["authorization"]
     job["static_configs"] = [{"targets": [target]}]
+
+    def scale_range(match: re.Match[str]) -> str:
+        return f"[{_scale(match[1] + match[2], factor)}]"
+
     (folder / "rules").mkdir(parents=True)
     for file in (_SHIPPED / "rules").glob("*.yml"):
         rules = yaml.safe_load(file.read_text())
         for group in rules["groups"]:
             for rule in group["rules"]:
-                rule["expr"] = _RANGE.sub(
-                    lambda m: f"[{_scale(m[1] + m[2], factor)}]", rule["expr"]
-                )
+                rule["expr"] = _RANGE.sub(scale_range, rule["expr"])
                 if "for" in rule:
                     rule["for"] = _scale(rule["for"], factor)
         (folder / "rules" / file.name).write_text(yaml.safe_dump(rules))
@@ -90,19 +95,23 @@ def _format(seconds: float) -> str:
 
 
 def wait_for_alerts(
-    prometheus: Prometheus, names: set[str], act: Callable[[], object], timeout: float
+    prometheus: Prometheus,
+    names: set[str],
+    cause: AbstractContextManager[Callable[[], object]],
+    timeout: float,
 ) -> dict[str, float]:
-    """Repeats `act` until all these alerts fire; returns after how many seconds each did.
+    """Makes `cause` happen and repeats what it yields, until all these alerts fire; returns after
+    how many seconds each did.
 
-    Fails if one fires already: the cause did not make it fire.
+    Fails if one fires before its cause.
     """
     assert not names & prometheus.firing(), "it fires without its cause"
     started_at, seconds = time.monotonic(), dict[str, float]()
-    while names - seconds.keys():
-        act()
-        now = time.monotonic() - started_at
-        for name in (prometheus.firing() & names) - seconds.keys():
-            seconds[name] = now
-        assert now < timeout, f"{names - seconds.keys()} did not fire within {timeout} s"
-        time.sleep(0.2)
+    with cause as act:
+        while missing := names - seconds.keys():
+            act()
+            now = time.monotonic() - started_at
+            seconds |= dict.fromkeys(prometheus.firing() & missing, now)
+            assert now < timeout, f"{missing} did not fire within {timeout} s"
+            time.sleep(0.2)
     return seconds
