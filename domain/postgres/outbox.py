@@ -7,6 +7,7 @@ than the last": sequences do not commit in order, so that rule skips rows.
 import random
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import starmap
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from django.db import connection
 from django.db.models import Min, Model, QuerySet
 from django.db.models.functions import Now
 
+from domain.commands.ports import OutboxRef
 from domain.postgres.models import OutboxEntry
 
 BACKOFF_INITIAL = timedelta(seconds=2)
@@ -41,27 +43,27 @@ class Outcome:
     provider_message_id: str = ""
 
 
-def add(kind: OutboxEntry.Kind, person_id: UUID | None, **references: Model) -> int:
-    """Creates an entry with a lease, in the caller's transaction; returns its id."""
+def add(kind: OutboxEntry.Kind, person_id: UUID | None, **references: Model) -> OutboxRef:
+    """Creates an entry with a lease, in the caller's transaction."""
     row = OutboxEntry.objects.create(
         kind=kind, person_id=person_id, due_at=Now() + settings.OUTBOX_LEASE, **references
     )
-    return int(row.pk)
+    return OutboxRef(int(row.pk), kind)
 
 
-def lease_due(limit: int) -> list[int]:
-    """Leases up to `limit` due entries, the longest due first; returns their ids."""
+def lease_due(limit: int) -> list[OutboxRef]:
+    """Leases up to `limit` due entries, the longest due first."""
     sql = """
         UPDATE rollcall_outboxentry SET state = 'queued', due_at = now() + make_interval(secs => %s)
         WHERE id IN (
             SELECT id FROM rollcall_outboxentry
             WHERE state IN ('pending', 'queued', 'running') AND due_at <= now()
             ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED
-        ) RETURNING id
+        ) RETURNING id, kind
     """
     with connection.cursor() as cursor:
         cursor.execute(sql, [settings.OUTBOX_LEASE.total_seconds(), limit])
-        return [row[0] for row in cursor.fetchall()]
+        return list(starmap(OutboxRef, cursor.fetchall()))
 
 
 def seconds_until_due() -> float | None:
