@@ -5,6 +5,7 @@ than the last": sequences do not commit in order, so that rule skips rows.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import starmap
@@ -21,6 +22,7 @@ from domain.postgres.models import OutboxEntry
 BACKOFF_INITIAL = timedelta(seconds=2)
 BACKOFF_MAX = timedelta(minutes=2)
 RETRY_AFTER_MAX = timedelta(hours=1)
+GIVEN_UP = "given_up"  # the reason of what staff have given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,38 @@ def _set_pending(entry: LeasedEntry, reason_code: str, delay: timedelta) -> None
         due_at=Now() + delay,
         lease_token=None,
     )
+
+
+def retry(entry_ids: Sequence[int]) -> list[OutboxRef]:
+    """Queues entries at once, whatever they wait for, and those that have failed again; the caller
+    enqueues them. Not those that are running, done or discarded. Returns which.
+    """
+    sql = """
+        UPDATE rollcall_outboxentry
+        SET state = 'queued', due_at = now() + make_interval(secs => %s), finished_at = NULL
+        WHERE id = ANY(%s) AND state IN ('pending', 'queued', 'failed') RETURNING id, kind
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [settings.OUTBOX_LEASE.total_seconds(), list(entry_ids)])
+        return list(starmap(OutboxRef, cursor.fetchall()))
+
+
+def give_up(entry_ids: Sequence[int]) -> list[int]:
+    """Fails messages that are not finished; returns the ids of those.
+
+    Not one that a worker is sending: its claim and this update exclude each other, by the row's
+    lock. Never a projection: it may end sessions, which readers would go on to accept.
+    """
+    sql = """
+        UPDATE rollcall_outboxentry
+        SET state = 'failed', reason_code = %s, finished_at = now(), lease_token = NULL
+        WHERE id = ANY(%s) AND kind <> 'project_profile'
+            AND (state IN ('pending', 'queued') OR (state = 'running' AND due_at <= now()))
+        RETURNING id
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [GIVEN_UP, list(entry_ids)])
+        return [entry_id for (entry_id,) in cursor.fetchall()]
 
 
 def release(person_id: UUID, reason_code: str) -> None:
