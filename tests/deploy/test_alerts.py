@@ -168,8 +168,8 @@ def profile_is_lost_and_verified(world: World) -> Iterator[Act]:
     with Redis.from_url(environment["REDIS_URL"]) as redis:
         redis.delete(f"p:{world.person.id.replace('-', '')}")
     argv = [sys.executable, "manage.py", "profiles", "verify", "--grace-period", "0.1"]
-    Process("verify", argv, world.stack.data_dir / "verify.log", env=environment).start()
-    yield lambda: None
+    with Process("verify", argv, world.stack.data_dir / "verify.log", env=environment):
+        yield lambda: None
 
 
 @contextmanager

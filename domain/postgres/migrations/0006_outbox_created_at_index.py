@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("rollcall", "0003_no_samples_of_personal_data")]
+    dependencies = [("rollcall", "0005_admin_indexes")]
     operations = [
         AddIndexConcurrently(
             "outboxentry",
