@@ -7,7 +7,7 @@ than the last": sequences do not commit in order, so that rule skips rows.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import starmap
 from uuid import UUID, uuid4
 
@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 
 from domain.commands.ports import OutboxRef
 from domain.postgres.models import OutboxEntry
+from domain.trace_context import current_traceparent
 
 BACKOFF_INITIAL = timedelta(seconds=2)
 BACKOFF_MAX = timedelta(minutes=2)
@@ -34,6 +35,8 @@ class LeasedEntry:
     kind: str
     person_id: UUID | None  # None for a sign-in challenge without a person
     attempts: int
+    created_at: datetime
+    traceparent: str | None  # of the request that caused it
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,11 @@ class Outcome:
 def add(kind: OutboxEntry.Kind, person_id: UUID | None, **references: Model) -> OutboxRef:
     """Creates an entry with a lease, in the caller's transaction."""
     row = OutboxEntry.objects.create(
-        kind=kind, person_id=person_id, due_at=Now() + settings.OUTBOX_LEASE, **references
+        kind=kind,
+        person_id=person_id,
+        due_at=Now() + settings.OUTBOX_LEASE,
+        traceparent=current_traceparent.get(),
+        **references,
     )
     return OutboxRef(int(row.pk), kind)
 
@@ -83,7 +90,8 @@ def claim(entry_id: int) -> LeasedEntry | None:
         UPDATE rollcall_outboxentry
         SET state = 'running', lease_token = %s, attempts = attempts + 1,
             due_at = now() + make_interval(secs => %s)
-        WHERE id = %s AND state = 'queued' RETURNING kind, person_id, attempts
+        WHERE id = %s AND state = 'queued'
+        RETURNING kind, person_id, attempts, created_at, traceparent
     """
     lease_token = uuid4()
     with connection.cursor() as cursor:

@@ -19,7 +19,6 @@ from tests.support.admin_client import LOGIN, TableParser, admin_session, form_o
 from tests.support.chromium import CHROMEDRIVER, CHROMIUM, chromium, get_console_errors
 from tests.support.client import ApiClient, SignedUpPerson, sign_up_payload, wait_until
 from tests.support.csp import find_blocked
-from tests.support.stacks import extra_stack
 
 DASHBOARD = "/admin/hueystats/hueydashboard/"
 PEOPLE = 4
@@ -58,10 +57,9 @@ WHERE conrelid::regclass::text LIKE 'huey%' ORDER BY 1, 2
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A separate stack: a dashboard is configured when the processes start."""
-    with extra_stack(tmp_path_factory.mktemp("dashboard"), HUEY_DASHBOARD="true") as running:
-        yield running
+def stack(recorded_stack: Stack) -> Stack:
+    """The stack with a dashboard."""
+    return recorded_stack
 
 
 @pytest.fixture(scope="module")
