@@ -3,6 +3,8 @@
 # 3.14) chooses the interpreter of a new .venv; by default it is the newest that is here.
 
 PYTHON := .venv/bin/python
+# Every process would compile all of Rollcall's modules at its start, wherever this is set.
+export PYTHONDONTWRITEBYTECODE :=
 
 # `make check` needs no database: port 1 is closed, and Django's warning about it is ignored.
 OFFLINE_ENV := DATABASE_URL=postgresql://127.0.0.1:1/none DJANGO_SETTINGS_MODULE=settings.test

@@ -191,6 +191,7 @@ HUEY_STATS = {
     "database": PeeweeDatabase(DATABASE_URL, **DATABASES["default"]["OPTIONS"]),
     "create_tables": False,  # a migration makes them, not every process at its start
     "max_events": 200_000,
+    "inflight_hours": 0.25,  # for which a task of a killed worker is shown as running
     "capture_args": False,
 }
 

@@ -70,12 +70,13 @@ class Relay:
         close_old_connections()
         try:
             with translate_database_errors():
-                outbox_ids = outbox.lease_due(BATCH_SIZE)
-                wait = 0.0 if len(outbox_ids) == BATCH_SIZE else outbox.seconds_until_due()
+                outbox_refs = outbox.lease_due(BATCH_SIZE)
+                wait = 0.0 if len(outbox_refs) == BATCH_SIZE else outbox.seconds_until_due()
         except ServiceUnavailable:
             return MAX_WAIT
-        if outbox_ids:
-            log.info("outbox_dispatched", count=len(outbox_ids), enqueued=queue.enqueue(outbox_ids))
+        if outbox_refs:
+            is_enqueued = queue.enqueue(outbox_refs)
+            log.info("outbox_dispatched", count=len(outbox_refs), enqueued=is_enqueued)
         return MAX_WAIT if wait is None else min(wait, MAX_WAIT)
 
     def backfill_misses(self, wait: float) -> None:

@@ -5,8 +5,10 @@ than the last": sequences do not commit in order, so that rule skips rows.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import starmap
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -14,11 +16,13 @@ from django.db import connection
 from django.db.models import Min, Model, QuerySet
 from django.db.models.functions import Now
 
+from domain.commands.ports import OutboxRef
 from domain.postgres.models import OutboxEntry
 
 BACKOFF_INITIAL = timedelta(seconds=2)
 BACKOFF_MAX = timedelta(minutes=2)
 RETRY_AFTER_MAX = timedelta(hours=1)
+GIVEN_UP = "given_up"  # the reason of what staff have given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +45,27 @@ class Outcome:
     provider_message_id: str = ""
 
 
-def add(kind: OutboxEntry.Kind, person_id: UUID | None, **references: Model) -> int:
-    """Creates an entry with a lease, in the caller's transaction; returns its id."""
+def add(kind: OutboxEntry.Kind, person_id: UUID | None, **references: Model) -> OutboxRef:
+    """Creates an entry with a lease, in the caller's transaction."""
     row = OutboxEntry.objects.create(
         kind=kind, person_id=person_id, due_at=Now() + settings.OUTBOX_LEASE, **references
     )
-    return int(row.pk)
+    return OutboxRef(int(row.pk), kind)
 
 
-def lease_due(limit: int) -> list[int]:
-    """Leases up to `limit` due entries, the longest due first; returns their ids."""
+def lease_due(limit: int) -> list[OutboxRef]:
+    """Leases up to `limit` due entries, the longest due first."""
     sql = """
         UPDATE rollcall_outboxentry SET state = 'queued', due_at = now() + make_interval(secs => %s)
         WHERE id IN (
             SELECT id FROM rollcall_outboxentry
             WHERE state IN ('pending', 'queued', 'running') AND due_at <= now()
             ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED
-        ) RETURNING id
+        ) RETURNING id, kind
     """
     with connection.cursor() as cursor:
         cursor.execute(sql, [settings.OUTBOX_LEASE.total_seconds(), limit])
-        return [row[0] for row in cursor.fetchall()]
+        return list(starmap(OutboxRef, cursor.fetchall()))
 
 
 def seconds_until_due() -> float | None:
@@ -125,6 +129,38 @@ def _set_pending(entry: LeasedEntry, reason_code: str, delay: timedelta) -> None
         due_at=Now() + delay,
         lease_token=None,
     )
+
+
+def retry(entry_ids: Sequence[int]) -> list[OutboxRef]:
+    """Queues entries at once, whatever they wait for, and those that have failed again; the caller
+    enqueues them. Not those that are running, done or discarded. Returns which.
+    """
+    sql = """
+        UPDATE rollcall_outboxentry
+        SET state = 'queued', due_at = now() + make_interval(secs => %s), finished_at = NULL
+        WHERE id = ANY(%s) AND state IN ('pending', 'queued', 'failed') RETURNING id, kind
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [settings.OUTBOX_LEASE.total_seconds(), list(entry_ids)])
+        return list(starmap(OutboxRef, cursor.fetchall()))
+
+
+def give_up(entry_ids: Sequence[int]) -> list[int]:
+    """Fails messages that are not finished; returns the ids of those.
+
+    Not one that a worker is sending: its claim and this update exclude each other, by the row's
+    lock. Never a projection: it may end sessions, which readers would go on to accept.
+    """
+    sql = """
+        UPDATE rollcall_outboxentry
+        SET state = 'failed', reason_code = %s, finished_at = now(), lease_token = NULL
+        WHERE id = ANY(%s) AND kind <> 'project_profile'
+            AND (state IN ('pending', 'queued') OR (state = 'running' AND due_at <= now()))
+        RETURNING id
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [GIVEN_UP, list(entry_ids)])
+        return [entry_id for (entry_id,) in cursor.fetchall()]
 
 
 def release(person_id: UUID, reason_code: str) -> None:

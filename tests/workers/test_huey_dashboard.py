@@ -1,5 +1,6 @@
 """Huey's dashboard in the admin: shows tasks, and no personal data."""
 
+import html
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from psycopg import sql
 
 from local.stack import Stack
-from tests.support.admin_client import LOGIN, TableParser, admin_session
+from tests.support.admin_client import LOGIN, TableParser, admin_session, form_origin
 from tests.support.chromium import CHROMEDRIVER, CHROMIUM, chromium, get_console_errors
 from tests.support.client import ApiClient, SignedUpPerson, sign_up_payload, wait_until
 from tests.support.csp import find_blocked
@@ -23,6 +24,14 @@ from tests.support.stacks import extra_stack
 DASHBOARD = "/admin/hueystats/hueydashboard/"
 PEOPLE = 4
 TASKS = 3 * PEOPLE  # the profile and two messages of each
+TASK_NAMES = (
+    "purge_expired",
+    "refresh_profile",
+    "send_address_change_notice",
+    "send_confirmation",
+    "send_other_channel_notice",
+    "send_sign_in_code",
+)
 
 # Creates the tables of huey.contrib.stats, in a process, because it needs a whole Huey.
 DECLARED = """
@@ -91,24 +100,62 @@ def parse_tiles(page: str) -> dict[str, str]:
     return {row[1]: row[0] for row in TableParser(page).rows if len(row) == 2}
 
 
-def test_dashboard_shows_tasks_and_counts_without_errors(
+def test_dashboard_names_what_was_done_and_counts_it_without_errors(
     people: list[SignedUpPerson], staff: httpx.Client
 ):
     def is_settled() -> str:
         page = staff.get(DASHBOARD)
         assert page.status_code == 200
-        return page.text if parse_tasks(page.text)["process_outbox_entry"][1] >= TASKS else ""
+        return page.text if int(parse_tiles(page.text)["Completed 24h"]) >= TASKS else ""
 
     page = wait_until(is_settled)
-    assert parse_tasks(page)["process_outbox_entry"] == (TASKS, TASKS, 0)
-    assert {"process_outbox_entry", "purge_expired"} <= parse_tasks(page).keys()
+    assert parse_tasks(page)["refresh_profile"] == (PEOPLE, PEOPLE, 0)
+    assert parse_tasks(page)["send_confirmation"] == (2 * PEOPLE, 2 * PEOPLE, 0)
+    assert {*TASK_NAMES} <= parse_tasks(page).keys()
     assert parse_tiles(page)["Errors 24h"] == "0"
     assert int(parse_tiles(page)["Completed 24h"]) >= TASKS
     assert (parse_tiles(page)["Pending"], parse_tiles(page)["Running"]) == ("0", "0")
     assert "not running" not in page
     events = [row for row in TableParser(page).rows if len(row) == 5]
-    assert {"process_outbox_entry"} <= {row[1] for row in events}
+    assert {"refresh_profile", "send_confirmation"} <= {row[1] for row in events}
     assert {"executing", "complete"} <= {row[2] for row in events}
+
+
+def test_failed_attempt_is_shown_with_its_code_and_its_entry_as_waiting(
+    stack: Stack, staff: httpx.Client
+):
+    def is_shown() -> str:
+        page = html.unescape(staff.get(DASHBOARD).text)
+        outbox = staff.get("/admin/rollcall/outboxentry/?state__exact=pending").text
+        is_waiting = "mailbox_write_failed (" in outbox  # the reason, with a count
+        return page if is_waiting and "TemporaryFailure('mailbox_write_failed')" in page else ""
+
+    mailbox = stack.data_dir / "mailbox.jsonl"
+    aside = mailbox.rename(stack.data_dir / "aside")
+    mailbox.mkdir()  # no message can be written
+    with httpx.Client(base_url=stack.url, timeout=20) as client:
+        try:
+            person = ApiClient(client).sign_up()
+            page = wait_until(is_shown)
+        finally:
+            mailbox.rmdir()
+            aside.rename(mailbox)
+        assert person.message("email"), "repeated until it is sent"
+    assert parse_tasks(page)["send_confirmation"][2] >= 1
+    assert int(parse_tiles(page)["Errors 24h"]) >= 1
+
+
+def test_what_staff_do_on_the_dashboard_is_logged(stack: Stack, staff: httpx.Client):
+    page = staff.get(DASHBOARD)
+    for operation in ("revoke_task", "restore_task"):
+        data = {"op": operation, "task": "workers.tasks.purge_expired"}
+        data["csrfmiddlewaretoken"] = TableParser(page.text).csrf
+        response = staff.post(
+            f"{DASHBOARD}action/", data=data, headers={"Origin": form_origin(page)}
+        )
+        assert response.status_code == 302
+        assert ("revoked" in staff.get(DASHBOARD).text) == (operation == "revoke_task")
+        assert operation in staff.get("/admin/admin/logentry/").text
 
 
 def test_policy_of_the_dashboard_blocks_nothing_of_its_own(

@@ -5,6 +5,7 @@ The methods are described in `domain.commands.ports.UnitOfWork`.
 
 from dataclasses import asdict
 from datetime import timedelta
+from itertools import starmap
 from uuid import UUID
 
 import psycopg
@@ -12,6 +13,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
+from domain.commands.ports import OutboxRef
 from domain.model.address import Address, Channel
 from domain.model.errors import IdempotencyClosed, IdempotencyInProgress, IdempotencyMismatch
 from domain.model.one_time_code import CodeSeed
@@ -51,7 +53,7 @@ INSERT_SIGN_UP = """
         SELECT 'project_profile' AS kind, NULL::bigint AS confirmation_id
         UNION ALL SELECT 'confirmation', id FROM confirmation
     ) AS entry
-    RETURNING id
+    RETURNING id, kind
 """
 
 
@@ -60,7 +62,7 @@ class SignUpRepository:
 
     def sign_up(
         self, person: Person, seeds: dict[Channel, CodeSeed], network_hash: bytes
-    ) -> list[int]:
+    ) -> list[OutboxRef]:
         (session,) = person.sessions
         params = asdict(person) | {
             "email_canonical": Address(Channel.EMAIL, person.email).canonical,
@@ -80,7 +82,7 @@ class SignUpRepository:
         connection.ensure_connection()
         with connection.wrap_database_errors:
             cursor = psycopg.Cursor(connection.connection)
-            return [row[0] for row in cursor.execute(INSERT_SIGN_UP, params, prepare=True)]
+            return list(starmap(OutboxRef, cursor.execute(INSERT_SIGN_UP, params, prepare=True)))
 
     def find_sign_up_by_idempotency_key(
         self, idempotency_key: str, key_hashes: list[bytes], request_fingerprints: list[bytes]
