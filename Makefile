@@ -49,7 +49,7 @@ doctor:
 # In an environment of their own: nothing else needs these packages.
 DOCS_VENV := .cache/docs-venv
 docs: $(DOCS_VENV)/.installed
-	@$(DOCS_VENV)/bin/mkdocs $(or $(ARGS),build --strict --quiet) && \
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs $(or $(ARGS),build --strict --quiet) && \
 		echo "docs: .cache/site/index.html"
 
 test: .venv/.installed
