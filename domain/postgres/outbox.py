@@ -115,8 +115,17 @@ def claim(entry_id: int) -> LeasedEntry | None:
         row = cursor.fetchone()
     if row is None:
         return None
-    *columns, age, traceparent = row
-    return LeasedEntry(entry_id, lease_token, *columns, monotonic() - age, traceparent)
+    kind, person_id, attempts, reason_code, age, traceparent = row
+    return LeasedEntry(
+        id=entry_id,
+        lease_token=lease_token,
+        kind=kind,
+        person_id=person_id,
+        attempts=attempts,
+        reason_code=reason_code,
+        created_at=monotonic() - age,
+        traceparent=traceparent,
+    )
 
 
 def complete(entry: LeasedEntry, outcome: Outcome) -> None:
