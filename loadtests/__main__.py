@@ -66,7 +66,8 @@ def _run(options: argparse.Namespace) -> int:
     summary = summarize(profile, observed) | {"url": service.url}
     text = describe(summary)
     (folder / "summary.json").write_text(json.dumps(summary, indent=1))
-    add_verdict(folder / REPORT, text, observed.requests, profile.seconds)
+    title = f"{profile.name}: {summary['verdict']}"
+    add_verdict(folder / REPORT, title, text, observed.requests, profile.seconds)
     print(f"\nreport: {folder / REPORT}\n\n{text}")
     return 0 if summary["verdict"] == "PASS" else 1
 

@@ -1,8 +1,8 @@
 """A locustfile: reads of profiles and sign-ups on an open-loop schedule.
 
 `python -m loadtests` runs it, with a profile or with locust's web page. Locust's users are only a
-pool of connections: the next free one takes the next request of the schedule, waits until it is
-due, and sends it. Latencies count from then: requests that are due while the service stalls are not
+pool of connections: the next free one takes the next request of a schedule, waits until it is due,
+and sends it. Latencies count from then: requests that are due while the service stalls are not
 left out, and each shows the stall (no coordinated omission).
 
 GEVENT_BACKEND=select is exact to microseconds; gevent's default, epoll, wakes up to 1 ms late.
@@ -24,7 +24,7 @@ from loadtests.http_client import Connection, Origin
 from loadtests.priority import raise_priority
 from loadtests.profiles import PROFILES, Profile
 from loadtests.record import Recorder
-from loadtests.schedule import Arrival, arrivals
+from loadtests.schedule import READ, SIGN_UP, Arrival, arrivals
 from loadtests.traffic import RIGHT_OUTCOMES, Traffic
 
 _START_DELAY = 0.3  # seconds, in which those who wait for the start notice it
@@ -50,12 +50,11 @@ class Load:
         self.recorder = Recorder(folder / "requests.csv")
         self.started, self.ended = Event(), Event()
         self.start = 0.0
-        self._schedule = arrivals(
-            profile.stages,
-            profile.writes,
-            profile.warm_up,
-            self.recorder.is_before_knee if profile.rising else lambda _: True,
-        )
+        continues = self.recorder.is_before_knee if profile.rising else lambda _: True
+        self._schedules = {
+            kind: arrivals(profile.stages, fraction, profile.warm_up, continues)
+            for kind, fraction in ((READ, 1 - profile.writes), (SIGN_UP, profile.writes))
+        }
 
     def begin(self) -> None:
         """Starts the schedule."""
@@ -68,10 +67,10 @@ class Load:
         self.recorder.begin(self.start)
         self.started.set()
 
-    def next_arrival(self) -> Arrival:
+    def next_arrival(self, kind: str) -> Arrival:
         """Returns the next request; raises `StopUser` after the last one."""
         try:
-            return next(self._schedule)
+            return next(self._schedules[kind])
         except StopIteration:
             self.ended.set()
             raise StopUser from None
@@ -90,10 +89,12 @@ class Load:
 load: Load
 
 
-class RollcallUser(User):
-    """A connection of the pool."""
+class Connected(User):
+    """A connection of the pool for one kind of requests: a sign-up delays no read."""
 
+    abstract = True
     wait_time = constant(0)
+    kind: str
 
     @override
     def on_start(self) -> None:
@@ -103,24 +104,38 @@ class RollcallUser(User):
     @task
     def request(self) -> None:
         """Sends the next request of the schedule when it is due."""
-        arrival = load.next_arrival()
+        arrival = load.next_arrival(self.kind)
         due_at = load.start + arrival.due
         lag = None  # of this process; none if the request had to wait for a free connection
         if (delay := due_at - time.monotonic()) > 0:
             gevent.sleep(delay)
             lag = (time.monotonic() - due_at) * 1000
         late = load.is_late(due_at)
-        outcome = "not sent" if late else load.traffic.send(self.connection, arrival.kind)
+        outcome = "not sent" if late else load.traffic.send(self.connection, self.kind)
         ms = (time.monotonic() - due_at) * 1000
-        load.recorder.write(arrival, outcome, ms, lag)
+        load.recorder.write(arrival, self.kind, outcome, ms, lag)
         self.environment.events.request.fire(
             request_type="",
-            name=arrival.kind,
+            name=self.kind,
             response_time=ms,
             response_length=0,
             exception=None if outcome in RIGHT_OUTCOMES else outcome,
             context={},
         )
+
+
+class Reader(Connected):
+    """Reads profiles."""
+
+    kind = READ
+    weight = 2
+
+
+class Newcomer(Connected):
+    """Signs people up."""
+
+    kind = SIGN_UP
+    weight = 1
 
 
 @events.init_command_line_parser.add_listener

@@ -48,7 +48,8 @@ class Profile:
     a closed loop. `flush`: whether the profile Redis is flushed at the start. `rising`: the load
     ends when two stages in succession are beyond the knee. `warm_up`: seconds at the first rate
     before, which are not measured. `people`: who have signed up before. `connections`: the most
-    requests in flight; what is due beyond that waits, and its latency counts the wait.
+    requests in flight, two thirds of them reads; what is due beyond that waits, and its latency
+    counts the wait.
     """
 
     name: str
@@ -61,7 +62,7 @@ class Profile:
     rising: bool = False
     warm_up: float = 5.0
     people: int = 10_000
-    connections: int = 200
+    connections: int = 300
 
     @property
     def seconds(self) -> float:
@@ -96,19 +97,19 @@ PROFILES = {
             "peak",
             "ten times as much, all the time",
             (Stage(60, 35_000),),
-            {"read_p50": 2, "read_p99": 10, "failures": 0, "undelivered": 0},
+            {"read_p50": 2, "read_p99": 10, "sign_up_p99": 500, "failures": 0, "undelivered": 0},
         ),
         Profile(
             "spike",
             "ten times as much for 30 seconds, and back",
             (Stage(15, 3_500), Stage(30, 35_000), Stage(15, 3_500)),
-            {"read_p99": 10, "after_p99": 5, "failures": 0, "undelivered": 0},
+            {"read_p99": 10, "after_p99": 5, "sign_up_p99": 500, "failures": 0, "undelivered": 0},
         ),
         Profile(
             "soak",
             "the steady load for long: nothing grows, nothing slows down",
             (Stage(3_600, 3_500),),
-            _STEADY | {"undelivered": 0, "memory_growth": 10},
+            _STEADY | {"sign_up_p99": 50, "undelivered": 0, "memory_growth": 10},
         ),
         Profile(
             "signup-storm",
@@ -122,7 +123,7 @@ PROFILES = {
             "cold",
             "the steady load from the moment when the profile Redis is empty",
             (Stage(30, 3_500),),
-            {"rejected": 0, "first_read": 1, "unavailable_until": 1.3, "undelivered": 0},
+            {"rejected": 0, "first_read": 1, "unavailable_until": 1, "undelivered": 0},
             flush=True,
             warm_up=0,
         ),
@@ -132,7 +133,7 @@ PROFILES = {
             tuple(Stage(2.5, 15_000 * 1.25 ** (step // 2)) for step in range(40)),
             {"knee": 35_000},
             rising=True,
-            connections=400,
+            connections=600,
         ),
     )
 }

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from loadtests.profiles import KNEE_P99
 from loadtests.schedule import READ, Arrival
+from loadtests.traffic import RIGHT_OUTCOMES
 
 _START = "# start: "
 _HEADER = "stage,due,kind,outcome,ms,lag"
@@ -33,29 +34,30 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w")
-        self._requests: Counter[int] = Counter()  # by stage: reads, and those over the limit
-        self._slow: Counter[int] = Counter()
+        self._requests: Counter[int] = Counter()  # by stage
+        self._beyond: Counter[int] = Counter()  # of these, slow reads and failures
 
     def begin(self, start: float) -> None:
         """Writes the header, with the start by time.monotonic (the same clock in all processes)."""
         self._file.write(f"{_START}{start}\n{_HEADER}\n")
         self._file.flush()
 
-    def write(self, arrival: Arrival, outcome: str, ms: float, lag: float | None) -> None:
+    def write(
+        self, arrival: Arrival, kind: str, outcome: str, ms: float, lag: float | None
+    ) -> None:
         """Adds a request."""
         self._requests[arrival.stage] += 1
-        self._slow[arrival.stage] += ms > KNEE_P99 and arrival.kind == READ
+        is_slow = kind == READ and ms > KNEE_P99
+        self._beyond[arrival.stage] += is_slow or outcome not in RIGHT_OUTCOMES
         late = "" if lag is None else f"{lag:.3f}"
-        self._file.write(
-            f"{arrival.stage},{arrival.due:.4f},{arrival.kind},{outcome},{ms:.3f},{late}\n"
-        )
+        self._file.write(f"{arrival.stage},{arrival.due:.4f},{kind},{outcome},{ms:.3f},{late}\n")
 
     def is_before_knee(self, stage: int) -> bool:
         """Returns False if two stages in succession before this one were beyond the knee: one may
         be due to another program of the machine.
         """
         return not all(
-            self._slow[each] > self._requests[each] / 100 for each in (stage - 2, stage - 1)
+            self._beyond[each] > self._requests[each] / 100 for each in (stage - 2, stage - 1)
         )
 
     def close(self) -> None:

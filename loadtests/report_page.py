@@ -25,9 +25,12 @@ _FAILED = "#c0392b"
 _STYLE = "margin:2rem auto;max-width:60rem;font:14px system-ui,sans-serif;color:#222;"
 
 
-def add_verdict(page: Path, text: str, requests: Sequence[Request], seconds: float) -> None:
-    """Adds the verdict's text and a plot of the latencies to locust's page."""
-    own = f'<section style="{_STYLE}"><pre>{escape(text)}</pre>{plot(requests, seconds)}</section>'
+def add_verdict(
+    page: Path, title: str, text: str, requests: Sequence[Request], seconds: float
+) -> None:
+    """Adds a title, the verdict's text and a plot of the latencies to locust's page."""
+    own = f"<h1>{escape(title)}</h1><pre>{escape(text)}</pre>{plot(requests, seconds)}"
+    own = f'<section style="{_STYLE}">{own}</section>'
     page.write_text(page.read_text().replace("<body>", f"<body>{own}", 1))
 
 

@@ -60,7 +60,7 @@ def latencies(times: Sequence[float]) -> dict[str, float]:
 
 
 def knee_steps(profile: Profile, requests: Iterable[Request]) -> list[dict[str, Any]]:
-    """Returns the stages of a rising load: rate, percentiles of reads, failures, whether it holds.
+    """Returns the stages of a rising load: rate, latencies, failures, and whether it holds.
 
     One that holds is not beyond the knee, and at most 1 % of its requests failed.
     """
@@ -70,10 +70,12 @@ def knee_steps(profile: Profile, requests: Iterable[Request]) -> list[dict[str, 
     steps = []
     for stage, own in sorted(by_stage.items()):
         times = latencies([request.ms for request in own if request.kind == READ])
+        sign_ups = latencies([request.ms for request in own if request.kind == SIGN_UP])
         failures = sum(1 for request in own if request.outcome not in RIGHT_OUTCOMES)
         holds = times.get("p99", 0.0) <= KNEE_P99 and failures <= len(own) / 100
         rate = round(profile.stages[stage].rate)
-        steps.append({"rate": rate, **times, "failures": failures, "holds": holds})
+        step = {"rate": rate, **times, "sign_up_p99": sign_ups.get("p99")}
+        steps.append({**step, "failures": failures, "holds": holds})
     return steps
 
 

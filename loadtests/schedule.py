@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
 from math import ceil
 from typing import NamedTuple
 
@@ -16,30 +15,27 @@ class Arrival(NamedTuple):
 
     stage: int
     due: float
-    kind: str
 
 
 def arrivals(
     stages: Sequence[Stage],
-    writes: float,
+    fraction: float,
     warm_up: float = 0.0,
     continues: Callable[[int], bool] = lambda _: True,
 ) -> Iterator[Arrival]:
-    """Yields the requests in order, until `continues` returns False for the next stage.
+    """Yields a fraction of the requests in order, until `continues` returns False for a next stage.
 
     Within each second they are due at random times, as those of independent clients are (a Poisson
-    process with a given count). The fraction `writes` of them are sign-ups, evenly spread.
+    process with a given count).
     """
-    numbers = count(1)
     start = -warm_up
     for number, stage in enumerate([Stage(warm_up, stages[0].rate), *stages], start=-1):
         if number > 0 and not continues(number):
             return
+        rate = stage.rate * fraction / 60
         for second in range(ceil(stage.seconds)):
             end = min(second + 1, stage.seconds)
-            requests = round(end * stage.rate / 60) - round(second * stage.rate / 60)
-            for due in sorted(random.uniform(second, end) for _ in range(requests)):
-                n = next(numbers)
-                is_write = int(n * writes) > int((n - 1) * writes)
-                yield Arrival(number, start + due, SIGN_UP if is_write else READ)
+            count = round(end * rate) - round(second * rate)
+            for due in sorted(random.uniform(second, end) for _ in range(count)):
+                yield Arrival(number, start + due)
         start += stage.seconds

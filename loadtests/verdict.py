@@ -21,7 +21,7 @@ _COMPARISONS = {
 def summarize(profile: Profile, run: Run) -> dict[str, Any]:
     """Returns the summary of a run, for JSON."""
     values = measure(profile, run)
-    limits = [_check(name, limit, values.get(name)) for name, limit in profile.limits.items()]
+    limits = [_check(profile, name, values.get(name)) for name in profile.limits]
     lags = [request.lag for request in run.requests if request.lag is not None]
     summary: dict[str, Any] = {
         "profile": profile.name,
@@ -48,10 +48,13 @@ def summarize(profile: Profile, run: Run) -> dict[str, Any]:
     return summary
 
 
-def _check(name: str, limit: float, measured: float | None) -> dict[str, Any]:
-    """Returns a limit, what was measured, and whether it was kept: None if that is unknown."""
-    metric = METRICS[name]
-    kept = None if name in _OWN_SERVICE_ONLY else False
+def _check(profile: Profile, name: str, measured: float | None) -> dict[str, Any]:
+    """Returns a limit, what was measured, and whether it was kept: None if it does not apply."""
+    metric, limit = METRICS[name], profile.limits[name]
+    applies = name not in _OWN_SERVICE_ONLY
+    if name.startswith("sign_up") and not profile.writes:
+        applies = False
+    kept = False if applies else None
     if measured is not None:
         kept = _COMPARISONS[metric.comparison](measured, limit)
     return {
@@ -89,6 +92,9 @@ def describe(summary: Mapping[str, Any]) -> str:
     lines = [*_requests_table(summary), "", *_limits_table(summary)]
     if "cores" in summary:
         lines += ["", "cores: " + ", ".join(f"{k} {v:.2f}" for k, v in summary["cores"].items())]
+    if storm := summary.get("storm"):
+        created, rejected = (storm[name] / storm["seconds"] for name in ("created", "unavailable"))
+        lines.append(f"beside it {created:,.0f} sign-ups a second, and {rejected:,.0f} 503s")
     if "steps" in summary:
         lines += ["", *_steps_table(summary)]
     lag = summary["generator_lag_ms"].get("p99", 0.0)
@@ -101,6 +107,8 @@ def _requests_table(summary: Mapping[str, Any]) -> list[str]:
     rows = []
     for kind, outcomes in summary["requests"].items():
         prefix, count = kind.replace("-", "_"), sum(outcomes.values())
+        if not count:
+            continue
         times = [summary["measured"].get(f"{prefix}_{name}") for name in QUANTILES]
         per_minute = count / summary["load"]["seconds"] * 60
         shown = ", ".join(f"{n} x {outcome}" for outcome, n in outcomes.items())
@@ -128,6 +136,7 @@ def _steps_table(summary: Mapping[str, Any]) -> list[str]:
             f"{step['rate']:,}",
             _number(step.get("p50")),
             _number(step.get("p99")),
+            _number(step["sign_up_p99"]),
             str(step["failures"]),
             "" if step["holds"] else "beyond the knee",
         ]
@@ -135,7 +144,11 @@ def _steps_table(summary: Mapping[str, Any]) -> list[str]:
     ]
     knee = summary["measured"]["knee"]
     title = f"the knee is at {knee:,.0f} requests a minute"
-    return [*table(["a minute", "p50 ms", "p99 ms", "failures", ""], rows), "", title]
+    return [
+        *table(["a minute", "p50 ms", "p99 ms", "sign-up p99", "failures", ""], rows),
+        "",
+        title,
+    ]
 
 
 def _broken(summary: Mapping[str, Any]) -> list[str]:

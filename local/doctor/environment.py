@@ -30,8 +30,9 @@ def check_python(target: Target) -> Finding:
     if here.rpartition(".")[0] in SUPPORTED:
         return Finding("python", OK, here)
     result = f"{here} is the newest here, and is too old"
-    remedy = f"{_INSTALL}; or try: make run has uv fetch one from GitHub"
-    return Finding("python", WRONG, result, remedy)
+    return Finding(
+        "python", WRONG, result, f"{_INSTALL}; or try: make run has uv fetch one from GitHub"
+    )
 
 
 def check_installer(target: Target) -> Finding:

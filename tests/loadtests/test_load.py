@@ -60,8 +60,7 @@ def test_load_within_its_limits_passes_and_writes_report_and_summary(service, tm
     summary = read_summary(tmp_path)
     assert summary["verdict"] == "PASS"
     reads, sign_ups = (sum(each.values()) for each in summary["requests"].values())
-    assert reads + sign_ups == 58, "3,500 a minute"
-    assert sign_ups in (5, 6), "a tenth"
+    assert (reads, sign_ups) == (52, 6), "3,500 a minute, a tenth of them sign-ups"
     assert {each["name"] for each in summary["limits"]} == set(PROFILES["steady"].limits)
     page = (tmp_path / "report.html").read_text()
     assert "PASS" in page
@@ -96,18 +95,9 @@ def test_stall_breaks_a_limit_and_shows_in_all_requests_that_were_due_meanwhile(
     )
 
 
-def test_interrupted_load_ends_all_its_processes(service, tmp_path: Path):
-    with load("steady", tmp_path, *service) as process:
-        locust = wait_until(lambda: child_pids(process.pid))
-        started_at = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors) == (130, "")
-    assert time.monotonic() - started_at < 15
-    assert [pid for pid in locust if Path(f"/proc/{pid}").exists()] == []
-
-
-def test_web_page_of_locust_is_served_for_a_load_by_hand(stack: Stack, service, tmp_path: Path):
+def test_web_page_of_locust_is_served_and_ctrl_c_ends_all_processes(
+    stack: Stack, service, tmp_path: Path
+):
     with load("steady", tmp_path, *service, "--ui") as process:
         assert process.stdout
         url = process.stdout.readline().removeprefix("load-ui: ").split()[0]
@@ -116,9 +106,12 @@ def test_web_page_of_locust_is_served_for_a_load_by_hand(stack: Stack, service, 
             form = {"user_count": 5, "spawn_rate": 100, "host": stack.url, "rate": 600}
             assert page.post("/swarm", data=form).json()["success"]
             wait_until(lambda: page.get("/stats/requests").json()["total_rps"] > 0)
+        locust = child_pids(process.pid)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
-    assert process.returncode == 130
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "")
+    assert locust
+    assert [pid for pid in locust if Path(f"/proc/{pid}").exists()] == []
 
 
 def is_served(page: httpx.Client) -> bool:
@@ -142,7 +135,7 @@ IMPOSSIBLE = {
 
 @pytest.mark.skipif(not LONG, reason="LONG=1: each starts a service")
 @pytest.mark.parametrize("profile", PROFILES)
-def test_each_profile_fails_by_its_limit_on_a_service_of_its_own(profile: str, tmp_path: Path):
+def test_each_profile_fails_by_its_own_limit_on_a_service_of_its_own(profile: str, tmp_path: Path):
     ((metric, value),) = IMPOSSIBLE[profile].items()
     with load(profile, tmp_path, "--duration", "12", **{"knee": "0", metric: value}) as process:
         output, errors = process.communicate(timeout=300)
