@@ -6,7 +6,7 @@ from typing import Any, override
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.urls import reverse
@@ -24,18 +24,25 @@ _OPEN = "open"
 _DUE = "due"
 
 
+_OPEN_STATES = (_OPEN, _DUE, *OutboxEntry.UNFINISHED)
+
+
+def _condition(state: str) -> Q:
+    if state not in _OPEN_STATES:
+        return Q(state=state, finished_at__isnull=False)
+    is_open = Q(state__in=OutboxEntry.UNFINISHED)
+    if state == _DUE:
+        return is_open & Q(due_at__lte=Now())
+    return is_open if state == _OPEN else Q(state=state)
+
+
 def _window(rows: _Rows, state: str) -> _Rows:
     """Returns the entries of a state; of many the first due ones, or those that finished last.
 
     Each of these queries has an index that ends it after `MAX_ROWS`.
     """
-    if state in (_OPEN, _DUE, *OutboxEntry.UNFINISHED):
-        found = OutboxEntry.objects.filter(state__in=OutboxEntry.UNFINISHED).order_by("due_at")
-        found = found.filter(due_at__lte=Now()) if state == _DUE else found
-        found = found.filter(state=state) if state in OutboxEntry.UNFINISHED else found
-    else:
-        finished = OutboxEntry.objects.filter(state=state, finished_at__isnull=False)
-        found = finished.order_by("-finished_at")
+    order = "due_at" if state in _OPEN_STATES else "-finished_at"
+    found = OutboxEntry.objects.filter(_condition(state)).order_by(order)
     return rows.filter(id__in=found.values("id")[:MAX_ROWS])
 
 
@@ -75,7 +82,11 @@ class StateFilter(admin.SimpleListFilter):
     @override
     def queryset(self, request: HttpRequest, queryset: _Rows) -> _Rows:
         state = self.value()
-        return queryset if state is None else _window(queryset, state)
+        if state is None:
+            return queryset
+        if request.GET.get("q"):
+            return queryset.filter(_condition(state))
+        return _window(queryset, state)
 
 
 class ReasonFilter(admin.SimpleListFilter):

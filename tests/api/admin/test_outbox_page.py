@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -99,13 +100,26 @@ def test_page_shows_open_entries_oldest_first_and_why_they_wait(staff, api, pers
         run_action(staff, "retry_now", entry.id)
 
 
-def test_each_state_has_a_page_with_its_entries_alone(staff, person):
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"state": "pending"}, {"open", "pending"}),
+        ({"state": "running", "lease_token": UUID(int=1)}, {"open", "running"}),
+        ({"state": "failed"}, {"failed"}),
+        ({"state": "discarded"}, {"discarded"}),
+        ({"state": "done"}, {"done"}),
+    ],
+)
+def test_each_state_has_its_entries(staff, person, changes, expected):
     from django.db.models.functions import Now
 
-    assert entry_of(person).id in list_ids(staff, state__exact="done")
-    for state in ("failed", "discarded"):
-        entry = entry_of(person, state=state, finished_at=Now())
-        assert [s for s in STATES if entry.id in list_ids(staff, state__exact=s)] == [state]
+    finished_at = None if "open" in expected else Now()
+    entry = entry_of(person, **waiting(**changes, finished_at=finished_at))
+    found = {s for s in STATES if entry.id in list_ids(staff, state__exact=s, q=person.id)}
+    assert found == expected
+    if "done" not in expected:
+        assert entry.id in list_ids(staff, state__exact=changes["state"])
+    entry_of(person, state="done", lease_token=None, finished_at=Now())
 
 
 def test_search_by_address_leaves_no_address_in_a_url(staff, person):
