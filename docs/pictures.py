@@ -24,7 +24,6 @@ _IMAGES = Path(__file__).parent / "images"
 _DASHBOARD = "/admin/hueystats/hueydashboard/"
 _OUTBOX = "/admin/rollcall/outboxentry/"
 _BUSY_SECONDS = 90.0
-_WIDTH = 1100
 _MAX_BYTES = 150_000
 
 
@@ -45,7 +44,7 @@ def main(load_report: str | None = None) -> None:
                 browser.get(f"{stack.url}{_DASHBOARD}")
                 _save(browser, "dashboard", 1000)
                 browser.get(f"{stack.url}{_OUTBOX}")
-                _save(browser, "outbox", 700)
+                _save(browser, "outbox", 700, width=1300)
             browser.get(f"{stack.url}/dev/mailbox/")
             _save(browser, "mailbox", 760)
 
@@ -93,9 +92,9 @@ def _log_in(browser: Chrome, stack: Stack) -> None:
         browser.execute_script("localStorage['django.admin.navSidebarIsOpen'] = 'false'")
 
 
-def _save(browser: Chrome, name: str, height: int) -> None:
+def _save(browser: Chrome, name: str, height: int, width: int = 1100) -> None:
     """Saves what the browser shows. Fails if the picture is large: it is part of the repository."""
-    resize(browser, _WIDTH, height)
+    resize(browser, width, height)
     picture = browser.execute_cdp_cmd("Page.captureScreenshot", {"optimizeForSpeed": False})
     data = base64.b64decode(picture["data"])
     if len(data) > _MAX_BYTES:

@@ -153,6 +153,8 @@ def test_no_list_of_the_admin_reads_a_whole_table(django_db_access, person):
             assert client.get(path).status_code == 200
     selects = {q["sql"] for q in queries if 'FROM "rollcall_' in q["sql"]}
     assert len(selects) > len(paths)
+    counts = [select for select in selects if "COUNT(" in select]
+    assert [select for select in counts if "LIMIT" not in select] == []
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
         for select in selects:
