@@ -151,7 +151,8 @@ CACHES = {
             # One retry, at once, on a new connection: in place of one that a restarted Redis has
             # closed, or that leads to a demoted primary. Every command may be sent twice.
             "CONNECTION_POOL_KWARGS": {
-                "retry": Retry(NoBackoff(), 1, (RedisConnectionError, *REJECTED))
+                "server": "profiles",
+                "retry": Retry(NoBackoff(), 1, (RedisConnectionError, *REJECTED)),
             },
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",  # never pickle
         },
@@ -175,6 +176,7 @@ HUEY = {
         # has rejected it. The timeout must be above the consumer's blocking pop of one second.
         "connection_pool": CircuitBreakerPool.from_url(
             QUEUE_URL,
+            server="queue",
             socket_connect_timeout=0.5,
             socket_timeout=2,
             retry=Retry(NoBackoff(), 1, REJECTED),

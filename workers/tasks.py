@@ -8,6 +8,7 @@ the log record what a task raises.
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import NamedTuple
 
 import structlog
@@ -138,7 +139,8 @@ def _process(outbox_id: int) -> None:
 def _trace(entry: LeasedEntry) -> Iterator[None]:
     """Runs the block in a span, after that of the time since the request, or the attempt before."""
     attempt: tracing.Attributes = {"rollcall.attempt": entry.attempts}
-    waited = tracing.record_wait("outbox", entry.traceparent, entry.created_at, attempt)
+    age = monotonic() - entry.created_at
+    waited = tracing.record_wait("outbox", entry.traceparent, age, attempt)
     with tracing.span(_WORK[entry.kind].task_name, "CONSUMER", waited, attributes=attempt):
         yield
 

@@ -9,9 +9,9 @@ collector that is down or hangs delays nothing but the end of the process, by `_
 
 import atexit
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
@@ -101,12 +101,12 @@ def span(
 
 
 def record_wait(
-    name: str, traceparent: str | None, since: datetime, attributes: Attributes
+    name: str, traceparent: str | None, seconds: float, attributes: Attributes
 ) -> str | None:
-    """Records the span of what has waited until now, such as in the outbox; returns its
-    `traceparent`, None if tracing is off.
+    """Records the span of what has waited for `seconds` until now, such as in the outbox; returns
+    its `traceparent`, None if tracing is off.
     """
-    started_at = since.timestamp()
+    started_at = time.time() - seconds
     with span(name, "PRODUCER", traceparent, started_at, attributes) as current:
         return None if current is None else _format(current)
 

@@ -19,9 +19,9 @@ from django.middleware import common
 from django.utils.deprecation import MiddlewareMixin
 
 from api.client_ip import get_client_ip
-from api.observability.registry import HTTP_REQUEST_DURATION, PROCESS_CPU
 from api.problem_details import resolve_request_id
 from api.writes.error_handlers import error_response, problem_response
+from domain.metrics.registry import HTTP_REQUEST_DURATION, PROCESS_CPU
 from domain.model.errors import RollcallError
 from domain.postgres.errors import to_service_unavailable
 
@@ -44,7 +44,7 @@ class MetricsMiddleware:
         queue_time, started_at = get_queue_time(request), perf_counter()
         response = self.get_response(request)
         method, route = get_method_label(request), get_route_label(request)
-        duration = HTTP_REQUEST_DURATION.labels(method, route, response.status_code)
+        duration = HTTP_REQUEST_DURATION.labels(method, route, response.status_code, "")
         duration.observe(queue_time + perf_counter() - started_at)
         with self._lock:
             now = process_time()
