@@ -152,6 +152,7 @@ class OutboxAdmin(PersonSearchAdmin):
     readonly_fields = ("person_id",)  # an id: its row may be deleted
     list_display = ("id", "kind", "state", "reason_code", "attempts", "due_at", "created_at",
                     "person_link")  # fmt: skip  # one glance
+    sortable_by = ("id", "attempts", "due_at", "created_at")  # of `MAX_ROWS`
     list_filter = (StateFilter, ReasonFilter, "kind", "delivery_status")
     ordering = ("id",)  # the oldest first
     actions = (retry_now, give_up)
