@@ -22,8 +22,6 @@ type _Rows = QuerySet[OutboxEntry]
 _State = OutboxEntry.State
 _OPEN = "open"
 _DUE = "due"
-
-
 _OPEN_STATES = (_OPEN, _DUE, *OutboxEntry.UNFINISHED)
 
 
