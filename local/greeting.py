@@ -79,14 +79,14 @@ def _render_commands(stack: Stack) -> str:
     if header is None:
         body = '{"name": "Ada", "surname": "Lovelace", "email": "ada@example.com", '
         body += '"phone": "+442079460000", "hobbies": ["engines"]}'
-        json = "-H 'Content-Type: application/json'"
-        return f"  curl -i {url}/api/v1/signup/ {json} -d '{body}'\n  curl -i {url}/readyz"
+        post = f"curl -iw '\\n' {url}/api/v1/signup/ -H 'Content-Type: application/json'"
+        return f"  {post} -d '{body}'\n  curl -iw '\\n' {url}/readyz"
     token = f"-H {shlex.quote(f'@{header}')}"
     return f"""\
-  curl -i {url}/api/v1/profile/ {token}
-  curl -i -X PATCH {url}/api/v1/profile/ {token} \\
+  curl -iw '\\n' {url}/api/v1/profile/ {token}
+  curl -iw '\\n' -X PATCH {url}/api/v1/profile/ {token} \\
     -H 'Content-Type: application/json' -d '{{"hobbies": ["compilers", "sailing"]}}'
-  curl -s '{url}/dev/mailbox.json?to={_SAMPLE["email"]}'
+  curl -sw '\\n' '{url}/dev/mailbox.json?to={_SAMPLE["email"]}'
 The file holds the token of {_SAMPLE["name"]} {_SAMPLE["surname"]}, a sample person."""
 
 

@@ -22,7 +22,7 @@ from local.secret_files import read_or_create_secret
 from local.servers import Server, Valkey
 from local.tcp_ports import HOST, check_port, find_free_port
 
-_READY_TIMEOUT = 60.0
+_READY_TIMEOUT = 120.0  # a busy machine gives processes with a nice value little time
 _SETUP_TIMEOUT = 120.0
 _STOP_TIMEOUT = 25.0  # longer than gunicorn and Huey give their own workers
 
@@ -147,7 +147,7 @@ class Stack:
     def wait_until_ready(self) -> None:
         """Returns when GET /readyz is a 200.
 
-        Raises `StackError`, with the tail of a log, if a service exits or it takes over 60 s.
+        Raises `StackError`, with the tail of a log, if a service exits or it takes over 120 s.
         """
         running = [service for service in self.services.values() if service.is_running]
         deadline = time.monotonic() + _READY_TIMEOUT

@@ -65,7 +65,13 @@ INSTALLED_APPS = [
     "workers",
     "api",
 ]
+# URL of the OpenTelemetry collector that gets traces, by OTLP over HTTP; empty: none are made
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "", validate=validators.url)
+# whether no traces are made all the same; OpenTelemetry's other variables (OTEL_*) work too
+OTEL_SDK_DISABLED = env.bool("OTEL_SDK_DISABLED", False)
+TRACING_ENABLED = bool(OTEL_EXPORTER_OTLP_ENDPOINT) and not OTEL_SDK_DISABLED
 MIDDLEWARE = [
+    *(["api.writes.tracing.tracing_middleware"] if TRACING_ENABLED else []),
     "api.writes.middleware.MetricsMiddleware",
     "api.writes.middleware.request_id_middleware",
     # Before all middleware that may respond, so that web clients can read errors too.

@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 from domain.commands.ports import OutboxRef
 from domain.metrics.registry import MESSAGE_HANDOVER_DURATION, OUTBOX_ATTEMPTS
 from domain.postgres.models import OutboxEntry
+from domain.trace_context import current_traceparent
 
 BACKOFF_INITIAL = timedelta(seconds=2)
 BACKOFF_MAX = timedelta(minutes=2)
@@ -51,6 +52,7 @@ class LeasedEntry:
     attempts: int
     reason_code: str = ""  # of the last attempt
     created_at: float = field(default_factory=monotonic)  # by this process' clock
+    traceparent: str | None = None  # of the request that caused it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,11 @@ class Outcome:
 def add(kind: OutboxEntry.Kind, person_id: UUID | None, **references: Model) -> OutboxRef:
     """Creates an entry with a lease, in the caller's transaction."""
     row = OutboxEntry.objects.create(
-        kind=kind, person_id=person_id, due_at=Now() + settings.OUTBOX_LEASE, **references
+        kind=kind,
+        person_id=person_id,
+        due_at=Now() + settings.OUTBOX_LEASE,
+        traceparent=current_traceparent.get(),
+        **references,
     )
     return OutboxRef(int(row.pk), kind)
 
@@ -101,7 +107,7 @@ def claim(entry_id: int) -> LeasedEntry | None:
         SET state = 'running', lease_token = %s, attempts = attempts + 1,
             due_at = now() + make_interval(secs => %s)
         WHERE id = %s AND state = 'queued' RETURNING kind, person_id, attempts, reason_code,
-            extract(epoch FROM now() - created_at)::float
+            extract(epoch FROM now() - created_at)::float, traceparent
     """
     lease_token = uuid4()
     with connection.cursor() as cursor:
@@ -109,9 +115,17 @@ def claim(entry_id: int) -> LeasedEntry | None:
         row = cursor.fetchone()
     if row is None:
         return None
-    kind, person_id, attempts, reason_code, age = row
-    created_at = monotonic() - age
-    return LeasedEntry(entry_id, lease_token, kind, person_id, attempts, reason_code, created_at)
+    kind, person_id, attempts, reason_code, age, traceparent = row
+    return LeasedEntry(
+        id=entry_id,
+        lease_token=lease_token,
+        kind=kind,
+        person_id=person_id,
+        attempts=attempts,
+        reason_code=reason_code,
+        created_at=monotonic() - age,
+        traceparent=traceparent,
+    )
 
 
 def complete(entry: LeasedEntry, outcome: Outcome) -> None:

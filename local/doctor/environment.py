@@ -12,7 +12,7 @@ from local.doctor import NOTE, OK, WRONG, Finding, Target
 
 SUPPORTED = ("3.14", "3.13", "3.12")
 _SYSTEM_PYTHON = "/usr/bin/python3"  # the first on the PATH may be a version manager's, not set up
-_INSTALL = "install Python 3.12, 3.13 or 3.14 (on Debian: apt-get install python3)"
+_INSTALL = "put Python 3.12, 3.13 or 3.14 on the PATH (Debian 13 has 3.13)"
 
 
 def check_python(target: Target) -> Finding:
@@ -30,7 +30,9 @@ def check_python(target: Target) -> Finding:
     if here.rpartition(".")[0] in SUPPORTED:
         return Finding("python", OK, here)
     result = f"{here} is the newest here, and is too old"
-    return Finding("python", WRONG, result, f"{_INSTALL}; else make run has uv fetch one")
+    return Finding(
+        "python", WRONG, result, f"{_INSTALL}; or try: make run has uv fetch one from GitHub"
+    )
 
 
 def check_installer(target: Target) -> Finding:

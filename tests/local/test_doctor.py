@@ -200,7 +200,7 @@ def test_old_python(target: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert environment.check_python(target).state == OK
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "version_info", (3, 8, 18))
-    assert_wrong(environment.check_python(target), "3.8.18", "install Python 3.12")
+    assert_wrong(environment.check_python(target), "3.8.18", "put Python 3.12")
     monkeypatch.setenv("PYTHON_VERSION", "3.11")
     assert_wrong(environment.check_python(target), "PYTHON_VERSION=3.11 is not supported")
 

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from domain.metrics.registry import PROVIDER_REQUEST_DURATION, PROVIDER_REQUESTS
+from workers import tracing
 from workers.messages.message import Message
 from workers.providers.base import PermanentFailure, Provider, SendError
 from workers.providers.mailbox import FileMailbox
@@ -24,13 +25,13 @@ def get_provider(channel: str) -> Provider:
     Its SDK is imported on first use: web processes enqueue messages and send none.
     """
     if settings.MESSAGE_BACKEND == "mailbox":
-        return _CountedProvider("mailbox", FileMailbox(settings.MAILBOX_PATH))
+        return _ObservedProvider("mailbox", FileMailbox(settings.MAILBOX_PATH))
     path = _PROVIDERS[channel]
-    return _CountedProvider(path.split(".")[-2], import_string(path)(settings))
+    return _ObservedProvider(path.split(".")[-2], import_string(path)(settings))
 
 
-class _CountedProvider:
-    """A provider whose requests are counted by outcome. Their reasons are error codes of ours."""
+class _ObservedProvider:
+    """A provider whose requests are spans, and counted by outcome; their reasons are our codes."""
 
     def __init__(self, name: str, provider: Provider) -> None:
         self._name, self._provider = name, provider
@@ -40,7 +41,8 @@ class _CountedProvider:
         started_at = perf_counter()
         outcome = "failed", "task_failed"
         try:
-            message_id = self._provider.send(message, reference)
+            with tracing.span(f"send by {self._name}", "CLIENT"):
+                message_id = self._provider.send(message, reference)
             outcome = "accepted", ""
         except SendError as error:
             is_final = isinstance(error, PermanentFailure)
