@@ -6,6 +6,7 @@ prints the table of docs/alerts.md. All durations of the rules are multiplied by
 (0.1, so that a minute is six seconds); thresholds are as shipped.
 """
 
+import logging
 import os
 import shutil
 import sys
@@ -39,6 +40,7 @@ from tests.support.locks import block_writes
 from tests.support.prometheus import Prometheus, run_prometheus, wait_for_alerts
 from tests.support.stacks import extra_stack
 
+log = logging.getLogger(__name__)
 FACTOR = float(os.environ.get("ALERT_TIME_FACTOR") or 0.1)
 # A bug, or what takes days: deploy/prometheus/tests has them.
 SIMULATED = {
@@ -320,7 +322,9 @@ def test_each_alert_fires_by_its_cause(
         seconds = wait_for_alerts(world.prometheus, names, make(world), timeout)
         fired |= names
         for name in sorted(names, key=lambda name: seconds[name]):
-            record_property("summary", f"| {cause} | {name} | {seconds[name]:.0f} |")
+            row = f"| {cause} | {name} | {seconds[name]:.0f} |"
+            log.warning(row)  # with --log-file, while it runs
+            record_property("summary", row)
     assert fired | SIMULATED == ALERT_RULES.keys()
 
 
