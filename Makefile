@@ -3,6 +3,8 @@
 # 3.14) chooses the interpreter of a new .venv; by default it is the newest that is here.
 
 PYTHON := .venv/bin/python
+# Every process would compile all of Rollcall's modules at its start, wherever this is set.
+export PYTHONDONTWRITEBYTECODE :=
 
 # `make check` needs no database: port 1 is closed, and Django's warning about it is ignored.
 OFFLINE_ENV := DATABASE_URL=postgresql://127.0.0.1:1/none DJANGO_SETTINGS_MODULE=settings.test
@@ -17,10 +19,13 @@ PROD_ENV := DJANGO_SETTINGS_MODULE=settings.prod ALLOWED_HOSTS=rollcall.example 
 
 SBOM := sbom.json
 
-.PHONY: help run test check sbom load load-ui bench
+.PHONY: help run dev doctor docs test check sbom load load-ui bench
 
 help:
 	@echo "make run     the whole service on this machine; PORT=8000 and DATA_DIR=.data can be set"
+	@echo "make dev     the same with DEBUG=1; it restarts what runs when a source file changes"
+	@echo "make doctor  what is wrong on this machine, and how to fix it"
+	@echo "make docs    the documentation, in .cache/site; ARGS=serve to read it while writing"
 	@echo "make test    the tests; LONG=1 for the large counts, ARGS='-k signup' for pytest"
 	@echo "make check   lint, types, import contracts, migrations, deploy check, OpenAPI, vulnerabilities"
 	@echo "make sbom    the software bill of materials, in sbom.json (CycloneDX); SBOM is the file"
@@ -32,6 +37,22 @@ help:
 # exec: signals reach the supervisor itself; with make's pid it exits when make does.
 run: .venv/.installed
 	@exec $(PYTHON) -m local --parent-pid $$PPID
+
+dev: .venv/.installed
+	@DEBUG=$${DEBUG:-1} exec $(PYTHON) -m local --reload --parent-pid $$PPID
+
+# With any Python 3, before anything is installed. The first one on the PATH may be a version
+# manager's that is not set up.
+doctor:
+	@for python in python3 /usr/bin/python3 $(PYTHON); do \
+		$$python -c "" 2>/dev/null && PYTHONDONTWRITEBYTECODE=1 exec $$python -m local.doctor; \
+	done; echo "WRONG  python  there is none; install Python 3.12 or newer (on Debian: apt-get install python3-venv)"; exit 1
+
+# In an environment of their own: nothing else needs these packages.
+DOCS_VENV := .cache/docs-venv
+docs: $(DOCS_VENV)/.installed
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs $(or $(ARGS),build --strict --quiet) && \
+		echo "docs: .cache/site/index.html"
 
 test: .venv/.installed
 	LONG=$(LONG) $(PYTHON) -m pytest -n 3 --dist worksteal $(ARGS)
@@ -72,6 +93,9 @@ sbom: .venv/.installed
 
 $(BENCH_VENV)/.installed: requirements-bench.lock local/install.sh | .venv/.installed
 	@sh local/install.sh $(BENCH_VENV) requirements-bench.lock $(or $(BENCH_PYTHON),$(PYTHON))
+
+$(DOCS_VENV)/.installed: requirements-docs.lock local/install.sh | .venv/.installed
+	@sh local/install.sh $(DOCS_VENV) requirements-docs.lock $(PYTHON)
 
 .venv/.installed: requirements-dev.lock local/install.sh
 	@sh local/install.sh .venv requirements-dev.lock "$(PYTHON_VERSION)"

@@ -1,4 +1,4 @@
-"""Writes the table of settings into README.md, from the modules that read them:
+"""Writes the table of settings into docs/settings.md, from the modules that read them:
 
     python -m docs.settings_table
 
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from settings.rate_limits import PRODUCTION_LIMITS, SITE_FACTOR
 
 ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "settings.md"
 _MODULES = ("environment.py", "base.py")
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{4,}")
 _BEGIN, _END = "<!-- settings -->\n", "<!-- end of settings -->\n"
@@ -114,10 +114,10 @@ def _required_in_production() -> frozenset[str]:
 
 
 def main() -> None:
-    """Replaces the table in README.md."""
-    before, _, rest = README.read_text().partition(_BEGIN)
+    """Replaces the table in docs/settings.md."""
+    before, _, rest = PAGE.read_text().partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    README.write_text(f"{before}{_BEGIN}{render()}{_END}{after}")
+    PAGE.write_text(f"{before}{_BEGIN}{render()}{_END}{after}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 PORT (8000) and DATA_DIR (.data) come from the environment; so do DATABASE_URL, REDIS_URL and
 QUEUE_URL, which name real servers to use instead of embedded ones. Exit status: 0 after a
 signal, 1 with a message on stderr otherwise. With `--parent-pid PID` it also stops when that
-process exits: `make`, its parent, may be killed with SIGKILL.
+process exits: `make`, its parent, may be killed with SIGKILL. With `--reload` (`make dev`) it
+restarts Rollcall's processes when a source file changes.
 """
 
 import argparse
@@ -11,41 +12,40 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from local.commands import Commands, rollcall_commands
+from local.greeting import render_greeting
 from local.processes import StackError, set_parent_death_signal
+from local.progress import show_step
+from local.reload import supervise_and_reload
 from local.stack import Stack
 from local.supervisor import supervise
 
-_READY_MESSAGE = """\
-ready: {url}
 
-Sign up:
-  curl -i {url}/api/v1/signup/ -H 'Content-Type: application/json' \\
-    -d '{{"name": "Ada", "surname": "Lovelace", "email": "ada@example.com",
-         "phone": "+442079460000", "hobbies": ["engines"]}}'
-Then open
-  {url}/dev/mailbox/    the confirmation e-mail and SMS
-  {url}/api/v1/docs/    the API documentation
-  {url}/admin/          people, outbox, Huey's dashboard: user staff, password in
-    {data_dir}/staff-password
-Logs are in {data_dir}/logs/. Ctrl-C stops everything; the data is kept."""
-
-
-def main(commands: Callable[[int, str], Commands] = rollcall_commands) -> int:
-    """Runs the service until a signal or a failure; returns the exit status."""
+def main(commands: Callable[[int, str], Commands] | None = None) -> int:
+    """Runs the service, or other `commands`, until a signal or a failure; returns the status."""
     arguments = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     arguments.add_argument("--parent-pid", type=int, metavar="PID", help="exit with this process")
-    parent_pid = arguments.parse_args().parent_pid
+    arguments.add_argument("--reload", action="store_true", help="restart when a file changes")
+    options = arguments.parse_args()
+    parent_pid = options.parent_pid
     try:
-        stack = Stack(Path(os.environ.get("DATA_DIR") or ".data"), _port(), commands=commands)
+        data_dir = Path(os.environ.get("DATA_DIR") or ".data")
+        if commands is None:
+            # One of each is quicker to restart, and to follow in a debugger.
+            commands = partial(rollcall_commands, workers=1 if options.reload else 2)
+        stack = Stack(data_dir, _port(), commands=commands, step=show_step)
         _install_signal_handlers(stack)
         if parent_pid:
             set_parent_death_signal(parent_pid, signal.SIGTERM)
         with stack:
-            print(_READY_MESSAGE.format(url=stack.url, data_dir=stack.data_dir), flush=True)
+            print(f"ready: {stack.url}", flush=True)
+            print(render_greeting(stack), flush=True)
+            if options.reload:
+                supervise_and_reload(stack)
             supervise(stack.services)
     except KeyboardInterrupt:
         return 0

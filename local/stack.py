@@ -9,7 +9,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import IO, Self
 
@@ -22,7 +22,7 @@ from local.secret_files import read_or_create_secret
 from local.servers import Server, Valkey
 from local.tcp_ports import HOST, check_port, find_free_port
 
-_READY_TIMEOUT = 60.0
+_READY_TIMEOUT = 120.0  # a busy machine gives processes with a nice value little time
 _SETUP_TIMEOUT = 120.0
 _STOP_TIMEOUT = 25.0  # longer than gunicorn and Huey give their own workers
 
@@ -32,7 +32,8 @@ class Stack:
 
     `data_dir`: where all data and logs are kept; `port`: of the web server (default: a free one);
     `env`: variables for the product in addition to the current environment; `durable`, see
-    `Postgres`; `commands`: what to run for a given port and WRITE_UPSTREAM (default: Rollcall).
+    `Postgres`; `commands`: what to run for a given port and WRITE_UPSTREAM (default: Rollcall);
+    `step`: a context manager for each step of the start, made with its name.
 
     `services` are the processes by name, in the order in which they are started: "postgres",
     "profiles", "queue" (each one only if no DATABASE_URL, REDIS_URL, QUEUE_URL names a real
@@ -47,11 +48,13 @@ class Stack:
         *,
         durable: bool = True,
         commands: Callable[[int, str], Commands] = rollcall_commands,
+        step: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> None:
         self.data_dir = data_dir.resolve()
         self.port = port or find_free_port()
         self.url = f"http://{HOST}:{self.port}"
         self.stopping = False
+        self._step = step
         self._lock: IO[str] | None = None
         self._write_upstream = f"unix:{self.data_dir / 'write.sock'}"
         self._commands = commands(self.port, self._write_upstream)
@@ -78,14 +81,39 @@ class Stack:
             self._lock_data_dir()
             self._check_port()
             for server in self._servers.values():
-                server.start()
-            self._make_process("setup", self._commands.setup).run(_SETUP_TIMEOUT)
+                with self._step(f"starting {server.name}"):
+                    server.start()
+            self._set_up()
             self._check_port()
             for name, argv in self._commands.services.items():
                 self.services[name] = self._make_process(name, argv)
-                self.services[name].start()
-            self.wait_until_ready()
+            with self._step("starting Rollcall"):
+                self._start_own_services()
             stack.pop_all()
+
+    @property
+    def own_services(self) -> list[str]:
+        """The names of Rollcall's own processes, in the order in which they are started."""
+        return [*self._commands.services]
+
+    def restart(self, *, setup: bool = False) -> None:
+        """Restarts Rollcall's own processes, with the code as it is now; `setup`: migrates before.
+
+        Raises `StackError` if one of them fails; the others may be running then.
+        """
+        stop_all([self.services[name] for name in self.own_services], _STOP_TIMEOUT)
+        if setup:
+            self._set_up()
+        self._start_own_services()
+
+    def _set_up(self) -> None:
+        with self._step("migrating the database"):
+            self._make_process("setup", self._commands.setup).run(_SETUP_TIMEOUT)
+
+    def _start_own_services(self) -> None:
+        for name in self.own_services:
+            self.services[name].start()
+        self.wait_until_ready()
 
     def stop(self) -> None:
         """Stops everything, servers last; kills what has not exited after 25 s."""
@@ -119,7 +147,7 @@ class Stack:
     def wait_until_ready(self) -> None:
         """Returns when GET /readyz is a 200.
 
-        Raises `StackError`, with the tail of a log, if a service exits or it takes over 60 s.
+        Raises `StackError`, with the tail of a log, if a service exits or it takes over 120 s.
         """
         running = [service for service in self.services.values() if service.is_running]
         deadline = time.monotonic() + _READY_TIMEOUT

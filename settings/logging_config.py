@@ -99,6 +99,8 @@ def _redact_request(
     if record is None:
         return event
     if record.name == "django.request":
+        # Django logs it when the middleware, and the context of the logs with it, has ended.
+        event["request_id"] = getattr(getattr(record, "request", None), "request_id", None)
         event["event"] = "request_failed"
         event["status"] = getattr(record, "status_code", None)
     elif record.name.startswith("django.security."):

@@ -4,6 +4,7 @@ import functools
 import os
 import ssl
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import django
@@ -17,6 +18,7 @@ from tests.support.chromium import CHROMEDRIVER, CHROMIUM
 from tests.support.client import ApiClient
 from tests.support.leak_scan import find_leaks
 from tests.support.settings_process import SettingsProcess
+from tests.support.stacks import data_template, make_stack
 
 # Each client of httpx loads all certificate authorities, which takes 30 ms of CPU.
 ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]  # a wrapper
@@ -24,6 +26,14 @@ LONG = bool(os.environ.get("LONG"))
 # The tests use the CPU too, and wait for writes.
 os.environ.setdefault("WRITE_NICE", "5")
 collect_ignore = [] if CHROMIUM and CHROMEDRIVER else ["api/pages/test_browser.py"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Provides the data that all stacks start from, for the processes of pytest-xdist too."""
+    if not hasattr(config, "workerinput"):
+        with ExitStack() as stack:
+            stack.enter_context(data_template())
+            config.add_cleanup(stack.pop_all().close)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -44,12 +54,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole service on free ports. A test that stops a service restarts it."""
     folder: Path = tmp_path_factory.mktemp("stack")
-    env = {"DJANGO_SETTINGS_MODULE": "settings.test", "SMS_DOMAIN": "rollcall.example"}
-    env |= webhook_signatures.ENV
+    env = {"SMS_DOMAIN": "rollcall.example", **webhook_signatures.ENV}
     if not LONG:
         # Seconds until the messages of a killed worker are sent; 20 by default.
         env["OUTBOX_LEASE_SECONDS"] = "2"
-    with Stack(folder, env=env, durable=False) as running:
+    with make_stack(folder, env) as running:
         yield running
         assert find_leaks(running) == [], (
             "after all tests nobody's data stands in a log or the queue"

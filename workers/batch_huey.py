@@ -1,11 +1,17 @@
-"""Huey with a batch operation."""
+"""Huey with a batch operation, and without its pause after a task of another version."""
 
 from collections.abc import Sequence
+from typing import override
 
+import structlog
 from huey import RedisHuey
 from huey.api import Task
+from huey.exceptions import HueyException
 
+from domain.metrics.registry import WORKER_LAST_RUN
 from domain.projection.redis_command import execute
+
+log = structlog.get_logger(__name__)
 
 
 class BatchHuey(RedisHuey):
@@ -20,3 +26,15 @@ class BatchHuey(RedisHuey):
             messages = map(self.serialize_task, tasks)
             pool = self.storage.conn.connection_pool
             execute(pool, "LPUSH", self.storage.queue_key, *messages)
+
+    @override
+    def dequeue(self) -> Task | None:
+        """Returns the next task; None if there is none, or for one that this version does not have,
+        as during an upgrade: the relay enqueues its outbox entry again. Huey would pause after it.
+        """
+        WORKER_LAST_RUN.set_to_current_time()  # at least once a second, while there is no task
+        try:
+            return super().dequeue()
+        except HueyException:  # it names the task
+            log.warning("unknown_task")
+            return None

@@ -16,6 +16,7 @@ import time
 import structlog
 from django.db import close_old_connections
 
+from domain.metrics.registry import PROFILE_BACKFILLS, RELAY_LAST_RUN
 from domain.model.errors import ServiceUnavailable
 from domain.postgres import outbox
 from domain.postgres.errors import translate_database_errors
@@ -50,6 +51,7 @@ class Relay:
     def run(self) -> None:
         """Runs until `stop` is called; retries while a dependency is unavailable."""
         while not self._stop_event.is_set():
+            RELAY_LAST_RUN.set_to_current_time()
             wait = self.dispatch_due()
             try:
                 with translate_database_errors():
@@ -70,12 +72,13 @@ class Relay:
         close_old_connections()
         try:
             with translate_database_errors():
-                outbox_ids = outbox.lease_due(BATCH_SIZE)
-                wait = 0.0 if len(outbox_ids) == BATCH_SIZE else outbox.seconds_until_due()
+                outbox_refs = outbox.lease_due(BATCH_SIZE)
+                wait = 0.0 if len(outbox_refs) == BATCH_SIZE else outbox.seconds_until_due()
         except ServiceUnavailable:
             return MAX_WAIT
-        if outbox_ids:
-            log.info("outbox_dispatched", count=len(outbox_ids), enqueued=queue.enqueue(outbox_ids))
+        if outbox_refs:
+            is_enqueued = queue.enqueue(outbox_refs)
+            log.info("outbox_dispatched", count=len(outbox_refs), enqueued=is_enqueued)
         return MAX_WAIT if wait is None else min(wait, MAX_WAIT)
 
     def backfill_misses(self, wait: float) -> None:
@@ -87,4 +90,5 @@ class Relay:
         while not self._stop_event.is_set() and (remaining := deadline - time.monotonic()) > 0:
             if person_ids := pop_misses(BATCH_SIZE, max(remaining, _MIN_WAIT)):
                 project(*person_ids)
+                PROFILE_BACKFILLS.inc(len(person_ids))
                 self._stop_event.wait(_BATCH_WINDOW)

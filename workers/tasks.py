@@ -1,15 +1,19 @@
 """Huey's tasks, and the mapping of their errors to outcomes.
 
-A task raises only Rollcall's own errors, whose text is a code: the dashboard and the log record
-what a task raises.
+There is a task for each kind of outbox entry, so that the dashboard says what is done; its argument
+is the entry's id. A task raises only Rollcall's own errors, whose text is a code: the dashboard and
+the log record what a task raises.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
+from typing import NamedTuple
 
 import structlog
 from huey import crontab
-from huey.contrib.djhuey import db_periodic_task, db_task
+from huey.contrib.djhuey import db_periodic_task, db_task, on_startup
 
 from domain.model.errors import QuotaExceeded, RollcallError
 from domain.postgres import outbox
@@ -17,26 +21,33 @@ from domain.postgres.errors import translate_database_errors
 from domain.postgres.models import OutboxEntry
 from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.projection import writer
-from workers import purge
+from workers import purge, tracing
 from workers.handlers import address_change, confirmation, sign_in
 from workers.providers.base import PermanentFailure, TemporaryFailure
 
 log = structlog.get_logger(__name__)
 
 
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    """Drops Huey's record, with its stack, of each failed attempt: the dashboard has them, the
+    metrics too, and what ends a message, or is unexpected, is logged here.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], RollcallError))
+
+
+logging.getLogger("huey").addFilter(_is_unexpected)
+
+
+@on_startup("tracing")
+def start_tracing() -> None:
+    """Called by Huey in each of a worker's threads."""
+    tracing.start("rollcall-worker")
+
+
 class TaskFailed(RollcallError):
     """A task raised an unexpected error; the log has its type and stack."""
 
     code = "task_failed"
-
-
-@db_task(name="process_outbox_entry")
-def process_outbox_entry(outbox_id: int) -> None:
-    """Executes an outbox entry, if it is queued."""
-    with _mask_unexpected_errors():
-        entry = outbox.claim(outbox_id)
-        if entry is not None:
-            execute(entry)
 
 
 @db_periodic_task(crontab(minute="*/10"), name="purge_expired")
@@ -59,40 +70,79 @@ def _mask_unexpected_errors() -> Iterator[None]:
         raise TaskFailed from None
 
 
-def execute(entry: LeasedEntry) -> None:
-    """Executes a claimed entry, and records the outcome last, unless its handler postponed it."""
+def execute(entry: LeasedEntry) -> RollcallError | None:
+    """Executes a claimed entry, and records the outcome last, unless its handler postponed it.
+
+    Returns the error of a failed attempt; a message that waits for a quota is none.
+    """
     try:
-        outcome = _HANDLERS[entry.kind](entry)
+        outcome = _WORK[entry.kind].handler(entry)
     except (PermanentFailure, QuotaExceeded) as error:
         retry_after = error.retry_after if isinstance(error, QuotaExceeded) else None
         if retry_after is not None:
             outbox.postpone(entry, error.code, retry_after)
-        else:
-            log.error("message_send_failed", outbox_id=entry.id, reason=error.code)
-            outbox.complete(entry, Outcome(OutboxEntry.State.FAILED, error.code))
+            return None
+        log.error("message_send_failed", outbox_id=entry.id, reason=error.code)
+        outbox.complete(entry, Outcome(OutboxEntry.State.FAILED, error.code))
+        return error
     except TemporaryFailure as error:
         outbox.reschedule(entry, error.code, error.retry_after)
+        return error
     except RollcallError as error:
         outbox.reschedule(entry, error.code)
+        return error
     except Exception:
         # Not hidden: the entry is rescheduled with a reason, and the task fails.
         outbox.reschedule(entry, TaskFailed.code)
         raise
-    else:
-        if outcome is not None:
-            outbox.complete(entry, outcome)
+    if outcome is not None:
+        outbox.complete(entry, outcome)
+    return None
 
 
-def _project_profile(entry: LeasedEntry) -> Outcome:
+def _refresh_profile(entry: LeasedEntry) -> Outcome:
     if entry.person_id is not None:
         writer.project(entry.person_id)
     return Outcome(OutboxEntry.State.DONE)
 
 
-_HANDLERS: dict[str, Callable[[LeasedEntry], Outcome | None]] = {
-    OutboxEntry.Kind.PROJECT_PROFILE: _project_profile,
-    OutboxEntry.Kind.CONFIRMATION: confirmation.send,
-    OutboxEntry.Kind.ADDRESS_CHANGE_NOTICE: address_change.send_to_replaced,
-    OutboxEntry.Kind.OTHER_CHANNEL_NOTICE: address_change.send_to_other_channel,
-    OutboxEntry.Kind.SIGN_IN_CODE: sign_in.send,
+class _Work(NamedTuple):
+    task_name: str  # in the dashboard
+    handler: Callable[[LeasedEntry], Outcome | None]
+
+
+_Kind = OutboxEntry.Kind
+_WORK: dict[str, _Work] = {
+    _Kind.PROJECT_PROFILE: _Work("refresh_profile", _refresh_profile),
+    _Kind.CONFIRMATION: _Work("send_confirmation", confirmation.send),
+    _Kind.ADDRESS_CHANGE_NOTICE: _Work(
+        "send_address_change_notice", address_change.send_to_replaced
+    ),
+    _Kind.OTHER_CHANNEL_NOTICE: _Work(
+        "send_other_channel_notice", address_change.send_to_other_channel
+    ),
+    _Kind.SIGN_IN_CODE: _Work("send_sign_in_code", sign_in.send),
 }
+
+
+def _process(outbox_id: int) -> None:
+    """Executes an outbox entry, if it is queued."""
+    with _mask_unexpected_errors():
+        entry = outbox.claim(outbox_id)
+        if entry is not None:
+            with _trace(entry):
+                if (error := execute(entry)) is not None:
+                    raise error
+
+
+@contextmanager
+def _trace(entry: LeasedEntry) -> Iterator[None]:
+    """Runs the block in a span, after that of the time since the request, or the attempt before."""
+    attempt: tracing.Attributes = {"rollcall.attempt": entry.attempts}
+    age = monotonic() - entry.created_at
+    waited = tracing.record_wait("outbox", entry.traceparent, age, attempt)
+    with tracing.span(_WORK[entry.kind].task_name, "CONSUMER", waited, attributes=attempt):
+        yield
+
+
+TASKS = {kind: db_task(name=work.task_name)(_process) for kind, work in _WORK.items()}

@@ -1,5 +1,12 @@
 """Django's admin for staff. `django.contrib.admin` imports this package, which registers it all."""
 
-from api.admin import model_admins
+from django.apps import apps
 
-__all__ = ["model_admins"]
+from api.admin import model_admins, outbox
+
+__all__ = ["model_admins", "outbox"]
+
+if apps.is_installed("huey.contrib.djhuey.stats"):  # HUEY_DASHBOARD
+    from api.admin import huey_dashboard
+
+    __all__ += ["huey_dashboard"]

@@ -42,13 +42,13 @@ def _resend(
             result = confirmations.resend_confirmation(
                 person.id, channel, unit_of_work, keyring.get_keyring(), now, network=None
             )
-            if result and result.outbox_ids:
+            if result and result.outbox_refs:
                 model_admin.log_change(request, person, f"resent: {channel}")
     except RateLimited as error:
         messages.warning(request, f"{label}: not before {error.retry_after} s from now.")
         return
-    if result and result.outbox_ids:
-        queue.enqueue(result.outbox_ids)
+    if result and result.outbox_refs:
+        queue.enqueue(result.outbox_refs)
         messages.success(request, f"{label}: another message is being sent.")
     else:
         messages.info(request, f"{label}: no confirmation is pending.")

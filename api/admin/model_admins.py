@@ -1,4 +1,4 @@
-"""Django's admin: people, tombstones, the outbox and staff actions, read-only.
+"""Django's admin: people, tombstones and staff actions, read-only.
 
 Addresses are masked: staff search by an address that they were given, and need not see others.
 Codes, salts, digests and key ids are not shown. Changes are commands: see `api.admin.actions`.
@@ -8,49 +8,18 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from api.admin import actions
-from api.admin.search import find_person_ids
+from api.admin.base import PersonSearchAdmin, ReadOnlyInline, ReadOnlyModelAdmin
 from domain.model.address import Channel, mask
 from domain.postgres import confirmation_status
 from domain.postgres.models import Confirmation, OutboxEntry, Person, Session, Tombstone
 
 # It shows the secrets of all staff; see `manage.py enrol_staff`.
 admin.site.unregister(TOTPDevice)
-
-
-class ReadOnlyMixin:
-    """For a model that staff view and do not edit."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-class ReadOnlyModelAdmin(ReadOnlyMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # is not generic when it runs
-    list_per_page = 50
-    show_full_result_count = False  # counting a million rows takes longer than showing fifty
-
-
-class ReadOnlyInline(ReadOnlyMixin, admin.TabularInline):  # type: ignore[type-arg]  # is not generic when it runs
-    """Rows of a person, newest first, for all who may see the person."""
-
-    ordering = ("-id",)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.fields
 
 
 class ConfirmationInline(ReadOnlyInline):
@@ -75,14 +44,12 @@ class SessionInline(ReadOnlyInline):
 
 
 @admin.register(Person)
-class PersonAdmin(ReadOnlyModelAdmin):
+class PersonAdmin(PersonSearchAdmin):
     fields = ("id", "name", "surname", "masked_email", "email_verified_at", "masked_phone",
               "phone_verified_at", "hobbies", "version", "created_at",
               "confirmation_statuses")  # fmt: skip  # one glance
     list_display = ("id", "name", "surname", "masked_email", "email_verified_at", "masked_phone",
                     "phone_verified_at", "created_at")  # fmt: skip  # one glance
-    search_fields = ("id",)  # shows the search box; `get_search_results` does the search
-    search_help_text = "A whole e-mail address, a whole phone number, or an id."
     ordering = ("-created_at",)
     inlines = (ConfirmationInline, OutboxInline, SessionInline)
     actions = (actions.resend_confirmations, actions.revoke_sessions)
@@ -107,17 +74,6 @@ class PersonAdmin(ReadOnlyModelAdmin):
             ),
         )
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Person], search_term: str
-    ) -> tuple[QuerySet[Person], bool]:
-        if search_term.strip():
-            queryset = queryset.filter(id__in=find_person_ids(search_term))
-        return queryset, False
-
-    def has_action_permission(self, request: HttpRequest) -> bool:
-        """Returns whether the user may run the actions."""
-        return admin.ModelAdmin.has_change_permission(self, request)
-
     def get_actions(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Leaves out Django's own action: people are erased one by one."""
         actions = super().get_actions(request, *args, **kwargs)
@@ -136,24 +92,11 @@ class PersonAdmin(ReadOnlyModelAdmin):
 
 
 @admin.register(Tombstone)
-class TombstoneAdmin(ReadOnlyModelAdmin):
+class TombstoneAdmin(PersonSearchAdmin):
     fields = ("id", "version", "deleted_at")
     list_display = ("id", "deleted_at")
-    search_fields = ("=id",)
     search_help_text = "An id."
     ordering = ("-deleted_at",)
-
-
-@admin.register(OutboxEntry)
-class OutboxAdmin(ReadOnlyModelAdmin):
-    fields = ("kind", "person_id", "state", "reason_code", "attempts", "due_at",
-              "provider_message_id", "delivery_status", "delivery_status_at", "created_at",
-              "finished_at")  # fmt: skip  # one glance
-    readonly_fields = ("person_id",)  # an id: its row may be deleted
-    list_display = ("id", "kind", "state", "reason_code", "delivery_status", "attempts", "due_at",
-                    "created_at")  # fmt: skip  # one glance
-    list_filter = ("state", "kind", "reason_code", "delivery_status")
-    ordering = ("-id",)
 
 
 @admin.register(LogEntry)
@@ -164,5 +107,5 @@ class LogEntryAdmin(ReadOnlyModelAdmin):
     list_display = ("action_time", "user", "object_id", "change_message")
     list_select_related = ("user",)
     search_fields = ("=object_id",)
-    search_help_text = "A person's id."
-    ordering = ("-action_time",)
+    search_help_text = "The id of a person or an outbox entry."
+    ordering = ("-id",)

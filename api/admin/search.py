@@ -1,5 +1,6 @@
 """Search for people by id or address."""
 
+from contextlib import suppress
 from uuid import UUID
 
 from django.conf import settings
@@ -10,15 +11,13 @@ from domain.postgres import person_queries
 
 
 def find_person_ids(text: str) -> list[UUID]:
-    """Returns the people with that id or address, verified or not.
+    """Returns the people with these ids or that address, verified or not.
 
     Addresses are parsed as at sign-up, so every spelling is found.
     """
     text = text.strip()
-    try:
-        return [UUID(text)]
-    except ValueError:
-        pass  # an address
+    with suppress(ValueError):  # an address
+        return [UUID(word) for word in text.split()]
     try:
         if "@" in text:
             return person_queries.find_by_address(parse_email(text))

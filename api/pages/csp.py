@@ -21,18 +21,15 @@ PAGE: Policy = {
 _SWAGGER_UI_STYLE = "'sha256-MMpT0iDxyjALd9PdfepImGX3DBfJPXZ4IlDWdPAgtn0='"
 DOCUMENTATION: Policy = PAGE | {"style-src": [CSP.SELF, _SWAGGER_UI_STYLE]}
 _HUEY_SCRIPT = "'sha256-JLTZtC+e/PqY90N0dgXNx6ekb3GfqKl61ONnQ/H3Z44='"
-_HUEY_QUESTIONS = [  # before queue, schedule, results or locks are flushed
-    "'sha256-V0pFJu110oJrCHnjtIIgUSeZqHw5opmoo34CiNWX7x4='",
-    "'sha256-646/e8OxslnqZs6Rn04phoRyt2eWKDoHumEOxsa7IpQ='",
-    "'sha256-4cFoxUjJ3yKsU0ykGe6/iG3mlPWG4fzWefIPGKmNYrc='",
-    "'sha256-n5MkvF4U+U65tRcbBuAuURISAkpdS3L0SrK4rmOK/zg='",
-]
+_HUEY_QUESTION = (
+    "'sha256-V0pFJu110oJrCHnjtIIgUSeZqHw5opmoo34CiNWX7x4='"  # before the queue is flushed
+)
 _HUEY_STYLES = [
     "'sha256-ztY8Nt5FBR0S8qQ4uNSeaFVvWit402lDuOtI7lt2HcQ='",  # of all its pages
     "'sha256-Z47LVhZoHk9fNZEcxskkZ95AhgjnvQWoaWiEdP3cvo8='",  # of its events
 ]
 ADMIN: Policy = PAGE | {
-    "script-src": [CSP.SELF, _HUEY_SCRIPT, CSP.UNSAFE_HASHES, *_HUEY_QUESTIONS],
+    "script-src": [CSP.SELF, _HUEY_SCRIPT, CSP.UNSAFE_HASHES, _HUEY_QUESTION],
     "style-src": [CSP.SELF, *_HUEY_STYLES],
     "form-action": [CSP.SELF],
 }

@@ -22,7 +22,7 @@ def project_and_enqueue(
     # Logged where it failed; the outbox entry repeats the write.
     with suppress(ServiceUnavailable):
         writer.write_profile(committed.person, signed_up_at)
-    queue.enqueue(committed.outbox_ids)
+    queue.enqueue(committed.outbox_refs)
     if signed_up_at is None:
         writer.sleep_max_staleness()
 
@@ -35,5 +35,5 @@ def project_revocation(committed: CommandResult[Person] | CommandResult[Tombston
     try:
         writer.write_profile(committed.person)
     finally:
-        queue.enqueue(committed.outbox_ids)
+        queue.enqueue(committed.outbox_refs)
     writer.sleep_max_staleness()

@@ -117,7 +117,7 @@ def _resend(request: Request, channel: Channel) -> HttpResponse:
     )
     if result is None:
         raise InvalidToken  # deleted since
-    queue.enqueue(result.outbox_ids)
+    queue.enqueue(result.outbox_refs)
     return json_response({"resend_available_at": format_rfc3339(result.available_at)}, status=202)
 
 

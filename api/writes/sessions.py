@@ -49,7 +49,7 @@ class SessionsView(NoStoreAPIView):
         challenge = sessions.request_sign_in_code(
             body["address"], network, unit_of_work, keyring.get_keyring(), now
         )
-        queue.enqueue(challenge.outbox_ids)
+        queue.enqueue(challenge.outbox_refs)
         response = {
             "challenge": challenge.token,
             "expires_at": format_rfc3339(challenge.expires_at),

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from domain import profile
-from domain.commands.ports import CommandResult, UnitOfWork, UnitOfWorkFactory
+from domain.commands.ports import CommandResult, OutboxRef, UnitOfWork, UnitOfWorkFactory
 from domain.commands.sessions import NewSession, start_session
 from domain.model import one_time_code, session_token
 from domain.model.address import Address, Channel
@@ -98,8 +98,8 @@ def _sign_up(
         sessions=(ActiveSession(digest, expires_at),),
     )
     seeds = {channel: one_time_code.generate_seed(keyring) for channel in Channel}
-    outbox_ids = uow.sign_up(person, seeds, hash_network(keyring, command.network)[0])
-    return NewSession(CommandResult(person, outbox_ids), token, expires_at)
+    outbox_refs = uow.sign_up(person, seeds, hash_network(keyring, command.network)[0])
+    return NewSession(CommandResult(person, outbox_refs), token, expires_at)
 
 
 type Precondition = Callable[[str], bool]  # whether it holds for the current ETag
@@ -136,25 +136,23 @@ def update_profile(
         current = _lock_person(uow, command.claims, command.precondition, now)
         fields = {name: getattr(command, name) for name in ("name", "surname", "hobbies")}
         updated = replace(current, **{k: v for k, v in fields.items() if v is not None})
-        outbox_ids: list[int] = []
+        outbox_refs: list[OutboxRef] = []
         network_hash = hash_network(keyring, command.network)[0]
         for address in (command.email, command.phone):
             if address is not None:
-                updated, new_outbox_ids = _change_address(
-                    uow, updated, address, keyring, network_hash
-                )
-                outbox_ids += new_outbox_ids
+                updated, new_refs = _change_address(uow, updated, address, keyring, network_hash)
+                outbox_refs += new_refs
         if updated == current:
-            return CommandResult(current, outbox_ids)
+            return CommandResult(current, outbox_refs)
         uow.update_person(updated)
         result = uow.bump_version(current.id)
-    return CommandResult(result.person, result.outbox_ids + outbox_ids)
+    return CommandResult(result.person, result.outbox_refs + outbox_refs)
 
 
 def _change_address(
     uow: UnitOfWork, person: Person, address: Address, keyring: Keyring, network_hash: bytes
-) -> tuple[Person, list[int]]:
-    """Returns the person with the address to show from now on, and the messages' outbox ids."""
+) -> tuple[Person, list[OutboxRef]]:
+    """Returns the person with the address to show from now on, and the messages' outbox entries."""
     channel = address.channel
     current = Address(channel, getattr(person, channel))
     is_verified: bool = getattr(person, f"{channel}_verified")
@@ -169,8 +167,8 @@ def _change_address(
         return person, []
     seed = one_time_code.generate_seed(keyring)
     replaced = current.value if is_verified else ""
-    outbox_ids = uow.create_confirmation(person.id, address, seed, replaced, network_hash)
-    return person if is_verified else changed, outbox_ids
+    outbox_refs = uow.create_confirmation(person.id, address, seed, replaced, network_hash)
+    return person if is_verified else changed, outbox_refs
 
 
 def _lock_person(

@@ -5,7 +5,13 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from domain.commands.ports import CommandResult, Confirmation, UnitOfWork, UnitOfWorkFactory
+from domain.commands.ports import (
+    CommandResult,
+    Confirmation,
+    OutboxRef,
+    UnitOfWork,
+    UnitOfWorkFactory,
+)
 from domain.model import one_time_code
 from domain.model.address import Channel
 from domain.model.errors import ExpiredCode, InvalidCode, RateLimited
@@ -109,7 +115,7 @@ def _find_by_link_token(token: str, uow: UnitOfWork, keyring: Keyring) -> Confir
 class ResendResult:
     """`available_at` is when another message may be requested; None if nothing is unconfirmed."""
 
-    outbox_ids: list[int]
+    outbox_refs: list[OutboxRef]
     available_at: datetime | None
 
 
@@ -137,8 +143,8 @@ def resend_confirmation(
         address, replaces_address = pending
         seed = one_time_code.generate_seed(keyring)
         network_hash = None if network is None else hash_network(keyring, network)[0]
-        outbox_ids = uow.create_confirmation(
+        outbox_refs = uow.create_confirmation(
             person_id, address, seed, replaces_address, network_hash
         )
         available_at = now + timedelta(seconds=uow.resend_cooldown(person_id, channel))
-        return ResendResult(outbox_ids, available_at)
+        return ResendResult(outbox_refs, available_at)

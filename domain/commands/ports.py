@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from domain.model.address import Address, Channel
@@ -17,12 +17,19 @@ from domain.model.person import ActiveSession, Person, Tombstone
 from domain.model.session_token import TokenClaims
 
 
+class OutboxRef(NamedTuple):
+    """What is enqueued of an outbox entry: its id, and its kind, which names the task."""
+
+    id: int
+    kind: str
+
+
 @dataclass(frozen=True, slots=True)
 class CommandResult[State: Person | Tombstone]:
-    """The committed state of a person, and the ids of the outbox entries to enqueue."""
+    """The committed state of a person, and the outbox entries to enqueue."""
 
     person: State
-    outbox_ids: list[int]
+    outbox_refs: list[OutboxRef]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,15 +70,15 @@ class ListedSession:
 class UnitOfWork(Protocol):
     """One transaction: committed when it is left without an error.
 
-    The outbox entries whose ids are returned are leased: the caller enqueues them after the commit.
+    The outbox entries that are returned are leased: the caller enqueues them after the commit.
     """
 
     def sign_up(
         self, person: Person, seeds: dict[Channel, CodeSeed], network_hash: bytes
-    ) -> list[int]:
+    ) -> list[OutboxRef]:
         """Creates a person with their one session, and a confirmation of each address.
 
-        Returns the ids of the outbox entries: one for the profile, one for each message.
+        Returns the outbox entries: one for the profile, one for each message.
         """
 
     def find_sign_up_by_idempotency_key(
@@ -140,12 +147,12 @@ class UnitOfWork(Protocol):
         seed: CodeSeed,
         replaces_address: str = "",
         network_hash: bytes | None = None,
-    ) -> list[int]:
+    ) -> list[OutboxRef]:
         """Creates a confirmation with a new code, which supersedes the one before.
 
         `replaces_address` is the verified address that the new one is to replace; it and the other
         channel receive a notice. `network_hash` is that of who asked for it, None for staff.
-        Returns the ids of the messages' outbox entries. Raises `RateLimited` at the daily limit.
+        Returns the messages' outbox entries. Raises `RateLimited` at the daily limit.
         """
 
     def supersede_confirmations(self, person_id: UUID, channel: Channel) -> None:
@@ -172,11 +179,11 @@ class UnitOfWork(Protocol):
         address_hashes: list[bytes],
         network_hashes: list[bytes],
         seed: CodeSeed,
-    ) -> tuple[int, timedelta, list[int]]:
+    ) -> tuple[int, timedelta, list[OutboxRef]]:
         """Creates a sign-in challenge for an address, verified or not. Earlier ones stay valid.
 
         The hashes are by every key, the signing key's first. Returns the id, after how long another
-        message can follow this one to that network, and the ids of outbox entries.
+        message can follow this one to that network, and the outbox entries.
         """
 
     def record_sign_in_attempt(self, challenge_id: int, token: str) -> SignInChallenge:

@@ -7,6 +7,7 @@ from uuid import UUID
 from domain.commands.ports import (
     CommandResult,
     ListedSession,
+    OutboxRef,
     UnitOfWork,
     UnitOfWorkFactory,
 )
@@ -47,13 +48,13 @@ def authenticate(
 @dataclass(frozen=True, slots=True)
 class RequestedChallenge:
     """A sign-in challenge: its token, until when its code can be entered at least, when a further
-    message can follow, and the ids of outbox entries to enqueue.
+    message can follow, and the outbox entries to enqueue.
     """
 
     token: str = field(repr=False)
     expires_at: datetime
     resend_available_at: datetime
-    outbox_ids: list[int]
+    outbox_refs: list[OutboxRef]
 
 
 def request_sign_in_code(
@@ -71,12 +72,12 @@ def request_sign_in_code(
     seed = one_time_code.generate_seed(keyring)
     addresses, networks = hash_address(keyring, address), hash_network(keyring, network)
     with unit_of_work() as uow:
-        row_id, cooldown, outbox_ids = uow.create_sign_in_challenge(
+        row_id, cooldown, outbox_refs = uow.create_sign_in_challenge(
             address, addresses, networks, seed
         )
     token = one_time_code.derive_challenge_token(keyring, row_id, seed) or ""
     return RequestedChallenge(
-        token, now + one_time_code.SIGN_IN_LIFETIME, now + cooldown, outbox_ids
+        token, now + one_time_code.SIGN_IN_LIFETIME, now + cooldown, outbox_refs
     )
 
 

@@ -48,6 +48,7 @@ class Person(models.Model):
             ),
             models.CheckConstraint(condition=Q(phone__startswith="+"), name="person_phone_check"),
         ]
+        indexes = [models.Index(fields=["created_at"], name="person_created_at_idx")]  # the admin's
 
     def __str__(self) -> str:
         return str(self.id)
@@ -59,6 +60,9 @@ class Tombstone(models.Model):
     id = models.UUIDField(primary_key=True, editable=False)
     version = models.BigIntegerField()
     deleted_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["deleted_at"], name="tombstone_deleted_at_idx")]
 
 
 class Session(models.Model):
@@ -260,6 +264,7 @@ class OutboxEntry(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     reason_code = models.CharField(max_length=40, blank=True)
     quota_used = models.BooleanField(default=False, db_default=False)  # by a notice
+    traceparent = models.CharField(max_length=55, null=True)  # W3C's, of the request that caused it
     provider_message_id = models.CharField(max_length=200, blank=True)
     delivery_status = models.CharField(
         max_length=9, choices=DeliveryStatus, blank=True, default="", db_default=""
@@ -291,11 +296,18 @@ class OutboxEntry(models.Model):
                 condition=Q(state__in=["pending", "queued", "running"]),
                 name="outbox_due_at_idx",
             ),
+            # For the metrics: the oldest of a kind, and how many are older than they should be.
+            models.Index(
+                fields=["kind", "created_at"],
+                condition=Q(state__in=["pending", "queued", "running"]),
+                name="outbox_created_at_idx",
+            ),
             models.Index(
                 F("finished_at"),
                 condition=Q(finished_at__isnull=False),
                 name="outbox_finished_at_idx",
             ),
+            models.Index(F("finished_at"), condition=Q(state="failed"), name="outbox_failed_idx"),
             models.Index(
                 F("provider_message_id"),
                 condition=~Q(provider_message_id=""),

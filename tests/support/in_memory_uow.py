@@ -58,20 +58,21 @@ class InMemoryUnitOfWork:
 
     def sign_up(
         self, person: Person, seeds: dict[Channel, CodeSeed], network_hash: bytes
-    ) -> list[int]:
+    ) -> list[ports.OutboxRef]:
         self.store.people[person.id] = person
-        outbox_ids = self._add_outbox_entry(person.id, None)
+        outbox_refs = self._add_outbox_entry(person.id, None)
         for channel, seed in seeds.items():
             row_id = len(self.store.rows)
             canonical = Address(channel, getattr(person, channel)).canonical
             context = DerivationContext(row_id, person.id, channel, canonical, *seed, code_length=6)
             self.store.rows.append(Row(_new_confirmation(context, person.name)))
-            outbox_ids += self._add_outbox_entry(person.id, row_id)
-        return outbox_ids
+            outbox_refs += self._add_outbox_entry(person.id, row_id)
+        return outbox_refs
 
-    def _add_outbox_entry(self, person_id: UUID, row_id: int | None) -> list[int]:
+    def _add_outbox_entry(self, person_id: UUID, row_id: int | None) -> list[ports.OutboxRef]:
         self.store.outbox.append((person_id, row_id))
-        return [len(self.store.outbox) - 1]
+        kind = "project_profile" if row_id is None else "confirmation"
+        return [ports.OutboxRef(len(self.store.outbox) - 1, kind)]
 
     def find_active_session(self, digest: bytes, now: datetime) -> UUID | None:
         for person in self.store.people.values():

@@ -1,5 +1,6 @@
 """Huey's dashboard in the admin: shows tasks, and no personal data."""
 
+import html
 import re
 import subprocess
 import sys
@@ -14,15 +15,22 @@ import pytest
 from psycopg import sql
 
 from local.stack import Stack
-from tests.support.admin_client import LOGIN, TableParser, admin_session
+from tests.support.admin_client import LOGIN, TableParser, admin_session, form_origin
 from tests.support.chromium import CHROMEDRIVER, CHROMIUM, chromium, get_console_errors
 from tests.support.client import ApiClient, SignedUpPerson, sign_up_payload, wait_until
 from tests.support.csp import find_blocked
-from tests.support.stacks import extra_stack
 
 DASHBOARD = "/admin/hueystats/hueydashboard/"
 PEOPLE = 4
 TASKS = 3 * PEOPLE  # the profile and two messages of each
+TASK_NAMES = (
+    "purge_expired",
+    "refresh_profile",
+    "send_address_change_notice",
+    "send_confirmation",
+    "send_other_channel_notice",
+    "send_sign_in_code",
+)
 
 # Creates the tables of huey.contrib.stats, in a process, because it needs a whole Huey.
 DECLARED = """
@@ -49,10 +57,9 @@ WHERE conrelid::regclass::text LIKE 'huey%' ORDER BY 1, 2
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A separate stack: a dashboard is configured when the processes start."""
-    with extra_stack(tmp_path_factory.mktemp("dashboard"), HUEY_DASHBOARD="true") as running:
-        yield running
+def stack(recorded_stack: Stack) -> Stack:
+    """The stack with a dashboard."""
+    return recorded_stack
 
 
 @pytest.fixture(scope="module")
@@ -91,24 +98,64 @@ def parse_tiles(page: str) -> dict[str, str]:
     return {row[1]: row[0] for row in TableParser(page).rows if len(row) == 2}
 
 
-def test_dashboard_shows_tasks_and_counts_without_errors(
+def test_dashboard_names_what_was_done_and_counts_it(
     people: list[SignedUpPerson], staff: httpx.Client
 ):
     def is_settled() -> str:
         page = staff.get(DASHBOARD)
         assert page.status_code == 200
-        return page.text if parse_tasks(page.text)["process_outbox_entry"][1] >= TASKS else ""
+        tasks, tiles = parse_tasks(page.text), parse_tiles(page.text)
+        is_done = tasks["refresh_profile"][1] >= PEOPLE
+        is_done = is_done and tasks["send_confirmation"][1] >= 2 * PEOPLE
+        return page.text if is_done and tiles["Pending"] == tiles["Running"] == "0" else ""
 
     page = wait_until(is_settled)
-    assert parse_tasks(page)["process_outbox_entry"] == (TASKS, TASKS, 0)
-    assert {"process_outbox_entry", "purge_expired"} <= parse_tasks(page).keys()
-    assert parse_tiles(page)["Errors 24h"] == "0"
-    assert int(parse_tiles(page)["Completed 24h"]) >= TASKS
-    assert (parse_tiles(page)["Pending"], parse_tiles(page)["Running"]) == ("0", "0")
+    tasks, tiles = parse_tasks(page), parse_tiles(page)
+    assert set(TASK_NAMES) == tasks.keys()
+    assert int(tiles["Completed 24h"]) == sum(completed for _, completed, _ in tasks.values())
+    assert int(tiles["Errors 24h"]) == sum(errors for *_, errors in tasks.values())
+    assert tasks["refresh_profile"][2] == 0
     assert "not running" not in page
     events = [row for row in TableParser(page).rows if len(row) == 5]
-    assert {"process_outbox_entry"} <= {row[1] for row in events}
+    assert {"refresh_profile", "send_confirmation"} <= {row[1] for row in events}
     assert {"executing", "complete"} <= {row[2] for row in events}
+
+
+def test_failed_attempt_is_shown_with_its_code_and_its_entry_as_waiting(
+    stack: Stack, staff: httpx.Client
+):
+    def is_shown() -> str:
+        page = html.unescape(staff.get(DASHBOARD).text)
+        outbox = staff.get("/admin/rollcall/outboxentry/?state__exact=pending").text
+        is_waiting = "mailbox_write_failed (" in outbox  # the reason, with a count
+        return page if is_waiting and "TemporaryFailure('mailbox_write_failed')" in page else ""
+
+    mailbox = stack.data_dir / "mailbox.jsonl"
+    aside = mailbox.rename(stack.data_dir / "aside")
+    mailbox.mkdir()  # no message can be written
+    with httpx.Client(base_url=stack.url, timeout=20) as client:
+        try:
+            person = ApiClient(client).sign_up()
+            page = wait_until(is_shown)
+        finally:
+            mailbox.rmdir()
+            aside.rename(mailbox)
+        assert person.message("email"), "repeated until it is sent"
+    assert parse_tasks(page)["send_confirmation"][2] >= 1
+    assert int(parse_tiles(page)["Errors 24h"]) >= 1
+
+
+def test_what_staff_do_on_the_dashboard_is_logged(stack: Stack, staff: httpx.Client):
+    page = staff.get(DASHBOARD)
+    for operation in ("revoke_task", "restore_task"):
+        data = {"op": operation, "task": "workers.tasks.purge_expired"}
+        data["csrfmiddlewaretoken"] = TableParser(page.text).csrf
+        response = staff.post(
+            f"{DASHBOARD}action/", data=data, headers={"Origin": form_origin(page)}
+        )
+        assert response.status_code == 302
+        assert ("revoked" in staff.get(DASHBOARD).text) == (operation == "revoke_task")
+        assert operation in staff.get("/admin/admin/logentry/").text
 
 
 def test_policy_of_the_dashboard_blocks_nothing_of_its_own(

@@ -53,6 +53,25 @@ def test_flushed_queue_loses_no_message(stack, django_db_access, api: ApiClient)
     wait_until(lambda: all(get_outcomes(person) == ALL_DONE for person in people), timeout=60)
 
 
+def test_task_of_another_version_is_logged_and_its_entry_done_all_the_same(
+    stack, django_db_access, api: ApiClient
+):
+    from huey.contrib.djhuey import HUEY
+    from huey.registry import Message
+
+    stack.services["worker"].stop()
+    try:
+        person = api.sign_up()
+        HUEY.storage.flush_queue()
+        for entry in get_outbox(person):
+            task = Message(str(entry.id), "workers.tasks.of_another_version", args=(entry.id,))
+            HUEY.storage.enqueue(HUEY.serializer.serialize(task))
+    finally:
+        stack.services["worker"].start()
+    wait_until(lambda: get_outcomes(person) == ALL_DONE, timeout=60)
+    assert "unknown_task" in (stack.data_dir / "logs" / "worker.log").read_text()
+
+
 def test_killed_relay_loses_nothing_after_its_restart(stack, django_db_access, api: ApiClient):
     from huey.contrib.djhuey import HUEY
 

@@ -23,8 +23,8 @@ class AccountRepository:
 
     def bump_version(self, person_id: UUID) -> CommandResult[Person]:
         models.Person.objects.filter(id=person_id).update(version=F("version") + 1)
-        outbox_id = outbox.add(models.OutboxEntry.Kind.PROJECT_PROFILE, person_id)
-        return CommandResult(reload_person(person_id), [outbox_id])
+        outbox_ref = outbox.add(models.OutboxEntry.Kind.PROJECT_PROFILE, person_id)
+        return CommandResult(reload_person(person_id), [outbox_ref])
 
     def update_person(self, person: Person) -> None:
         email_canonical = Address(Channel.EMAIL, person.email).canonical
@@ -54,9 +54,9 @@ class AccountRepository:
         tombstone = models.Tombstone.objects.create(id=person_id, version=row.version + 1)
         tombstone.refresh_from_db()
         row.delete()
-        outbox_id = outbox.add(models.OutboxEntry.Kind.PROJECT_PROFILE, person_id)
+        outbox_ref = outbox.add(models.OutboxEntry.Kind.PROJECT_PROFILE, person_id)
         erased = Tombstone(person_id, tombstone.version, tombstone.deleted_at)
-        return CommandResult(erased, [outbox_id])
+        return CommandResult(erased, [outbox_ref])
 
 
 def _unless_changed(channel: str, canonical: str) -> Any:

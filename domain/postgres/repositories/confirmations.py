@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from domain.commands.ports import CommandResult, Confirmation
+from domain.commands.ports import CommandResult, Confirmation, OutboxRef
 from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.model.errors import InvalidCode, InvalidToken, RateLimited, TooManyAttempts
@@ -82,7 +82,7 @@ class ConfirmationRepository(AccountRepository):
         seed: CodeSeed,
         replaces_address: str = "",
         network_hash: bytes | None = None,
-    ) -> list[int]:
+    ) -> list[OutboxRef]:
         # Changing addresses repeatedly sends no more messages than the daily limit.
         limit = RateLimit(settings.MESSAGES_PER_NETWORK_PER_DAY)
         cooldown, _ = rate_limits.confirmation_cooldown(person_id, address.channel, limit)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from domain.commands.ports import CommandResult, ListedSession, SignInChallenge
+from domain.commands.ports import CommandResult, ListedSession, OutboxRef, SignInChallenge
 from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.model.errors import InvalidCode, InvalidToken, TooManyAttempts
@@ -76,7 +76,7 @@ class SessionRepository(AccountRepository):
         address_hashes: list[bytes],
         network_hashes: list[bytes],
         seed: CodeSeed,
-    ) -> tuple[int, timedelta, list[int]]:
+    ) -> tuple[int, timedelta, list[OutboxRef]]:
         locks.lock_address(address, shared=True)
         owners = models.Person.objects.filter(verified_owner_filter(address))
         owner_id = owners.values_list("id", flat=True).first()
@@ -89,8 +89,8 @@ class SessionRepository(AccountRepository):
             salt=seed.salt,
             key_id=seed.key_id,
         )
-        outbox_id = outbox.add(models.OutboxEntry.Kind.SIGN_IN_CODE, owner_id, sign_in=row)
-        return row.pk, _cooldown(address_hashes, network_hashes), [outbox_id]
+        outbox_ref = outbox.add(models.OutboxEntry.Kind.SIGN_IN_CODE, owner_id, sign_in=row)
+        return row.pk, _cooldown(address_hashes, network_hashes), [outbox_ref]
 
     def record_sign_in_attempt(self, challenge_id: int, token: str) -> SignInChallenge:
         row = models.SignInChallenge.objects.annotate(now=Now()).filter(id=challenge_id).first()

@@ -5,6 +5,7 @@ The methods are described in `domain.commands.ports.UnitOfWork`.
 
 from dataclasses import asdict
 from datetime import timedelta
+from itertools import starmap
 from uuid import UUID
 
 import psycopg
@@ -12,12 +13,14 @@ from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
+from domain.commands.ports import OutboxRef
 from domain.model.address import Address, Channel
 from domain.model.errors import IdempotencyClosed, IdempotencyInProgress, IdempotencyMismatch
 from domain.model.one_time_code import CodeSeed
 from domain.model.person import Person
 from domain.postgres import locks, models
 from domain.postgres.person_queries import reload_person
+from domain.trace_context import current_traceparent
 
 KEY_LIFETIME = timedelta(hours=24)  # of an idempotency key
 
@@ -44,14 +47,14 @@ INSERT_SIGN_UP = """
     )
     INSERT INTO rollcall_outboxentry
         (kind, person_id, confirmation_id, state, due_at, attempts, reason_code,
-            provider_message_id)
+            provider_message_id, traceparent)
     SELECT kind, %(id)s, confirmation_id, 'queued', now() + make_interval(secs => %(lease)s),
-        0, '', ''
+        0, '', '', %(traceparent)s
     FROM (
         SELECT 'project_profile' AS kind, NULL::bigint AS confirmation_id
         UNION ALL SELECT 'confirmation', id FROM confirmation
     ) AS entry
-    RETURNING id
+    RETURNING id, kind
 """
 
 
@@ -60,7 +63,7 @@ class SignUpRepository:
 
     def sign_up(
         self, person: Person, seeds: dict[Channel, CodeSeed], network_hash: bytes
-    ) -> list[int]:
+    ) -> list[OutboxRef]:
         (session,) = person.sessions
         params = asdict(person) | {
             "email_canonical": Address(Channel.EMAIL, person.email).canonical,
@@ -73,6 +76,7 @@ class SignUpRepository:
             "key_id": seeds[Channel.EMAIL].key_id,
             "network_hash": network_hash,
             "lease": settings.OUTBOX_LEASE.total_seconds(),
+            "traceparent": current_traceparent.get(),
         }
         # Postgres parses and plans a prepared statement once for each connection. Django's own
         # cursors interpolate parameters, so that each statement is a new one.
@@ -80,7 +84,7 @@ class SignUpRepository:
         connection.ensure_connection()
         with connection.wrap_database_errors:
             cursor = psycopg.Cursor(connection.connection)
-            return [row[0] for row in cursor.execute(INSERT_SIGN_UP, params, prepare=True)]
+            return list(starmap(OutboxRef, cursor.execute(INSERT_SIGN_UP, params, prepare=True)))
 
     def find_sign_up_by_idempotency_key(
         self, idempotency_key: str, key_hashes: list[bytes], request_fingerprints: list[bytes]

@@ -74,7 +74,7 @@ def confirm_by_code(
 
 def test_sign_up_creates_a_projection_and_two_message_entries(units):
     account = sign_up(units)
-    assert len(set(account.result.outbox_ids)) == 3
+    assert len(set(account.result.outbox_refs)) == 3
     assert account.result.person.version == 1
     assert account.expires_at - NOW <= timedelta(days=30)
 
@@ -100,7 +100,7 @@ def test_valid_code_confirms_once_and_bumps_the_version(units, channel):
         channel is Channel.PHONE,
     )
     assert done.person.version == 2
-    assert len(done.outbox_ids) == 1
+    assert len(done.outbox_refs) == 1
     assert confirm_by_code(units, account, channel, code) is None
 
 

@@ -1,0 +1,50 @@
+"""Hooks of MkDocs: pages that GitHub expects in the root are a part of the site too."""
+
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOT_PAGES = {
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "vulnerabilities.md",
+}
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Leaves out pages that are not written yet. A misspelt one is reported as not in the nav."""
+    pages = ROOT / "docs"
+    for section in config.nav or []:
+        for title, items in section.items():
+            if isinstance(items, list):
+                section[title] = [
+                    item
+                    for item in items
+                    for uri in item.values()
+                    if uri in ROOT_PAGES.values() or (pages / uri).exists()
+                ]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the pages of the root."""
+    for name, uri in ROOT_PAGES.items():
+        content = (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")
+        files.append(File.generated(config, uri, content=_map_links(content)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Maps links to the root, which work on GitHub, to the pages here."""
+    return _map_links(markdown)
+
+
+def _map_links(markdown: str) -> str:
+    names = "|".join(map(re.escape, ROOT_PAGES))
+    return re.sub(
+        rf"\]\((?:\.\./)?({names})(?=[#)])", lambda link: f"]({ROOT_PAGES[link[1]]}", markdown
+    )
