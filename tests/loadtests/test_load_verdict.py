@@ -176,12 +176,13 @@ def test_unreachable_service_is_an_error():
 
 def test_service_whose_messages_may_be_real_gets_no_sign_ups(start_server: StartServer):
     missing = (0, 404, "", False)
-    port = start_server(OK, missing, OK, missing, OK, missing)
-    service = Service(f"http://{HOST}:{port}", None, None)
+    url = f"http://{HOST}:{start_server(*[OK, missing] * 4)}"
     with pytest.raises(StackError, match="no development mailbox"):
-        service.check(writes=True, real_messages=False)
-    service.check(writes=False, real_messages=False)
-    service.check(writes=True, real_messages=True)
+        Service(url, None, Path("people")).check(writes=True, real_messages=False)
+    with pytest.raises(StackError, match="no development mailbox"):  # of the people to read
+        Service(url, None, None).check(writes=False, real_messages=False)
+    Service(url, None, Path("people")).check(writes=False, real_messages=False)
+    Service(url, None, None).check(writes=True, real_messages=True)
 
 
 def test_cold_needs_the_redis_of_a_running_service():
