@@ -85,8 +85,8 @@ sbom: .venv/.installed
 $(BENCH_VENV)/.installed: requirements-bench.lock local/install.sh | .venv/.installed
 	@sh local/install.sh $(BENCH_VENV) requirements-bench.lock $(or $(BENCH_PYTHON),$(PYTHON))
 
-$(DOCS_VENV)/.installed: requirements-docs.lock local/install.sh | .venv/.installed
-	@sh local/install.sh $(DOCS_VENV) requirements-docs.lock $(PYTHON)
+$(DOCS_VENV)/.installed: requirements-docs.lock local/install.sh
+	@sh local/install.sh $(DOCS_VENV) requirements-docs.lock "$(PYTHON_VERSION)"
 
 .venv/.installed: requirements-dev.lock local/install.sh
 	@sh local/install.sh .venv requirements-dev.lock "$(PYTHON_VERSION)"
