@@ -19,7 +19,7 @@ PROD_ENV := DJANGO_SETTINGS_MODULE=settings.prod ALLOWED_HOSTS=rollcall.example 
 
 SBOM := sbom.json
 
-.PHONY: help run dev doctor docs test check sbom load bench
+.PHONY: help run dev doctor docs test check sbom load load-ui bench
 
 help:
 	@echo "make run     the whole service on this machine; PORT=8000 and DATA_DIR=.data can be set"
@@ -29,7 +29,9 @@ help:
 	@echo "make test    the tests; LONG=1 for the large counts, ARGS='-k signup' for pytest"
 	@echo "make check   lint, types, import contracts, migrations, deploy check, OpenAPI, vulnerabilities"
 	@echo "make sbom    the software bill of materials, in sbom.json (CycloneDX); SBOM is the file"
-	@echo "make load    the load test; ARGS are its options"
+	@echo "make load    PROFILE=steady, peak, spike, soak, signup-storm, cold or knee; HOST=http://…, DURATION=10m,"
+	@echo "             RATE, WRITES, LIMIT=read_p99=3, PEOPLE, REDIS, OUT; exit 1 if a limit is broken; docs/load-tests.md"
+	@echo "make load-ui locust's web page on a service of its own, or HOST"
 	@echo "make bench   the benchmark with its peers, 15 minutes; ARGS=--quick for three, or section names; docs/performance.md"
 
 # exec: signals reach the supervisor itself; with make's pid it exits when make does.
@@ -55,8 +57,15 @@ docs: $(DOCS_VENV)/.installed
 test: .venv/.installed
 	LONG=$(LONG) $(PYTHON) -m pytest -n 3 --dist worksteal $(ARGS)
 
+LOAD_OPTIONS = $(if $(HOST),--host "$(HOST)") $(if $(DURATION),--duration "$(DURATION)") $(if $(RATE),--rate "$(RATE)") \
+	$(if $(WRITES),--writes "$(WRITES)") $(if $(LIMIT),--limit "$(LIMIT)") $(if $(PEOPLE),--people "$(PEOPLE)") \
+	$(if $(REDIS),--redis "$(REDIS)") $(if $(OUT),--out "$(OUT)") $(ARGS)
+
 load: .venv/.installed
-	@exec $(PYTHON) -m loadtests $(ARGS)
+	@exec $(PYTHON) -m loadtests $(PROFILE) $(LOAD_OPTIONS)
+
+load-ui: .venv/.installed
+	@exec $(PYTHON) -m loadtests $(LOAD_OPTIONS) --ui
 
 # Rollcall and the Python peers run on one interpreter: that of .venv, or BENCH_PYTHON, each with its
 # own environment.

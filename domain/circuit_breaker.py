@@ -11,6 +11,8 @@ from time import sleep
 
 import structlog
 
+from domain.metrics.registry import CIRCUIT_BREAKER_OPENINGS, CIRCUIT_BREAKERS_OPEN
+
 log = structlog.get_logger(__name__)
 
 _INTERVAL = 0.5  # seconds between two probes
@@ -20,13 +22,15 @@ class CircuitBreaker:
     """Opens after a timeout, and closes as soon as a probe in the background succeeds.
 
     Callers make no call while `is_open`, and call `open` after a timeout. Thread-safe. `name`: of
-    the server, in the log.
+    the server, in the log and the metrics.
     """
 
     def __init__(self, name: str) -> None:
         self.is_open = False
         self._name = name
         self._lock = Lock()
+        self._open_gauge = CIRCUIT_BREAKERS_OPEN.labels(name)
+        self._openings = CIRCUIT_BREAKER_OPENINGS.labels(name)
 
     def open(self, probe: Callable[[], object], failure: type[Exception]) -> None:
         """Opens until `probe`, called repeatedly, returns instead of raising `failure`.
@@ -37,6 +41,8 @@ class CircuitBreaker:
             if self.is_open:
                 return
             self.is_open = True
+        self._open_gauge.inc()
+        self._openings.inc()
         log.warning("circuit_opened", server=self._name)
         # A daemon, because a process may exit while a server does not respond.
         Thread(target=self._probe, args=(probe, failure), daemon=True).start()
@@ -52,4 +58,5 @@ class CircuitBreaker:
                 break
         finally:
             self.is_open = False
+            self._open_gauge.dec()
         log.info("circuit_closed", server=self._name)

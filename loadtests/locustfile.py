@@ -1,166 +1,174 @@
-"""A locustfile: profile reads and sign-ups (one request in ten) at a fixed rate.
+"""A locustfile: reads of profiles and sign-ups on an open-loop schedule.
 
-`python -m loadtests` runs it and reports. To run it alone, with locust's web page:
+`python -m loadtests` runs it, with a profile or with locust's web page. Locust's users are only a
+pool of connections: the next free one takes the next request of a schedule, waits until it is due,
+and sends it. Latencies count from then: requests that are due while the service stalls are not
+left out, and each shows the stall (no coordinated omission).
 
-    locust -f loadtests/locustfile.py --host http://127.0.0.1:8000 --users 100 --rate 3500
+GEVENT_BACKEND=select is exact to microseconds; gevent's default, epoll, wakes up to 1 ms late.
 """
 
 import gc
-import itertools
-import json
-import random
 import time
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 import gevent
-from locust import FastHttpUser, events, task
+from gevent.event import Event
+from locust import User, constant, events, stats, task
 from locust.env import Environment
-from locust.exception import ResponseError
+from locust.exception import StopUser
 
-from loadtests.people import expected_profile, sign_up_payload
+from loadtests.http_client import Connection, Origin
+from loadtests.priority import raise_priority
+from loadtests.profiles import PROFILES, Profile
+from loadtests.record import Recorder
+from loadtests.schedule import READ, SIGN_UP, Arrival, arrivals
+from loadtests.traffic import RIGHT_OUTCOMES, Traffic
 
-_START_DELAY = 2.0  # seconds until all users are spawned and the first request is due
+_START_DELAY = 0.3  # seconds, in which those who wait for the start notice it
+_MAX_LATENESS = 10.0  # seconds after the end for which due requests are still sent
+_EXACT_BELOW = 10.0  # ms
 
-people: list[dict[str, Any]] = []  # profile and token of each person to read
-signed_up: list[dict[str, Any]] = []
-requests: list[tuple[str, float, float, str]] = []  # see `on_request`
-schedule_lags: list[float] = []  # ms of each request, caused by this process
-crashes: list[str] = []
+stats.PERCENTILES_TO_CHART = [0.5, 0.99, 0.999]
+stats.HISTORY_STATS_INTERVAL_SEC = 1
+stats.CURRENT_RESPONSE_TIME_PERCENTILE_WINDOW = 2
+_bucket = stats.bucket_response_time
+# Locust rounds to whole milliseconds, and a read takes a fraction of one.
+stats.bucket_response_time = lambda ms: (  # type: ignore[assignment]  # a key of any number
+    round(ms, 1) if ms < _EXACT_BELOW else _bucket(ms)  # type: ignore[return-value]  # the same
+)
+
+
+class Load:
+    """A running load of a profile; `start` is the end of its warm-up, by time.monotonic."""
+
+    def __init__(self, profile: Profile, origin: Origin, folder: Path) -> None:
+        self.profile, self.origin = profile, origin
+        self.traffic = Traffic(origin, folder / "people")
+        self.recorder = Recorder(folder / "requests.csv")
+        self.started, self.ended = Event(), Event()
+        self.start = 0.0
+        continues = self.recorder.is_before_knee if profile.rising else lambda _: True
+        self._schedules = {
+            kind: arrivals(profile.stages, fraction, profile.warm_up, continues)
+            for kind, fraction in ((READ, 1 - profile.writes), (SIGN_UP, profile.writes))
+        }
+
+    def begin(self) -> None:
+        """Starts the schedule."""
+        # Collections of locust's many permanent objects would stop this process for some 10 ms
+        # each, which would count as the service's latency.
+        gc.collect()
+        gc.freeze()
+        raise_priority()
+        self.start = time.monotonic() + _START_DELAY + self.profile.warm_up
+        self.recorder.begin(self.start)
+        self.started.set()
+
+    def next_arrival(self, kind: str) -> Arrival:
+        """Returns the next request; raises `StopUser` after the last one."""
+        try:
+            return next(self._schedules[kind])
+        except StopIteration:
+            self.ended.set()
+            raise StopUser from None
+
+    def is_late(self, due_at: float) -> bool:
+        """Returns whether a request that was due then is not sent anymore."""
+        return time.monotonic() > max(due_at, self.start + self.profile.seconds) + _MAX_LATENESS
+
+    def quit_at_end(self, runner: Any) -> None:
+        """Stops locust once the last response has been received."""
+        self.ended.wait()
+        runner.user_greenlets.join()
+        runner.quit()
+
+
+load: Load
+
+
+class Connected(User):
+    """A connection of the pool for one kind of requests: a sign-up delays no read."""
+
+    abstract = True
+    wait_time = constant(0)
+    kind: str
+
+    @override
+    def on_start(self) -> None:
+        load.started.wait()
+        self.connection = Connection(load.origin)
+
+    @task
+    def request(self) -> None:
+        """Sends the next request of the schedule when it is due."""
+        arrival = load.next_arrival(self.kind)
+        due_at = load.start + arrival.due
+        lag = None  # of this process; none if the request had to wait for a free connection
+        if (delay := due_at - time.monotonic()) > 0:
+            gevent.sleep(delay)
+            lag = (time.monotonic() - due_at) * 1000
+        late = load.is_late(due_at)
+        outcome = "not sent" if late else load.traffic.send(self.connection, self.kind)
+        ms = (time.monotonic() - due_at) * 1000
+        load.recorder.write(arrival, self.kind, outcome, ms, lag)
+        self.environment.events.request.fire(
+            request_type="",
+            name=self.kind,
+            response_time=ms,
+            response_length=0,
+            exception=None if outcome in RIGHT_OUTCOMES else outcome,
+            context={},
+        )
+
+
+class Reader(Connected):
+    """Reads profiles."""
+
+    kind = READ
+    weight = 2
+
+
+class Newcomer(Connected):
+    """Signs people up."""
+
+    kind = SIGN_UP
+    weight = 1
 
 
 @events.init_command_line_parser.add_listener
 def add_options(parser: ArgumentParser) -> None:
-    """Adds options to locust's own."""
-    parser.add_argument(
-        "--rate", type=float, default=3500, help="requests per minute, of all users"
-    )
-    parser.add_argument(
-        "--people-file", type=Path, help="JSON: profile and token of each seeded person"
-    )
-    parser.add_argument("--record", type=Path, help="file to write all requests to")
+    """Adds options to locust's own; rate and writes are fields of its web page too."""
+    hidden: dict[str, Any] = {"include_in_web_ui": False}
+    parser.add_argument("--rate", type=float, help="requests per minute")
+    parser.add_argument("--writes", type=float, help="percent of them that are sign-ups")
+    parser.add_argument("--load-profile", help="name of a profile", **hidden)
+    parser.add_argument("--seconds", type=float, help="of the profile", **hidden)
+    parser.add_argument("--folder", type=Path, help="with the people; for the record", **hidden)
 
 
 @events.test_start.add_listener
 def on_test_start(environment: Environment, **_: Any) -> None:
-    """Sets the schedule of all users."""
+    """Prepares the load that the options or the web page describe."""
+    global load
     options: Any = environment.parsed_options
-    people.extend(json.loads(options.people_file.read_text()) if options.people_file else [])
-    RollcallUser.first_due_at = time.time() + _START_DELAY
-    RollcallUser.request_interval = 60 / options.rate
-    RollcallUser.pacing = options.num_users * RollcallUser.request_interval
-    # Collections of locust's many permanent objects would stop this process for some 10 ms each,
-    # which would count as the service's latency.
-    gc.collect()
-    gc.freeze()
+    profile = PROFILES[options.load_profile].with_load(
+        options.seconds, options.rate, options.writes
+    )
+    load = Load(profile, Origin.parse(environment.host or ""), options.folder)
+    gevent.spawn(load.quit_at_end, environment.runner)
 
 
-@events.request.add_listener
-def on_request(
-    name: str,
-    start_time: float,
-    response_time: float,
-    exception: Exception | None,
-    context: dict[str, float],
-    **_: Any,
-) -> None:
-    """Records kind, start, latency in ms, and error.
-
-    Exact times: locust rounds those of its percentiles.
-    """
-    requests.append((name, start_time, response_time, str(exception or "")))
-    schedule_lags.append((start_time - context["due_at"]) * 1000)
+@events.spawning_complete.add_listener
+def on_spawning_complete(**_: Any) -> None:
+    """Starts the load when all connections are there."""
+    if not load.started.is_set():
+        load.begin()
 
 
-@events.user_error.add_listener
-def on_user_error(exception: Exception, **_: Any) -> None:
-    """Records an unexpected exception of a task, whose request `on_request` did not receive."""
-    crashes.append(repr(exception))
-
-
-@events.quitting.add_listener
-def on_quitting(environment: Environment, **_: Any) -> None:
-    """Writes the record for `python -m loadtests`."""
-    options: Any = environment.parsed_options
-    if options.record:
-        record = {
-            "first_due_at": RollcallUser.first_due_at,
-            "requests": requests,
-            "schedule_lags": schedule_lags,
-            "crashes": crashes,
-            "signed_up": [person["profile"] for person in signed_up],
-        }
-        options.record.write_text(json.dumps(record))
-
-
-class RollcallUser(FastHttpUser):
-    """A user that sends one request per `pacing`, at times of its own.
-
-    The rate is that of all users together, and a slow response does not lower it: the other users
-    continue. Each request is due at an evenly spaced time plus a random delay of up to ten
-    intervals, so that requests also arrive in bursts.
-    """
-
-    first_due_at: float  # Unix time
-    request_interval: float  # seconds between two requests of all users
-    pacing: float  # seconds between two requests of one user
-    numbers = itertools.count()
-    network_timeout = connection_timeout = 10.0
-
-    def on_start(self) -> None:
-        self.scheduled_at = self.first_due_at + next(self.numbers) * self.request_interval
-        gevent.sleep(self._seconds_until_due())
-
-    def wait_time(self) -> float:
-        self.scheduled_at += self.pacing
-        return self._seconds_until_due()
-
-    def _seconds_until_due(self) -> float:
-        self.due_at = self.scheduled_at + random.uniform(0, 10 * self.request_interval)
-        return max(0.0, self.due_at - time.time())
-
-    def context(self) -> dict[str, float]:
-        return {"due_at": self.due_at}
-
-    @task(9)
-    def read(self) -> None:
-        """Reads a random person's profile and checks it."""
-        if people:
-            self._read_profile_of(random.choice(people))
-        else:
-            self.sign_up()
-
-    def _read_profile_of(self, person: dict[str, Any]) -> None:
-        headers = {"Authorization": f"Bearer {person['token']}"}
-        with self.client.get(
-            "/api/v1/profile/", headers=headers, name="read", catch_response=True
-        ) as response:
-            if json_body(response, 200) != person["profile"]:
-                raise ResponseError("not this person's profile")
-
-    @task(1)
-    def sign_up(self) -> None:
-        """Signs up a person, who may be read from now on."""
-        profile = expected_profile(payload := sign_up_payload())
-        with self.client.post(
-            "/api/v1/signup/", json=payload, name="sign-up", catch_response=True
-        ) as response:
-            created = json_body(response, 201)
-            if created["profile"] != profile:
-                raise ResponseError("not this person's profile")
-            person = {"profile": profile, "token": created["session"]["token"]}
-        people.append(person)
-        signed_up.append(person)
-
-
-def json_body(response: Any, status: int) -> Any:
-    """Returns the JSON of a response. Raises `ResponseError` for another status or no JSON."""
-    if response.status_code != status:
-        raise ResponseError(
-            f"status {response.status_code}" if response.status_code else response.error
-        )
-    try:
-        return response.json()
-    except ValueError:
-        raise ResponseError("no JSON") from None
+@events.test_stop.add_listener
+def on_test_stop(**_: Any) -> None:
+    """Completes the record."""
+    load.recorder.close()

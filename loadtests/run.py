@@ -1,113 +1,117 @@
-"""Runs a load test: seeds people, runs locust, and waits for the messages."""
+"""Runs a load: locust in a process of its own, beside it what the profile demands."""
 
 import json
+import os
 import sys
-import threading
 import time
-from dataclasses import dataclass
-from math import ceil
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from loadtests.people import sign_up_payload
-from loadtests.report import Report, Request
+from loadtests.bench import writers
+from loadtests.http_client import Origin
+from loadtests.people import sign_up_payload, write_people
+from loadtests.profiles import Profile
+from loadtests.record import read_requests, read_start
+from loadtests.results import Run
+from loadtests.service import Service, Usage, usage_of
 from local.processes import Process, StackError
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
-USERS = 100
-DELIVERY_TIMEOUT = 60.0  # seconds after the last sign-up
-_LOCUST_TIMEOUT_MARGIN = 30.0  # seconds to start, to exit, and for the last responses
+RECORD, REPORT = "requests.csv", "report.html"
+_START_TIMEOUT = 60.0  # seconds for locust to start
+_END_TIMEOUT = 60.0  # seconds after the end for the last responses and the report
+_SAMPLE_INTERVAL = 5.0  # seconds
+_LAST_SAMPLE = 0.2  # seconds before the end, while locust runs
+_MAX_SIGN_UPS = 1_500  # of a storm per second, for which bodies are prepared
+LOCUST_ENV = {"GEVENT_BACKEND": "select"}  # exact to microseconds, see the locustfile
 
 
-@dataclass(frozen=True)
-class LoadProfile:
-    """`rate` requests per minute for `seconds`, after `warm_up` seconds that are not measured, to a
-    service where `seed_people` people have signed up before.
-    """
-
-    rate: float = 3500
-    seconds: float = 60
-    warm_up: float = 5
-    seed_people: int = 300
-
-
-def run(load: LoadProfile, url: str, folder: Path) -> Report:
-    """Runs a load test; `folder` is for locust's files and log.
+def run(profile: Profile, service: Service, folder: Path, scratch: Path) -> Run:
+    """Loads a service. The people, the record and the report of locust are left in `folder`; logs,
+    in `scratch`.
 
     Raises `StackError` if the service cannot be used, or locust fails.
     """
-    try:
-        with httpx.Client(base_url=url, timeout=10) as service:
-            seeded = _sign_up(service, load.seed_people)
-            if undelivered := _count_undelivered(service, [person["profile"] for person in seeded]):
-                raise StackError(f"{undelivered} messages were not delivered before the load")
-            record = _run_locust(load, url, seeded, folder)
-            undelivered = _count_undelivered(service, record["signed_up"])
-    except httpx.HTTPError as error:
-        raise StackError(f"{url} cannot be used: {error!r}") from error
-    return _make_report(load, record, undelivered)
+    write_people(folder / "people", service.people(profile.people, scratch))
+    with ExitStack() as stack:
+        storm = _start_storm(profile, service, scratch, stack) if profile.storm else None
+        argv = locust_argv(profile, service.url, folder)
+        argv += ["--headless", "--only-summary", "--exit-code-on-error", "0"]
+        argv += ["--users", str(profile.connections), "--html", str(folder / REPORT)]
+        locust = Process("locust", argv, scratch / "locust.log", env=os.environ | LOCUST_ENV)
+        stack.enter_context(locust)
+        observed = _observe(profile, service, locust, folder / RECORD)
+        if storm:
+            storm.stop()
+            observed.storm = json.loads(storm.log_tail(1))
+    observed.undelivered = service.undelivered()
+    observed.requests = [each for each in read_requests(folder / RECORD) if each.stage >= 0]
+    return observed
 
 
-def _make_report(load: LoadProfile, record: Any, undelivered: int) -> Report:
-    measured_from = record["first_due_at"] + load.warm_up
-    counted = [
-        r for r in record["requests"] if measured_from <= r[1] < measured_from + load.seconds
-    ]
-    return Report(
-        seconds=load.seconds,
-        requests=[Request(kind, ms, error) for kind, _, ms, error in counted],
-        schedule_lags=record["schedule_lags"],
-        errors=[f"{kind}: {error}" for kind, _, _, error in record["requests"] if error]
-        + record["crashes"],
-        messages=2 * len(record["signed_up"]),
-        undelivered=undelivered,
-    )
-
-
-def _sign_up(service: httpx.Client, count: int) -> list[dict[str, Any]]:
-    """Signs people up, one after the other; returns profile and token of each."""
-    people = []
-    for _ in range(count):
-        response = service.post("/api/v1/signup/", json=sign_up_payload())
-        created = response.raise_for_status().json()
-        people.append({"profile": created["profile"], "token": created["session"]["token"]})
-    return people
-
-
-def _run_locust(load: LoadProfile, url: str, people: list[dict[str, Any]], folder: Path) -> Any:
-    """Runs locust in a process, because it patches the standard library; returns its record."""
-    seeded, record = folder / "people.json", folder / "record.json"
-    seeded.write_text(json.dumps(people))
-    duration = load.warm_up + load.seconds + 3  # requests start after two seconds
-    options = {
+def locust_argv(profile: Profile, url: str, folder: Path) -> list[str]:
+    """Returns the command of locust for a load, without how it is controlled."""
+    options: dict[str, Any] = {
         "--locustfile": LOCUSTFILE,
         "--host": url,
-        "--users": USERS,
-        "--spawn-rate": USERS,
-        "--run-time": f"{ceil(duration)}s",  # locust accepts whole seconds
-        "--stop-timeout": 10,
-        "--exit-code-on-error": 0,
-        "--rate": load.rate,
-        "--people-file": seeded,
-        "--record": record,
+        "--spawn-rate": 1_000,
+        "--load-profile": profile.name,
+        "--seconds": profile.seconds,
+        "--rate": profile.stages[0].rate,
+        "--writes": profile.writes * 100,
+        "--folder": folder,
     }
     arguments = [str(argument) for option in options.items() for argument in option]
-    argv = [sys.executable, "-m", "locust", "--headless", "--only-summary", *arguments]
-    locust = Process("locust", argv, folder / "locust.log")
-    locust.run(timeout=duration + _LOCUST_TIMEOUT_MARGIN)
-    return json.loads(record.read_text())
+    return [sys.executable, "-m", "locust", *arguments]
 
 
-def _count_undelivered(service: httpx.Client, profiles: list[dict[str, Any]]) -> int:
-    """Returns how many of the people's messages are not in the mailbox by the deadline."""
-    recipients = {profile[channel] for profile in profiles for channel in ("email", "phone")}
-    deadline = time.monotonic() + DELIVERY_TIMEOUT
-    timer = threading.Event()
-    while True:
-        messages = service.get("/dev/mailbox.json").raise_for_status().json()
-        undelivered = recipients - {message["to"] for message in messages}
-        if not undelivered or time.monotonic() > deadline:
-            return len(undelivered)
-        timer.wait(0.5)
+def _observe(profile: Profile, service: Service, locust: Process, record: Path) -> Run:
+    """Samples the parts from the start of the load to its end; returns when locust has exited."""
+    start = _wait_for_start(locust, record)
+    time.sleep(max(0.0, start - time.monotonic()))
+    observed = Run([])
+    if profile.flush:
+        service.flush()
+        observed.flushed_at = time.monotonic() - start
+    end = start + profile.seconds - _LAST_SAMPLE
+    has_exited = False
+    while not has_exited:
+        observed.usage[time.monotonic() - start] = _sample(service, locust)
+        remaining = end - time.monotonic()
+        if remaining <= 0:
+            break
+        has_exited = locust.wait(min(_SAMPLE_INTERVAL, remaining))
+    locust.wait(_END_TIMEOUT)
+    if locust.is_running or locust.status != 0:
+        raise StackError(f"locust failed, status {locust.status}\n{locust.log_tail()}")
+    return observed
+
+
+def _wait_for_start(locust: Process, record: Path) -> float:
+    deadline = time.monotonic() + _START_TIMEOUT
+    while (start := read_start(record)) is None:
+        if locust.wait(0.05) or time.monotonic() > deadline:
+            raise StackError(f"locust did not start\n{locust.log_tail()}")
+    return start
+
+
+def _sample(service: Service, locust: Process) -> Mapping[str, Usage]:
+    return {**service.usage(), "locust": usage_of(locust.pid)}
+
+
+def _start_storm(profile: Profile, service: Service, scratch: Path, stack: ExitStack) -> Process:
+    """Starts the clients that sign up; `stack` stops them."""
+    origin = Origin.parse(service.url)
+    if origin.scheme != "http":
+        raise StackError(f"{profile.name}: HOST must be http://…, not {service.url}")
+    bodies = scratch / "bodies"
+    count = round((profile.warm_up + profile.seconds) * _MAX_SIGN_UPS)
+    bodies.write_text("\n".join(json.dumps(sign_up_payload()) for _ in range(count)))
+    argv = [sys.executable, "-m", "loadtests.bench.writers", f"--host={origin.host}"]
+    argv += [f"--port={origin.port}", f"--bodies={bodies}", f"--clients={profile.storm}"]
+    argv.append(f"--seconds={profile.seconds + 600}")
+    clients = stack.enter_context(Process("storm", argv, scratch / "storm.log"))
+    writers.wait_until_ready(clients)
+    return clients

@@ -65,7 +65,13 @@ INSTALLED_APPS = [
     "workers",
     "api",
 ]
+# URL of the OpenTelemetry collector that gets traces, by OTLP over HTTP; empty: none are made
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "", validate=validators.url)
+# whether no traces are made all the same; OpenTelemetry's other variables (OTEL_*) work too
+OTEL_SDK_DISABLED = env.bool("OTEL_SDK_DISABLED", False)
+TRACING_ENABLED = bool(OTEL_EXPORTER_OTLP_ENDPOINT) and not OTEL_SDK_DISABLED
 MIDDLEWARE = [
+    *(["api.writes.tracing.tracing_middleware"] if TRACING_ENABLED else []),
     "api.writes.middleware.MetricsMiddleware",
     "api.writes.middleware.request_id_middleware",
     # Before all middleware that may respond, so that web clients can read errors too.
@@ -145,7 +151,8 @@ CACHES = {
             # One retry, at once, on a new connection: in place of one that a restarted Redis has
             # closed, or that leads to a demoted primary. Every command may be sent twice.
             "CONNECTION_POOL_KWARGS": {
-                "retry": Retry(NoBackoff(), 1, (RedisConnectionError, *REJECTED))
+                "server": "profiles",
+                "retry": Retry(NoBackoff(), 1, (RedisConnectionError, *REJECTED)),
             },
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",  # never pickle
         },
@@ -169,6 +176,7 @@ HUEY = {
         # has rejected it. The timeout must be above the consumer's blocking pop of one second.
         "connection_pool": CircuitBreakerPool.from_url(
             QUEUE_URL,
+            server="queue",
             socket_connect_timeout=0.5,
             socket_timeout=2,
             retry=Retry(NoBackoff(), 1, REJECTED),

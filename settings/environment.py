@@ -122,6 +122,9 @@ if IS_PRODUCTION and METRICS_TOKEN and len(METRICS_TOKEN) < 20:
     raise InvalidSetting("METRICS_TOKEN needs at least 20 random characters.")
 # folder of the metrics of all processes of one machine; DATA_DIR/metrics by default
 METRICS_DIR = Path(env.str("METRICS_DIR", "") or DATA_DIR / "metrics")
+# port of all interfaces on which a worker or relay serves its metrics, where it shares METRICS_DIR
+# with no process that does; without METRICS_TOKEN
+METRICS_PORT = env.int("METRICS_PORT", 0, validate=validate.Range(min=0, max=65535))
 
 # --- The read process ----------------------------------------------------------------------------
 # URL of the profile Redis

@@ -25,6 +25,9 @@ days = validate.Range(min=1, max=36_500)
 host_name = validate.Regexp(
     rf"{_HOST}\Z", re.IGNORECASE, error="It must be a host name, without scheme, port and path."
 )
+url = validate.Regexp(
+    r"https?://[^\s/]+(/\S*)?\Z", re.IGNORECASE, error="It must be http(s)://host[:port][/path]."
+)
 # A secret that is sent in a header, or compared with one.
 token = validate.Regexp(r"[!-~]+\Z", error="It must have ASCII characters only, and no blanks.")
 # https://developer.vonage.com/en/messaging/sms/guides/custom-sender-id

@@ -8,6 +8,7 @@ from huey import RedisHuey
 from huey.api import Task
 from huey.exceptions import HueyException
 
+from domain.metrics.registry import WORKER_LAST_RUN
 from domain.projection.redis_command import execute
 
 log = structlog.get_logger(__name__)
@@ -31,6 +32,7 @@ class BatchHuey(RedisHuey):
         """Returns the next task; None if there is none, or for one that this version does not have,
         as during an upgrade: the relay enqueues its outbox entry again. Huey would pause after it.
         """
+        WORKER_LAST_RUN.set_to_current_time()  # at least once a second, while there is no task
         try:
             return super().dequeue()
         except HueyException:  # it names the task

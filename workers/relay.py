@@ -16,6 +16,7 @@ import time
 import structlog
 from django.db import close_old_connections
 
+from domain.metrics.registry import PROFILE_BACKFILLS, RELAY_LAST_RUN
 from domain.model.errors import ServiceUnavailable
 from domain.postgres import outbox
 from domain.postgres.errors import translate_database_errors
@@ -50,6 +51,7 @@ class Relay:
     def run(self) -> None:
         """Runs until `stop` is called; retries while a dependency is unavailable."""
         while not self._stop_event.is_set():
+            RELAY_LAST_RUN.set_to_current_time()
             wait = self.dispatch_due()
             try:
                 with translate_database_errors():
@@ -88,4 +90,5 @@ class Relay:
         while not self._stop_event.is_set() and (remaining := deadline - time.monotonic()) > 0:
             if person_ids := pop_misses(BATCH_SIZE, max(remaining, _MIN_WAIT)):
                 project(*person_ids)
+                PROFILE_BACKFILLS.inc(len(person_ids))
                 self._stop_event.wait(_BATCH_WINDOW)

@@ -8,11 +8,12 @@ the log record what a task raises.
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import NamedTuple
 
 import structlog
 from huey import crontab
-from huey.contrib.djhuey import db_periodic_task, db_task
+from huey.contrib.djhuey import db_periodic_task, db_task, on_startup
 
 from domain.model.errors import QuotaExceeded, RollcallError
 from domain.postgres import outbox
@@ -20,7 +21,7 @@ from domain.postgres.errors import translate_database_errors
 from domain.postgres.models import OutboxEntry
 from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.projection import writer
-from workers import purge
+from workers import purge, tracing
 from workers.handlers import address_change, confirmation, sign_in
 from workers.providers.base import PermanentFailure, TemporaryFailure
 
@@ -35,6 +36,12 @@ def _is_unexpected(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("huey").addFilter(_is_unexpected)
+
+
+@on_startup("tracing")
+def start_tracing() -> None:
+    """Called by Huey in each of a worker's threads."""
+    tracing.start("rollcall-worker")
 
 
 class TaskFailed(RollcallError):
@@ -122,8 +129,20 @@ def _process(outbox_id: int) -> None:
     """Executes an outbox entry, if it is queued."""
     with _mask_unexpected_errors():
         entry = outbox.claim(outbox_id)
-        if entry is not None and (error := execute(entry)) is not None:
-            raise error
+        if entry is not None:
+            with _trace(entry):
+                if (error := execute(entry)) is not None:
+                    raise error
+
+
+@contextmanager
+def _trace(entry: LeasedEntry) -> Iterator[None]:
+    """Runs the block in a span, after that of the time since the request, or the attempt before."""
+    attempt: tracing.Attributes = {"rollcall.attempt": entry.attempts}
+    age = monotonic() - entry.created_at
+    waited = tracing.record_wait("outbox", entry.traceparent, age, attempt)
+    with tracing.span(_WORK[entry.kind].task_name, "CONSUMER", waited, attributes=attempt):
+        yield
 
 
 TASKS = {kind: db_task(name=work.task_name)(_process) for kind, work in _WORK.items()}

@@ -134,8 +134,8 @@ class OutboxAdmin(PersonSearchAdmin):
               "provider_message_id", "delivery_status", "delivery_status_at", "created_at",
               "finished_at")  # fmt: skip  # one glance
     readonly_fields = ("person_id",)  # an id: its row may be deleted
-    list_display = ("id", "kind", "state", "reason_code", "delivery_status", "attempts", "due_at",
-                    "created_at", "person_link")  # fmt: skip  # one glance
+    list_display = ("id", "kind", "state", "reason_code", "attempts", "due_at", "created_at",
+                    "person_link")  # fmt: skip  # one glance
     list_filter = (StateFilter, ReasonFilter, "kind", "delivery_status")
     ordering = ("id",)  # the oldest first
     actions = (retry_now, give_up)
@@ -146,4 +146,4 @@ class OutboxAdmin(PersonSearchAdmin):
         if entry.person_id is None:
             return "-"
         url = reverse("admin:rollcall_person_change", args=[entry.person_id])
-        return format_html('<a href="{}">{}</a>', url, entry.person_id)
+        return format_html('<a href="{}">{}…</a>', url, str(entry.person_id)[:8])

@@ -7,7 +7,7 @@ one for each core. SIGUSR2 starts a second main process on the same socket; a so
 inherited (systemd's `LISTEN_FDS`) is used if there is one.
 """
 
-from api.observability.multiprocess import share_metrics
+from domain.metrics.multiprocess import share_metrics
 from settings import environment
 from settings.logging_config import configure_logging
 

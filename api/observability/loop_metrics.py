@@ -11,8 +11,8 @@ from collections import defaultdict
 
 from prometheus_client import Counter, Histogram
 
-from api.observability import registry
-from api.observability.registry import BUCKETS
+from domain.metrics import registry
+from domain.metrics.registry import BUCKETS
 
 type Key = tuple[Counter | Histogram, tuple[str | int, ...]]  # with the values of the labels
 

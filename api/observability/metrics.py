@@ -1,7 +1,7 @@
 """GET /metrics: the metrics of all processes, of the outbox and of the queue."""
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from django.conf import settings
 from django.http import Http404, HttpResponse
@@ -10,13 +10,16 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from rest_framework.request import Request
 
-from api.observability.exposition import CONTENT_TYPE, get_collector
+from api.observability import redis_metrics
 from api.writes.base import NoStoreAPIView, get_bearer_token
 from api.writes.openapi import operation
+from domain.metrics.exposition import CONTENT_TYPE, ProcessCollector
 from domain.model.errors import InvalidToken, ServiceUnavailable
+from domain.postgres import outbox_stats
 from domain.postgres.errors import translate_database_errors
-from domain.postgres.outbox_stats import WINDOW_SECONDS, OutboxStats, collect
-from workers import queue
+from domain.postgres.outbox_stats import OVERDUE_AFTER, OutboxStats
+
+_POSTGRES_UP = "Whether Postgres responds."
 
 
 class MetricsView(NoStoreAPIView):
@@ -41,30 +44,30 @@ class MetricsView(NoStoreAPIView):
 
 
 class MetricsCollector(Collector):
-    """Collects the metrics of the processes, of Postgres, and of the queue."""
+    """Collects the metrics of the processes, of both Redis servers, and of Postgres."""
 
     def collect(self) -> Iterator[Metric]:
-        yield from get_collector().collect()
-        depth = queue.queue_depth()
-        yield _gauge("rollcall_queue_up", "Whether Huey's Redis responds.", depth is not None)
-        if depth is not None:
-            yield _gauge("rollcall_queue_depth", "Tasks that wait in Huey's queue.", depth)
-        yield from _postgres()
+        yield from ProcessCollector(write_up=True).collect()
+        yield from redis_metrics.collect()
+        try:
+            with translate_database_errors():
+                stats = outbox_stats.collect()
+        except ServiceUnavailable:
+            yield _gauge("rollcall_postgres_up", _POSTGRES_UP, False)
+        else:
+            yield _gauge("rollcall_postgres_up", _POSTGRES_UP, True)
+            yield from _outbox(stats)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(name, text, value)
 
 
-def _postgres() -> Iterator[Metric]:
-    try:
-        with translate_database_errors():
-            stats = collect()
-    except ServiceUnavailable:
-        yield _gauge("rollcall_postgres_up", "Whether Postgres responds.", False)
-    else:
-        yield _gauge("rollcall_postgres_up", "Whether Postgres responds.", True)
-        yield from _outbox(stats)
+def _family(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
 
 
 def _outbox(stats: OutboxStats) -> Iterator[Metric]:
@@ -75,14 +78,17 @@ def _outbox(stats: OutboxStats) -> Iterator[Metric]:
         family.add_metric(values, count)
     yield family
     text = "Messages that wait for a quota, a confirmation or a key."
-    family = GaugeMetricFamily("rollcall_outbox_postponed", text, labels=["reason"])
-    for reason, count in stats.postponed.items():
-        family.add_metric([reason], count)
-    yield family
+    yield _family("rollcall_outbox_postponed", text, "reason", stats.postponed)
     text = "Seconds for which the oldest due outbox entry has been due."
     yield _gauge("rollcall_outbox_oldest_due_age_seconds", text, stats.oldest_due_age)
-    text = f"Messages finished in the last {WINDOW_SECONDS} seconds."
-    family = GaugeMetricFamily("rollcall_messages_finished", text, labels=["channel", "state"])
-    for values, count in stats.finished_messages.items():
-        family.add_metric(values, count)
-    yield family
+    text = "Age of the oldest unfinished outbox entry of a kind, whatever it waits for."
+    yield _family("rollcall_outbox_oldest_age_seconds", text, "kind", stats.oldest_ages)
+    text = f"Messages that are older than {OVERDUE_AFTER} seconds, without those postponed."
+    yield _gauge("rollcall_messages_overdue", text, stats.overdue_messages)
+    budgets = stats.sms_budgets
+    text = "Text messages that are allowed in 24 hours."
+    limits = {name: limit for name, (limit, _) in budgets.items()}
+    yield _family("rollcall_sms_budget", text, "recipients", limits)
+    text = "Text messages that are left now of those."
+    left = {name: left for name, (_, left) in budgets.items()}
+    yield _family("rollcall_sms_budget_remaining", text, "recipients", left)

@@ -4,25 +4,25 @@ import asyncio
 import gc
 import hmac
 from asyncio import AbstractEventLoop, Future, TimerHandle
-from collections.abc import Mapping
+from functools import partial
 
 import structlog
 
 from api.cors import preflight_headers
 from api.http_server.request import Request
 from api.http_server.response_encoding import encode_headers
-from api.observability import registry
-from api.observability.exposition import CONTENT_TYPE, render_process_metrics
 from api.observability.loop_metrics import loop_metrics
 from api.problem_details import PROBLEMS
 from api.reads import probes
 from api.reads.profile import ProfileReader
 from api.reads.proxy import Proxy
-from api.reads.redis.client import RedisClient
+from api.reads.redis.client import STATUSES, RedisClient
 from api.reads.redis.url import parse_url
 from api.reads.request_policy import find_policy
 from api.reads.responses import METHODS, Response, error_response, get_request_id, problem_response
 from api.reads.socket_address import parse_upstream
+from domain.metrics import registry
+from domain.metrics.exposition import CONTENT_TYPE, render_process_metrics
 from domain.model.errors import ServiceUnavailable
 from domain.model.keyring import Keyring
 from settings import environment
@@ -79,8 +79,17 @@ class Application:
 
     def _flush_metrics(self) -> None:
         # Not in the loop's thread: the files may be on a slow disk.
-        self._loop.run_in_executor(None, loop_metrics.flush)
+        self._loop.run_in_executor(None, self._write_metrics)
         self._flush_timer = self._loop.call_later(_FLUSH_INTERVAL, self._flush_metrics)
+
+    def _write_metrics(self) -> None:
+        for status in STATUSES:
+            registry.READ_PROCESSES.labels(status).set(status == self._redis.status)
+        if self._proxy is not None:
+            in_flight, admitted = self._proxy.in_flight, self._proxy.admitted
+            registry.PROXY_REQUESTS.labels("in_flight").set(in_flight)
+            registry.PROXY_REQUESTS.labels("waiting").set(max(0, admitted - in_flight))
+        loop_metrics.flush()
 
     # --- Requests --------------------------------------------------------------------------------
 
@@ -133,14 +142,18 @@ class Application:
     def _handle_without_proxy(self, request: Request) -> None:
         """Responds to what belongs to the write process, where a load balancer routes."""
         headers, path = request.headers, request.target.partition(b"?")[0]
-        if path in _METRICS_PATHS and request.method in METHODS and _may_see_metrics(headers):
-            task = self._loop.run_in_executor(None, render_process_metrics)
-            task.add_done_callback(lambda done: self._respond_metrics(request, done))
+        if _asks_for_metrics(request):
+            self._render_metrics(request)
         elif path in PROFILE_PATHS:
             allow = ("allow", ", ".join(METHODS))
             self._respond(request, problem_response(headers, "method_not_allowed", allow))
         else:
             self._respond(request, problem_response(headers, "not_found"))
+
+    def _render_metrics(self, request: Request, *, write_up: bool | None = None) -> None:
+        render = partial(render_process_metrics, write_up=write_up)
+        task = self._loop.run_in_executor(None, render)
+        task.add_done_callback(lambda done: self._respond_metrics(request, done))
 
     def _respond_metrics(self, request: Request, done: "Future[bytes]") -> None:
         if error := done.exception():
@@ -163,7 +176,10 @@ class Application:
         return status, block + find_policy(headers).headers, body
 
     def _reject(self, request: Request, reason: str) -> None:
-        request.respond(*self.error_response(reason, request))
+        if _asks_for_metrics(request):  # which then say that the write process does not answer
+            self._render_metrics(request, write_up=False)
+        else:
+            request.respond(*self.error_response(reason, request))
 
     def _respond(self, request: Request, response: Response) -> None:
         status, headers, body = response
@@ -183,8 +199,12 @@ def _redirect_to_https(request: Request) -> Response:
     return 301, encode_headers([("location", location)]), b""
 
 
-def _may_see_metrics(headers: Mapping[str, str]) -> bool:
+def _asks_for_metrics(request: Request) -> bool:
+    """Returns whether this is a request for the metrics by a client that may see them."""
+    path = request.target.partition(b"?")[0]
+    if path not in _METRICS_PATHS or request.method not in METHODS:
+        return False
     if not environment.METRICS_TOKEN:
         return environment.METRICS_PUBLIC
     expected = f"Bearer {environment.METRICS_TOKEN}".encode()
-    return hmac.compare_digest(headers.get("authorization", "").encode(), expected)
+    return hmac.compare_digest(request.headers.get("authorization", "").encode(), expected)

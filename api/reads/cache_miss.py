@@ -8,11 +8,11 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from api.observability import registry
 from api.observability.loop_metrics import loop_metrics
 from api.reads.redis.client import RedisClient
 from api.reads.redis.connection import RedisUnavailable, encode_command
 from domain import profile
+from domain.metrics import registry
 from domain.model.session_token import TokenClaims
 
 _POLL_INTERVAL = 0.005  # seconds

@@ -16,7 +16,6 @@ import structlog
 from api.bearer import bearer_token
 from api.http_server.request import Request
 from api.observability.loop_metrics import loop_metrics
-from api.observability.registry import HTTP_REQUEST_DURATION
 from api.reads.cache_miss import MissCoalescer
 from api.reads.redis.client import RedisClient
 from api.reads.redis.connection import RedisUnavailable
@@ -29,6 +28,7 @@ from api.reads.responses import (
     profile_response,
 )
 from domain import profile
+from domain.metrics.registry import HTTP_REQUEST_DURATION
 from domain.model import session_token
 from domain.model.errors import InvalidToken, ServiceUnavailable
 from domain.model.keyring import Keyring
@@ -37,6 +37,7 @@ from domain.profile import CacheMiss
 
 log = structlog.get_logger(__name__)
 
+_ROUTE = "/api/v1/profile"
 _HMGET = b"*6\r\n$5\r\nHMGET\r\n$34\r\np:%b\r\n$1\r\nb\r\n$1\r\ne\r\n$1\r\nv\r\n$32\r\n%b\r\n"
 
 
@@ -60,38 +61,41 @@ class ProfileReader:
             entry = cache.find(digest) if cache is not None else None
             if entry is None:
                 token = session_token.verify_token(self._keys, text, digest)
-                on_reply = partial(self._on_reply, request, common_headers, token)
+                on_reply = partial(self._on_reply, request, common_headers, token, "redis")
                 if cache is not None and cache.admits(digest):
                     cache.fetch(token, encode_hmget(token), on_reply)
                 else:
                     self._redis.send_command(encode_hmget(token), on_reply)
                 return
         except Exception as error:  # noqa: BLE001  # each gets a response; ours alone are not logged
-            _respond(request, common_headers, self._to_response(request.headers, error))
+            response = self._to_response(request.headers, error)
+            _respond(request, common_headers, response, "none")
         else:
-            self._on_reply(request, common_headers, entry.token, entry.reply)
+            self._on_reply(request, common_headers, entry.token, "client_cache", entry.reply)
 
     def _on_reply(
         self,
         request: Request,
         common_headers: bytes,
         token: TokenClaims,
+        source: str,
         reply: Any,
-        *,
-        may_wait: bool = True,
     ) -> None:
-        """Responds with Redis' reply, or waits for the backfill of a missing profile."""
+        """Responds with Redis' reply, or waits for the backfill of a missing profile.
+
+        `source`, for the metrics: client_cache, redis, or backfill for a reply after that.
+        """
         try:
             response = profile_response(request.headers, token, parse_reply(reply), time())
         except Exception as error:  # noqa: BLE001  # as in `handle`
-            if may_wait and isinstance(error, CacheMiss):
+            if source != "backfill" and isinstance(error, CacheMiss):
                 retry = self._retry_after_backfill(request, common_headers, token)
                 task = asyncio.create_task(retry)
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
                 return
             response = self._to_response(request.headers, error)
-        _respond(request, common_headers, response)
+        _respond(request, common_headers, response, source)
 
     async def _retry_after_backfill(
         self, request: Request, common_headers: bytes, token: TokenClaims
@@ -103,7 +107,7 @@ class ProfileReader:
             reply = await self._redis.execute_command("HMGET", key, *fields)
         except Exception as error:  # noqa: BLE001  # as in `handle`
             reply = error
-        self._on_reply(request, common_headers, token, reply, may_wait=False)
+        self._on_reply(request, common_headers, token, "backfill", reply)
 
     def _to_response(self, headers: Headers, error: Exception) -> Response:
         if isinstance(error, hiredis.ReplyError):
@@ -133,8 +137,8 @@ def parse_reply(reply: Any) -> list[bytes | None]:
     return reply
 
 
-def _respond(request: Request, common_headers: bytes, response: Response) -> None:
+def _respond(request: Request, common_headers: bytes, response: Response, source: str) -> None:
     status, headers, body = response
     request.respond(status, headers + common_headers, body)
     seconds = perf_counter() - request.received_at
-    loop_metrics.observe(HTTP_REQUEST_DURATION, seconds, request.method, "/api/v1/profile", status)
+    loop_metrics.observe(HTTP_REQUEST_DURATION, seconds, request.method, _ROUTE, status, source)

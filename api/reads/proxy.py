@@ -27,26 +27,26 @@ class Proxy:
     """Passes requests on to the write process at `address`.
 
     `reject` responds 503 to a request, for a reason that is counted. The settings WRITE_* are the
-    limits.
+    limits. Of the `admitted` requests, those `in_flight` have been sent.
     """
 
     def __init__(self, address: SocketAddress, reject: Callable[[Request, str], None]) -> None:
         self._address = address
         self._reject = reject
         self._slots = Semaphore(environment.WRITE_MAX_CONCURRENCY)
-        self._admitted = 0
+        self.admitted = self.in_flight = 0
         self._tasks: set[Task[None]] = set()
         self._is_hung = False
         self._next_trial_at = self._last_response_at = 0.0
 
     def handle(self, request: Request, max_body_bytes: int) -> None:
         """Responds with the response of the write process, or 503. Raises nothing."""
-        if self._admitted >= environment.WRITE_MAX_CONCURRENCY + environment.WRITE_MAX_WAITING:
+        if self.admitted >= environment.WRITE_MAX_CONCURRENCY + environment.WRITE_MAX_WAITING:
             self._reject(request, "overloaded")
         elif not self._allows_trial():
             self._reject(request, "upstream_hung")
         else:
-            self._admitted += 1
+            self.admitted += 1
             if request.content_length != 0:
                 request.on_disconnect = self._release
                 request.read_body(max_body_bytes, self._start)
@@ -74,7 +74,7 @@ class Proxy:
         self._release()
 
     def _release(self) -> None:
-        self._admitted -= 1
+        self.admitted -= 1
 
     async def _forward(self, request: Request) -> None:
         started_at = monotonic()
@@ -86,7 +86,11 @@ class Proxy:
                 # works on it in a thread. Its slot is taken until then.
                 request.on_disconnect = None
                 started_at = monotonic()
-                response = await exchange(self._address, request)
+                self.in_flight += 1
+                try:
+                    response = await exchange(self._address, request)
+                finally:
+                    self.in_flight -= 1
         except TimeoutError:
             self._check_for_hang(started_at)
             self._reject(request, "upstream_timeout")

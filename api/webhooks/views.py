@@ -11,6 +11,7 @@ from api.webhooks.signatures import InvalidSignature
 from api.writes.base import NoStoreAPIView
 from api.writes.json_parser import no_content
 from api.writes.openapi import PUBLIC, operation, request_header
+from domain.metrics.registry import DELIVERY_RECEIPTS
 from domain.postgres import delivery_receipts
 from workers.providers.base import SENDGRID_REFERENCE_FIELD
 
@@ -70,4 +71,7 @@ def _record_receipts(
         log.info("delivery_receipt_rejected", provider=provider, reason=error.reason)
         raise
     delivery_receipts.record(receipts)
+    for receipt in receipts:
+        status = "delivered" if receipt.is_delivered else "failed"
+        DELIVERY_RECEIPTS.labels(provider, status).inc()
     return no_content()

@@ -11,7 +11,7 @@ read process, nginx, or HAProxy with `option http-buffer-request`.
 
 import math
 
-from api.observability.multiprocess import share_metrics
+from domain.metrics.multiprocess import share_metrics
 from settings import environment
 from settings.logging_config import configure_logging
 

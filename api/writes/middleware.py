@@ -19,9 +19,9 @@ from django.middleware import common
 from django.utils.deprecation import MiddlewareMixin
 
 from api.client_ip import get_client_ip
-from api.observability.registry import HTTP_REQUEST_DURATION, PROCESS_CPU
 from api.problem_details import resolve_request_id
 from api.writes.error_handlers import error_response, problem_response
+from domain.metrics.registry import HTTP_REQUEST_DURATION, PROCESS_CPU
 from domain.model.errors import RollcallError
 from domain.postgres.errors import to_service_unavailable
 
@@ -41,13 +41,10 @@ class MetricsMiddleware:
         self._lock = Lock()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        queue_time, started_at = _queue_time(request), perf_counter()
+        queue_time, started_at = get_queue_time(request), perf_counter()
         response = self.get_response(request)
-        # Never what a client has chosen freely: the number of label values must be bounded.
-        method = request.method if request.method in _METHODS else "other"
-        match = request.resolver_match
-        route = f"/{match.route.rstrip('/')}" if match else "none"
-        duration = HTTP_REQUEST_DURATION.labels(method, route, response.status_code)
+        method, route = get_method_label(request), get_route_label(request)
+        duration = HTTP_REQUEST_DURATION.labels(method, route, response.status_code, "")
         duration.observe(queue_time + perf_counter() - started_at)
         with self._lock:
             now = process_time()
@@ -56,7 +53,20 @@ class MetricsMiddleware:
         return response
 
 
-def _queue_time(request: HttpRequest) -> float:
+def get_method_label(request: HttpRequest) -> str:
+    """Returns the method, "other" for an unknown one: never what a client has chosen freely, since
+    the number of label values must be bounded.
+    """
+    return request.method if request.method in _METHODS else "other"
+
+
+def get_route_label(request: HttpRequest) -> str:
+    """Returns the route of a request that has been resolved, "none" if no route matches."""
+    match = request.resolver_match
+    return f"/{match.route.rstrip('/')}" if match else "none"
+
+
+def get_queue_time(request: HttpRequest) -> float:
     """Returns the seconds since the read process received the first byte of the request.
 
     It sends the Unix time of that as `X-Request-Start: t=…`. From others that is not trusted: 0.

@@ -13,8 +13,8 @@ from redis import RedisError
 
 from api.bearer import bearer_token
 from api.client_ip import client_network, client_site
-from api.observability.registry import RATE_LIMITED_REQUESTS, RATE_LIMITER_ERRORS
 from api.writes.error_handlers import problem_response
+from domain.metrics.registry import RATE_LIMITED_REQUESTS, RATE_LIMITER_ERRORS
 from domain.model.errors import InvalidToken
 from domain.model.session_token import verify_token
 from domain.postgres.keyring import get_keyring

@@ -296,6 +296,12 @@ class OutboxEntry(models.Model):
                 condition=Q(state__in=["pending", "queued", "running"]),
                 name="outbox_due_at_idx",
             ),
+            # For the metrics: the oldest of a kind, and how many are older than they should be.
+            models.Index(
+                fields=["kind", "created_at"],
+                condition=Q(state__in=["pending", "queued", "running"]),
+                name="outbox_created_at_idx",
+            ),
             models.Index(
                 F("finished_at"),
                 condition=Q(finished_at__isnull=False),

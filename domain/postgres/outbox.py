@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import starmap
+from time import monotonic
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -17,11 +18,26 @@ from django.db.models import Min, Model, QuerySet
 from django.db.models.functions import Now
 
 from domain.commands.ports import OutboxRef
+from domain.metrics.registry import MESSAGE_HANDOVER_DURATION, OUTBOX_ATTEMPTS
 from domain.postgres.models import OutboxEntry
+from domain.trace_context import current_traceparent
 
 BACKOFF_INITIAL = timedelta(seconds=2)
 BACKOFF_MAX = timedelta(minutes=2)
 RETRY_AFTER_MAX = timedelta(hours=1)
+# Why a message waits although its provider could be asked: quotas, and what is waited for.
+POSTPONED_REASONS = frozenset(
+    {
+        "address_quota",
+        "sms_network_quota",
+        "sms_prefix_quota",
+        "sms_low_conversion",
+        "sms_quota",
+        "sms_owner_quota",
+        "email_not_confirmed",
+        "key_unknown",
+    }
+)
 GIVEN_UP = "given_up"  # the reason of what staff have given up
 
 
@@ -34,6 +50,9 @@ class LeasedEntry:
     kind: str
     person_id: UUID | None  # None for a sign-in challenge without a person
     attempts: int
+    reason_code: str = ""  # of the last attempt
+    created_at: float = field(default_factory=monotonic)  # by this process' clock
+    traceparent: str | None = None  # of the request that caused it
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +67,11 @@ class Outcome:
 def add(kind: OutboxEntry.Kind, person_id: UUID | None, **references: Model) -> OutboxRef:
     """Creates an entry with a lease, in the caller's transaction."""
     row = OutboxEntry.objects.create(
-        kind=kind, person_id=person_id, due_at=Now() + settings.OUTBOX_LEASE, **references
+        kind=kind,
+        person_id=person_id,
+        due_at=Now() + settings.OUTBOX_LEASE,
+        traceparent=current_traceparent.get(),
+        **references,
     )
     return OutboxRef(int(row.pk), kind)
 
@@ -83,24 +106,40 @@ def claim(entry_id: int) -> LeasedEntry | None:
         UPDATE rollcall_outboxentry
         SET state = 'running', lease_token = %s, attempts = attempts + 1,
             due_at = now() + make_interval(secs => %s)
-        WHERE id = %s AND state = 'queued' RETURNING kind, person_id, attempts
+        WHERE id = %s AND state = 'queued' RETURNING kind, person_id, attempts, reason_code,
+            extract(epoch FROM now() - created_at)::float, traceparent
     """
     lease_token = uuid4()
     with connection.cursor() as cursor:
         cursor.execute(sql, [lease_token, settings.OUTBOX_LEASE.total_seconds(), entry_id])
         row = cursor.fetchone()
-    return LeasedEntry(entry_id, lease_token, *row) if row else None
+    if row is None:
+        return None
+    kind, person_id, attempts, reason_code, age, traceparent = row
+    return LeasedEntry(
+        id=entry_id,
+        lease_token=lease_token,
+        kind=kind,
+        person_id=person_id,
+        attempts=attempts,
+        reason_code=reason_code,
+        created_at=monotonic() - age,
+        traceparent=traceparent,
+    )
 
 
 def complete(entry: LeasedEntry, outcome: Outcome) -> None:
     """Finishes an entry. Does nothing if another worker has taken it over."""
-    _leased_by(entry).update(
+    updated = _leased_by(entry).update(
         state=outcome.state,
         reason_code=outcome.reason_code,
         provider_message_id=outcome.provider_message_id[:200],
         finished_at=Now(),
         lease_token=None,
     )
+    if updated:
+        OUTBOX_ATTEMPTS.labels(entry.kind, outcome.state).inc()
+        _observe_handover(entry, outcome)
 
 
 def reschedule(entry: LeasedEntry, reason_code: str, retry_after: float | None = None) -> None:
@@ -114,21 +153,32 @@ def reschedule(entry: LeasedEntry, reason_code: str, retry_after: float | None =
     else:
         delay = min(timedelta(seconds=retry_after), RETRY_AFTER_MAX)
         delay *= random.uniform(1, 1.5)  # noqa: S311  # jitter is no secret
-    _set_pending(entry, reason_code, delay)
+    _set_pending(entry, reason_code, delay, "retried")
 
 
 def postpone(entry: LeasedEntry, reason_code: str, seconds: float) -> None:
     """Postpones an entry until a quota may allow it, or it is released, however long that is."""
-    _set_pending(entry, reason_code, timedelta(seconds=seconds))
+    _set_pending(entry, reason_code, timedelta(seconds=seconds), "postponed")
 
 
-def _set_pending(entry: LeasedEntry, reason_code: str, delay: timedelta) -> None:
-    _leased_by(entry).update(
+def _observe_handover(entry: LeasedEntry, outcome: Outcome) -> None:
+    """Observes for how long a message has waited, unless it was to wait, or is not needed."""
+    is_message = entry.kind != OutboxEntry.Kind.PROJECT_PROFILE
+    is_handed_over = outcome.state in (OutboxEntry.State.DONE, OutboxEntry.State.FAILED)
+    was_to_wait = not POSTPONED_REASONS.isdisjoint((entry.reason_code, outcome.reason_code))
+    if is_message and is_handed_over and not was_to_wait:
+        MESSAGE_HANDOVER_DURATION.labels(entry.kind).observe(monotonic() - entry.created_at)
+
+
+def _set_pending(entry: LeasedEntry, reason_code: str, delay: timedelta, outcome: str) -> None:
+    updated = _leased_by(entry).update(
         state=OutboxEntry.State.PENDING,
         reason_code=reason_code,
         due_at=Now() + delay,
         lease_token=None,
     )
+    if updated:
+        OUTBOX_ATTEMPTS.labels(entry.kind, outcome).inc()
 
 
 def retry(entry_ids: Sequence[int]) -> list[OutboxRef]:

@@ -1,28 +1,25 @@
-"""Statistics of the outbox, for `/metrics`."""
+"""Statistics of the outbox, for `/metrics`.
+
+Their cost does not grow with the table: finished entries are not read (processes count them, see
+`domain.metrics`), the oldest ones are the ends of indexes, and of open entries no more than
+`COUNT_LIMIT` are counted, by partial indexes that have no others.
+"""
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 from django.db import connection, transaction
 
-from domain.postgres.models import CHANNELS, OutboxEntry
+from domain.postgres.models import OutboxEntry
+from domain.postgres.outbox import POSTPONED_REASONS
+from domain.postgres.sms_quotas import get_budgets
 
 COUNT_LIMIT = 100_000  # rows; bounds the cost of counting
-WINDOW_SECONDS = 300
+OVERDUE_AFTER = 30  # seconds, the objective for messages
 _STATEMENT_TIMEOUT = "500ms"  # of each query
-_FINISHED = [OutboxEntry.State.DONE, OutboxEntry.State.FAILED, OutboxEntry.State.DISCARDED]
+_MESSAGE_KINDS = [kind for kind in OutboxEntry.Kind.values if kind != "project_profile"]
 
-# Why a message waits although its provider could be asked: quotas, and what is waited for.
-POSTPONED_REASONS = [
-    "address_quota",
-    "sms_network_quota",
-    "sms_prefix_quota",
-    "sms_low_conversion",
-    "sms_quota",
-    "sms_owner_quota",
-    "email_not_confirmed",
-    "key_unknown",
-]
 _COUNT_UNFINISHED = """
     SELECT kind, state, reason_code, count(*) FROM (
         SELECT kind, state, reason_code FROM rollcall_outboxentry
@@ -33,28 +30,36 @@ _SELECT_OLDEST_DUE_AGE = """
     SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float FROM rollcall_outboxentry
     WHERE state IN ('pending', 'queued', 'running') AND due_at <= now()
 """
-_COUNT_FINISHED_MESSAGES = """
-    SELECT channel, state, count(*) FROM (
-        SELECT coalesce(confirmation.channel, sign_in.channel) AS channel, state
-        FROM rollcall_outboxentry AS outbox
-        LEFT JOIN rollcall_confirmation AS confirmation ON confirmation.id = confirmation_id
-        LEFT JOIN rollcall_signinchallenge AS sign_in ON sign_in.id = sign_in_id
-        WHERE finished_at > now() - make_interval(secs => %s) AND kind <> 'project_profile' LIMIT %s
-    ) AS recent GROUP BY channel, state
+_SELECT_OLDEST_AGES = """
+    SELECT kind, coalesce(extract(epoch FROM now() - (
+        SELECT min(created_at) FROM rollcall_outboxentry AS entry
+        WHERE entry.kind = kinds.kind AND state IN ('pending', 'queued', 'running')
+    )), 0)::float FROM unnest(%s::text[]) AS kinds (kind)
+"""
+_COUNT_OVERDUE_MESSAGES = """
+    SELECT count(*) FROM (
+        SELECT FROM rollcall_outboxentry
+        WHERE kind = ANY(%s::text[]) AND state IN ('pending', 'queued', 'running')
+            AND created_at < now() - make_interval(secs => %s) AND reason_code <> ALL(%s::text[])
+        LIMIT %s
+    ) AS overdue
 """
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxStats:
     """Unfinished entries by kind and state; those that are postponed by reason; by how many seconds
-    the oldest due one is overdue; and the messages finished in the last `WINDOW_SECONDS`, by
-    channel and state.
+    the oldest due one is overdue; the age of the oldest by kind, whatever it waits for; the
+    messages that are older than `OVERDUE_AFTER` and not postponed; and how many text messages a day
+    are allowed, and are left, by whom they are for.
     """
 
     unfinished: dict[tuple[str, str], int]
     postponed: dict[str, int]
     oldest_due_age: float
-    finished_messages: dict[tuple[str, str], int]
+    oldest_ages: dict[str, float]
+    overdue_messages: int
+    sms_budgets: dict[str, tuple[int, int]]
 
 
 def collect() -> OutboxStats:
@@ -65,19 +70,18 @@ def collect() -> OutboxStats:
         open_counts = cursor.fetchall()
         cursor.execute(_SELECT_OLDEST_DUE_AGE)
         ((oldest_due_age,),) = cursor.fetchall()
-        cursor.execute(_COUNT_FINISHED_MESSAGES, [WINDOW_SECONDS, COUNT_LIMIT])
-        finished = {(channel, state): count for channel, state, count in cursor.fetchall()}
+        cursor.execute(_SELECT_OLDEST_AGES, [OutboxEntry.Kind.values])
+        oldest_ages = dict(cursor.fetchall())
+        params: Any = [_MESSAGE_KINDS, OVERDUE_AFTER, list(POSTPONED_REASONS), COUNT_LIMIT]
+        cursor.execute(_COUNT_OVERDUE_MESSAGES, params)
+        ((overdue,),) = cursor.fetchall()
+        budgets = get_budgets()
     unfinished: dict[tuple[str, str], int] = dict.fromkeys(
         product(OutboxEntry.Kind.values, OutboxEntry.UNFINISHED), 0
     )
-    postponed = dict.fromkeys(POSTPONED_REASONS, 0)
+    postponed = dict.fromkeys(sorted(POSTPONED_REASONS), 0)
     for kind, state, reason, count in open_counts:
         unfinished[kind, state] += count
         if state == OutboxEntry.State.PENDING and reason in postponed:
             postponed[reason] += count
-    return OutboxStats(
-        unfinished,
-        postponed,
-        oldest_due_age,
-        dict.fromkeys(product(CHANNELS, _FINISHED), 0) | finished,
-    )
+    return OutboxStats(unfinished, postponed, oldest_due_age, oldest_ages, overdue, budgets)

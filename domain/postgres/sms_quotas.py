@@ -32,6 +32,10 @@ _SELECT_TOTALS = """
         LATERAL (SELECT hour_start <= now() - %(conversion_delay)s::interval AS mature)
     WHERE hour_start > now() - interval '24 hours'
 """
+_SELECT_USED = """
+    SELECT CASE WHEN prefix LIKE '+%%' THEN '' ELSE prefix END, sum(sent)
+    FROM rollcall_smsprefixstats WHERE hour_start > now() - interval '24 hours' GROUP BY 1
+"""
 _INCREMENT = """
     INSERT INTO rollcall_smsprefixstats AS t (prefix, hour_start, sent, codes_sent, converted)
     VALUES (%(prefix)s, date_trunc('hour', now(), 'UTC'), 1, %(codes)s, 0)
@@ -102,6 +106,25 @@ def _find_exceeded(
     if has_enough_samples and converted < settings.SMS_CONVERSION_MIN_RATE * codes:
         return "sms_low_conversion"
     return None
+
+
+def get_budgets() -> dict[str, tuple[int, int]]:
+    """Returns how many text messages a day are allowed, and are left now, by whom they are for:
+    sign_ups, owners, or known_owners.
+
+    It reads the rows of a day: no more than text messages were sent in it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_SELECT_USED)
+        used = dict(cursor.fetchall())
+    return {
+        name: (limit, max(0, limit - int(used.get(prefix, 0))))
+        for name, prefix, limit in (
+            ("sign_ups", "", settings.SMS_PER_DAY),
+            ("owners", _OWNERS, settings.SMS_TO_OWNERS_PER_DAY),
+            ("known_owners", _KNOWN_OWNERS, settings.SMS_TO_OWNERS_PER_DAY),
+        )
+    }
 
 
 def is_country_allowed(number: str) -> bool:

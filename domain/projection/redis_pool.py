@@ -55,8 +55,15 @@ class CircuitOpen(RedisConnectionError):
 class CircuitBreakerPool(Pool):
     """A pool that raises `CircuitOpen` from a timeout of any of its connections until recovery."""
 
-    def __init__(self, connection_class: type[Connection] = Connection, **kwargs: Any) -> None:
-        self._breaker = CircuitBreaker("redis")
+    def __init__(
+        self,
+        connection_class: type[Connection] = Connection,
+        *,
+        server: str = "redis",
+        **kwargs: Any,
+    ) -> None:
+        """`server` names it in the log and the metrics."""
+        self._breaker = CircuitBreaker(server)
         attributes = {"on_timeout": staticmethod(self._on_timeout)}
         super().__init__(type("Connection", (_Connection, connection_class), attributes), **kwargs)
 

@@ -5,20 +5,22 @@ behind Postgres for a moment, but never ahead of it, nor of an unknown person.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import batched
 from threading import Event
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from domain import profile
 from domain.model.person import Person, Tombstone
 from domain.postgres import person_queries
 from domain.projection import people_pages
-from domain.projection.client import get_bulk_pool
+from domain.projection.client import get_bulk_pool, get_client
 from domain.projection.redis_command import execute, execute_pipeline
 
+RESULT_KEY = "profile:verify"  # a hash in the profile Redis, for the metrics
+FINISHED_AT = "finished_at"  # its field with the Unix time
 _MAX_CANDIDATES = 40_000  # people who await their recheck
 _CLOCK_SKEW = 60  # seconds
 
@@ -92,6 +94,18 @@ def find_orphans() -> Iterator[Batch]:
         yield Batch(len(ids), min(1.0, scanned / key_count), orphans)
         if cursor == b"0":
             return
+
+
+def save_result(counts: Mapping[Kind, int]) -> None:
+    """Stores how many differences of each kind are left after a whole comparison."""
+    result: dict[Any, Any] = {**counts, FINISHED_AT: int(time.time())}
+    get_client().hset(RESULT_KEY, mapping=result)
+
+
+def load_result() -> dict[str, float]:
+    """Returns what `save_result` has stored last, {} if nothing. Raises `RedisError`."""
+    stored = cast(dict[bytes, bytes], get_client().hgetall(RESULT_KEY))
+    return {name.decode(): float(value) for name, value in stored.items()}
 
 
 def compare_now(ids: Sequence[UUID]) -> list[Difference]:

@@ -16,7 +16,7 @@ from loadtests.bench.mixed_load import MixedLoad, Round, Writers
 from loadtests.bench.paired_rounds import Target, ratio, run_interleaved
 from loadtests.bench.report import Section, table
 from loadtests.bench.servers import server_commands
-from loadtests.report import percentile
+from loadtests.percentiles import percentile
 from local.stack import Stack
 
 _RATE = 200  # reads per second

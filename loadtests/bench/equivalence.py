@@ -8,8 +8,9 @@ from redis import Redis
 from domain import profile
 from domain.model import session_token
 from domain.model.keyring import Keyring
-from loadtests.bench.people import Dataset, make_person, write
+from loadtests.bench.people import Dataset, write
 from loadtests.bench.servers import PATH, Server
+from loadtests.seeding import make_person
 from local.processes import StackError
 from local.tcp_ports import HOST
 

@@ -23,8 +23,8 @@ from typing import cast, override
 
 import uvloop
 
-from loadtests.bench.wire import complete_head
-from loadtests.report import percentile
+from loadtests.http_client import complete_response
+from loadtests.percentiles import percentile
 from local.tcp_ports import HOST
 
 _TICK = 0.001  # seconds between two checks of what is due
@@ -39,9 +39,9 @@ def reads(lines: list[str]) -> Iterator[bytes]:
         yield b"%b%b\r\n\r\n" % (head, random.choice(encoded))
 
 
-def sign_ups(lines: list[str]) -> Iterator[bytes]:
+def sign_ups(lines: list[str], host: str = HOST) -> Iterator[bytes]:
     """Yields sign-ups with the body of each line, in order and repeatedly."""
-    head = f"POST /api/v1/signup/ HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json"
+    head = f"POST /api/v1/signup/ HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json"
     bodies = [line.encode() for line in lines]
     for body in itertools.cycle(bodies):
         yield b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head.encode(), len(body), body)
@@ -74,9 +74,9 @@ class Connection(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if (head := complete_head(self._received)) is not None:
+        if (response := complete_response(self._received)) is not None:
             self._received = b""
-            self._on_response(self, head[9:10] == b"2")
+            self._on_response(self, response[0][9:10] == b"2")
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:

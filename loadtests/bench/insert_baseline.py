@@ -16,7 +16,7 @@ import django
 import psycopg
 
 from domain.model.keyring import Keyring
-from loadtests.bench.people import make_person
+from loadtests.seeding import make_person
 
 _BATCH = 1_000  # rows prepared at a time, which is not measured
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.bench import resource_usage
+from loadtests import resource_usage
 from loadtests.bench.servers import PATH, Server
 from loadtests.bench.toolchain import pinned_to_core
 from local.processes import Process, StackError

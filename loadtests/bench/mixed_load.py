@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtests.bench import resource_usage, writers
-from loadtests.bench.rebuild import insert
+from loadtests import resource_usage
+from loadtests.bench import writers
 from loadtests.bench.toolchain import ROOT, with_server_python
 from loadtests.people import sign_up_payload
-from local.processes import Process, StackError
+from loadtests.seeding import insert
+from local.processes import Process
 from local.stack import Stack
 
 _READERS = 10_000  # people whose profiles are read
 _MAX_SIGN_UPS = 1_500  # per second, for which bodies are prepared
-_START_TIMEOUT, _END_TIMEOUT, _REBUILD_TIMEOUT = 30.0, 60.0, 120.0
+_END_TIMEOUT, _REBUILD_TIMEOUT = 60.0, 120.0
 _MAX_SECONDS = 600  # seconds; the sign-ups are stopped after the reads
 
 
@@ -55,8 +56,8 @@ class MixedLoad:
     def add_readers(self) -> None:
         """Creates the people to read, with their profiles in Redis, and a file of tokens."""
         env = self.stack.environment()
-        tokens = insert(env["DATABASE_URL"], env["SECRET_KEY"], _READERS)
-        (self.folder / "tokens").write_text("\n".join(tokens))
+        readers = insert(env["DATABASE_URL"], env["SECRET_KEY"], _READERS)
+        (self.folder / "tokens").write_text("\n".join(person.token for person in readers))
         manage = [sys.executable, str(ROOT / "manage.py"), "profiles", "rebuild"]
         log = self.folder / "rebuild.log"
         Process("rebuild", with_server_python(manage), log, env=env).run(_REBUILD_TIMEOUT)
@@ -80,7 +81,7 @@ class MixedLoad:
             *["--ignore-retry-after"] * clients.ignores_retry_after,
         ]
         with Process("sign-ups", argv, self.folder / "sign-ups.log") as generator:
-            _wait_until_ready(generator)
+            writers.wait_until_ready(generator)
             started_at, cpu = time.monotonic(), resource_usage.cpu_seconds([generator.pid])
             reads = self.read()
             cpu = resource_usage.cpu_seconds([generator.pid]) - cpu
@@ -95,10 +96,3 @@ class MixedLoad:
         count = round(self.seconds * _MAX_SIGN_UPS)
         bodies.write_text("\n".join(json.dumps(sign_up_payload()) for _ in range(count)))
         return bodies
-
-
-def _wait_until_ready(generator: Process) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT
-    while generator.log_tail(1) != writers.READY:
-        if generator.wait(0.05) or time.monotonic() > deadline:
-            raise StackError(f"the clients that sign up did not start\n{generator.log_tail()}")

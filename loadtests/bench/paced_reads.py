@@ -4,9 +4,9 @@ A request is due every 1/rate seconds, whatever the server does, and its latency
 it includes the time for which the previous response kept the connection busy (no coordinated
 omission). It uses blocking system calls instead of an event loop.
 
-It runs at raised priority (see `priority`): on a busy machine it would otherwise measure its own
-wake-up latency. `schedule_lag_ms` is how late it was woken all the same, when it did not wait for a
-response. It uses some hundredths of a core.
+It runs at raised priority (see `loadtests.priority`): on a busy machine it would otherwise measure
+its own wake-up latency. `schedule_lag_ms` is how late it was woken all the same, when it did not
+wait for a response. It uses some hundredths of a core.
 
 Writes JSON to --out: latencies_ms, schedule_lag_ms, failed, priority.
 """
@@ -15,17 +15,15 @@ import argparse
 import gc
 import json
 import random
-import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtests.bench.priority import raise_priority
-from loadtests.bench.wire import complete_head
+from loadtests.http_client import Connection, Origin
+from loadtests.priority import raise_priority
 from local.tcp_ports import HOST
 
 _HEAD = f"GET /api/v1/profile/ HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer ".encode()
-_TIMEOUT = 10.0  # seconds for one response
 _MAX_LATENESS = 10.0  # seconds after the end for which due requests are still sent
 
 
@@ -38,40 +36,7 @@ class Results:
     failed: int = 0
 
 
-class Client:
-    """One kept-alive connection, reopened when it breaks."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._socket = self._connect()
-
-    def read(self, token: str) -> bool:
-        """Returns whether the profile was read: a 200."""
-        try:
-            self._socket.sendall(b"%b%b\r\n\r\n" % (_HEAD, token.encode()))
-            return self._receive().startswith(b"HTTP/1.1 200")
-        except OSError:
-            self._socket.close()
-            self._socket = self._connect()
-            return False
-
-    def _connect(self) -> socket.socket:
-        connection = socket.create_connection((HOST, self._port), timeout=_TIMEOUT)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
-
-    def _receive(self) -> bytes:
-        received = b""
-        while True:
-            data = self._socket.recv(65536)
-            if not data:
-                raise ConnectionResetError
-            received += data
-            if (head := complete_head(received)) is not None:
-                return head
-
-
-def run(client: Client, tokens: list[str], rate: float, seconds: float) -> Results:
+def run(connection: Connection, tokens: list[str], rate: float, seconds: float) -> Results:
     """Reads at that rate for so many seconds. What cannot be sent until a little later, because
     of the responses before, fails, with the time until then for a latency.
     """
@@ -83,9 +48,17 @@ def run(client: Client, tokens: list[str], rate: float, seconds: float) -> Resul
         if (delay := due - time.monotonic()) > 0:
             time.sleep(delay)
             results.lags.append(time.monotonic() - due)
-        results.failed += not (time.monotonic() < end and client.read(token))
+        results.failed += not (time.monotonic() < end and _read(connection, token))
         results.latencies.append(time.monotonic() - due)
     return results
+
+
+def _read(connection: Connection, token: str) -> bool:
+    """Returns whether the profile was read: a 200."""
+    try:
+        return connection.request(b"%b%b\r\n\r\n" % (_HEAD, token.encode()))[0] == 200
+    except OSError:
+        return False
 
 
 def main() -> None:
@@ -97,12 +70,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    client = Client(options.port)
+    connection = Connection(Origin("http", HOST, options.port))
     tokens = options.tokens.read_text().split()
     gc.freeze()
     gc.disable()
     priority = raise_priority()
-    results = run(client, tokens, options.rate, options.seconds)
+    results = run(connection, tokens, options.rate, options.seconds)
     result = {
         "latencies_ms": [round(seconds * 1000, 3) for seconds in results.latencies],
         "schedule_lag_ms": [round(seconds * 1000, 3) for seconds in results.lags],

@@ -6,9 +6,10 @@ from pathlib import Path
 from domain import profile
 from domain.model.keyring import Keyring
 from loadtests.bench import debian
-from loadtests.bench.people import Dataset, make_person
+from loadtests.bench.people import Dataset
 from loadtests.bench.servers import Server, new_process
 from loadtests.bench.toolchain import BENCH_PYTHON, FASTIFY, ROOT, node
+from loadtests.seeding import make_person
 from local.tcp_ports import HOST, find_free_port
 
 type Start = Callable[[Dataset, Path], Server]

@@ -1,23 +1,18 @@
 """Datasets of people, made by the product's own functions and written directly to Redis."""
 
-import random
 import secrets
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import batched
 from pathlib import Path
 
 from redis import Redis
 
 from domain import profile
-from domain.model import session_token
 from domain.model.keyring import Keyring
-from domain.model.person import ActiveSession, Person
+from loadtests.seeding import make_person
 from local.servers import Valkey
 
-HOBBIES = ("engines", "poetry", "whist", "horses", "flying", "the analytical engine")
 _BATCH = 1000  # hashes in one write
 
 
@@ -33,24 +28,6 @@ class Dataset:
     body_bytes: int
     redis_bytes: int
     secret: str
-
-
-def make_person(keys: Keyring, number: int) -> tuple[Person, str]:
-    """Returns a person with one session, and its token. The profile has some 170 bytes."""
-    person_id = uuid.uuid4()
-    token, digest = session_token.issue_token(keys, person_id, 1)
-    return Person(
-        id=person_id,
-        version=1,
-        name="Ada",
-        surname=f"Lovelace the {number}th",
-        email=f"ada-{number}@example.com",
-        phone=f"+346{number:08}",
-        hobbies=tuple(random.choices(HOBBIES, k=number % 4)),
-        email_verified=True,
-        phone_verified=bool(number % 2),
-        sessions=(ActiveSession(digest, datetime.now(UTC) + timedelta(days=30)),),
-    ), token
 
 
 def fill(valkey: Valkey, count: int, folder: Path) -> Dataset:

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from loadtests.bench import equivalence, peers, resource_usage
+from loadtests import resource_usage
+from loadtests.bench import equivalence, peers
 from loadtests.bench.comparison import Comparison, noise_note
 from loadtests.bench.config import Config
 from loadtests.bench.fixtures import new_dataset, start_server, warm_up

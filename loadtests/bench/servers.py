@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from domain.model.errors import InvalidToken, ServiceUnavailable
-from loadtests.bench import resource_usage
+from loadtests import resource_usage
 from loadtests.bench.people import Dataset
 from loadtests.bench.toolchain import ROOT, with_server_python
 from loadtests.peers.responses import error_response

@@ -10,8 +10,7 @@ from statistics import median
 
 import httpx
 
-from loadtests import ISOLATED_ENV
-from loadtests.bench import resource_usage
+from loadtests import ISOLATED_ENV, resource_usage
 from loadtests.bench.config import Config
 from loadtests.bench.load import run_generator, sign_up_argv
 from loadtests.bench.paired_rounds import Ratio, Target, ratio, run_interleaved

@@ -29,12 +29,14 @@ from typing import cast, override
 import uvloop
 
 from loadtests.bench.generator import sign_ups
-from loadtests.bench.priority import lower_priority
-from loadtests.bench.wire import complete_head
-from loadtests.report import percentile
+from loadtests.http_client import complete_response
+from loadtests.percentiles import percentile
+from loadtests.priority import lower_priority
+from local.processes import Process, StackError
 from local.tcp_ports import HOST
 
 READY = "ready"
+_START_TIMEOUT = 30.0  # seconds
 _RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
 _RECONNECT = 0.1  # seconds before reconnecting
 _SPREAD = (0.5, 1.5)
@@ -44,6 +46,7 @@ _SPREAD = (0.5, 1.5)
 class Load:
     """The shared state of all clients: requests, stop flag, and results. Times are in seconds."""
 
+    host: str
     port: int
     requests: Iterator[bytes]
     ignores_retry_after: bool
@@ -69,7 +72,7 @@ class Client(asyncio.Protocol):
         """Connects, which sends the first request; retries until it succeeds."""
         while not self._load.stopped:
             try:
-                await self._loop.create_connection(lambda: self, HOST, self._load.port)
+                await self._loop.create_connection(lambda: self, self._load.host, self._load.port)
             except OSError:
                 self._load.failed += 1
                 await asyncio.sleep(_RECONNECT)
@@ -94,10 +97,10 @@ class Client(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         self._received += data
-        head = complete_head(self._received)
-        if self._waiting and head is not None:
+        response = complete_response(self._received)
+        if self._waiting and response is not None:
             self._waiting = False
-            self._on_response(head)
+            self._on_response(response[0])
 
     def _on_response(self, head: bytes) -> None:
         load, status = self._load, head[9:12]
@@ -127,9 +130,8 @@ class Client(asyncio.Protocol):
 
 
 async def _run(options: argparse.Namespace) -> None:
-    load = Load(
-        options.port, sign_ups(options.bodies.read_text().splitlines()), options.ignore_retry_after
-    )
+    requests = sign_ups(options.bodies.read_text().splitlines(), options.host)
+    load = Load(options.host, options.port, requests, options.ignore_retry_after)
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     gc.freeze()
@@ -149,9 +151,18 @@ async def _run(options: argparse.Namespace) -> None:
     print(json.dumps({**result, "seconds": seconds, "p50_ms": times[0], "p99_ms": times[1]}))
 
 
+def wait_until_ready(process: Process) -> None:
+    """Returns once all clients of this program are connected. Raises `StackError` after 30 s."""
+    deadline = time.monotonic() + _START_TIMEOUT
+    while process.log_tail(1) != READY:
+        if process.wait(0.05) or time.monotonic() > deadline:
+            raise StackError(f"the clients that sign up did not start\n{process.log_tail()}")
+
+
 def main() -> None:
     """Runs the clients that the command line describes."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench.writers")
+    parser.add_argument("--host", default=HOST)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--bodies", type=Path, required=True, help="a file with a body a line")
     parser.add_argument("--clients", type=int, default=64)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import yaml
 
 from local.processes import Process
 from local.stack import Stack
@@ -94,18 +93,3 @@ def test_balancer_routes_by_method_and_path(client: httpx.Client):
     # Only the write process counts requests against rate limits: this shows which side responded.
     assert "ratelimit" not in response.headers
     assert "ratelimit" in person.patch({}).headers
-
-
-def test_http_route_sends_reads_to_the_read_service():
-    route = yaml.safe_load((DEPLOY / "kubernetes" / "httproute.yaml").read_text())
-    reads, rest = route["spec"]["rules"]
-    assert {(m["method"], m["path"]["value"]) for m in reads["matches"]} == {
-        (method, path)
-        for method in ("GET", "HEAD", "OPTIONS")
-        for path in ("/api/v1/profile", "/api/v1/profile/")
-    }
-    assert rest["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
-    backends = [rule["backendRefs"][0]["name"] for rule in (reads, rest)]
-    services = yaml.safe_load_all((DEPLOY / "kubernetes" / "services.yaml").read_text())
-    names = [each["metadata"]["name"] for each in services if each["kind"] == "Service"]
-    assert backends == names == ["rollcall-read", "rollcall-write"]

@@ -2,16 +2,15 @@
 
 import json
 import platform
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from loadtests import resource_usage
 from loadtests.bench import (
     chart,
     debian,
@@ -20,7 +19,6 @@ from loadtests.bench import (
     peers,
     python_build,
     reads,
-    resource_usage,
     toolchain,
 )
 from loadtests.bench.comparison import Comparison
@@ -31,7 +29,8 @@ from loadtests.bench.people import Dataset
 from loadtests.bench.report import table
 from loadtests.bench.servers import Server
 from local.processes import Process, StackError
-from local.tcp_ports import HOST, find_free_port
+from local.tcp_ports import find_free_port
+from tests.loadtests.conftest import is_listening
 from tests.support.client import wait_until
 
 TINY = Config(people=300, hot=10, rounds=2, seconds=0.2, warm_up=1)
@@ -63,12 +62,6 @@ def closing_port(tmp_path: Path) -> Iterator[int]:
     with Process("hanging up", argv, tmp_path / "log"):
         wait_until(lambda: is_listening(port))
         yield port
-
-
-def is_listening(port: int) -> bool:
-    with suppress(ConnectionRefusedError), socket.create_connection((HOST, port), timeout=5):
-        return True
-    return False
 
 
 @pytest.fixture

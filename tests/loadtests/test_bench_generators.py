@@ -2,62 +2,19 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from loadtests.bench import load
 from loadtests.bench.mixed_load import MixedLoad, Writers
 from local.processes import Process
 from local.stack import Stack
-from local.tcp_ports import find_free_port
-from tests.loadtests.test_bench import is_listening
-from tests.support.client import ApiClient, wait_until
+from tests.loadtests.conftest import StartServer
+from tests.support.client import ApiClient
 
-# Sends the n-th response of a table to request n, the last one to all further requests.
-SERVER = """
-import asyncio, sys
-responses, count = eval(sys.argv[2]), 0
-async def serve(reader, writer):
-    global count
-    while head := await reader.readuntil(b"\\r\\n\\r\\n"):
-        length = [l for l in head.lower().split(b"\\r\\n") if l.startswith(b"content-length:")]
-        await reader.readexactly(int(length[0].split(b":")[1]) if length else 0)
-        seconds, status, line, close = responses[min(count, len(responses) - 1)]
-        count += 1
-        await asyncio.sleep(seconds)
-        writer.write(f"HTTP/1.1 {status} x\\r\\n{line}content-length: 2\\r\\n\\r\\nno".encode())
-        if close:
-            return writer.close()
-async def main():
-    await (await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]))).serve_forever()
-asyncio.run(main())
-"""
 OK = (0, 200, "", False)
 CREATED = (0, 201, "", False)
 UNAVAILABLE = (0, 503, "retry-after: 1\r\n", False)
-
-type StartServer = Callable[..., int]
-
-
-@pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[StartServer]:
-    """Starts a server that sends the given responses; returns its port."""
-    servers = []
-
-    def start(*responses: tuple[float, int, str, bool]) -> int:
-        port = find_free_port()
-        argv = [sys.executable, "-c", SERVER, str(port), repr(responses)]
-        servers.append(Process("server", argv, tmp_path / "server.log"))
-        servers[-1].start()
-        wait_until(lambda: is_listening(port))
-        return port
-
-    yield start
-    for server in servers:
-        server.stop()
 
 
 def paced_reads(port: int, folder: Path, rate: int = 100) -> dict[str, Any]:

@@ -1,11 +1,15 @@
 """Selects the provider of a channel by the settings."""
 
 from functools import cache
+from time import perf_counter
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from workers.providers.base import Provider
+from domain.metrics.registry import PROVIDER_REQUEST_DURATION, PROVIDER_REQUESTS
+from workers import tracing
+from workers.messages.message import Message
+from workers.providers.base import PermanentFailure, Provider, SendError
 from workers.providers.mailbox import FileMailbox
 
 _PROVIDERS = {
@@ -21,6 +25,31 @@ def get_provider(channel: str) -> Provider:
     Its SDK is imported on first use: web processes enqueue messages and send none.
     """
     if settings.MESSAGE_BACKEND == "mailbox":
-        return FileMailbox(settings.MAILBOX_PATH)
-    provider: Provider = import_string(_PROVIDERS[channel])(settings)
-    return provider
+        return _ObservedProvider("mailbox", FileMailbox(settings.MAILBOX_PATH))
+    path = _PROVIDERS[channel]
+    return _ObservedProvider(path.split(".")[-2], import_string(path)(settings))
+
+
+class _ObservedProvider:
+    """A provider whose requests are spans, and counted by outcome; their reasons are our codes."""
+
+    def __init__(self, name: str, provider: Provider) -> None:
+        self._name, self._provider = name, provider
+
+    def send(self, message: Message, reference: str = "") -> str:
+        """Does what `Provider.send` does."""
+        started_at = perf_counter()
+        outcome = "failed", "task_failed"
+        try:
+            with tracing.span(f"send by {self._name}", "CLIENT"):
+                message_id = self._provider.send(message, reference)
+            outcome = "accepted", ""
+        except SendError as error:
+            is_final = isinstance(error, PermanentFailure)
+            outcome = "refused" if is_final else "failed", error.code
+            raise
+        finally:
+            PROVIDER_REQUESTS.labels(self._name, *outcome).inc()
+            duration = PROVIDER_REQUEST_DURATION.labels(self._name)
+            duration.observe(perf_counter() - started_at)
+        return message_id

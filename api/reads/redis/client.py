@@ -11,7 +11,6 @@ from typing import Any
 import hiredis
 import structlog
 
-from api.observability import registry
 from api.observability.loop_metrics import loop_metrics
 from api.reads.client_cache import ClientCache
 from api.reads.redis.connection import (
@@ -22,6 +21,7 @@ from api.reads.redis.connection import (
 )
 from api.reads.redis.url import RedisServer
 from domain import fence
+from domain.metrics import registry
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +32,8 @@ _FATAL_ERRORS = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
 # It does not let this user in, or run a command; logged by name.
 _PERMISSION_ERRORS = frozenset({"NOAUTH", "NOPERM", "WRONGPASS"})
 _CHECKS = (*fence.FENCE_COMMANDS, ("INFO", "replication"), ("INFO", "memory"))
+
+STATUSES = ("ok", "unavailable", "stale", "misconfigured")
 
 
 class UntrustedServer(Exception):
@@ -50,7 +52,7 @@ class RedisClient:
     `cache_bytes` at most; `check_interval`, seconds between two checks of role and fence.
 
     `cache` is the client-side cache, while there is a connection that Redis sends invalidations
-    on. `status` is what `/readyz` reports: ok, unavailable, stale or misconfigured.
+    on. `status`, one of `STATUSES`, is what `/readyz` reports.
     """
 
     def __init__(

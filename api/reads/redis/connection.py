@@ -12,8 +12,8 @@ from typing import Any, cast, override
 import hiredis
 import structlog
 
-from api.observability import registry
 from api.observability.loop_metrics import loop_metrics
+from domain.metrics import registry
 
 log = structlog.get_logger(__name__)
 

@@ -20,6 +20,7 @@ from domain.model.one_time_code import CodeSeed
 from domain.model.person import Person
 from domain.postgres import locks, models
 from domain.postgres.person_queries import reload_person
+from domain.trace_context import current_traceparent
 
 KEY_LIFETIME = timedelta(hours=24)  # of an idempotency key
 
@@ -46,9 +47,9 @@ INSERT_SIGN_UP = """
     )
     INSERT INTO rollcall_outboxentry
         (kind, person_id, confirmation_id, state, due_at, attempts, reason_code,
-            provider_message_id)
+            provider_message_id, traceparent)
     SELECT kind, %(id)s, confirmation_id, 'queued', now() + make_interval(secs => %(lease)s),
-        0, '', ''
+        0, '', '', %(traceparent)s
     FROM (
         SELECT 'project_profile' AS kind, NULL::bigint AS confirmation_id
         UNION ALL SELECT 'confirmation', id FROM confirmation
@@ -75,6 +76,7 @@ class SignUpRepository:
             "key_id": seeds[Channel.EMAIL].key_id,
             "network_hash": network_hash,
             "lease": settings.OUTBOX_LEASE.total_seconds(),
+            "traceparent": current_traceparent.get(),
         }
         # Postgres parses and plans a prepared statement once for each connection. Django's own
         # cursors interpolate parameters, so that each statement is a new one.

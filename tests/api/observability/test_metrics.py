@@ -2,11 +2,13 @@
 
 import os
 import signal
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -31,7 +33,9 @@ SIGN_UPS = "http_request_duration_seconds_count POST /api/v1/signup"
 
 
 def get_samples(client: httpx.Client) -> dict[str, float]:
-    """Returns the samples without buckets by 'name label label', labels in alphabetical order."""
+    """Returns the samples without buckets by 'name label label', labels in alphabetical order; of
+    profile reads the sum over their sources too.
+    """
     response = client.get(PATH)
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/plain")
@@ -40,9 +44,12 @@ def get_samples(client: httpx.Client) -> dict[str, float]:
         for sample in family.samples:
             if "le" not in sample.labels:
                 name = sample.name.removeprefix("rollcall_")
-                present[" ".join([name, *(v for _, v in sorted(sample.labels.items()))])] += (
-                    sample.value
-                )
+                labels = sorted(sample.labels.items())
+                keys = {
+                    tuple(v for k, v in labels if k != hidden and v) for hidden in ("", "source")
+                }
+                for key in keys:
+                    present[" ".join([name, *key])] += sample.value
     return present
 
 
@@ -173,6 +180,7 @@ def test_reads_are_counted_by_status_across_processes(stack: Stack, tmp_path: Pa
         assert wait_until(lambda: expected.items() <= get_samples(client).items())
         cpu = get_samples(client)
         assert min(cpu[f"process_cpu_seconds_total {side}"] for side in ("read", "write")) > 0
+        assert cpu["read_processes ok"] == 1
 
 
 def test_cache_misses_and_redis_disconnects_are_counted(
@@ -206,22 +214,30 @@ def test_outbox_and_queue_are_gauges(stack: Stack, django_db_access, api: ApiCli
         # The first tasks go to the worker's waiting threads, even while it is suspended.
         person = [api.sign_up() for _ in range(5)][-1]
         values = get_samples(api.http)
-        assert values["postgres_up"] == values["queue_up"] == 1
+        assert values["postgres_up"] == values["redis_up queue"] == values["write_up"] == 1
+        assert values["redis_memory_max_bytes queue"] > values["redis_memory_used_bytes queue"] > 0
         assert values["outbox_entries confirmation queued"] >= 10
         assert values["queue_depth"] > 0
         assert wait_until(lambda: get_samples(api.http)["outbox_oldest_due_age_seconds"] > 0)
         stack.services["queue"].stop()
         values = get_samples(api.http)
-        assert (values["queue_up"], "queue_depth" in values) == (0, False)
+        assert (values["redis_up queue"], "queue_depth" in values) == (0, False)
+        assert values["redis_up profiles"] == 1
     finally:
         if not stack.services["queue"].is_running:
             stack.services["queue"].start()
         for name in ("worker", "relay"):
             resume(stack.services[name])
+    growth = track_growth(api.http)
     person.wait_for_outbox()
-    values = get_samples(api.http)
-    assert values["messages_finished email done"] >= 1
-    assert values["messages_finished phone done"] >= 1
+    assert wait_until(lambda: growth("outbox_attempts_total confirmation done").popitem()[1] >= 2)
+    assert wait_until(
+        lambda: growth("message_handover_duration_seconds_count confirmation").popitem()[1] >= 2
+    )
+    provider_requests = growth("provider_requests_total accepted mailbox").popitem()[1]
+    assert (
+        provider_requests == growth("provider_request_duration_seconds_count mailbox").popitem()[1]
+    )
 
 
 def test_postponed_messages_are_counted_by_reason(django_db_access, api: ApiClient):
@@ -251,13 +267,131 @@ def test_postponed_messages_are_counted_by_reason(django_db_access, api: ApiClie
         rows.update(state="done")
 
 
+def test_age_of_the_oldest_message_is_exact_whatever_it_waits_for(django_db_access, api: ApiClient):
+    from datetime import timedelta
+
+    from django.db.models.functions import Now
+
+    from domain.postgres.models import OutboxEntry
+
+    person = api.sign_up()
+    person.wait_for_outbox()
+    rows = OutboxEntry.objects.filter(person_id=person.id, kind="confirmation")
+    try:
+        rows.update(
+            state="pending",
+            created_at=Now() - timedelta(hours=3),
+            due_at=Now() + timedelta(hours=1),
+            reason_code="timeout",
+        )
+        values = get_samples(api.http)
+        assert 10_800 <= values["outbox_oldest_age_seconds confirmation"] < 11_000
+        assert values["messages_overdue"] == 2
+        rows.update(reason_code="sms_quota")
+        values = get_samples(api.http)
+        assert values["outbox_oldest_age_seconds confirmation"] >= 10_800
+        assert values["messages_overdue"] == 0
+    finally:
+        rows.update(state="done", created_at=Now())
+    assert get_samples(api.http)["outbox_oldest_age_seconds confirmation"] < 10_000
+
+
+def test_statistics_of_the_outbox_read_no_finished_entries(django_db_access):
+    from django.db import connection
+
+    from domain.postgres import outbox_stats
+    from domain.postgres.models import OutboxEntry
+
+    params: Any
+    with connection.cursor() as cursor:
+        for sql, params in (
+            (outbox_stats._COUNT_UNFINISHED, [outbox_stats.COUNT_LIMIT]),
+            (outbox_stats._SELECT_OLDEST_DUE_AGE, []),
+            (outbox_stats._SELECT_OLDEST_AGES, [OutboxEntry.Kind.values]),
+            (outbox_stats._COUNT_OVERDUE_MESSAGES, [["confirmation"], 30, ["sms_quota"], 10]),
+        ):
+            cursor.execute("SET enable_seqscan = off")  # as if the table was large
+            cursor.execute(f"EXPLAIN {sql}", params)
+            plan = " ".join(row[0] for row in cursor.fetchall())
+            assert "outbox_created_at_idx" in plan or "outbox_due_at_idx" in plan
+            assert "Seq Scan" not in plan
+
+
+def test_reads_are_counted_by_their_source(django_db_access, api: ApiClient):
+    from domain.projection.client import get_client
+
+    person = api.sign_up()
+    person.wait_for_outbox()
+    growth = track_growth(api.http)
+
+    name = "http_request_duration_seconds_count GET /api/v1/profile"
+    names = [f"{name} {each}" for each in ("client_cache 200", "redis 200", "backfill 200")]
+    get_client().delete(f"p:{person.response.json()['id'].replace('-', '')}")
+    assert wait_until(lambda: person.profile().status_code == 200)
+
+    def read_often() -> bool:
+        assert {person.profile().status_code for _ in range(20)} == {200}
+        api.http.get(PROFILE)
+        return min(growth(*names, f"{name} none 401").values()) > 0
+
+    assert wait_until(read_often)
+    assert growth("profile_backfills_total").popitem()[1] > 0
+
+
+def test_metrics_say_that_the_write_process_is_down(stack: Stack, api: ApiClient):
+    person = api.sign_up()
+    stack.services["write"].stop()
+    try:
+        assert person.profile().status_code == 200
+        values = get_samples(api.http)
+        assert (values["write_up"], "postgres_up" in values) == (0, False)
+        assert values["process_cpu_seconds_total read"] > 0
+        assert api.http.get(PATH, headers={"Host": "elsewhere"}).status_code == 200
+    finally:
+        stack.services["write"].start()
+        stack.wait_until_ready()
+    assert get_samples(api.http)["write_up"] == 1
+
+
+def test_relay_and_worker_report_when_they_last_ran(api: ApiClient):
+    values = get_samples(api.http)
+    for name in ("relay", "worker"):
+        assert abs(time.time() - values[f"{name}_last_run_timestamp_seconds"]) < 10
+
+
+def test_differences_found_by_verify_are_reported(stack: Stack, django_db_access, api: ApiClient):
+    from domain.projection.client import get_client
+
+    person = api.sign_up()
+    person.wait_for_outbox()
+    get_client().delete(f"p:{person.response.json()['id'].replace('-', '')}")
+    for command, expected in (("verify", 1), ("repair", 0)):
+        argv = [sys.executable, "manage.py", "profiles", command, "--grace-period", "0.05"]
+        process = Process(command, argv, stack.data_dir / "verify.log", env=stack.environment())
+        with process:
+            assert process.wait(60)
+        values = get_samples(api.http)
+        assert (values["profile_differences missing"] >= 1) == expected
+        assert abs(time.time() - values["profile_verify_timestamp_seconds"]) < 60
+
+
+def test_text_messages_that_are_left_of_the_budget_are_reported(api: ApiClient):
+    growth = track_growth(api.http)
+    person = api.sign_up()
+    person.wait_for_outbox()
+    assert wait_until(lambda: growth("sms_budget_remaining sign_ups").popitem()[1] <= -1)
+    assert growth("sms_budget sign_ups").popitem()[1] == 0
+
+
 def test_hung_postgres_blocks_neither_metrics_nor_probes(stack: Stack, api: ApiClient):
     for _ in range(10):  # each thread that may be used has a connection
         assert api.http.get("/readyz").status_code == 200
     with suspended(stack.services["postgres"]):
         values = get_samples(api.http)
-        assert (values["postgres_up"], values["queue_up"]) == (0, 1)
-        assert not [name for name in values if name.startswith("outbox")]
+        assert (values["postgres_up"], values["redis_up queue"]) == (0, 1)
+        assert not [name for name in values if name.startswith("outbox_entries")]
+
+        assert get_samples(api.http)["circuit_breakers_open postgres"] >= 1
 
         def states() -> set[tuple[int, str]]:
             with ThreadPoolExecutor(4) as pool:
@@ -268,6 +402,7 @@ def test_hung_postgres_blocks_neither_metrics_nor_probes(stack: Stack, api: ApiC
         assert wait_until(lambda: states() == {(503, "unavailable")}, timeout=10)
         assert api.http.get("/livez").status_code == 200
     assert wait_until(lambda: get_samples(api.http)["postgres_up"] == 1)
+    assert wait_until(lambda: get_samples(api.http)["circuit_breakers_open postgres"] == 0)
     assert wait_until(lambda: api.http.get("/readyz").status_code == 200)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from api.observability import registry
 from api.observability.loop_metrics import LoopMetrics
+from domain.metrics import registry
 
 # A process that shares its metrics and executes each line of its input.
 _PROGRAM = """
@@ -21,12 +21,12 @@ from pathlib import Path
 from settings.logging_config import configure_logging
 import logging.config
 logging.config.dictConfig(configure_logging("INFO"))
-from api.observability.multiprocess import share_metrics
+from domain.metrics.multiprocess import share_metrics
 share_metrics(Path(sys.argv[1]))
-from api.observability import registry
-from api.observability.exposition import render_process_metrics
+from domain.metrics import registry
+from domain.metrics.exposition import render_process_metrics
 from api.observability.loop_metrics import LoopMetrics
-from api.observability.multiprocess import get_slot
+from domain.metrics.multiprocess import get_slot
 for line in sys.stdin:
     print(repr(eval(line)), flush=True)
 """
@@ -115,6 +115,36 @@ def test_child_process_has_its_own_files(start_process):
     assert parent.samples()[_MISSES] == 8
 
 
+def test_gauges_of_exited_processes_are_not_counted(start_process):
+    one, other = start_process(), start_process()
+    name = 'rollcall_read_processes{status="ok"}'
+    for process in (one, other):
+        process("registry.READ_PROCESSES.labels('ok').set(1)")
+    assert one.samples()[name] == 2
+    other.kill()
+    assert one.samples()[name] == 1
+    other = start_process()  # takes over its slot
+    assert one.samples()[name] == 1
+    other("registry.READ_PROCESSES.labels('ok').set(1)")
+    assert one.samples()[name] == 2
+
+
+def test_successor_does_not_continue_the_gauge_of_an_exited_process(start_process):
+    first, bystander = start_process(), start_process()
+    first("registry.CIRCUIT_BREAKERS_OPEN.labels('postgres').inc()")
+    first.kill()
+    successor = start_process()
+    successor("registry.CIRCUIT_BREAKERS_OPEN.labels('postgres').inc(0)")
+    assert bystander.samples()['rollcall_circuit_breakers_open{server="postgres"}'] == 0
+
+
+def test_last_run_of_an_exited_process_is_kept(start_process):
+    first, bystander = start_process(), start_process()
+    first("registry.RELAY_LAST_RUN.set(7)")
+    first.kill()
+    assert bystander.samples()["rollcall_relay_last_run_timestamp_seconds"] == 7
+
+
 def test_truncated_file_does_not_fail_the_scrape(start_process, tmp_path):
     first = start_process()
     first.count(2)
@@ -140,7 +170,7 @@ _DURATIONS = (0.0001, 0.0005, 0.003, 0.003, 10.0, 11.0)
 
 def test_loop_metrics_equal_direct_metrics(start_process):
     loop, direct = start_process(), start_process()
-    labels = "'GET', '/x', 200"
+    labels = "'GET', '/x', 200, 'redis'"
     loop("globals().update(m=LoopMetrics('read'))")
     for seconds in _DURATIONS:
         loop(f"m.observe(registry.HTTP_REQUEST_DURATION, {seconds}, {labels})")
@@ -164,9 +194,9 @@ def test_loop_metrics_equal_direct_metrics(start_process):
 
 def test_loop_metrics_work_in_memory():
     metrics = LoopMetrics("test")
-    metrics.observe(registry.HTTP_REQUEST_DURATION, 0.003, "GET", "/memory", 200)
+    metrics.observe(registry.HTTP_REQUEST_DURATION, 0.003, "GET", "/memory", 200, "redis")
     metrics.flush()
-    labels = {"method": "GET", "route": "/memory", "status": "200"}
+    labels = {"method": "GET", "route": "/memory", "status": "200", "source": "redis"}
     count = registry.REGISTRY.get_sample_value(
         "rollcall_http_request_duration_seconds_count", labels
     )

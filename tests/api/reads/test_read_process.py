@@ -22,7 +22,7 @@ def worker_exit(server, worker):
         file.write("\\n".join(sys.modules))
 """
 ABSENT = {"django", "rest_framework", "corsheaders", "redis", "django_redis", "psycopg", "huey",
-          "phonenumbers", "domain.postgres",
+          "phonenumbers", "opentelemetry", "domain.postgres",
           "domain.projection", "workers", "settings.base"}  # fmt: skip  # one glance
 
 

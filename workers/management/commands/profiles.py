@@ -96,23 +96,25 @@ class Command(BaseCommand):
     def _compare(self, action: str, grace_period: float, **_: Any) -> int:
         counts = dict.fromkeys(Kind, 0)
         ids: dict[Kind, list[UUID]] = {kind: [] for kind in Kind}
-        repaired = 0
+        left = dict.fromkeys(Kind, 0)
         try:
             for differences in self._find_differences(grace_period):
                 for difference in differences:
                     counts[difference.kind] += 1
                     if len(ids[difference.kind]) < _MAX_IDS:
                         ids[difference.kind].append(difference.id)
-                if action == "repair":
-                    repaired += len(differences) - len(repair(differences))
+                for difference in repair(differences) if action == "repair" else differences:
+                    left[difference.kind] += 1
         finally:
             for kind in Kind:
                 self.stdout.write(f"{kind}: {counts[kind]:,} {' '.join(map(str, ids[kind]))}")
-            remaining = sum(counts.values()) - repaired
+            remaining = sum(left.values())
+            repaired = sum(counts.values()) - remaining
             summary = f"{repaired:,} repaired, {remaining:,} left."
             self.stdout.write(summary if action == "repair" else f"{remaining:,} in total.")
         if self.stop_event.is_set():
             return self._fail("Stopped")
+        verify.save_result(left)
         return EXIT_DIFFERENCES if remaining else EXIT_OK
 
     def _find_differences(self, grace_period: float) -> Iterator[list[Difference]]:

@@ -6,12 +6,16 @@ process holds for as long as it lives, because
 - a process that takes over a slot goes on counting where the one before has ended, so no sum ever
   decreases, and there are never more files than processes have run at the same time;
 - two containers that share a volume may both have a process 7, but not a slot.
+
+A gauge of processes that run (`livesum`) must not count those that have exited: its files are
+deleted by the next process that takes over the slot, and by each scrape.
 """
 
 import fcntl
 import json
 import os
 import struct
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -21,7 +25,12 @@ log = structlog.get_logger(__name__)
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's own
 # Bytes reserved on disk: a write to a mapped page that finds the disk full would be a SIGBUS.
-_RESERVED = {"counter": 1 << 16, "histogram": 1 << 20}
+_RESERVED = {
+    "counter": 1 << 16,
+    "gauge_livesum": 1 << 16,
+    "gauge_max": 1 << 16,
+    "histogram": 1 << 20,
+}
 
 _slot: int | None = None
 _lock_fd: int | None = None
@@ -30,9 +39,9 @@ _lock_fd: int | None = None
 def share_metrics(directory: Path) -> None:
     """Makes this process and its children share their metrics in `directory`, if it is writable.
 
-    To be called before `api.observability.registry` is imported: by gunicorn's main process, in the
-    hook `on_starting`. If the directory is unusable, that is logged, and each process keeps its
-    metrics to itself.
+    To be called before `domain.metrics.registry` is imported: by gunicorn's main process, in the
+    hook `on_starting`, and by manage.py. If the directory is unusable, that is logged, and each
+    process keeps its metrics to itself.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -60,6 +69,8 @@ def _acquire_slot(directory: Path) -> int:
         except BlockingIOError:
             os.close(fd)
             continue
+        for gauge in directory.glob(f"gauge_live*_{slot}.db"):  # of the process before
+            gauge.unlink(missing_ok=True)
         _reserve(directory, slot)
         _slot, _lock_fd = slot, fd
         return slot
@@ -85,6 +96,17 @@ def _reserve(directory: Path, slot: int) -> None:
             with new.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)
             new.rename(path)
+
+
+def delete_dead_gauges(directory: Path) -> None:
+    """Deletes the gauges of processes that have exited."""
+    for path in directory.glob("gauge_live*.db"):
+        slot = path.stem.rpartition("_")[2]
+        fd = os.open(directory / f"slot_{slot}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        with suppress(BlockingIOError):  # it runs
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+        os.close(fd)
 
 
 def _delete_unreadable(directory: Path) -> None:

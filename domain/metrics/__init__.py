@@ -1,0 +1,1 @@
+"""Metrics of all processes, shared through files where several run on one machine."""
