@@ -41,12 +41,13 @@ run: .venv/.installed
 dev: .venv/.installed
 	@DEBUG=$${DEBUG:-1} exec $(PYTHON) -m local --reload --parent-pid $$PPID
 
-# With any Python 3, before anything is installed. The first one on the PATH may be a version
+# With any Python from 3.8 on, before anything is installed. The first one on the PATH may be a version
 # manager's that is not set up.
 doctor:
 	@for python in python3 /usr/bin/python3 $(PYTHON); do \
-		$$python -c "" 2>/dev/null && PYTHONDONTWRITEBYTECODE=1 exec $$python -m local.doctor; \
-	done; echo "WRONG  python  there is none; install Python 3.12 or newer (on Debian: apt-get install python3-venv)"; exit 1
+		$$python -c "import sys; sys.exit(sys.version_info < (3, 8))" 2>/dev/null && \
+			PYTHONDONTWRITEBYTECODE=1 exec $$python -m local.doctor; \
+	done; echo "WRONG  python  there is none; install Python 3.12 or newer"; exit 1
 
 # In an environment of their own: nothing else needs these packages.
 DOCS_VENV := .cache/docs-venv
@@ -94,8 +95,8 @@ sbom: .venv/.installed
 $(BENCH_VENV)/.installed: requirements-bench.lock local/install.sh | .venv/.installed
 	@sh local/install.sh $(BENCH_VENV) requirements-bench.lock $(or $(BENCH_PYTHON),$(PYTHON))
 
-$(DOCS_VENV)/.installed: requirements-docs.lock local/install.sh | .venv/.installed
-	@sh local/install.sh $(DOCS_VENV) requirements-docs.lock $(PYTHON)
+$(DOCS_VENV)/.installed: requirements-docs.lock local/install.sh
+	@sh local/install.sh $(DOCS_VENV) requirements-docs.lock "$(PYTHON_VERSION)"
 
 .venv/.installed: requirements-dev.lock local/install.sh
 	@sh local/install.sh .venv requirements-dev.lock "$(PYTHON_VERSION)"

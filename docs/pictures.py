@@ -1,9 +1,7 @@
 """Takes the pictures of the documentation from a service that it starts, with Chromium:
 
-    python -m docs.pictures [LOAD_REPORT.html]
-
-Takes two minutes, and writes `docs/images/*.png`. The picture of a load report needs one, such as
-`python -m loadtests` writes.
+python -m docs.pictures                    dashboard, outbox and mailbox, in two minutes
+python -m docs.pictures LOAD_REPORT.html   that report instead
 """
 
 import base64
@@ -26,18 +24,18 @@ _IMAGES = Path(__file__).parent / "images"
 _DASHBOARD = "/admin/hueystats/hueydashboard/"
 _OUTBOX = "/admin/rollcall/outboxentry/"
 _BUSY_SECONDS = 90.0
-_WIDTH = 1300
 _MAX_BYTES = 150_000
 
 
 def main(load_report: str | None = None) -> None:
-    """Writes all pictures; that of the load report if there is one."""
+    """Writes the pictures of the service, or that of a load report, to `docs/images`."""
     _IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, chromium(Path(folder) / "browser") as browser:
         if load_report is not None:
             browser.get(Path(load_report).resolve().as_uri())
             time.sleep(2)  # it draws its plots
-            _save(browser, "load-report", 900)
+            _save(browser, "load-report", 640)
+            return
         with Stack(Path(folder) / "data", durable=False) as stack:
             _make_work(stack)
             with _broken_mailbox(stack):
@@ -46,7 +44,7 @@ def main(load_report: str | None = None) -> None:
                 browser.get(f"{stack.url}{_DASHBOARD}")
                 _save(browser, "dashboard", 1000)
                 browser.get(f"{stack.url}{_OUTBOX}")
-                _save(browser, "outbox", 700)
+                _save(browser, "outbox", 700, width=1300)
             browser.get(f"{stack.url}/dev/mailbox/")
             _save(browser, "mailbox", 760)
 
@@ -91,11 +89,12 @@ def _log_in(browser: Chrome, stack: Stack) -> None:
     with admin_session(stack) as staff:
         browser.get(f"{stack.url}{LOGIN}")
         browser.add_cookie({"name": "sessionid", "value": staff.cookies["sessionid"]})
+        browser.execute_script("localStorage['django.admin.navSidebarIsOpen'] = 'false'")
 
 
-def _save(browser: Chrome, name: str, height: int) -> None:
+def _save(browser: Chrome, name: str, height: int, width: int = 1100) -> None:
     """Saves what the browser shows. Fails if the picture is large: it is part of the repository."""
-    resize(browser, _WIDTH, height)
+    resize(browser, width, height)
     picture = browser.execute_cdp_cmd("Page.captureScreenshot", {"optimizeForSpeed": False})
     data = base64.b64decode(picture["data"])
     if len(data) > _MAX_BYTES:

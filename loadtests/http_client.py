@@ -3,15 +3,18 @@
 Blocking system calls; where gevent has replaced the sockets (locust), only the greenlet blocks.
 """
 
+import functools
 import re
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from local.processes import StackError
 
 TIMEOUT = 10.0  # seconds for a connection, and for the next part of a response
+_MAX_IDLE = 20.0  # seconds; servers and load balancers close idle connections, some after a minute
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 
@@ -49,18 +52,22 @@ class Connection:
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
         self._socket: socket.socket | None = None
+        self._used_at = 0.0
 
     def request(self, request: bytes) -> tuple[int, bytes]:
         """Sends a request; returns status and body. Raises `OSError`, also for a timeout."""
+        if time.monotonic() - self._used_at > _MAX_IDLE:
+            self.close()
         try:
             connection = self._socket or self._connect()
             connection.sendall(request)
-            head, body = self._receive(connection)
+            head, body = _receive(connection)
         except OSError:
             self.close()
             raise
         if _CLOSE.search(head):
             self.close()
+        self._used_at = time.monotonic()
         return int(head[9:12]), body
 
     def close(self) -> None:
@@ -74,21 +81,24 @@ class Connection:
         connection = self._socket = socket.create_connection(address, timeout=TIMEOUT)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._origin.scheme == "https":
-            context = ssl.create_default_context()
-            connection = self._socket = context.wrap_socket(
+            connection = self._socket = _tls().wrap_socket(
                 connection, server_hostname=self._origin.host
             )
         return connection
 
-    def _receive(self, connection: socket.socket) -> tuple[bytes, bytes]:
-        received = b""
-        while True:
-            data = connection.recv(65536)
-            if not data:
-                raise ConnectionResetError
-            received += data
-            if (response := complete_response(received)) is not None:
-                return response
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()  # it loads all certificate authorities
+
+
+def _receive(connection: socket.socket) -> tuple[bytes, bytes]:
+    received = b""
+    while data := connection.recv(65536):
+        received += data
+        if (response := complete_response(received)) is not None:
+            return response
+    raise ConnectionResetError
 
 
 def complete_response(received: bytes) -> tuple[bytes, bytes] | None:

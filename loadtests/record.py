@@ -1,6 +1,7 @@
 """The record of a load: a line of CSV for each request, which locust writes."""
 
 import csv
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,8 +82,8 @@ def read_requests(path: Path) -> Iterator[Request]:
             yield Request(
                 int(row["stage"]),
                 float(row["due"]),
-                row["kind"],
-                row["outcome"],
+                sys.intern(row["kind"]),
+                sys.intern(row["outcome"]),
                 float(row["ms"]),
                 float(row["lag"]) if row["lag"] else None,
             )

@@ -17,11 +17,12 @@ QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 
 @dataclass
 class Run:
-    """What was observed. `usage`: samples by seconds since the start; `flushed_at`: when Redis was
-    empty, in seconds since the start; `storm`: what the clients that sign up report.
+    """What was observed. `people`: who could be read; `usage`: samples by seconds since the start;
+    `flushed_at`: when Redis was empty, since the start; `storm`: the report of those who sign up.
     """
 
     requests: Sequence[Request]
+    people: int = 0
     usage: dict[float, Mapping[str, Usage]] = field(default_factory=dict)
     flushed_at: float | None = None
     undelivered: int | None = None
@@ -38,8 +39,7 @@ def measure(profile: Profile, run: Run) -> dict[str, float]:
     values["failures"] = sum(n for each, n in outcomes.items() if each not in RIGHT_OUTCOMES)
     values["rejected"] = values["failures"] - outcomes[UNAVAILABLE]
     if profile.rising:
-        steps = knee_steps(profile, run.requests)
-        values["knee"] = max((step["rate"] for step in steps if step["holds"]), default=0)
+        values["knee"] = _find_knee(knee_steps(profile, run.requests))
     elif len(profile.stages) > 1:
         last = [r.ms for r in run.requests if r.stage == len(profile.stages) - 1 and r.kind == READ]
         values |= {f"after_{name}": ms for name, ms in latencies(last).items()}
@@ -77,6 +77,17 @@ def knee_steps(profile: Profile, requests: Iterable[Request]) -> list[dict[str, 
         step = {"rate": rate, **times, "sign_up_p99": sign_ups.get("p99")}
         steps.append({**step, "failures": failures, "holds": holds})
     return steps
+
+
+def _find_knee(steps: Sequence[Mapping[str, Any]]) -> float:
+    """Returns the highest rate that holds before two steps in succession that do not; 0: none."""
+    knee, held = 0.0, True
+    for step in steps:
+        if not step["holds"] and not held:
+            break
+        held = step["holds"]
+        knee = step["rate"] if held else knee
+    return knee
 
 
 def _recovery(requests: Iterable[Request], flushed_at: float) -> dict[str, float]:

@@ -34,7 +34,8 @@ def run(profile: Profile, service: Service, folder: Path, scratch: Path) -> Run:
 
     Raises `StackError` if the service cannot be used, or locust fails.
     """
-    write_people(folder / "people", service.people(profile.people, scratch))
+    people = service.people(profile.people, scratch)
+    write_people(folder / "people", people)
     with ExitStack() as stack:
         storm = _start_storm(profile, service, scratch, stack) if profile.storm else None
         argv = locust_argv(profile, service.url, folder)
@@ -46,6 +47,7 @@ def run(profile: Profile, service: Service, folder: Path, scratch: Path) -> Run:
         if storm:
             storm.stop()
             observed.storm = json.loads(storm.log_tail(1))
+    observed.people = len(people)
     observed.undelivered = service.undelivered()
     observed.requests = [each for each in read_requests(folder / RECORD) if each.stage >= 0]
     return observed
@@ -80,6 +82,7 @@ def _observe(profile: Profile, service: Service, locust: Process, record: Path) 
     while not has_exited:
         observed.usage[time.monotonic() - start] = _sample(service, locust)
         remaining = end - time.monotonic()
+        _show_progress(profile.seconds - remaining, profile.seconds)
         if remaining <= 0:
             break
         has_exited = locust.wait(min(_SAMPLE_INTERVAL, remaining))
@@ -95,6 +98,11 @@ def _wait_for_start(locust: Process, record: Path) -> float:
         if locust.wait(0.05) or time.monotonic() > deadline:
             raise StackError(f"locust did not start\n{locust.log_tail()}")
     return start
+
+
+def _show_progress(seconds: float, total: float) -> None:
+    if sys.stdout.isatty():
+        print(f"\r{seconds:.0f} of {total:.0f} s", end="", flush=True)
 
 
 def _sample(service: Service, locust: Process) -> Mapping[str, Usage]:

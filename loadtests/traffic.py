@@ -27,6 +27,9 @@ class Traffic:
             return "timeout"
         except OSError:
             return "no response"
+        except (ValueError, LookupError, TypeError):
+            connection.close()
+            return "no HTTP, or no session"
 
     def _read(self, connection: Connection) -> str:
         request, email = random.choice(self._people)

@@ -36,7 +36,7 @@ def summarize(profile: Profile, run: Run) -> dict[str, Any]:
             "requests_per_minute": round(len(run.requests) / profile.seconds * 60, 1),
             "stages": [each._asdict() for each in profile.stages],
             "writes": profile.writes,
-            "people": profile.people,
+            "people": run.people,
         },
         "generator_lag_ms": {name: round(ms, 3) for name, ms in latencies(lags).items()},
         **_resources(run),

@@ -7,7 +7,9 @@ line says so, if the advisory service cannot be reached: `make check` must work 
 """
 
 import json
+import os
 import re
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +26,13 @@ def main(lock: str, *options: str) -> int:
     argv = [str(Path(sys.executable).parent / "pip-audit"), "--requirement", lock]
     argv += ["--require-hashes", "--disable-pip", "--progress-spinner", "off"]
     argv += ["--timeout", _READ_TIMEOUT, "--format", "json", *options]
+    # The system's authorities, where a company's own may be, and not only those of certifi.
+    paths = ssl.get_default_verify_paths()
+    env = {"REQUESTS_CA_BUNDLE": paths.cafile or paths.capath or "", **os.environ}
     try:
-        audit = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+        audit = subprocess.run(
+            argv, capture_output=True, text=True, timeout=_TIMEOUT, env=env, check=False
+        )
     except subprocess.TimeoutExpired:
         return _report_unavailable(f"no answer within {_TIMEOUT:g} seconds")
     if audit.stdout:

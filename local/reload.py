@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,10 +19,11 @@ _INTERVAL = 0.5  # seconds between two looks at some 200 files, which take a few
 def supervise_and_reload(stack: Stack) -> NoReturn:
     """Restarts Rollcall's processes, without its servers, when a source file has changed.
 
-    A process that was killed, or a server, is restarted at once; one that ended by itself, such as
-    by a syntax error, at the next change. Each is reported on stderr.
+    A file that cannot be compiled is reported, and what runs goes on. A process that was killed, or
+    a server, is restarted at once; one that ended by itself at the next change.
     """
     files = _read_modification_times()
+    pending: set[str] = set()
     while True:
         running = [process for process in stack.services.values() if process.is_running]
         wait_any(running, _INTERVAL)
@@ -29,8 +31,11 @@ def supervise_and_reload(stack: Stack) -> NoReturn:
             if process.wait():
                 _report_exit(process, stack)
         if changed := _find_changes(files, files := _read_modification_times()):
-            _print(f"{changed[0]} has changed{_count_others(changed)}: restarting")
-            _restart(stack, changed)
+            pending |= set(changed)
+            if all(map(_can_be_compiled, pending)):
+                _print(f"{', '.join(changed[:3])}: changed, restarting")
+                _restart(stack, pending)
+                pending = set()
 
 
 def _report_exit(process: Process, stack: Stack) -> None:
@@ -45,7 +50,18 @@ def _report_exit(process: Process, stack: Stack) -> None:
         _print(str(error))
 
 
-def _restart(stack: Stack, changed: list[str]) -> None:
+def _can_be_compiled(name: str) -> bool:
+    path = _ROOT / name
+    try:
+        if path.suffix == ".py" and path.exists():
+            compile(path.read_bytes(), name, "exec")
+    except SyntaxError as error:
+        _print(f"{name}, line {error.lineno}: {error.msg}; not restarted")
+        return False
+    return True
+
+
+def _restart(stack: Stack, changed: set[str]) -> None:
     started = time.monotonic()
     try:
         stack.restart(setup=any("/migrations/" in name for name in changed))
@@ -56,20 +72,17 @@ def _restart(stack: Stack, changed: list[str]) -> None:
 
 
 def _read_modification_times() -> dict[str, int]:
-    return {
-        str(path.relative_to(_ROOT)): path.stat().st_mtime_ns
-        for folder in _FOLDERS
-        for path in (_ROOT / folder).rglob("*")
-        if path.suffix in _SUFFIXES
-    }
+    times = {}
+    for folder in _FOLDERS:
+        for path in (_ROOT / folder).rglob("*"):
+            if path.suffix in _SUFFIXES:
+                with suppress(FileNotFoundError):  # an editor's temporary file
+                    times[str(path.relative_to(_ROOT))] = path.stat().st_mtime_ns
+    return times
 
 
 def _find_changes(before: Mapping[str, int], now: Mapping[str, int]) -> list[str]:
     return sorted(name for name in before.keys() | now if before.get(name) != now.get(name))
-
-
-def _count_others(changed: list[str]) -> str:
-    return f" and {len(changed) - 1} more" if len(changed) > 1 else ""
 
 
 def _print(text: str) -> None:

@@ -1,6 +1,6 @@
 """What the admin's pages have in common: they are read-only, and bounded however much is stored."""
 
-from typing import Any, override
+from typing import Any, ClassVar, override
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -39,7 +39,9 @@ class ReadOnlyMixin:
 class ReadOnlyModelAdmin(ReadOnlyMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # is not generic when it runs
     list_per_page = 50
     paginator = BoundedPaginator
+    sortable_by: ClassVar[tuple[str, ...]] = ()  # most columns have no index
     show_full_result_count = False  # counting a million rows takes longer than showing fifty
+    show_facets = admin.ShowFacets.NEVER  # counts too, for each choice of a filter
 
     def has_action_permission(self, request: HttpRequest) -> bool:
         """Returns whether the user may run the actions."""

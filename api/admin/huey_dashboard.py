@@ -22,7 +22,7 @@ _MINUTES = 60  # of the chart
 # One pass over what was recorded in a day; Huey's own methods make four.
 _COUNT_EVENTS = """
     SELECT task, signal, least(floor((%s - ts) / 60), %s)::int AS minutes_ago, count(*),
-        coalesce(sum(duration), 0)::float, min(ts)
+        coalesce(sum(duration), 0)::float, min(ts), max(ts)
     FROM huey_event WHERE queue = %s AND ts > %s - 86400 GROUP BY 1, 2, 3
 """
 
@@ -33,14 +33,14 @@ class _Statistics:
     def __init__(self, recorder: Any) -> None:
         self.inflight, self.recent_events = recorder.inflight, recorder.recent_events
         now = time.time()
-        self.since = now
+        self.first, self.last = now, 0.0
         self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._seconds: Counter[str] = Counter()
         self._by_minute = {signal: [0] * _MINUTES for signal in (SIGNAL_COMPLETE, SIGNAL_ERROR)}
         with connection.cursor() as cursor:
             cursor.execute(_COUNT_EVENTS, [now, _MINUTES, recorder.name, now])
-            for task, signal, minutes_ago, count, seconds, first in cursor.fetchall():
-                self.since = min(self.since, first)
+            for task, signal, minutes_ago, count, seconds, first, last in cursor.fetchall():
+                self.first, self.last = min(self.first, first), max(self.last, last)
                 self._counts[task][signal] += count
                 if signal == SIGNAL_COMPLETE:
                     self._seconds[task] += seconds
@@ -95,7 +95,7 @@ class HueyDashboardAdmin(huey_admin.HueyDashboardAdmin):
             "enabled": True,
             "can_act": self.has_action_permission(request),
             "danger_ops": [("flush_queue", "Flush queue")],
-            "tiles": [*_huey_tiles(context, statistics.since), _outbox_tile()],
+            "tiles": [*_huey_tiles(context, statistics), _outbox_tile()],
         }
 
     @override
@@ -107,14 +107,16 @@ class HueyDashboardAdmin(huey_admin.HueyDashboardAdmin):
         return response
 
 
-def _huey_tiles(context: dict[str, Any], since: float) -> list[dict[str, Any]]:
+def _huey_tiles(context: dict[str, Any], statistics: _Statistics) -> list[dict[str, Any]]:
     signals = context["overview"]
+    last = time.strftime("last event %d %b %H:%M:%S", time.gmtime(statistics.last))
+    last = last if signals else "no event yet"
     completed, errors = signals[SIGNAL_COMPLETE], signals[SIGNAL_ERROR]
-    recorded = time.strftime("since %d %b %H:%M", time.gmtime(since))
+    recorded = time.strftime("since %d %b %H:%M", time.gmtime(statistics.first))
     rate = f"{100 * errors / max(completed + errors, 1):.1f}% error rate"
     return [
         {"value": context["live"]["pending"], "label": "Pending", "sub": "in Huey's queue"},
-        {"value": len(context["inflight"]), "label": "Running", "cls": "hs-run"},
+        {"value": len(context["inflight"]), "label": "Running", "cls": "hs-run", "sub": last},
         # Less than a day if more happened than is kept.
         {"value": completed, "label": "Completed 24h", "cls": "hs-ok", "sub": recorded},
         {"value": errors, "label": "Errors 24h", "cls": "hs-err", "sub": rate},

@@ -6,7 +6,7 @@ from typing import Any, override
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.urls import reverse
@@ -22,21 +22,31 @@ type _Rows = QuerySet[OutboxEntry]
 _State = OutboxEntry.State
 _OPEN = "open"
 _DUE = "due"
+_OPEN_STATES = (_OPEN, _DUE, *OutboxEntry.UNFINISHED)
+
+
+def _condition(state: str) -> Q:
+    if state not in _OPEN_STATES:
+        return Q(state=state, finished_at__isnull=False)
+    is_open = Q(state__in=OutboxEntry.UNFINISHED)
+    if state == _DUE:
+        return is_open & Q(due_at__lte=Now())
+    return is_open if state == _OPEN else Q(state=state)
 
 
 def _window(rows: _Rows, state: str) -> _Rows:
-    """Returns the entries of a state; of many the first due ones, or those that finished last.
+    """Returns the entries of a state; of many the first due ones, or those that failed last, or
+    those of the last that finished.
 
     Each of these queries has an index that ends it after `MAX_ROWS`.
     """
-    if state in (_OPEN, _DUE, *OutboxEntry.UNFINISHED):
-        found = OutboxEntry.objects.filter(state__in=OutboxEntry.UNFINISHED).order_by("due_at")
-        found = found.filter(due_at__lte=Now()) if state == _DUE else found
-        found = found.filter(state=state) if state in OutboxEntry.UNFINISHED else found
-    else:
-        finished = OutboxEntry.objects.filter(state=state, finished_at__isnull=False)
-        found = finished.order_by("-finished_at")
-    return rows.filter(id__in=found.values("id")[:MAX_ROWS])
+    if state in (*_OPEN_STATES, _State.FAILED):
+        found = OutboxEntry.objects.filter(_condition(state))
+    else:  # no index has its state: it may be rare among millions
+        found = OutboxEntry.objects.filter(finished_at__isnull=False)
+        rows = rows.filter(state=state)
+    order = "due_at" if state in _OPEN_STATES else "-finished_at"
+    return rows.filter(id__in=found.order_by(order).values("id")[:MAX_ROWS])
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -75,7 +85,11 @@ class StateFilter(admin.SimpleListFilter):
     @override
     def queryset(self, request: HttpRequest, queryset: _Rows) -> _Rows:
         state = self.value()
-        return queryset if state is None else _window(queryset, state)
+        if state is None:
+            return queryset
+        if request.GET.get("q"):
+            return queryset.filter(_condition(state))
+        return _window(queryset, state)
 
 
 class ReasonFilter(admin.SimpleListFilter):
@@ -136,6 +150,7 @@ class OutboxAdmin(PersonSearchAdmin):
     readonly_fields = ("person_id",)  # an id: its row may be deleted
     list_display = ("id", "kind", "state", "reason_code", "attempts", "due_at", "created_at",
                     "person_link")  # fmt: skip  # one glance
+    sortable_by = ("id", "attempts", "due_at", "created_at")  # of `MAX_ROWS`
     list_filter = (StateFilter, ReasonFilter, "kind", "delivery_status")
     ordering = ("id",)  # the oldest first
     actions = (retry_now, give_up)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,9 +76,10 @@ def check_venv(target: Target) -> Finding:
 def _other_folder(venv: Path) -> str:
     """Returns the folder that its scripts name if that is another: the tree was moved or copied."""
     script = venv / "bin" / "gunicorn"
-    first = script.read_bytes().split(b"\n")[0].decode(errors="replace") if script.exists() else ""
-    folder = first[2:].partition("/bin/python")[0].strip()
-    return folder if folder.startswith("/") and Path(folder).resolve() != venv.resolve() else ""
+    head = script.read_bytes()[:500].decode(errors="replace") if script.exists() else ""
+    # In the first line, or, if the path has blanks, in the second, for sh to execute.
+    named = re.search(r"""(/[^"'\n]*?)/bin/python""", head)
+    return named[1] if named and Path(named[1]).resolve() != venv.resolve() else ""
 
 
 def _version(python: Path) -> str:

@@ -90,6 +90,12 @@ def list_anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", each).strip().lower().replace(" ", "-") for each in headings}
 
 
+def test_help_names_every_target_of_the_makefile():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^\.PHONY: help (.*)$", makefile, re.MULTILINE)[0].split()
+    assert [target for target in targets if f'"make {target} ' not in makefile] == []
+
+
 def test_every_page_is_in_the_navigation_of_the_site():
     navigation = (ROOT / "mkdocs.yml").read_text()
     for page in ROOT.glob("docs/**/*.md"):

@@ -137,7 +137,7 @@ IMPOSSIBLE = {
 @pytest.mark.parametrize("profile", PROFILES)
 def test_each_profile_fails_by_its_own_limit_on_a_service_of_its_own(profile: str, tmp_path: Path):
     ((metric, value),) = IMPOSSIBLE[profile].items()
-    with load(profile, tmp_path, "--duration", "12", **{"knee": "0", metric: value}) as process:
+    with load(profile, tmp_path, "--duration", "6", **{"knee": "0", metric: value}) as process:
         output, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (1, "")
     assert f"\nFAIL\n  {metric} ({METRICS[metric].description}): expected " in output

@@ -129,6 +129,14 @@ def test_knee_is_reached_when_two_stages_in_succession_are_beyond_it(tmp_path: P
         assert not recorder.is_before_knee(5)
 
 
+def test_knee_is_the_highest_rate_before_two_slow_stages_in_succession():
+    profile = PROFILES["knee"]
+    slow = [False, False, False, True, False, False, True, True, False, False]
+    stages = [Request(n, 0.5, READ, "200", 50.0 if it else 0.5, 0.1) for n, it in enumerate(slow)]
+    knee = summarize(profile, Run(stages))["measured"]["knee"]
+    assert knee == round(profile.stages[5].rate)
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -168,12 +176,13 @@ def test_unreachable_service_is_an_error():
 
 def test_service_whose_messages_may_be_real_gets_no_sign_ups(start_server: StartServer):
     missing = (0, 404, "", False)
-    port = start_server(OK, missing, OK, missing, OK, missing)
-    service = Service(f"http://{HOST}:{port}", None, None)
+    url = f"http://{HOST}:{start_server(*[OK, missing] * 4)}"
     with pytest.raises(StackError, match="no development mailbox"):
-        service.check(writes=True, real_messages=False)
-    service.check(writes=False, real_messages=False)
-    service.check(writes=True, real_messages=True)
+        Service(url, None, Path("people")).check(writes=True, real_messages=False)
+    with pytest.raises(StackError, match="no development mailbox"):  # of the people to read
+        Service(url, None, None).check(writes=False, real_messages=False)
+    Service(url, None, Path("people")).check(writes=False, real_messages=False)
+    Service(url, None, None).check(writes=True, real_messages=True)
 
 
 def test_cold_needs_the_redis_of_a_running_service():
@@ -199,6 +208,13 @@ def test_people_who_sign_up_through_http_are_read(stack: Stack, tmp_path: Path):
 def test_profile_of_another_person_is_an_error(stack: Stack, api: ApiClient, tmp_path: Path):
     write_people(tmp_path / "people", [Person(api.sign_up().token, "other@example.com")])
     assert send(stack.url, tmp_path / "people", READ) == ["wrong profile"]
+
+
+def test_response_without_a_session_is_an_error(start_server: StartServer, tmp_path: Path):
+    (tmp_path / "people").write_text("token")
+    port = start_server((0, 201, "", False), OK)
+    outcomes = send(f"http://{HOST}:{port}", tmp_path / "people", SIGN_UP, READ)
+    assert outcomes == ["no HTTP, or no session", "200"]
 
 
 def send(url: str, people: Path, *kinds: str) -> list[str]:

@@ -231,6 +231,11 @@ def test_stale_venv(target: Target) -> None:
     assert environment.check_venv(target).state == OK
     (binaries / "gunicorn").write_text("#!/elsewhere/.venv/bin/python\n")
     assert_wrong(environment.check_venv(target), "made for /elsewhere/.venv")
+    blanks = '#!/bin/sh\n\'\'\'exec\' "{}/bin/python" "$0" "$@"\n'
+    (binaries / "gunicorn").write_text(blanks.format("/else where/.venv"))
+    assert_wrong(environment.check_venv(target), "made for /else where/.venv")
+    (binaries / "gunicorn").write_text(blanks.format(target.root / ".venv"))
+    assert environment.check_venv(target).state == OK
     os.utime(installed, (0, 0))
     assert_wrong(environment.check_venv(target), "requirements-dev.lock is newer")
     python.unlink()

@@ -107,7 +107,9 @@ def test_audit_of_a_lock_without_hashes_fails(service, lock: Path):
     assert run_audit(lock, service.server_port) == 1
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-dev", "requirements-bench"])
+@pytest.mark.parametrize(
+    "name", ["requirements", "requirements-dev", "requirements-bench", "requirements-docs"]
+)
 def test_every_pinned_package_has_hashes(name):
     blocks = re.split(r"\n(?=\S)", (ROOT / f"{name}.lock").read_text().strip())
     pinned = [block for block in blocks if not block.startswith("#")]

@@ -113,5 +113,5 @@ def wait_for_alerts(
             now = time.monotonic() - started_at
             seconds |= dict.fromkeys(prometheus.firing() & missing, now)
             assert now < timeout, f"{missing} did not fire within {timeout} s"
-            time.sleep(0.2)
+            time.sleep(0.5)
     return seconds

@@ -16,10 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from local.processes import Process
 from local.stack import Stack
+from local.tcp_ports import HOST, find_free_port
 from tests.support.client import (
     ApiClient,
     extra_service,
     problem_code,
+    read_process,
     sign_up_payload,
     socket_path,
     wait_until,
@@ -156,9 +158,9 @@ def test_counters_never_decrease_when_processes_are_replaced(
     assert 2 <= len(files) <= 4  # at most one each for the processes that ran at the same time
 
 
-def responds(client: httpx.Client) -> bool:
+def responds(client: httpx.Client, path: str = "/livez") -> bool:
     try:
-        return client.get("/livez").status_code == 200
+        return client.get(path).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -338,19 +340,26 @@ def test_reads_are_counted_by_their_source(django_db_access, api: ApiClient):
     assert growth("profile_backfills_total").popitem()[1] > 0
 
 
-def test_metrics_say_that_the_write_process_is_down(stack: Stack, api: ApiClient):
-    person = api.sign_up()
-    stack.services["write"].stop()
-    try:
-        assert person.profile().status_code == 200
-        values = get_samples(api.http)
+def test_metrics_say_that_the_write_process_is_down(stack: Stack):
+    token = "of-prometheus-alone"
+    env = {"WRITE_UPSTREAM": f"unix:{stack.data_dir}/none.sock", "METRICS_TOKEN": token}
+    with read_process(stack, **env) as (_, url), httpx.Client(base_url=url) as client:
+        assert problem_code(client.get(PATH)) == "unavailable"  # as any request to it
+        client.headers["Authorization"] = f"Bearer {token}"
+        values = get_samples(client)
         assert (values["write_up"], "postgres_up" in values) == (0, False)
-        assert values["process_cpu_seconds_total read"] > 0
-        assert api.http.get(PATH, headers={"Host": "elsewhere"}).status_code == 200
-    finally:
-        stack.services["write"].start()
-        stack.wait_until_ready()
-    assert get_samples(api.http)["write_up"] == 1
+        assert wait_until(lambda: get_samples(client)["read_processes ok"] == 1)
+
+
+def test_relay_without_shared_metrics_serves_its_own(stack: Stack, tmp_path: Path):
+    port = find_free_port()
+    env = stack.environment() | {"METRICS_PORT": str(port), "METRICS_DIR": str(tmp_path)}
+    with (
+        Process("relay", [sys.executable, "manage.py", "relay"], tmp_path / "log", env=env),
+        httpx.Client(base_url=f"http://{HOST}:{port}") as client,
+    ):
+        assert wait_until(lambda: responds(client, PATH))
+        assert wait_until(lambda: get_samples(client)["relay_last_run_timestamp_seconds"])
 
 
 def test_relay_and_worker_report_when_they_last_ran(api: ApiClient):
