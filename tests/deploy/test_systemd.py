@@ -50,9 +50,15 @@ def analyze(root: Path, command: str, *arguments: str) -> "subprocess.CompletedP
 @needs_systemd
 def test_units_are_valid(root: Path):
     names = [unit.name for unit in sorted(UNITS.iterdir()) if unit.is_file()]
-    assert len(names) == 6
+    assert len(names) == 7
     result = analyze(root, "verify", "--recursive-errors=no", *names)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_services_run_with_production_settings():
+    """`manage.py` by itself takes those of development."""
+    drop_in = (UNITS / "rollcall-.service.d/common.conf").read_text()
+    assert "\nEnvironment=DJANGO_SETTINGS_MODULE=settings.prod " in drop_in
 
 
 @needs_systemd
