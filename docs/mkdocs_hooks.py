@@ -15,21 +15,6 @@ ROOT_PAGES = {
 }
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leaves out pages that are not written yet. A misspelt one is reported as not in the nav."""
-    pages = ROOT / "docs"
-    for section in config.nav or []:
-        for title, items in section.items():
-            if isinstance(items, list):
-                section[title] = [
-                    item
-                    for item in items
-                    for uri in item.values()
-                    if uri in ROOT_PAGES.values() or (pages / uri).exists()
-                ]
-    return config
-
-
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages of the root."""
     for name, uri in ROOT_PAGES.items():

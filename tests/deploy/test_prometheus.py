@@ -136,7 +136,7 @@ def test_each_alert_is_explained():
     for name, rule in ALERT_RULES.items():
         annotations = rule["annotations"]
         assert annotations.keys() == {"summary", "description", "runbook_url"}
-        assert annotations["runbook_url"].endswith(f"/alerts/#{name.lower()}")
+        assert annotations["runbook_url"].endswith(f"/alerts.html#{name.lower()}")
         assert rule["labels"]["severity"] in ("critical", "warning")
         for part in ("**Cause**", "**Users see**", "**Remedy**"):
             assert part in explained[name], f"{name} lacks {part}"

@@ -16,6 +16,7 @@ from local.greeting import ensure_sample_person
 from local.stack import Stack
 from tests.local.test_supervisor import SupervisorProcess, stub_commands
 from tests.support.client import sign_up_payload, wait_until
+from tests.support.stacks import copy_template
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("api", "domain", "local", "settings", "workers")
@@ -47,6 +48,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def dev(tree: Path) -> Iterator[Dev]:
+    copy_template(tree / "data")  # initdb takes a while
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tree)
         patch.setenv("DEBUG", "1")

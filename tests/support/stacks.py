@@ -40,7 +40,7 @@ def make_stack(data_dir: Path, env: dict[str, str], workers: int = 2) -> Stack:
         return made if env.get("DATABASE_URL") else made._replace(setup=["true"])
 
     if not env.get("DATABASE_URL"):
-        _copy_template(data_dir)
+        copy_template(data_dir)
     return Stack(data_dir, env=SETTINGS | env, durable=False, commands=commands)
 
 
@@ -54,7 +54,8 @@ def extra_stack(data_dir: Path, **env: str) -> Iterator[Stack]:
         stack.force_stop()
 
 
-def _copy_template(data_dir: Path) -> None:
+def copy_template(data_dir: Path) -> None:
+    """Copies the prepared data to the folder of a service that has not been started yet."""
     template = Path(os.environ[_TEMPLATE])
     with (template / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
