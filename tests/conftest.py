@@ -3,6 +3,7 @@
 import functools
 import os
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -68,6 +69,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def django_setup(stack: Stack) -> None:
     # The settings read the environment once. It is restored, because other stacks inherit it.
+    assert "settings.environment" not in sys.modules, "a test has imported the settings too early"
     with pytest.MonkeyPatch.context() as patch:
         for name, value in stack.environment().items():
             patch.setenv(name, value)
