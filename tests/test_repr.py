@@ -1,10 +1,15 @@
 """No `repr` shows an address, a code, a token or a secret: it may end up in a log."""
 
 import dataclasses
+import gc
 import importlib
+import os
 import pkgutil
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
+
+import pytest
 
 PACKAGES = ("api", "domain", "workers", "settings")
 # fmt: off  # one glance
@@ -45,13 +50,23 @@ SENSITIVE = {
 EXEMPT = {
     "CacheEntry.token": "claims, whose repr has no digest",
     "CodeSeed.key_id": "reveals nothing about the key",
+    "LeasedEntry.reason_code": "a word for operators",
     "Outcome.reason_code": "a word for operators",
     "Policy.headers": "of a response: the same for all clients",
     "ProblemDetails.body": "a problem document, which repeats no input",
     "ProblemDetails.headers": "of the same",
     "Timeouts.body": "seconds",
+    "_Work.task_name": "of Huey's tasks",
     "RedisServer.address": "host and port; the password is in the handshake",
 }
+
+
+@pytest.fixture(autouse=True)
+def restored_process() -> Iterator[None]:
+    """Undoes what imports here change for later tests: variables, and the garbage collector."""
+    with patch.dict(os.environ):
+        yield
+    gc.unfreeze()
 
 
 class Secret:

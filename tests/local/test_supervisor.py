@@ -327,7 +327,9 @@ def test_sigterm_ends_all_started_processes_and_no_other(tmp_path: Path) -> None
 def test_sigint_or_sighup_during_start_ends_everything(
     tmp_path: Path, signum: signal.Signals
 ) -> None:
+    previous = signal.signal(signum, signal.SIG_DFL)  # `nohup make test` ignores SIGHUP
     with SupervisorProcess(tmp_path, *supervisor(read=IDLE)) as run:  # it never becomes ready
+        signal.signal(signum, previous)
         wait_until_true((tmp_path / "data/logs/relay.log").exists)
         tree = run.tree()
         assert run.stop(signum) == 0
