@@ -37,6 +37,7 @@ class Recorder:
         self._file = path.open("w")
         self._requests: Counter[int] = Counter()  # by stage
         self._beyond: Counter[int] = Counter()  # of these, slow reads and failures
+        self._continues: dict[int, bool] = {}  # by stage
 
     def begin(self, start: float) -> None:
         """Writes the header, with the start by time.monotonic (the same clock in all processes)."""
@@ -55,11 +56,13 @@ class Recorder:
 
     def is_before_knee(self, stage: int) -> bool:
         """Returns False if two stages in succession before this one were beyond the knee: one may
-        be due to another program of the machine.
+        be due to another program of the machine. Decided once for a stage: reads and sign-ups,
+        which ask one after the other, have to end together.
         """
-        return not all(
+        are_beyond = (
             self._beyond[each] > self._requests[each] / 100 for each in (stage - 2, stage - 1)
         )
+        return self._continues.setdefault(stage, not all(are_beyond))
 
     def close(self) -> None:
         """Completes the file."""
