@@ -127,6 +127,9 @@ def test_knee_is_reached_when_two_stages_in_succession_are_beyond_it(tmp_path: P
             assert recorder.is_before_knee(stage)
             recorder.write(Arrival(stage, float(stage)), READ, "200", ms, None)
         assert not recorder.is_before_knee(5)
+        for _ in range(200):  # late responses: reads and sign-ups end together all the same
+            recorder.write(Arrival(4, 4.0), READ, "200", 0.5, None)
+        assert not recorder.is_before_knee(5)
 
 
 def test_knee_is_the_highest_rate_before_two_slow_stages_in_succession():
