@@ -2,6 +2,7 @@
 
 import json
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,12 +110,19 @@ def test_failed_reads_are_an_error(
         load.measure(unauthorized_server, 0.1, tmp_path)
 
 
+def handles_sigterm(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
 def test_generator_keeps_its_rate_and_stops_on_sigterm(unauthorized_server: Server):
     argv = load.generator_argv(
         "reads", unauthorized_server.port, unauthorized_server.dataset.tokens, rate=1000, seconds=60
     )
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as generator:
         pid = generator.pid
+        wait_until(lambda: handles_sigterm(pid))  # before, imports take CPU, and SIGTERM ends it
         started_at = resource_usage.cpu_seconds([pid])
         wait_until(lambda: resource_usage.cpu_seconds([pid]) > started_at + 0.2)
         generator.terminate()
