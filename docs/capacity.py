@@ -23,6 +23,7 @@ import redis
 
 from local.commands import rollcall_commands
 from local.stack import Stack
+from tests.support.client import wait_until
 
 _CLIENTS = 4
 _NAMES = ("read", "profiles", "write", "worker", "relay", "postgres", "queue")
@@ -111,12 +112,11 @@ def _read(stack: Stack, tokens: list[str]) -> None:
 
 
 def wait_for_outbox(postgres: psycopg.Connection) -> None:
-    """Returns once every message is sent and every projection done."""
+    """Returns once every message is sent and every projection done. Fails after ten minutes."""
     unfinished = (
         "SELECT count(*) FROM rollcall_outboxentry WHERE state IN ('pending', 'queued', 'running')"
     )
-    while postgres.execute(unfinished).fetchone() != (0,):
-        time.sleep(0.2)
+    wait_until(lambda: postgres.execute(unfinished).fetchone() == (0,), timeout=600)
 
 
 def cpu_times(stack: Stack) -> dict[str, float]:

@@ -45,7 +45,7 @@ def write_people(path: Path, people: Iterable[Person]) -> None:
 def read_people(path: Path) -> list[Person]:
     """Returns the people of a file with a token a line, and perhaps an e-mail address after it.
 
-    Raises `StackError` if it cannot be read, or holds nobody.
+    Raises `StackError` if it cannot be read, or has no tokens.
     """
     try:
         lines = path.read_text().splitlines()

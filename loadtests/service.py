@@ -117,7 +117,7 @@ class OwnService(Service):
                 count = int(row[0]) if row else 0
                 if not count or time.monotonic() > deadline:
                     return count
-                time.sleep(0.2)
+                time.sleep(0.2)  # rows of a table: there is no event to await
 
 
 def usage_of(pid: int) -> Usage:

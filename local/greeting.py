@@ -94,8 +94,8 @@ def ensure_sample_person(stack: Stack) -> Path | None:
     """Returns the file (mode 0600) with the `Authorization` header of a sample person, who is made
     if there is none, or if the session has ended.
 
-    Returns None, and makes nobody, outside of `settings.dev`, if messages would really be sent, or
-    if the sign-up is refused.
+    Returns None, and creates no person, outside of `settings.dev`, if messages would really be
+    sent, or if the sign-up is refused.
     """
     environment = stack.environment()
     if environment["DJANGO_SETTINGS_MODULE"] != "settings.dev":

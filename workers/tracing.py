@@ -56,7 +56,7 @@ def _create_tracer(service_name: str) -> "Tracer":
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(processor)
     # The public method waits 30 s for a collector that hangs: longer than a process has to stop.
-    shutdown = processor._batch_processor.shutdown  # noqa: SLF001
+    shutdown = processor._batch_processor.shutdown  # noqa: SLF001  # see above
     atexit.register(shutdown, timeout_millis=int(_FLUSH_TIME * 1000))
     return provider.get_tracer("rollcall")
 

@@ -20,7 +20,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # is not generic w
 
     @cached_property
     def count(self) -> int:
-        return int(self.object_list.order_by()[:MAX_ROWS].count())  # type: ignore[attr-defined]  # a query set
+        return int(self.object_list.order_by()[:MAX_ROWS].count())  # type: ignore[attr-defined]  # typed as any sequence; is a query set
 
 
 class ReadOnlyMixin:
@@ -65,7 +65,7 @@ class PersonSearchAdmin(ReadOnlyModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         text = request.POST["search"].strip()
-        ids = " ".join(map(str, find_person_ids(text))) or "nobody"
+        ids = " ".join(map(str, find_person_ids(text))) or "none"
         return HttpResponseRedirect(
             f"{request.path}?{urlencode({'q': ids})}" if text else request.path
         )

@@ -59,7 +59,7 @@ class StateFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return (
             (_OPEN, "Open"),
-            (_DUE, "Due: nobody has it yet"),
+            (_DUE, "Due: not leased yet"),
             (_State.PENDING, "Pending: waits for its next attempt"),
             (_State.QUEUED, "Queued: leased to Huey"),
             (_State.RUNNING, "Running: leased to a worker"),
@@ -122,7 +122,7 @@ def retry_now(model_admin: "OutboxAdmin", request: HttpRequest, entries: _Rows) 
 
 @admin.action(description="Give up", permissions=["action"])
 def give_up(model_admin: "OutboxAdmin", request: HttpRequest, entries: _Rows) -> None:
-    """Ends messages as failed: nobody sends them."""
+    """Ends messages as failed; they are not sent."""
     ids = list(entries.values_list("id", flat=True))
     with transaction.atomic():
         given_up = outbox.give_up(ids)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import re
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,13 +26,12 @@ _FILE = re.compile(r'([\w.-]+\.whl)"?[^}<>]*?(?:sha256=|"sha256": ?")([0-9a-f]{6
 
 def check_index(target: Target) -> list[Finding]:
     """Returns the findings on index, wheels and clock, from one request for each package."""
-    url = next(
-        (os.environ[name] for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
-         if os.environ.get(name)),
-        "https://pypi.org/simple",
-    )  # fmt: skip  # as it is read
-    host = urlsplit(url).hostname or url  # without a password
     installed = (target.root / ".venv" / ".installed").exists()
+    url = _find_url()
+    if not url:
+        result, remedy = "unknown: no pip here to ask", "name it in UV_DEFAULT_INDEX to check it"
+        return [Finding("index", NOTE, result, remedy), _check_wheels(target, "", installed)]
+    host = urlsplit(url).hostname or url  # without a password
     pages, skew = [], 0.0
     try:
         for package in PACKAGES:
@@ -47,6 +48,22 @@ def check_index(target: Target) -> list[Finding]:
         _check_wheels(target, "\n".join(pages), installed),
         _check_clock(skew, host),
     ]
+
+
+def _find_url() -> str:
+    """Returns the index that a variable names, or pip's default; "" if there is no pip."""
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
+        if os.environ.get(name):
+            return os.environ[name]
+    # Its help names the default, that of its configuration if there is one.
+    argv = [sys.executable, "-m", "pip", "install", "--help"]
+    env = {**os.environ, "COLUMNS": "500"}  # no line is wrapped
+    try:
+        text = subprocess.check_output(argv, env=env, stderr=subprocess.DEVNULL, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    match = re.search(r"--index-url .*\(default:? (\S+)\)", text.decode(errors="replace"))
+    return match[1] if match else ""
 
 
 def _get(url: str) -> tuple[str, float]:

@@ -293,16 +293,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     with ExitStack() as stack:
         sendgrid = stack.enter_context(fake_provider.FakeProvider())
         vonage = stack.enter_context(fake_provider.FakeProvider(tls=True))
-        env = {
-            "MESSAGE_BACKEND": "providers",
-            "SENDGRID_HOST": sendgrid.url,
-            "SENDGRID_API_KEY": "SG.test",
-            "EMAIL_FROM": "hello@rollcall.example",
-            "VONAGE_HOST": vonage.host,
-            "VONAGE_API_KEY": "key",
-            "VONAGE_API_SECRET": "secret",
-            "REQUESTS_CA_BUNDLE": vonage.ca_file,
-        }
+        env = fake_provider.provider_settings(sendgrid, vonage)
         running = stack.enter_context(extra_stack(tmp_path / "stack", **env))
         http = stack.enter_context(httpx.Client(base_url=running.url, timeout=20))
         person = ApiClient(http).sign_up()

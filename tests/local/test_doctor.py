@@ -306,6 +306,27 @@ def test_wrong_clock(target: Target, package_index, monkeypatch, ahead, directio
     assert abs(int(clock.result.split()[0]) - abs(ahead)) < 30
 
 
+def test_index_is_the_one_that_pip_is_configured_with(
+    target: Target, package_index, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "pip.conf").write_text(f"[global]\nindex-url = {os.environ['UV_DEFAULT_INDEX']}\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    assert index.check_index(target)[0] == ("index", OK, "127.0.0.1", "")
+
+
+def test_index_is_not_checked_where_none_is_known(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "executable", "/bin/false")  # a Python without pip
+    found, wheels = index.check_index(target)
+    assert (found.state, wheels.state) == (NOTE, NOTE)
+    assert "UV_DEFAULT_INDEX" in found.remedy
+
+
 def test_unreachable_index(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://user:secret@127.0.0.1:1/simple")
     found, wheels = index.check_index(target)

@@ -20,7 +20,7 @@ from local.stack import Stack
 from tests.support import fake_provider
 from tests.support.admin_client import TableParser, admin_session, form_origin
 from tests.support.client import ApiClient, SignedUpPerson, wait_until
-from tests.support.fake_provider import FakeProvider
+from tests.support.fake_provider import FakeProvider, provider_settings
 from tests.support.stacks import extra_stack
 from tests.support.webhook_signatures import ENV, post_receipts, sign_sendgrid, sign_vonage
 
@@ -82,14 +82,7 @@ def run_service(data_dir: Path) -> Iterator[Service]:
         env = {
             "HUEY_DASHBOARD": "true",
             "TRUSTED_PROXIES": "1",
-            "MESSAGE_BACKEND": "providers",
-            "SENDGRID_HOST": sendgrid.url,
-            "SENDGRID_API_KEY": "SG.test",
-            "EMAIL_FROM": "hello@rollcall.example",
-            "VONAGE_HOST": vonage.host,
-            "VONAGE_API_KEY": "key",
-            "VONAGE_API_SECRET": "secret",
-            "REQUESTS_CA_BUNDLE": str(vonage.ca_file),
+            **provider_settings(sendgrid, vonage),
             **ENV,
         }
         stack = running.enter_context(extra_stack(data_dir, **env))

@@ -51,6 +51,20 @@ class Request:
         return dict(parse_qsl(self.body.decode("ascii"), keep_blank_values=True))
 
 
+def provider_settings(sendgrid: "FakeProvider", vonage: "FakeProvider") -> dict[str, str]:
+    """Returns the environment of a service that sends messages to these two."""
+    return {
+        "MESSAGE_BACKEND": "providers",
+        "SENDGRID_HOST": sendgrid.url,
+        "SENDGRID_API_KEY": "SG.test",
+        "EMAIL_FROM": "hello@rollcall.example",
+        "VONAGE_HOST": vonage.host,
+        "VONAGE_API_KEY": "key",
+        "VONAGE_API_SECRET": "secret",
+        "REQUESTS_CA_BUNDLE": str(vonage.ca_file),
+    }
+
+
 class FakeProvider:
     """The server. `url` is for SendGrid's host setting, `host` (with a port) for Vonage's."""
 

@@ -20,14 +20,7 @@ def providers(tmp_path_factory):
         sendgrid.default_response = fake_provider.accept()
         vonage.default_response = fake_provider.sms({"status": "0", "message-id": "1"})
         env = {
-            "MESSAGE_BACKEND": "providers",
-            "SENDGRID_HOST": sendgrid.url,
-            "SENDGRID_API_KEY": "SG.test",
-            "EMAIL_FROM": "hello@rollcall.example",
-            "VONAGE_HOST": vonage.host,
-            "VONAGE_API_KEY": "key",
-            "VONAGE_API_SECRET": "secret",
-            "REQUESTS_CA_BUNDLE": str(vonage.ca_file),
+            **fake_provider.provider_settings(sendgrid, vonage),
             "PROVIDER_TIMEOUT": "1",
             **webhook_signatures.ENV,
         }
