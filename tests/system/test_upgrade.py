@@ -105,15 +105,19 @@ def test_two_releases_serve_the_same_people_during_an_upgrade(
         made = rollcall_commands(port, write_bind, 1)
         return Commands(in_folder(made.setup), {k: in_folder(v) for k, v in made.services.items()})
 
+    def newer(port: int, write_bind: str) -> Commands:
+        return rollcall_commands(port, write_bind, 1)
+
     def in_folder(argv: list[str]) -> list[str]:
         paths = {str(ROOT / name): str(previous_release / name) for name in ("", "manage.py")}
-        return [paths.get(part, part) for part in argv]
+        # Its working directory too: gunicorn imports its settings from there.
+        return ["env", "--chdir", str(previous_release), *(paths.get(part, part) for part in argv)]
 
     env = {**SETTINGS, "OUTBOX_LEASE_SECONDS": "2"}
     with Stack(tmp_path / "old", env=env, durable=False, commands=older) as old:
         shared = ("DATABASE_URL", "REDIS_URL", "QUEUE_URL", "SECRET_KEY")
         env |= {name: old.environment()[name] for name in shared}
-        new = Stack(tmp_path / "new", env=env, commands=lambda *at: rollcall_commands(*at, 1))
+        new = Stack(tmp_path / "new", env=env, commands=newer)
         before = Clients(old.url)
         with before.running(), new:
             before.wait_for(count)
@@ -130,7 +134,9 @@ def test_two_releases_serve_the_same_people_during_an_upgrade(
                 after.wait_for(count)
             wait_until(lambda: all(messages_to(each, new) >= 2 for each in after.people))
             verify = [sys.executable, str(ROOT / "manage.py"), "profiles", "verify"]
-            subprocess.run(verify, check=True, env=new.environment(), timeout=60, capture_output=True)
+            subprocess.run(
+                verify, check=True, env=new.environment(), timeout=60, capture_output=True
+            )
 
 
 def messages_to(person: SignedUpPerson, *stacks: Stack) -> int:
