@@ -433,7 +433,7 @@ def test_unavailable_server_is_reported_in_one_sentence(stack, person, service: 
         assert result.returncode == 2
         assert result.stderr.startswith(expected), result.stderr
         assert "Traceback" not in result.stderr
-    assert "--resume-after 00000000-" in results[0].stderr
+    assert "--resume-after " in results[0].stderr
 
 
 def test_live_writes_are_never_overwritten_by_older_ones(
