@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import settings_table
+from docs import scale, settings_table
 from tests.support.client import ApiClient, wait_until
 from tests.support.settings_process import PRODUCTION_ENV
 
@@ -31,6 +31,14 @@ OTHER_VARIABLES = {
     "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_SERVICE_NAME",
 }
+
+
+def test_table_of_the_scale_page_is_what_its_command_prints(capsys, monkeypatch):
+    page = (ROOT / "docs" / "scale.md").read_text()
+    (people,) = re.findall(r"-m docs\.scale (.+)", page)
+    monkeypatch.setattr("sys.argv", ["docs.scale", *people.split()])
+    scale.main()
+    assert capsys.readouterr().out in page
 
 
 def test_quick_start_of_the_readme_works(stack, api: ApiClient):
