@@ -64,7 +64,7 @@ def test_quick_start_of_the_readme_works(stack, api: ApiClient):
 def test_table_of_settings_is_that_of_the_settings_modules():
     page = settings_table.PAGE.read_text()
     assert settings_table.render() in page
-    required = {name for name in PRODUCTION_ENV if f"| `{name}` | **required** |" in page}
+    required = {name for name in PRODUCTION_ENV if f"| `{name}` | **required**" in page}
     assert required == PRODUCTION_ENV.keys() - {"DJANGO_SETTINGS_MODULE"}
 
 
