@@ -41,8 +41,8 @@ def render() -> str:
 
 
 def _default(setting: Setting, required: dict[str, str]) -> str:
-    if provider := required.get(setting.name):
-        return f"**required**{provider}"
+    if setting.name in required:
+        return f"**required**{required[setting.name]}"
     return f"`{setting.default}`" if setting.default else ""
 
 
