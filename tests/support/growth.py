@@ -78,6 +78,9 @@ _REST = """
     INSERT INTO huey_event (ts, queue, task_id, task, signal, duration)
     SELECT extract(epoch FROM now()) - n, 'huey', n, 'workers.tasks.send_sign_in_code', 'complete',
         1 FROM generate_series(1, 10000) AS n;
+    INSERT INTO django_admin_log (action_time, user_id, object_id, object_repr, action_flag,
+        change_message)
+    SELECT time, 1, id, '', 2, 'erased' FROM {half};
     SELECT setval(pg_get_serial_sequence('rollcall_confirmation', 'id'), 2 * {people})
 """
 _STATEMENTS = [_PERSON, _SESSION, _CONFIRMATION, _OUTBOX, _CHALLENGE, _CHALLENGE_OUTBOX, _REST]
