@@ -46,7 +46,7 @@ def rebuild_primary(primary: Primary, after: UUID, stop_event: Event) -> None:
         with translate_redis_errors(), translate_database_errors():
             if not _advance_cursor(primary, name, after, after):
                 return
-            for page in rebuild(after, primary):
+            for page in rebuild(after, primary=primary):
                 if stop_event.is_set() or not _advance_cursor(primary, name, after, page.last_id):
                     return
                 after, count = page.last_id, count + page.written_count
