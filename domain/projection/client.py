@@ -3,31 +3,43 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import cast
 
 import structlog
 from django.conf import settings
-from django_redis import get_redis_connection
 from redis import ConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from domain.fence import denied_command
 from domain.model.errors import ServiceUnavailable
+from domain.projection.pools import make_pool
 from domain.projection.redis_pool import REJECTED
+from domain.redis_url import parse_url
 
 log = structlog.get_logger(__name__)
 
 
+@cache
 def get_client() -> Redis:
-    """Returns the client that is configured in the settings; one for the process."""
-    return cast(Redis, get_redis_connection("default"))
+    """Returns the client of `get_pool`."""
+    return Redis(connection_pool=get_pool())
 
 
 @cache
 def get_pool() -> ConnectionPool:
-    """Returns the connection pool of `get_client`."""
-    return get_client().connection_pool
+    """Returns the connection pool of this process.
+
+    One retry, at once, on a new connection: in place of one that a restarted Redis has closed, or
+    that leads to a demoted primary. Every command may be sent twice.
+    """
+    return make_pool(
+        parse_url(settings.REDIS_URL),
+        server="profiles",
+        socket_connect_timeout=0.5,
+        socket_timeout=1,  # above the relay's longest blocking wait
+        retry=Retry(NoBackoff(), 1, (RedisConnectionError, *REJECTED)),
+    )
 
 
 @cache
@@ -35,8 +47,9 @@ def get_bulk_pool() -> ConnectionPool:
     """Returns a pool with a long timeout, for batches of thousands. Only what a demoted primary has
     rejected is retried, on a new connection.
     """
-    return ConnectionPool.from_url(
-        settings.REDIS_URL,
+    return make_pool(
+        parse_url(settings.REDIS_URL),
+        server="profiles",
         protocol=3,
         socket_connect_timeout=2,
         socket_timeout=10,  # Redis may block on a slow disk
