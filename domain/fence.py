@@ -4,7 +4,7 @@ A Redis that was started from a snapshot, or a replica that took over, may have 
 that were revoked since, people who were deleted. Its run id is not the fenced one, so readers do
 not trust it until a relay has rewritten what has changed since.
 
-    key             profile:fence
+    key             profile:fence; profile:fence:{tag} of a primary of a Redis Cluster
     run_id          the run id (INFO, section "server") of the server whose data are complete
     complete_until  when they were last complete: a snapshot with this has all earlier writes
     since           when this field was first stored: of what was written later, a flush has lost
@@ -16,12 +16,24 @@ trusted at all: its role and its run id are unknown.
 
 import re
 
-FENCE_KEY = "profile:fence"
 RUN_ID, COMPLETE_UNTIL, SINCE = "run_id", "complete_until", "since"
-# Sent together on one connection, so that both replies come from one run.
-FENCE_COMMANDS = (("INFO", "server"), ("HGET", FENCE_KEY, RUN_ID))
 _RUN_ID_PATTERN = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
 _DENIED_PATTERN = re.compile(r"no permissions to run the '([\w|-]+)' command")
+
+
+def fence_key(hash_tag: str = "") -> str:
+    """Returns the key of a primary's fence. In a Redis Cluster its hash tag has a slot that this
+    primary serves; else it is empty.
+    """
+    return f"profile:fence:{{{hash_tag}}}" if hash_tag else "profile:fence"
+
+
+def fence_commands(key: str) -> tuple[tuple[str, ...], ...]:
+    """Returns the commands that `is_trusted` needs the replies of, for the fence with that key.
+
+    They are sent together on one connection, so that the replies come from one run.
+    """
+    return ("INFO", "server"), ("HGET", key, RUN_ID)
 
 
 def parse_run_id(info: bytes) -> bytes:

@@ -27,11 +27,17 @@ DIGEST_BYTES = 32  # no other field has a name of that length
 KEY_PATTERN = "p:" + "[0-9a-f]" * 32  # a glob for SCAN
 FIELD_COUNT = 4  # of one read
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")  # base64 to base64url
-BACKFILL_QUEUE = "profile:backfill"  # a sorted set: person -> number of missed reads
 
 
 class CacheMiss(Exception):
     """The hash is missing, or older than the token."""
+
+
+def backfill_queue(hash_tag: str = "") -> str:
+    """Returns the key of a primary's backfill queue, a sorted set: person -> number of missed
+    reads. `hash_tag` as in `domain.fence.fence_key`.
+    """
+    return f"profile:backfill:{{{hash_tag}}}" if hash_tag else "profile:backfill"
 
 
 def redis_key(person_id: UUID) -> str:

@@ -12,6 +12,8 @@ lost its data every read misses, and the relay backfills all waiting ones in a f
 
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 import structlog
 from django.db import close_old_connections
@@ -22,6 +24,7 @@ from domain.postgres import outbox
 from domain.postgres.errors import translate_database_errors
 from domain.projection import fencing
 from domain.projection.backfill import pop_misses
+from domain.projection.client import Primary, get_primaries, translate_redis_errors
 from domain.projection.writer import project
 from workers import queue
 
@@ -33,6 +36,7 @@ BATCH_SIZE = 200
 MAX_QUEUE_DEPTH = 1_000
 MAX_WAIT = 0.7  # seconds; a blocking command must end before its socket times out
 _MIN_WAIT = 0.02
+_MAX_PRIMARIES = 1_000  # as many as a Redis Cluster may have nodes
 _BATCH_WINDOW = 0.02  # seconds; misses of that time are backfilled in one batch
 _RETRY_DELAY = 0.2  # seconds, while a dependency is unavailable; less than a reader waits
 
@@ -42,7 +46,7 @@ class Relay:
 
     def __init__(self) -> None:
         self._stop_event = threading.Event()
-        self._fencing = fencing.run_fencing()
+        self._projections: dict[str, Future[None]] = {}  # by the primary's hash tag
 
     def stop(self) -> None:
         """Stops `run` within `MAX_WAIT` seconds."""
@@ -50,18 +54,46 @@ class Relay:
 
     def run(self) -> None:
         """Runs until `stop` is called; retries while a dependency is unavailable."""
+        with ThreadPoolExecutor(_MAX_PRIMARIES) as executor:
+            try:
+                while not self._stop_event.is_set():
+                    RELAY_LAST_RUN.set_to_current_time()
+                    self._start_projections(executor)
+                    self._stop_event.wait(max(self.dispatch_due(), _MIN_WAIT))
+            finally:
+                self._stop_event.set()
+
+    def _start_projections(self, executor: ThreadPoolExecutor) -> None:
+        """Starts a thread for each primary of the profile Redis that has none: none of them is held
+        up by another. Raises what ended one unexpectedly.
+        """
+        for hash_tag, projection in list(self._projections.items()):
+            if projection.done():
+                projection.result()
+                del self._projections[hash_tag]
+        with suppress(ServiceUnavailable), translate_redis_errors():
+            for primary in get_primaries():
+                if primary.hash_tag not in self._projections:
+                    self._projections[primary.hash_tag] = executor.submit(
+                        self._project, primary.hash_tag
+                    )
+
+    def _project(self, hash_tag: str) -> None:
+        """Fences a primary, and backfills its misses, until `stop` is called or it is gone."""
+        steps = fencing.run_fencing(hash_tag)
         while not self._stop_event.is_set():
-            RELAY_LAST_RUN.set_to_current_time()
-            wait = self.dispatch_due()
             try:
                 with translate_database_errors():
                     close_old_connections()
-                    if next(self._fencing):
-                        self.backfill_misses(wait)
+                    step = next(steps, None)
+                    if step is None:
+                        return
+                    if step.is_trusted:
+                        self._backfill_misses(step.primary)
             except ServiceUnavailable as error:
                 # Readers request a backfill again; and another Redis may come up.
                 log.warning("projection_failed", error_type=type(error).__name__)
-                self._fencing = fencing.run_fencing()
+                steps = fencing.run_fencing(hash_tag)
                 self._stop_event.wait(_RETRY_DELAY)
 
     def dispatch_due(self) -> float:
@@ -81,14 +113,14 @@ class Relay:
             log.info("outbox_dispatched", count=len(outbox_refs), enqueued=is_enqueued)
         return MAX_WAIT if wait is None else min(wait, MAX_WAIT)
 
-    def backfill_misses(self, wait: float) -> None:
-        """Backfills the misses of the next `wait` seconds.
+    def _backfill_misses(self, primary: Primary) -> None:
+        """Backfills the misses of the next `MAX_WAIT` seconds.
 
         Raises `ServiceUnavailable`, and Django's `OperationalError` and `InterfaceError`.
         """
-        deadline = time.monotonic() + max(wait, _MIN_WAIT)
+        deadline = time.monotonic() + MAX_WAIT
         while not self._stop_event.is_set() and (remaining := deadline - time.monotonic()) > 0:
-            if person_ids := pop_misses(BATCH_SIZE, max(remaining, _MIN_WAIT)):
+            if person_ids := pop_misses(primary, BATCH_SIZE, max(remaining, _MIN_WAIT)):
                 project(*person_ids)
                 PROFILE_BACKFILLS.inc(len(person_ids))
                 self._stop_event.wait(_BATCH_WINDOW)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import NamedTuple
 
 import structlog
 from django.conf import settings
@@ -11,7 +12,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from domain.fence import denied_command
+from domain import profile
+from domain.fence import denied_command, fence_key
 from domain.model.errors import ServiceUnavailable
 from domain.projection.pools import make_pool
 from domain.projection.redis_pool import REJECTED
@@ -40,6 +42,35 @@ def get_pool() -> ConnectionPool:
         socket_timeout=1,  # above the relay's longest blocking wait
         retry=Retry(NoBackoff(), 1, (RedisConnectionError, *REJECTED)),
     )
+
+
+class Primary(NamedTuple):
+    """A primary of the profile Redis, with a fence and a backfill queue of its own: its connection
+    pool, and in a Redis Cluster a hash tag of the lowest slot that it serves.
+    """
+
+    pool: ConnectionPool
+    hash_tag: str = ""
+
+    @property
+    def fence_key(self) -> str:
+        """The key of its fence."""
+        return fence_key(self.hash_tag)
+
+    @property
+    def backfill_queue(self) -> str:
+        """The key of its backfill queue."""
+        return profile.backfill_queue(self.hash_tag)
+
+
+def get_primaries() -> list[Primary]:
+    """Returns all primaries of the profile Redis. Raises `RedisError` if they cannot be known."""
+    return [Primary(get_pool())]
+
+
+def get_primary(key: str) -> Primary:
+    """Returns the primary that stores a key. Raises as `get_primaries` does."""
+    return get_primaries()[0]
 
 
 @cache

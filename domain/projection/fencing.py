@@ -17,13 +17,13 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
-from domain.fence import COMPLETE_UNTIL, FENCE_KEY, RUN_ID, SINCE
+from domain.fence import COMPLETE_UNTIL, RUN_ID, SINCE
 from domain.model.errors import ServiceUnavailable
 from domain.postgres.models import OutboxEntry
 from domain.projection import writer
-from domain.projection.client import get_client, get_pool, translate_redis_errors
+from domain.projection.client import Primary, get_primaries, translate_redis_errors
 from domain.projection.rebuild import rebuild
-from domain.projection.redis_command import run_script
+from domain.projection.redis_command import execute, run_script
 
 log = structlog.get_logger(__name__)
 
@@ -60,35 +60,51 @@ def ensure_since() -> None:
     without it a new profile is not written at once, but on its first read.
     """
     with suppress(ServiceUnavailable), translate_redis_errors():
-        get_client().hsetnx(FENCE_KEY, SINCE, datetime.now(UTC).isoformat())
+        now = datetime.now(UTC).isoformat()
+        for primary in get_primaries():
+            execute(primary.pool, "HSETNX", primary.fence_key, SINCE, now)
 
 
-def run_fencing() -> Iterator[bool]:
-    """Advances the fence in a loop; yields whether readers may trust Redis, after each step.
+class Step(NamedTuple):
+    """A step of `run_fencing`: the primary, and whether readers may trust it."""
+
+    primary: Primary
+    is_trusted: bool
+
+
+def run_fencing(hash_tag: str) -> Iterator[Step]:
+    """Advances the fence of one primary in a loop; yields after each step. Ends once there is no
+    such primary any more.
 
     While they may not, each step projects some people. Raises `ServiceUnavailable`, and Django's
     `OperationalError` and `InterfaceError`; the caller then starts a new loop.
     """
-    while True:
+    while (primary := _find_primary(hash_tag)) is not None:
         now = _database_now()
-        stale = _advance_fence(now)
+        stale = _advance_fence(primary, now)
         if stale is None:
-            yield True
+            yield Step(primary, True)
             continue
         for _ in _project_changed(stale, now):
-            yield False
-        if _advance_fence(now, stale.run_id) is None:
+            yield Step(primary, False)
+        if _advance_fence(primary, now, stale.run_id) is None:
             log.info("stale_replica_recovered")
 
 
-def _advance_fence(now: datetime, run_id: str = "") -> StaleReplica | None:
-    """Fences the profile Redis as complete until `now`; returns a stale one instead.
+def _find_primary(hash_tag: str) -> Primary | None:
+    """Returns the primary with that hash tag now: another server, after a failover."""
+    with translate_redis_errors():
+        return next((each for each in get_primaries() if each.hash_tag == hash_tag), None)
+
+
+def _advance_fence(primary: Primary, now: datetime, run_id: str = "") -> StaleReplica | None:
+    """Fences a primary as complete until `now`; returns a stale one instead.
 
     `run_id` is that of a server that was stale and has caught up.
     """
     with translate_redis_errors():
-        call = (FENCE_KEY, now.isoformat(), run_id)
-        reply: list[bytes | None] = run_script(get_pool(), _ADVANCE_FENCE, [call])[0]
+        call = (primary.fence_key, now.isoformat(), run_id)
+        reply: list[bytes | None] = run_script(primary.pool, _ADVANCE_FENCE, [call])[0]
     if not reply:
         return None
     actual_run_id, complete_until = reply

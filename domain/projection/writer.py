@@ -11,10 +11,10 @@ from django.conf import settings
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from domain import profile
-from domain.fence import FENCE_KEY, SINCE
+from domain.fence import SINCE
 from domain.model.person import Person, Tombstone
 from domain.postgres import person_queries
-from domain.projection.client import get_bulk_pool, get_pool, translate_redis_errors
+from domain.projection.client import get_bulk_pool, get_pool, get_primary, translate_redis_errors
 from domain.projection.redis_command import Argument, execute_pipeline, run_script
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,8 @@ log = structlog.get_logger(__name__)
 # Replaces an older hash by a complete one. Where there is none, Redis may have lost a newer one, in
 # which a session was revoked. So only the version is stored, which readers take for a cache miss,
 # unless ARGV[2] allows the hash: ALWAYS, or IF_MARKED, where such a version is stored already; or
-# ARGV[3] does, the time of the person's sign-up, since which Redis has lost nothing by its fence.
+# ARGV[3] does, the time of the person's sign-up, since which Redis has lost nothing by its fence,
+# whose key is ARGV[4].
 # Without a "#!lua" line, Redis rejects a script for lack of memory only if its first write needs
 # some: after a DEL, all of it is executed. So revocations reach a full Redis.
 _WRITE = f"""
@@ -35,11 +36,11 @@ end
 if etag then
   redis.call('DEL', KEYS[1])
 elseif not (ARGV[2] == 'always' or (ARGV[2] == 'if_marked' and version > 0)
-    or (redis.call('HGET', '{FENCE_KEY}', '{SINCE}') or ARGV[3]) < ARGV[3]) then
+    or (redis.call('HGET', ARGV[4], '{SINCE}') or ARGV[3]) < ARGV[3]) then
   redis.call('HSET', KEYS[1], 'v', ARGV[1])
   return 2
 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+redis.call('HSET', KEYS[1], unpack(ARGV, 5))
 return 1
 """
 _NEVER, _IF_MARKED, _ALWAYS = "never", "if_marked", "always"
@@ -130,4 +131,6 @@ def _calls(
 ) -> Iterable[list[Argument]]:
     time = signed_up_at.isoformat() if signed_up_at else ""
     for person in people:
-        yield [profile.redis_key(person.id), person.version, fill, time, *flatten(person)]
+        key = profile.redis_key(person.id)
+        fence_key = get_primary(key).fence_key
+        yield [key, person.version, fill, time, fence_key, *flatten(person)]

@@ -33,7 +33,7 @@ _STABLE_AFTER = 1.0  # seconds; a connection that lasted less counts as a failur
 _FATAL_ERRORS = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
 # It does not let this user in, or run a command; logged by name.
 _PERMISSION_ERRORS = frozenset({"NOAUTH", "NOPERM", "WRONGPASS"})
-_CHECKS = (*fence.FENCE_COMMANDS, ("INFO", "replication"), ("INFO", "memory"))
+_CHECKS = (*fence.fence_commands(fence.fence_key()), ("INFO", "replication"), ("INFO", "memory"))
 
 STATUSES = ("ok", "unavailable", "stale", "misconfigured")
 

@@ -121,9 +121,9 @@ def lose_change(person: SignedUpPerson, known: dict[str, str], *, open_rows: boo
         rows.delete()
     with get_client().pipeline() as pipeline:
         pipeline.hset(key, mapping={name: older[name] for name in (profile.BODY, profile.VERSION)})
-        pipeline.delete(fence.FENCE_KEY)
+        pipeline.delete(fence.fence_key())
         for name, value in {fence.RUN_ID: "another", **known}.items():
-            pipeline.hset(fence.FENCE_KEY, name, value)
+            pipeline.hset(fence.fence_key(), name, value)
         pipeline.execute()
 
 
