@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import structlog
 from django.conf import settings
-from redis import ConnectionPool, Redis, RedisError
+from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
@@ -16,7 +16,7 @@ from domain import profile
 from domain.fence import denied_command, fence_key
 from domain.model.errors import ServiceUnavailable
 from domain.projection.pools import make_pool
-from domain.projection.redis_pool import REJECTED
+from domain.projection.redis_pool import REJECTED, Pool
 from domain.redis_url import parse_url
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ def get_client() -> Redis:
 
 
 @cache
-def get_pool() -> ConnectionPool:
+def get_pool() -> Pool:
     """Returns the connection pool of this process.
 
     One retry, at once, on a new connection: in place of one that a restarted Redis has closed, or
@@ -49,7 +49,7 @@ class Primary(NamedTuple):
     pool, and in a Redis Cluster a hash tag of the lowest slot that it serves.
     """
 
-    pool: ConnectionPool
+    pool: Pool
     hash_tag: str = ""
 
     @property
@@ -74,7 +74,7 @@ def get_primary(key: str) -> Primary:
 
 
 @cache
-def get_bulk_pool() -> ConnectionPool:
+def get_bulk_pool() -> Pool:
     """Returns a pool with a long timeout, for batches of thousands. Only what a demoted primary has
     rejected is retried, on a new connection.
     """

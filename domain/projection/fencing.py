@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import batched
+from time import monotonic, sleep
 from typing import NamedTuple
 from uuid import UUID
 
@@ -42,6 +43,7 @@ return {{}}
 """
 _CLOCK_SKEW = timedelta(minutes=1)  # Postgres may have failed over too
 _BATCH_SIZE = 200  # people
+_GRACE_STEP = 0.05  # seconds
 _MAX_CHANGED = 100_000  # above that a rebuild costs no more
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -85,6 +87,10 @@ def run_fencing(hash_tag: str) -> Iterator[Step]:
         if stale is None:
             yield Step(primary, True)
             continue
+        deadline = monotonic() + primary.pool.grace_period
+        while monotonic() < deadline:  # the old primary, and so what it loses, may still change
+            yield Step(primary, False)
+            sleep(_GRACE_STEP)
         for _ in _project_changed(stale, now):
             yield Step(primary, False)
         if _advance_fence(primary, now, stale.run_id) is None:

@@ -16,7 +16,7 @@ from domain.projection.redis_pool import CircuitBreakerPool
 from domain.redis_url import SENTINEL, Credentials, RedisUrl
 
 _SENTINEL_TIMEOUT = 0.3  # seconds to connect to a Sentinel, and for its reply
-_CHECK_INTERVAL = 1.0  # seconds between two questions to the Sentinels, while a pool is used
+_ASK_INTERVAL, _LEASE = 0.25, 0.5  # seconds since the Sentinels were asked; see `_SentinelPool`
 
 
 def make_pool(url: RedisUrl, *, server: str, **options: Any) -> CircuitBreakerPool:
@@ -102,9 +102,11 @@ class _SentinelTLSConnection(_SentinelConnection, SSLConnection):
 class _SentinelPool(CircuitBreakerPool):
     """Connections to the primary, which are replaced when another server is that.
 
-    While it is used, the Sentinels are asked regularly: a primary that is cut off from them does
-    not know that another took over.
+    After a failover the old primary accepts writes until Sentinel has demoted it, and loses them
+    then. So no command is sent to a server that was not named as the primary `_LEASE` seconds ago.
     """
+
+    grace_period = _LEASE + 1.0  # the longest timeout of a command that a client waits for
 
     def __init__(
         self, sentinels: _Sentinels, connection_class: type[_SentinelConnection], **options: Any
@@ -112,23 +114,37 @@ class _SentinelPool(CircuitBreakerPool):
         super().__init__(connection_class, sentinels=sentinels, **options)
         self._sentinels = sentinels
         self._primary: tuple[str, int] | None = None
-        self._check_at = 0.0
-        self._checking = Lock()
+        self._asked_at = self._changed_at = float("-inf")
+        self._asking = Lock()
 
     @override
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-        if monotonic() > self._check_at and self._checking.acquire(blocking=False):
-            self._check_at = monotonic() + _CHECK_INTERVAL
+        age = monotonic() - self._asked_at
+        if age > _LEASE:
+            with self._asking:
+                if monotonic() - self._asked_at > _LEASE:
+                    self._ask()
+        elif age > _ASK_INTERVAL and self._asking.acquire(blocking=False):
             # In the background, because a Sentinel may not respond.
-            Thread(target=self._check, daemon=True).start()
+            Thread(target=self._ask_and_release, daemon=True).start()
         return super().get_connection()
 
-    def _check(self) -> None:
+    @override
+    def seconds_until_settled(self) -> float:
+        return max(0.0, self._changed_at + self.grace_period - monotonic())
+
+    def _ask_and_release(self) -> None:
         try:
-            with suppress(RedisConnectionError):
-                primary = self._sentinels.find_primary()
-                if self._primary not in (None, primary):
-                    self.reconnect()
-                self._primary = primary
+            self._ask()
         finally:
-            self._checking.release()
+            self._asking.release()
+
+    def _ask(self) -> None:
+        asked_at = monotonic()
+        with suppress(RedisConnectionError):  # without Sentinels nothing changes
+            primary = self._sentinels.find_primary()
+            if self._primary not in (None, primary):
+                self._changed_at = monotonic()
+                self.reconnect()
+            self._primary = primary
+        self._asked_at = asked_at

@@ -19,7 +19,13 @@ _SLOW_CONNECT = 0.3  # seconds; a refused connection fails at once, and needs no
 
 
 class Pool(ConnectionPool):
-    """redis-py's pool, without its metrics and events."""
+    """redis-py's pool, without its metrics and events.
+
+    After another server has become the primary, processes send commands to the old one for
+    `grace_period` seconds at most, and get its replies.
+    """
+
+    grace_period = 0.0
 
     @override
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
@@ -47,6 +53,10 @@ class Pool(ConnectionPool):
             if connection in self._in_use_connections:  # not one from before a fork
                 self._in_use_connections.remove(connection)
                 self._available_connections.append(connection)
+
+    def seconds_until_settled(self) -> float:
+        """Returns the rest of the grace period, since this pool noticed another primary."""
+        return 0.0
 
     def reconnect(self) -> None:
         """Closes the idle connections, and the others after their command."""

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from contextlib import suppress
-from itertools import cycle
 from typing import Protocol
 
 import hiredis
@@ -54,7 +53,6 @@ class Sentinels:
     def __init__(self, url: RedisUrl) -> None:
         self._ssl_context = url.ssl_context
         self._sentinels = [SocketAddress("", *host, url.ssl_context) for host in url.hosts]
-        self._next_sentinel = cycle(self._sentinels)
         question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", url.service_name)
         self._commands = [*url.sentinel_credentials.auth_command(), question]
 
@@ -78,10 +76,8 @@ class Sentinels:
         return votes.most_common(1)[0][0]
 
     async def has_moved(self, address: SocketAddress) -> bool:
-        """Asks one Sentinel, and all of them if it names another primary."""
-        answer = await self._ask(next(self._next_sentinel))
         with suppress(RedisUnavailable):
-            return answer not in (None, address) and await self.find_primary() != address
+            return await self.find_primary() != address
         return False
 
     async def _ask(self, sentinel: SocketAddress) -> SocketAddress | None:
