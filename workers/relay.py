@@ -11,22 +11,20 @@ lost its data every read misses, and the relay backfills all waiting ones in a f
 """
 
 import threading
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 import structlog
 from django.db import close_old_connections
 
-from domain.metrics.registry import PROFILE_BACKFILLS, RELAY_LAST_RUN
+from domain.metrics.registry import RELAY_LAST_RUN
 from domain.model.errors import ServiceUnavailable
 from domain.postgres import outbox
 from domain.postgres.errors import translate_database_errors
-from domain.projection import fencing
-from domain.projection.backfill import pop_misses
-from domain.projection.client import Primary, get_primaries, translate_redis_errors
-from domain.projection.writer import project
+from domain.projection.client import get_primaries, translate_redis_errors
+from domain.projection.fencing import Fencing
 from workers import queue
+from workers.projection_loop import ProjectionLoop
 
 log = structlog.get_logger(__name__)
 
@@ -34,11 +32,9 @@ BATCH_SIZE = 200
 # Entries whose lease expired in a long queue are not dispatched again: the queue still has them,
 # and must not grow by waiting.
 MAX_QUEUE_DEPTH = 1_000
-MAX_WAIT = 0.7  # seconds; a blocking command must end before its socket times out
+MAX_WAIT = 0.7  # seconds
 _MIN_WAIT = 0.02
-_MAX_PRIMARIES = 1_000  # as many as a Redis Cluster may have nodes
-_BATCH_WINDOW = 0.02  # seconds; misses of that time are backfilled in one batch
-_RETRY_DELAY = 0.2  # seconds, while a dependency is unavailable; less than a reader waits
+_MAX_THREADS = 2_000  # two for each node of the largest Redis Cluster
 
 
 class Relay:
@@ -46,6 +42,7 @@ class Relay:
 
     def __init__(self) -> None:
         self._stop_event = threading.Event()
+        self._fencing = Fencing()
         self._projections: dict[str, Future[None]] = {}  # by the primary's hash tag
 
     def stop(self) -> None:
@@ -54,7 +51,7 @@ class Relay:
 
     def run(self) -> None:
         """Runs until `stop` is called; retries while a dependency is unavailable."""
-        with ThreadPoolExecutor(_MAX_PRIMARIES) as executor:
+        with ThreadPoolExecutor(_MAX_THREADS) as executor:
             try:
                 while not self._stop_event.is_set():
                     RELAY_LAST_RUN.set_to_current_time()
@@ -74,27 +71,10 @@ class Relay:
         with suppress(ServiceUnavailable), translate_redis_errors():
             for primary in get_primaries():
                 if primary.hash_tag not in self._projections:
-                    self._projections[primary.hash_tag] = executor.submit(
-                        self._project, primary.hash_tag
+                    loop = ProjectionLoop(
+                        primary.hash_tag, self._fencing, executor, self._stop_event
                     )
-
-    def _project(self, hash_tag: str) -> None:
-        """Fences a primary, and backfills its misses, until `stop` is called or it is gone."""
-        steps = fencing.run_fencing(hash_tag)
-        while not self._stop_event.is_set():
-            try:
-                with translate_database_errors():
-                    close_old_connections()
-                    step = next(steps, None)
-                    if step is None:
-                        return
-                    if step.is_trusted:
-                        self._backfill_misses(step.primary)
-            except ServiceUnavailable as error:
-                # Readers request a backfill again; and another Redis may come up.
-                log.warning("projection_failed", error_type=type(error).__name__)
-                steps = fencing.run_fencing(hash_tag)
-                self._stop_event.wait(_RETRY_DELAY)
+                    self._projections[primary.hash_tag] = executor.submit(loop.run)
 
     def dispatch_due(self) -> float:
         """Dispatches due entries to Huey; returns how many seconds to wait for the next."""
@@ -112,15 +92,3 @@ class Relay:
             is_enqueued = queue.enqueue(outbox_refs)
             log.info("outbox_dispatched", count=len(outbox_refs), enqueued=is_enqueued)
         return MAX_WAIT if wait is None else min(wait, MAX_WAIT)
-
-    def _backfill_misses(self, primary: Primary) -> None:
-        """Backfills the misses of the next `MAX_WAIT` seconds.
-
-        Raises `ServiceUnavailable`, and Django's `OperationalError` and `InterfaceError`.
-        """
-        deadline = time.monotonic() + MAX_WAIT
-        while not self._stop_event.is_set() and (remaining := deadline - time.monotonic()) > 0:
-            if person_ids := pop_misses(primary, BATCH_SIZE, max(remaining, _MIN_WAIT)):
-                project(*person_ids)
-                PROFILE_BACKFILLS.inc(len(person_ids))
-                self._stop_event.wait(_BATCH_WINDOW)

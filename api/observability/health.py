@@ -25,7 +25,6 @@ from domain.projection.redis_command import execute_pipeline
 log = structlog.get_logger(__name__)
 
 _TTL = 1.0  # seconds that the result of a check is used for
-_INFO_COMMANDS = ("INFO", "replication"), ("INFO", "memory")
 _MAX_WAIT = 1.0  # seconds for a dependency to respond
 
 
@@ -103,9 +102,9 @@ def _check_redis() -> str:
 
 
 def _check_primary(primary: Primary) -> str:
-    commands = *fence.fence_commands(primary.fence_key), *_INFO_COMMANDS
-    server, fenced_run_id, replication, memory = execute_pipeline(primary.pool, commands)
-    if b"role:master" not in replication:
+    commands = *fence.fence_commands(primary.fence_key), ("INFO", "memory")
+    *fence_replies, memory = execute_pipeline(primary.pool, commands)
+    if not fence.is_primary(fence_replies[1]):
         # The connections outlive a failover; the next ones may find the new primary.
         primary.pool.disconnect(inuse_connections=False)
         return "unavailable"
@@ -113,7 +112,7 @@ def _check_primary(primary: Primary) -> str:
     if b"maxmemory_policy:noeviction" not in memory:
         return "misconfigured"
     # Readers wait until a relay has marked what older data lack.
-    return "ok" if fence.is_trusted(fence.parse_run_id(server), fenced_run_id) else "stale"
+    return "ok" if fence.is_trusted(fence_replies) else "stale"
 
 
 def _check_postgres() -> str:

@@ -33,7 +33,7 @@ _STABLE_AFTER = 1.0  # seconds; a connection that lasted less counts as a failur
 _FATAL_ERRORS = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
 # It does not let this user in, or run a command; logged by name.
 _PERMISSION_ERRORS = frozenset({"NOAUTH", "NOPERM", "WRONGPASS"})
-_CHECKS = (*fence.fence_commands(fence.fence_key()), ("INFO", "replication"), ("INFO", "memory"))
+_CHECKS = (*fence.fence_commands(fence.fence_key()), ("INFO", "memory"))
 
 STATUSES = ("ok", "unavailable", "stale", "misconfigured")
 
@@ -41,7 +41,7 @@ STATUSES = ("ok", "unavailable", "stale", "misconfigured")
 class UntrustedServer(Exception):
     """A server whose data must not be read; `args[0]` is the status for `/readyz`.
 
-    stale: it may have lost writes (another run id than the fence names), which a relay checks;
+    stale: it may have lost writes (another identity than the fence has), which a relay checks;
     unavailable: it is a replica, demoted or not promoted yet; or Sentinel names another primary.
     """
 
@@ -196,10 +196,10 @@ def _status(replies: list[Any]) -> str:
 
     Raises `UntrustedServer`.
     """
-    server, fence_reply, replication, memory = replies
-    if b"role:master" not in replication:
+    *fence_replies, memory = replies
+    if not fence.is_primary(fence_replies[1]):
         raise UntrustedServer("unavailable")
-    if not fence.is_trusted(fence.parse_run_id(server), fence_reply):
+    if not fence.is_trusted(fence_replies):
         raise UntrustedServer("stale")
     # Any other policy evicts profiles when memory is short, sessions and all.
     return "ok" if b"maxmemory_policy:noeviction" in memory else "misconfigured"

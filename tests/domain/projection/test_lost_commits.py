@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -109,7 +110,8 @@ def test_ended_sessions_are_forgotten_in_time(sessions):
     first, second = sessions
     assert first.request("DELETE", "sessions/current/").status_code == 204
     key = redis_key(UUID(first.id))
-    revoked = [name for name, value in get_client().hgetall(key).items() if is_revoked(value)]
+    stored = cast(dict[bytes, bytes], get_client().hgetall(key))
+    revoked = [name for name, value in stored.items() if is_revoked(value)]
     assert revoked
     for name in revoked:
         get_client().hset(key, name, b"-1")
