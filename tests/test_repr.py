@@ -55,6 +55,7 @@ EXEMPT = {
     "Policy.headers": "of a response: the same for all clients",
     "ProblemDetails.body": "a problem document, which repeats no input",
     "ProblemDetails.headers": "of the same",
+    "Redirect.address": "host and port",
     "Timeouts.body": "seconds",
     "_Work.task_name": "of Huey's tasks",
 }

@@ -23,7 +23,6 @@ from domain.redis_cluster import (
     Redirect,
     Topology,
     key_slot,
-    parse_redirect,
     parse_topology,
 )
 
@@ -142,11 +141,13 @@ class ClusterPool:
         pending: dict[int, Redirect | None] = {}
         for number, address in asked.items():
             match replies[number]:
-                case MovedError() | AskError() as error:
-                    redirect = parse_redirect(error, address[0])
-                    if redirect and redirect.is_permanent:
+                case AskError() as error:  # MovedError is one
+                    is_permanent = isinstance(error, MovedError)
+                    if is_permanent:
                         self._refresh(_MIN_AGE)
-                    pending[number] = redirect
+                    # Without a host, it is the one that was asked.
+                    target = (error.host or address[0], error.port)
+                    pending[number] = Redirect(target, is_permanent)
                 case TryAgainError():
                     sleep(TRY_AGAIN_DELAY)  # the keys of the command are being moved
                     pending[number] = None
