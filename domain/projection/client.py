@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple, cast
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -62,6 +63,12 @@ class Primary(NamedTuple):
     def backfill_queue(self) -> str:
         """The key of its backfill queue."""
         return profile.backfill_queue(self.hash_tag)
+
+    def stores(self, person_id: UUID) -> bool:
+        """Returns whether the profile of that person is stored there."""
+        if not self.hash_tag:
+            return True  # it is the only one
+        return get_primary(profile.redis_key(person_id)).hash_tag == self.hash_tag
 
 
 def get_primaries() -> list[Primary]:
