@@ -55,9 +55,9 @@ EXEMPT = {
     "Policy.headers": "of a response: the same for all clients",
     "ProblemDetails.body": "a problem document, which repeats no input",
     "ProblemDetails.headers": "of the same",
+    "Redirect.address": "host and port",
     "Timeouts.body": "seconds",
     "_Work.task_name": "of Huey's tasks",
-    "RedisServer.address": "host and port; the password is in the handshake",
 }
 
 
@@ -134,11 +134,11 @@ def test_no_client_keyring_or_settings_object_shows_a_secret(django_setup):
     from django.contrib.auth import get_user_model
     from django_otp.plugins.otp_totp.models import TOTPDevice
 
-    from api.reads.redis.url import parse_url
     from domain.model.keyring import Keyring
     from domain.postgres.backend.peewee_database import PeeweeDatabase
     from domain.postgres.models import Confirmation, Person
-    from domain.projection.redis_pool import CircuitBreakerPool
+    from domain.projection.pools import make_pool
+    from domain.redis_url import parse_url
     from settings.environment import env
     from workers.providers.sendgrid import SendGrid
     from workers.providers.vonage import Vonage
@@ -146,13 +146,15 @@ def test_no_client_keyring_or_settings_object_shows_a_secret(django_setup):
     secret = "correct-horse-battery-staple"
     keyring = Keyring([secret])
     device = TOTPDevice(key=secret, user=get_user_model()(username="staff", password=secret))
-    pool = CircuitBreakerPool.from_url(f"redis://user:{secret}@127.0.0.1:1/0")
+    url = parse_url(f"rediss+sentinel://user:{secret}@127.0.0.1:1/name?sentinel_password={secret}")
+    pool = make_pool(url, server="profiles")
     holders = [
         keyring,
         keyring.signing_key,
-        parse_url(f"redis://user:{secret}@127.0.0.1:1/0"),
-        pool,
-        pool.make_connection(),
+        url,
+        url.credentials,
+        *pool.primaries(),
+        pool.primaries()[0][0].make_connection(),
         PeeweeDatabase(f"postgresql://user:{secret}@127.0.0.1:1/none"),
         settings,
         env,

@@ -11,6 +11,7 @@ other one was fenced (set `min-replicas-to-write`).
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import batched
+from time import sleep
 from typing import NamedTuple
 from uuid import UUID
 
@@ -22,12 +23,7 @@ from domain import profile
 from domain.fence import COMPLETE_UNTIL, REBUILD_AFTER, REPLICATION_ID, RUN_ID, SINCE
 from domain.model.errors import ServiceUnavailable
 from domain.postgres import outbox_queries, person_queries
-from domain.projection.client import (
-    Primary,
-    get_primaries,
-    get_primary,
-    translate_redis_errors,
-)
+from domain.projection.client import Primary, get_primaries, translate_redis_errors
 from domain.projection.redis_command import Argument, execute, execute_pipeline, run_script
 
 log = structlog.get_logger(__name__)
@@ -124,6 +120,7 @@ class Fencing:
             now = _database_now()
             fence = _advance(primary, now)
             if not fence.is_advanced:
+                sleep(primary.pool.grace_period)  # until no process writes to the old primary
                 rebuild_after = self._prepare(primary, fence, now)
                 fence = _advance(primary, now, fence.identity, rebuild_after)
             if fence.is_advanced:
@@ -141,9 +138,9 @@ class Fencing:
 
     def _prepare(self, primary: Primary, fence: Fence, now: datetime) -> str:
         """Removes what the other identity's data lack; returns the third argument of the script."""
+        if primary.hash_tag and fence.identity in self._fenced:
+            return ""  # another of its slots is the lowest now, perhaps with another's fence
         if fence.complete_until is None:
-            if primary.hash_tag and fence.identity in self._fenced:
-                return ""  # another of its slots is the lowest now
             deleted = _delete_profiles(primary)
             log.info("redis_without_fence_found", profiles_deleted=deleted)
             return str(person_queries.NIL_UUID)
@@ -179,9 +176,9 @@ def _mark(primary: Primary, person_ids: list[UUID]) -> int:
     for ids in batched(person_ids, _QUERY_BATCH):
         versions = person_queries.get_versions(ids)
         pairs = [
-            (key, versions.get(person_id, ""))
+            (profile.redis_key(person_id), versions.get(person_id, ""))
             for person_id in ids
-            if get_primary(key := profile.redis_key(person_id)).hash_tag == primary.hash_tag
+            if primary.stores(person_id)
         ]
         calls: list[list[Argument]] = [
             [argument for pair in batch for argument in pair]

@@ -15,18 +15,17 @@ PAGE_SIZE = 2_000  # people; a page and its hashes take some 5 MB
 type Page = list[Person | Tombstone]
 
 
-def iter_people_pages(after: UUID, last: UUID = MAX_ID) -> Iterator[Page]:
-    """Yields the people with an id above `after` up to `last`, in order, by pages; reads one page
-    ahead.
+def iter_people_pages(after: UUID) -> Iterator[Page]:
+    """Yields the people with an id above `after`, in order, by pages; reads one page ahead.
 
     Raises Django's `OperationalError` and `InterfaceError` when Postgres is unavailable.
     """
     with ThreadPoolExecutor(1) as executor:
         try:
-            next_page = executor.submit(person_queries.list_people_after, after, last, PAGE_SIZE)
+            next_page = executor.submit(person_queries.list_people_after, after, MAX_ID, PAGE_SIZE)
             while page := next_page.result():
                 next_page = executor.submit(
-                    person_queries.list_people_after, page[-1].id, last, PAGE_SIZE
+                    person_queries.list_people_after, page[-1].id, MAX_ID, PAGE_SIZE
                 )
                 yield page
         finally:

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from uuid import UUID
 
-from domain import profile
 from domain.postgres import person_queries
 from domain.projection import people_pages, writer
-from domain.projection.client import Primary, get_primary
+from domain.projection.client import Primary
 from domain.projection.people_pages import MAX_ID, Page
 
 
@@ -20,30 +19,28 @@ class RebuiltPage(NamedTuple):
 
 
 def rebuild(
-    after: UUID = person_queries.NIL_UUID, last: UUID = MAX_ID, primary: Primary | None = None
+    after: UUID = person_queries.NIL_UUID,
+    last: UUID = MAX_ID,
+    *,
+    primary: Primary | None = None,
+    page_size: int | None = None,
 ) -> Iterator[RebuiltPage]:
-    """Writes the hashes of the ids above `after` up to `last`, by pages; keeps those that are up to
-    date. `primary`: only those that it stores.
+    """Writes the hashes of the ids above `after` up to `last`, by pages of `page_size`; keeps those
+    that are up to date. `primary`: only those that it stores.
 
     A page is yielded once it is written: another run may resume after its `last_id`. Raises
     Django's `OperationalError` and `InterfaceError`, or `RedisError` and `ServiceUnavailable`, when
     Postgres or Redis is unavailable.
     """
-    while page := person_queries.list_people_after(after, last, people_pages.PAGE_SIZE):
-        if primary is not None and primary.hash_tag:
-            people = [person for person in page if _is_stored_by(primary, person.id)]
-        else:
-            people = page
+    limit = page_size or people_pages.PAGE_SIZE
+    while page := person_queries.list_people_after(after, last, limit):
+        people = [person for person in page if primary.stores(person.id)] if primary else page
         written_count = writer.write_profiles(people)
         _project_changed(page)
         after = page[-1].id
         yield RebuiltPage(after, len(page), written_count)
-        if len(page) < people_pages.PAGE_SIZE:
+        if len(page) < limit:
             return
-
-
-def _is_stored_by(primary: Primary, person_id: UUID) -> bool:
-    return get_primary(profile.redis_key(person_id)).hash_tag == primary.hash_tag
 
 
 def _project_changed(page: Page) -> None:

@@ -1,12 +1,14 @@
 """Connection pools of Redis, one of them behind a circuit breaker; see `CircuitBreaker`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, override
 
+import hiredis
 from redis import Connection, ConnectionPool, RedisError
+from redis.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import MasterDownError, ReadOnlyError
+from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from domain.circuit_breaker import CircuitBreaker
@@ -14,11 +16,55 @@ from domain.circuit_breaker import CircuitBreaker
 # A demoted primary rejects a command so, before it does anything; a new connection may lead to the
 # new primary.
 REJECTED = (ReadOnlyError, MasterDownError)
+type Argument = str | bytes | int
+
 _SLOW_CONNECT = 0.3  # seconds; a refused connection fails at once, and needs no circuit breaker
 
 
 class Pool(ConnectionPool):
-    """redis-py's pool, without its metrics and events."""
+    """redis-py's pool, without its metrics and events.
+
+    After another server has become the primary, processes send commands to the old one for
+    `grace_period` seconds at most, and get its replies.
+    """
+
+    grace_period = 0.0
+
+    def exchange(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
+        """Sends all commands before it reads the first reply; returns the replies in order, errors
+        among them.
+
+        Retries all of them as the connections are configured. Raises `RedisError` when Redis is
+        unavailable.
+        """
+        packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub: one word
+        if not packed:
+            return []
+        connection: Any = self.get_connection()
+
+        def exchange() -> list[Any]:
+            connection.send_packed_command([b"".join(packed)])
+            replies = [_read_reply(connection) for _ in packed]
+            for reply in replies:
+                if isinstance(reply, REJECTED):
+                    raise reply
+            return replies
+
+        try:
+            replies: list[Any] = connection.retry.call_with_retry(
+                exchange, lambda _: connection.disconnect()
+            )
+            return replies
+        finally:
+            self.release(connection)
+
+    def primaries(self) -> "list[tuple[Pool, str]]":
+        """Returns the pool and the hash tag of each primary: this one."""
+        return [(self, "")]
+
+    def primary(self, key: str) -> "tuple[Pool, str]":
+        """Returns the pool and the hash tag of the primary that stores a key."""
+        return self, ""
 
     @override
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
@@ -47,6 +93,16 @@ class Pool(ConnectionPool):
                 self._in_use_connections.remove(connection)
                 self._available_connections.append(connection)
 
+    def seconds_until_settled(self) -> float:
+        """Returns the rest of the grace period, since this pool noticed another primary."""
+        return 0.0
+
+    def reconnect(self) -> None:
+        """Closes the idle connections, and the others after their command."""
+        self.disconnect(inuse_connections=False)
+        with self._lock:
+            self.update_active_connections_for_reconnect()
+
 
 class CircuitOpen(RedisConnectionError):
     """Redis did not respond in time to another call, and has not recovered."""
@@ -57,13 +113,14 @@ class CircuitBreakerPool(Pool):
 
     def __init__(
         self,
-        connection_class: type[Connection] = Connection,
+        connection_class: Any = Connection,
         *,
         server: str = "redis",
         **kwargs: Any,
     ) -> None:
         """`server` names it in the log and the metrics."""
         self._breaker = CircuitBreaker(server)
+        self._is_closed = False
         attributes = {"on_timeout": staticmethod(self._on_timeout)}
         super().__init__(type("Connection", (_Connection, connection_class), attributes), **kwargs)
 
@@ -80,15 +137,31 @@ class CircuitBreakerPool(Pool):
             raise
 
     def _on_timeout(self) -> None:
+        self.reconnect()  # another server may take over, and this one keep its connections
         self._breaker.open(self._probe, RedisError)
 
+    @override
+    def close(self) -> None:
+        self._is_closed = True
+        super().close()
+
     def _probe(self) -> None:
+        if self._is_closed:
+            return  # it need not recover
         connection = self.connection_class(**self.connection_kwargs)
         try:
             connection.send_command("PING")
             connection.read_response()
         finally:
             connection.disconnect()
+
+
+def _read_reply(connection: Any) -> Any:
+    """Returns the next reply, also if it is an error."""
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def _is_clean(connection: Any) -> bool:
@@ -99,7 +172,7 @@ def _is_clean(connection: Any) -> bool:
         return False
 
 
-class _Connection(Connection):
+class _Connection(AbstractConnection):
     """A connection that reports a read timeout."""
 
     on_timeout: Callable[[], None]

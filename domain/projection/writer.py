@@ -91,12 +91,14 @@ def write_profiles(people: Sequence[Person | Tombstone]) -> int:
 
 
 def sleep_max_staleness() -> None:
-    """Sleeps until no reader uses a client-side cache entry from before the last write.
+    """Sleeps until no reader uses a client-side cache entry from before the last write, or reads
+    from a server that was the primary before.
 
     Readers are notified of a write slightly after its writer; see `api.reads.client_cache`.
     """
-    if settings.CLIENT_CACHE_MAX_STALENESS:
-        _never_set.wait(settings.CLIENT_CACHE_MAX_STALENESS + _CLOCK_DRIFT)
+    staleness = max(settings.CLIENT_CACHE_MAX_STALENESS, get_pool().seconds_until_settled())
+    if staleness:
+        _never_set.wait(staleness + _CLOCK_DRIFT)
 
 
 def _write(people: Sequence[Person | Tombstone], calls: Iterable[list[Argument]]) -> list[int]:

@@ -1,0 +1,321 @@
+"""Redis Sentinel and Redis Cluster on this machine, of Valkey servers.
+
+    with SentinelGroup(folder) as group:
+        group.url           # redis+sentinel://127.0.0.1:…,127.0.0.1:…,127.0.0.1:…/profiles
+        group.primary()     # the server that Sentinel names as the primary now
+
+They are for tests and for `make faults`: a dead primary is replaced within a few seconds.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, override
+
+from redis import Redis, RedisError
+
+from local.processes import StackError, stop_all
+from local.servers import Valkey
+from local.tcp_ports import HOST, find_free_port
+
+SERVICE_NAME = "profiles"
+SLOTS = 16_384
+_FORMATION_TIMEOUT = 60.0  # seconds until all servers know each other
+_DETECTION_MS = 1_000  # without a reply for so long, a server counts as down
+_REPLICATION = {
+    "repl-diskless-sync-delay": "0",
+    "repl-ping-replica-period": "1",
+    "repl-timeout": "5",
+}
+
+
+class ReplicatedValkey(Valkey):
+    """A server whose role and peers are kept in a configuration file, as Sentinel rewrites it."""
+
+    arguments: tuple[str, ...] = ()
+
+    @override
+    def prepare(self) -> None:
+        super().prepare()
+        config = self.folder / "valkey.conf"
+        if not config.exists():
+            config.write_text(self.initial_config())
+        position = self.argv.index("--port")  # options after the file take precedence
+        self.argv[position:position] = [str(config), *self.arguments]
+
+    def initial_config(self) -> str:
+        """Returns what the configuration file has at the first start."""
+        return ""
+
+    def call(self, *command: Any) -> Any:
+        """Returns the reply to a command. Raises `RedisError`."""
+        with Redis(host=HOST, port=self.port, socket_timeout=5, decode_responses=True) as redis:
+            return redis.execute_command(*command)
+
+    def info(self) -> dict[str, Any]:
+        """Returns the section `replication` of INFO. Raises `RedisError`."""
+        info: dict[str, Any] = self.call("INFO", "replication")
+        return info
+
+
+class _Sentinel(ReplicatedValkey):
+    """A sentinel, which monitors `primary`."""
+
+    arguments = ("--sentinel",)
+
+    def __init__(self, data_dir: Path, name: str, primary: Valkey, down_after_ms: int) -> None:
+        super().__init__(data_dir, name)
+        self._primary_port = primary.port
+        self._down_after_ms = down_after_ms
+
+    @override
+    def prepare(self) -> None:
+        super().prepare()
+        end = self.argv.index("--sentinel") + 1
+        self.argv[end:] = ["--port", str(self.port)]  # the others are refused by a sentinel
+
+    @override
+    def initial_config(self) -> str:
+        return (
+            f"bind {HOST}\ndir {self.folder}\n"
+            f"sentinel monitor {SERVICE_NAME} {HOST} {self._primary_port} 2\n"
+            f"sentinel down-after-milliseconds {SERVICE_NAME} {self._down_after_ms}\n"
+            f"sentinel failover-timeout {SERVICE_NAME} {self._down_after_ms * 5}\n"
+        )
+
+
+class Topology(ABC):
+    """Several servers that are started and stopped together, after which their ports stay theirs.
+
+    `servers` store data; `url` is for REDIS_URL.
+    """
+
+    servers: list[ReplicatedValkey]
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """The URL for clients."""
+
+    @abstractmethod
+    def is_healthy(self) -> bool:
+        """Returns whether each server has its role, and replicas are connected and synchronised.
+
+        Raises `RedisError` if one does not respond.
+        """
+
+    @property
+    def processes(self) -> list[ReplicatedValkey]:
+        """All processes: `servers` first, then those that store no data."""
+        return self.servers
+
+    def start(self) -> None:
+        """Starts all servers; returns when replicas have the data of their primaries.
+
+        Raises `StackError`, with all stopped again, if this takes longer than 60 s.
+        """
+        with ExitStack() as stack:
+            stack.callback(self.stop)
+            for server in self.servers:
+                server.start()
+            self._connect()
+            for monitor in self.processes[len(self.servers) :]:
+                monitor.start()  # now: a sentinel asks a primary for its replicas every 10 s
+            self.wait_until_healthy(_FORMATION_TIMEOUT)
+            stack.pop_all()
+
+    def stop(self) -> None:
+        """Stops all servers; kills what has not exited after 10 s."""
+        stop_all(self.processes)
+
+    def wait_until_healthy(self, timeout: float) -> None:
+        """Returns once `is_healthy()`. Raises `StackError` after `timeout` seconds."""
+        _wait_until(self.is_healthy, timeout, f"{type(self).__name__} is not healthy")
+
+    @abstractmethod
+    def _connect(self) -> None:
+        """Makes the servers known to each other, unless they are already."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class SentinelGroup(Topology):
+    """One primary, its replicas and three sentinels."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        name: str = SERVICE_NAME,
+        *,
+        replicas: int = 1,
+        down_after_ms: int = _DETECTION_MS,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        options = _REPLICATION | dict(options or {})
+        names = [f"{name}-{number}" for number in range(1, replicas + 2)]
+        self.servers = [ReplicatedValkey(data_dir, each, options) for each in names]
+        self.sentinels = [
+            _Sentinel(data_dir, f"{name}-sentinel-{number}", self.servers[0], down_after_ms)
+            for number in (1, 2, 3)
+        ]
+
+    @property
+    @override
+    def url(self) -> str:
+        hosts = ",".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
+        return f"redis+sentinel://{hosts}/{SERVICE_NAME}"
+
+    @property
+    @override
+    def processes(self) -> list[ReplicatedValkey]:
+        return [*self.servers, *self.sentinels]
+
+    def primary(self) -> ReplicatedValkey:
+        """Returns the server that the sentinels name. Raises `RedisError` if none responds."""
+        for sentinel in self.sentinels:
+            with suppress(RedisError):
+                address = sentinel.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE_NAME)
+                port = int(address[1])
+                return next(server for server in self.servers if server.port == port)
+        raise RedisError("no sentinel responds")
+
+    @override
+    def is_healthy(self) -> bool:
+        primary = self.primary()
+        replicas = [each for each in self.servers if each is not primary]
+        return all(_follows(each, primary) for each in replicas) and all(
+            self._is_complete(sentinel) for sentinel in self.sentinels
+        )
+
+    def _is_complete(self, sentinel: ReplicatedValkey) -> bool:
+        """Returns whether a sentinel would agree to a failover: it knows all others."""
+        state = sentinel.call("SENTINEL", "MASTER", SERVICE_NAME)
+        return bool(
+            int(state["num-slaves"]) == len(self.servers) - 1
+            and int(state["num-other-sentinels"]) == len(self.sentinels) - 1
+            and state["flags"] == "master"
+        )
+
+    @override
+    def _connect(self) -> None:
+        if any((server.folder / "linked").exists() for server in self.servers):
+            return
+        for replica in self.servers[1:]:
+            replica.call("REPLICAOF", HOST, self.servers[0].port)
+            replica.call("CONFIG", "REWRITE")
+            (replica.folder / "linked").touch()
+
+
+class ValkeyCluster(Topology):
+    """A Redis Cluster: primaries with equal parts of the slots, and a replica of each."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        name: str = SERVICE_NAME,
+        *,
+        primaries: int = 3,
+        node_timeout_ms: int = _DETECTION_MS,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        self._primaries = primaries
+        self.servers = []
+        self._bus_ports: list[int] = []
+        for number in range(1, 2 * primaries + 1):
+            self._bus_ports.append(find_free_port())
+            own = _REPLICATION | {
+                "cluster-enabled": "yes",
+                "cluster-port": str(self._bus_ports[-1]),
+                "cluster-node-timeout": str(node_timeout_ms),
+                "cluster-require-full-coverage": "no",
+                "cluster-allow-replica-migration": "no",
+                "cluster-replica-validity-factor": "0",  # also a replica with old data takes over
+            }
+            server = ReplicatedValkey(data_dir, f"{name}-{number}", own | dict(options or {}))
+            self.servers.append(server)
+
+    @property
+    @override
+    def url(self) -> str:
+        hosts = ",".join(f"{HOST}:{server.port}" for server in self.servers[: self._primaries])
+        return f"redis+cluster://{hosts}"
+
+    def slot_ranges(self) -> list[tuple[int, int]]:
+        """Returns the first and the last slot of each primary, as they were created."""
+        size = SLOTS / self._primaries
+        bounds = [round(number * size) for number in range(self._primaries + 1)]
+        return [(bounds[i], bounds[i + 1] - 1) for i in range(self._primaries)]
+
+    @override
+    def is_healthy(self) -> bool:
+        return all(self._knows_all(server) for server in self.servers) and all(
+            _is_linked(server) for server in self.servers
+        )
+
+    def _knows_all(self, server: ReplicatedValkey) -> bool:
+        state = _cluster_info(server)
+        return bool(
+            state["cluster_state"] == "ok"
+            and int(state["cluster_slots_ok"]) == SLOTS
+            and int(state["cluster_known_nodes"]) == len(self.servers)
+            and int(state["cluster_size"]) == self._primaries
+        )
+
+    @override
+    def _connect(self) -> None:
+        first = self.servers[0]
+        if int(_cluster_info(first)["cluster_known_nodes"]) > 1:
+            return  # it was created by an earlier start; nodes.conf has it
+        for server, slots in zip(self.servers, self.slot_ranges(), strict=False):
+            server.call("CLUSTER", "ADDSLOTSRANGE", *slots)
+        for number, server in enumerate(self.servers, start=1):
+            server.call("CLUSTER", "SET-CONFIG-EPOCH", number)
+        for server, bus_port in list(zip(self.servers, self._bus_ports, strict=True))[1:]:
+            first.call("CLUSTER", "MEET", HOST, server.port, bus_port)
+        for number, replica in enumerate(self.servers[self._primaries :]):
+            node_id = self.servers[number].call("CLUSTER", "MYID")
+            _wait_until(
+                partial(_replicate, replica, node_id), _FORMATION_TIMEOUT, f"{node_id} is unknown"
+            )
+
+
+def _cluster_info(server: ReplicatedValkey) -> dict[str, str]:
+    lines = str(server.call("CLUSTER", "INFO")).split()
+    return dict(line.split(":", 1) for line in lines)
+
+
+def _follows(server: ReplicatedValkey, primary: ReplicatedValkey) -> bool:
+    return _is_linked(server) and server.info().get("master_port") == primary.port
+
+
+def _is_linked(server: ReplicatedValkey) -> bool:
+    """Returns whether a server is a primary, or a replica with a connection and all data."""
+    info = server.info()
+    return bool(info["role"] == "master" or info["master_link_status"] == "up")
+
+
+def _replicate(replica: ReplicatedValkey, node_id: str) -> bool:
+    replica.call("CLUSTER", "REPLICATE", node_id)  # an error until gossip has told it of the node
+    return True
+
+
+def _wait_until(condition: Callable[[], bool], timeout: float, error: str) -> None:
+    """Returns once the condition is true; `RedisError` counts as false. Raises `StackError`."""
+    deadline = time.monotonic() + timeout
+    reason: object = ""
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except RedisError as raised:
+            reason = raised
+        time.sleep(0.05)  # the state of several servers: there is no event to await
+    raise StackError(f"{error} after {timeout:g} s {reason}")
