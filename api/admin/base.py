@@ -20,7 +20,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # is not generic w
 
     @cached_property
     def count(self) -> int:
-        # In the list's order, which has an index: deleted rows at the start of a table are not read.
+        # In the list's order, by its index: a table may begin with many deleted rows.
         return int(self.object_list[:MAX_ROWS].count())  # type: ignore[attr-defined]  # typed as any sequence; is a query set
 
 
