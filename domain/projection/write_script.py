@@ -49,7 +49,7 @@ if string.sub(ARGV[2], 1, 1) == '=' then
 elseif version > new_version then
   return {CONFLICT}
 elseif not (etag or ARGV[2] == '{ALWAYS}' or (ARGV[2] == '{IF_MARKED}' and version > 0)
-    or (redis.call('HGET', ARGV[4], '{SINCE}') or ARGV[3]) < ARGV[3]) then
+    or (ARGV[3] ~= '' and (redis.call('HGET', ARGV[4], '{SINCE}') or ARGV[3]) < ARGV[3])) then
   redis.call('HSET', KEYS[1], 'v', ARGV[1])
   return {MARKED}
 end
@@ -111,16 +111,18 @@ def encode_call(
         person.version,
         fill,
         signed_up_at.isoformat() if signed_up_at else "",
-        get_primary(key).fence_key,
+        get_primary(key).fence_key if signed_up_at else "",
         now,
         _expiry(person, now) if isinstance(person, Tombstone) else "",
         *fields,
     ]
 
 
-def encode_calls(people: Iterable[Person | Tombstone], fill: str) -> Iterable[list[Argument]]:
-    """Returns `encode_call` of each."""
-    return (encode_call(person, fill) for person in people)
+def encode_calls(
+    people: Iterable[Person | Tombstone], fill: str, signed_up_at: datetime | None = None
+) -> Iterable[list[Argument]]:
+    """Yields `encode_call` of each. Raises `RedisError` if the primary of a sign-up is unknown."""
+    return (encode_call(person, fill, signed_up_at) for person in people)
 
 
 def is_expired(tombstone: Tombstone, now: float) -> bool:

@@ -39,13 +39,13 @@ _CONFIRMATION = """
     FROM {all}, LATERAL (VALUES (0, 'email', 'ada-' || n || '@growth.example'),
         (1, 'phone', '+346' || n + 10000000)) AS part (is_phone, channel, address)
 """
-# Two projections and two messages each, of which the last thousand people's are unfinished.
+# Two projections and two messages each, of which the last thousand people's wait.
 _OUTBOX = """
     INSERT INTO rollcall_outboxentry (kind, person_id, confirmation_id, state, due_at, attempts,
         reason_code, provider_message_id, created_at, finished_at)
     SELECT kind, id, 2 * n - message,
         CASE WHEN n > {finished} THEN 'pending' WHEN n % 100 = 0 THEN 'failed' ELSE 'done' END,
-        time + interval '20 seconds', 1, '',
+        CASE WHEN n > {finished} THEN now() + interval '1 day' ELSE time END, 1, '',
         CASE WHEN message IS NULL THEN '' ELSE 'SG.' || id || message END, time,
         CASE WHEN n <= {finished} THEN time END
     FROM {all}, (VALUES ('confirmation', 0), ('confirmation', 1), ('project_profile', NULL),
@@ -69,7 +69,8 @@ _REST = """
     SELECT id, int4send(n % 9999), time - interval '70 days' FROM {all} WHERE n % 5 > 0;
     INSERT INTO rollcall_idempotencykey (key_hash, request_fingerprint, person_id, created_at)
     SELECT uuid_send(id), uuid_send(id), id, time FROM {half};
-    INSERT INTO rollcall_ratelimitwindow (key, hits) SELECT uuid_send(id), ARRAY[time] FROM {all};
+    INSERT INTO rollcall_ratelimitwindow (key, hits, expires_at)
+    SELECT uuid_send(id), ARRAY[time], time + interval '1 day' FROM {all};
     INSERT INTO rollcall_tombstone (id, version, deleted_at)
     SELECT md5('erased ' || n)::uuid, 3, time FROM {half};
     INSERT INTO rollcall_smsprefixstats (prefix, hour_start, sent, converted)

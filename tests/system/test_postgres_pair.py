@@ -120,7 +120,7 @@ def test_promotion_under_load_loses_no_answered_sign_up_and_fails_no_read(
 
 
 def test_sign_up_that_no_standby_has_is_not_answered_as_done(pair: PostgresPair, service: Stack):
-    """Postgres reports such a commit as a success, with a warning, at the statement timeout."""
+    """The commit waits, and no time limit of Postgres ends that: the client's own does."""
     pair.restore_standby()
     with httpx.Client(base_url=service.url, timeout=20) as client:
         api = ApiClient(client)

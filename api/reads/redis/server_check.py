@@ -76,9 +76,8 @@ class ClusterCheck(ServerCheck):
         is_trusted = identity == self._trusted_identity
         if not is_trusted:
             # Without a fence, data may be older than those of any fence.
-            is_trusted = (
-                self._key_count == 0 if None in fenced else super()._is_trusted(fence_replies)
-            )
+            has_fence = fenced[0] is not None
+            is_trusted = super()._is_trusted(fence_replies) if has_fence else not self._key_count
         self._trusted_identity = identity if is_trusted else None
         return is_trusted
 

@@ -47,12 +47,6 @@ class CircuitOpen(psycopg.OperationalError):
     """Postgres did not respond in time to another call, and has not recovered."""
 
 
-class NotReplicated(psycopg.OperationalError):
-    """Postgres has committed, but no synchronous standby has confirmed it within the statement
-    timeout: the commit would be lost by a failover.
-    """
-
-
 class MisconfiguredServer(psycopg.OperationalError):
     """The time limits are not in force, because PgBouncer refuses or drops them."""
 
@@ -75,7 +69,6 @@ class Connection(psycopg.Connection[Any]):
     breaker = CircuitBreaker("postgres")
     response_timeout: float | None = None
     _probe: Callable[[], None]
-    _is_unreplicated = False
 
     @classmethod
     @override
@@ -108,7 +101,6 @@ class Connection(psycopg.Connection[Any]):
             raise
         connection.response_timeout = response_timeout
         connection._probe = probe  # noqa: SLF001  # it is our own
-        connection.add_notice_handler(connection._on_notice)  # noqa: SLF001  # it is our own
         try:
             connection._set_up_session()  # noqa: SLF001  # it is our own
         except BaseException:
@@ -134,28 +126,16 @@ class Connection(psycopg.Connection[Any]):
     def wait(self, gen: PQGen[RV], interval: float = _INTERVAL, timeout: float | None = None) -> RV:
         """Runs one exchange with the server; every method of psycopg that makes one calls this.
 
-        Raises `ResponseTimeout`, `CircuitOpen` and `NotReplicated`, and what the server replies.
+        Raises `ResponseTimeout` and `CircuitOpen`, and what the server replies.
         """
         if self.breaker.is_open:
             raise CircuitOpen
         try:
-            result = super().wait(gen, interval, timeout or self.response_timeout)
+            return super().wait(gen, interval, timeout or self.response_timeout)
         except _WaitTimeout:
             self.breaker.open(self._probe, psycopg.Error)
             self.close()
             raise ResponseTimeout from None
-        if self._is_unreplicated:
-            self.close()
-            raise NotReplicated
-        return result
-
-    def _on_notice(self, notice: psycopg.errors.Diagnostic) -> None:
-        """Handles the warning with which a commit succeeds that has waited for a standby in vain.
-
-        It has no SQLSTATE of its own, and its text depends on the server's language.
-        """
-        if notice.source_function == "SyncRepWaitForLSN":
-            self._is_unreplicated = True
 
     def ping(self) -> None:
         """Makes a round trip in at most two seconds. Raises psycopg's `OperationalError`."""

@@ -5,11 +5,13 @@ Real servers fail over in `tests.system.test_failover`; this has the relay's par
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 import pytest
 from redis import Redis
 
+from domain.projection.redis_pool import Pool
 from local.servers import Valkey
 from tests.support.client import ApiClient, SignedUpPerson, wait_until
 
@@ -21,8 +23,15 @@ def redis_key(person: SignedUpPerson) -> str:
 @pytest.fixture
 def redis(tmp_path: Path, django_db_access) -> Iterator[Redis]:
     """A Redis of its own, which only the test's fencing uses."""
-    with Valkey(tmp_path, "profiles") as server, Redis.from_url(server.url, protocol=3) as client:
-        yield client
+    with Valkey(tmp_path, "profiles") as server:
+        pool = Pool.from_url(server.url, protocol=3)
+        with Redis(connection_pool=pool) as client:
+            yield client
+        pool.close()
+
+
+def get_server_pool(redis: Redis) -> Pool:
+    return cast(Pool, redis.connection_pool)
 
 
 @pytest.fixture
@@ -31,7 +40,7 @@ def advance(redis: Redis):
     from domain.projection.client import Primary
     from domain.projection.fencing import Fencing
 
-    return lambda hash_tag="": Fencing().advance(Primary(redis.connection_pool, hash_tag))
+    return lambda hash_tag="": Fencing().advance(Primary(get_server_pool(redis), hash_tag))
 
 
 def is_trusted(redis: Redis) -> bool:
@@ -39,7 +48,7 @@ def is_trusted(redis: Redis) -> bool:
     from domain.projection.redis_command import execute_pipeline
 
     commands = fence.fence_commands(fence.fence_key())
-    return fence.is_trusted(execute_pipeline(redis.connection_pool, commands))
+    return fence.is_trusted(execute_pipeline(get_server_pool(redis), commands))
 
 
 def copy_hash(person: SignedUpPerson, redis: Redis) -> None:
@@ -124,7 +133,7 @@ def test_slot_that_moves_to_a_fenced_server_costs_no_profile(redis: Redis, peopl
     from domain.projection.client import Primary
     from domain.projection.fencing import Fencing
 
-    pool, fencing = redis.connection_pool, Fencing()
+    pool, fencing = get_server_pool(redis), Fencing()
     assert fencing.advance(Primary(pool, "a")).rebuild_after is not None
     for person in people:
         copy_hash(person, redis)
