@@ -19,7 +19,7 @@ import pytest
 from redis import Redis
 
 from domain.profile import without_ended_sessions
-from tests.support.client import ApiClient, SignedUpPerson, problem_code
+from tests.support.client import ApiClient, SignedUpPerson, problem_code, wait_until
 
 NO_GRACE_PERIOD = ("--grace-period", "0.05")
 type RunCommand = Callable[..., tuple[int, str]]
@@ -169,7 +169,27 @@ def test_tombstone_is_verified_and_repaired(deleted_person, run: RunCommand, dif
     assert f"{kind}: 1 {deleted_person.id}\n" in output
     assert run("repair", *NO_GRACE_PERIOD)[0] == 0
     assert read_hash(deleted_person) == before
+    assert redis().ttl(redis_key(deleted_person)) > 0
     assert problem_code(deleted_person.profile()) == "invalid_token"
+
+
+def test_tombstone_older_than_every_session_is_not_missed(deleted_person, run: RunCommand):
+    from datetime import timedelta
+
+    from django.db.models import F
+
+    from domain.postgres.models import Tombstone
+
+    drop(deleted_person)
+    assert "missing: 1 " in run("verify", *NO_GRACE_PERIOD)[1]
+    Tombstone.objects.filter(id=deleted_person.id).update(
+        deleted_at=F("deleted_at") - timedelta(days=31)
+    )
+    assert run("verify", *NO_GRACE_PERIOD)[0] == 0
+    assert run("rebuild")[0] == 0
+    assert not read_hash(deleted_person)
+    wait_until(lambda: deleted_person.profile().status_code == 401)
+    assert 0 < redis().ttl(redis_key(deleted_person)) <= 86_400
 
 
 def test_orphan_hash_is_deleted_and_other_keys_are_kept(person, run: RunCommand):
