@@ -1,0 +1,174 @@
+"""One seed: starts a service, breaks and repairs its parts under load, reconciles the ledger."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import httpx
+
+from loadtests.faults import checks
+from loadtests.faults.checks import UNHEALED, Outcome, Violation, Window
+from loadtests.faults.faults import Fault
+from loadtests.faults.ledger import ENDS, READ, SIGN_UP, UNANSWERED, Ledger
+from loadtests.faults.plant import MakeStack, Plant, make_stack
+from local.processes import StackError
+
+_QUIET = 1.0  # seconds without a wrong answer, after which the service counts as healed
+_HEAL_LIMIT = 10.0  # seconds
+_GIVE_UP = 60.0  # seconds
+_SETTLE_TIMEOUT = 180.0  # seconds for all messages to go out; a failed one waits up to two minutes
+_PAUSE = (0.3, 1.5)  # seconds between two faults
+_POLL = 0.1
+
+
+@dataclass
+class Report:
+    """The result of a seed."""
+
+    seed: int
+    ledger: Ledger
+    windows: list[Window] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+    duplicates: int = 0
+    traffic_end: float = UNANSWERED  # when the clients stopped
+
+    @property
+    def sign_ups(self) -> int:
+        return sum(bool(person.id) for person in self.ledger.people)
+
+    def count(self, *kinds: str) -> int:
+        """Returns how many violations are of these kinds."""
+        return sum(violation.kind in kinds for violation in self.violations)
+
+    @property
+    def longest_gap(self) -> float:
+        return checks.longest_gap(self.ledger.entries, self.traffic_end)
+
+    def time_to_heal(self, *kinds: str) -> float:
+        """Returns the longest of all faults, in seconds."""
+        times = (checks.time_to_heal(self.ledger.entries, w, kinds) for w in self.windows)
+        return max(times, default=0.0)
+
+
+def run(
+    seed: int,
+    faults: Iterable[Fault],
+    folder: Path,
+    *,
+    rate: float = 3.0,
+    read_rate: float = 100.0,
+    new_stack: MakeStack = make_stack,
+    show: Callable[[Report, str], None] = lambda _report, _text: None,
+) -> Report:
+    """Runs the faults one after another; `show` is called often, with what is broken now."""
+    rng = Random(seed)
+    with Plant(folder, seed, rate, read_rate, new_stack) as plant:
+        report = Report(seed, plant.ledger)
+
+        def wait(seconds: float, text: str) -> None:
+            deadline = time.monotonic() + seconds
+            while (remaining := deadline - time.monotonic()) > 0:
+                plant.raise_client_error()
+                show(report, text)
+                time.sleep(min(_POLL, remaining))
+
+        _wait_until_healed(plant, report, 0.0, lambda: wait(_POLL, "starting"))
+        for fault in faults:
+            plant.take_snapshot()
+            wait(rng.uniform(*_PAUSE) + 1.0, "healthy")
+            report.windows.append(window := Window(fault.name, plant.ledger.now(), fault.allows))
+            _break(plant, report, fault, window, partial(wait, text=fault.name), rng)
+        wait(_QUIET, "healthy")
+        report.traffic_end = plant.ledger.now()
+        plant.finish_clients(_SETTLE_TIMEOUT)
+        outcome = _settle(plant, lambda: show(report, "reconciling"))
+    report.violations += checks.check(
+        plant.ledger.entries, plant.ledger.people, report.windows, outcome
+    )
+    report.duplicates = checks.count_duplicates(plant.ledger.people, outcome)
+    return report
+
+
+def _break(
+    plant: Plant,
+    report: Report,
+    fault: Fault,
+    window: Window,
+    wait: Callable[[float], None],
+    rng: Random,
+) -> None:
+    """Injects a fault, holds it, repairs it, and returns once the service has healed."""
+    now = plant.ledger.now
+    window.denies = fault.denies
+    fault.inject(plant)
+    window.broken = now()
+    wait(rng.uniform(*fault.hold))
+    window.repairing = now()
+    fault.repair(plant)
+    window.repaired = now()
+    window.stale_until = window.repaired + fault.stale if fault.stale else 0.0
+    _wait_until_healed(plant, report, window.repaired, lambda: wait(_POLL))
+    window.end = now()
+    late = checks.time_to_heal(plant.ledger.entries, window, checks.ALL)
+    if late > _HEAL_LIMIT:
+        report.violations.append(Violation(UNHEALED, -1, f"{fault.name}: {late:.1f} s"))
+
+
+def _wait_until_healed(
+    plant: Plant, report: Report, since: float, wait: Callable[[], None]
+) -> None:
+    """Returns once reads, a sign-up and the probes have been right for a second.
+
+    Raises `StackError` after a minute.
+    """
+    deadline = plant.ledger.now() + _GIVE_UP
+    while plant.ledger.now() < deadline:
+        wait()
+        if _is_healthy(plant, since) and _is_ready(plant):
+            return
+    raise StackError(f"seed {report.seed}: not healed after {_GIVE_UP:g} s; {plant.folder}")
+
+
+def _is_healthy(plant: Plant, since: float) -> bool:
+    """Whether all answers of the last second were right, and there were some."""
+    now = plant.ledger.now()
+    recent = [e for e in plant.ledger.entries[-2_000:] if now - _QUIET < e.answered <= now]
+    kinds = Counter(entry.kind for entry in recent)
+    return (
+        now - since > _QUIET
+        and kinds[READ] >= 3
+        and kinds[SIGN_UP] >= 1
+        and all(entry.status not in (0, 503) for entry in recent)
+    )
+
+
+def _is_ready(plant: Plant) -> bool:
+    try:
+        return httpx.get(f"{plant.stack.url}/readyz", timeout=5, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _settle(plant: Plant, show: Callable[[], None]) -> Outcome:
+    """Waits until the outbox is empty, reads every profile, and returns what there is."""
+    deadline = time.monotonic() + _SETTLE_TIMEOUT
+    while (open_entries := plant.open_entries()) and time.monotonic() < deadline:
+        show()
+        time.sleep(_POLL)  # rows of a table: there is no event to await
+    plant.await_in_loop(plant.clients.read_all())
+    rows = plant.people_in_postgres()
+    return Outcome(
+        dict(rows),
+        Counter(row["email"] for _, row in rows),
+        plant.erased_in_postgres(),
+        dict(plant.providers.messages),
+        open_entries,
+        plant.verify_profiles(),
+    )
+
+
+HEALED_KINDS = {"reads": (READ,), "writes": (*checks.WRITES, *ENDS)}
