@@ -61,6 +61,11 @@ class Window:
     end: float = UNANSWERED
     stale_until: float = 0.0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the service has healed."""
+        return self.end != UNANSWERED
+
 
 @dataclass
 class Outcome:
@@ -124,8 +129,8 @@ def _allows(window: Window, entry: Entry) -> bool:
 
 def _is_normal(entry: Entry) -> bool:
     """Whether a healthy service may respond so. `_check_reads` judges the 401 of a read."""
-    if entry.is_done or entry.answered == UNANSWERED:
-        return entry.answered != UNANSWERED
+    if entry.is_done or not entry.is_answered:
+        return entry.is_answered
     if entry.kind == READ:
         return entry.status == 401
     if entry.kind == SIGN_UP:
@@ -253,7 +258,7 @@ def time_to_heal(entries: Sequence[Entry], window: Window, kinds: Collection[str
         for entry in entries
         if entry.kind in kinds
         and window.repaired <= entry.sent <= window.end
-        and entry.answered != UNANSWERED
+        and entry.is_answered
         and not _is_normal(entry)
     )
     return max(late, default=0.0)

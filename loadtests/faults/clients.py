@@ -58,8 +58,12 @@ class Clients:
                 await asyncio.sleep(self._random.expovariate(self._rate))
 
     def stop(self) -> None:
-        """Ends the reads and lets no one begin anything; for the loop's thread."""
+        """Ends the reads and lets no one begin anything; from any thread."""
         self._stopping = True
+
+    def close(self) -> None:
+        """Closes all connections; for the loop's thread."""
+        self._http.close()
 
     async def read_all(self) -> None:
         """Reads every profile once with each session."""

@@ -43,6 +43,11 @@ class HttpClient:
         request = self._render(method, path, token, content, headers)
         return await self._exchange(await self._connect(), request, keep=False)
 
+    def close(self) -> None:
+        """Closes the kept-alive connections."""
+        while self._idle:
+            self._idle.pop()[1].close()
+
     async def _connect(self) -> _Connection:
         async with asyncio.timeout(_TIMEOUT):
             return await asyncio.open_connection(self._origin.host, self._origin.port)

@@ -51,6 +51,11 @@ class Entry:
         return self.status == SUCCESS[self.kind]
 
     @property
+    def is_answered(self) -> bool:
+        """Whether there is an answer, or the connection has failed."""
+        return self.answered != UNANSWERED
+
+    @property
     def is_done(self) -> bool:
         """Whether a client may rely on it. A repeated end of a session shows completion by 401."""
         return self.succeeded or (self.kind in ENDS and self.attempt > 0 and self.status == 401)

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +18,7 @@ from loadtests.faults.clients import Clients
 from loadtests.faults.ledger import Ledger
 from loadtests.faults.providers import ProviderStandIn
 from local.commands import Commands, rollcall_commands
-from local.processes import Process
+from local.processes import Process, StackError
 from local.servers import Valkey
 from local.stack import Stack
 
@@ -50,20 +50,28 @@ def make_stack(data_dir: Path, env: dict[str, str], workers: int = 2) -> Stack:
 
 class Plant:
     """A running service with its clients. Processes are started by the main thread, clients run in
-    an event loop of another one.
+    an event loop of another one. `servers` are those of the topology, `settings` their URLs.
     """
 
     def __init__(
-        self, folder: Path, seed: int, rate: float, read_rate: float, new_stack: MakeStack
+        self,
+        folder: Path,
+        seed: int,
+        rates: tuple[float, float],
+        servers: Any,
+        settings: Mapping[str, str],
+        new_stack: MakeStack,
     ) -> None:
         self.folder = folder
+        self.servers = servers
         self.ledger = Ledger()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="clients")
         self.providers = ProviderStandIn(folder, self.ledger.now)
         self._new_stack = new_stack
-        self._seed, self._rates = seed, (rate, read_rate)
+        self._seed, self._rates, self._settings = seed, rates, settings
         self._entered = ExitStack()
+        self._clients: Clients | None = None
         self._snapshot = folder / "snapshot"
 
     def __enter__(self) -> Self:
@@ -71,20 +79,17 @@ class Plant:
             self._thread.start()
             stack.callback(self._end_thread)
             self.await_in_loop(self.providers.start())
-            stack.callback(self._loop.call_soon_threadsafe, self.providers.close)
             self.stack = self._new_stack(self.folder / "data", self._environment())
             stack.enter_context(self.stack)
+            stack.callback(self.stack.force_stop)
+            self._clients = Clients(
+                self.stack.url, self.ledger, self.providers, self._seed, *self._rates
+            )
+            self._running = asyncio.run_coroutine_threadsafe(self._clients.run(), self._loop)
             self._entered = stack.pop_all()
-        self.clients = Clients(
-            self.stack.url, self.ledger, self.providers, self._seed, *self._rates
-        )
-        self._running = asyncio.run_coroutine_threadsafe(self.clients.run(), self._loop)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.clients.stop()
-        self._running.cancel()
-        self.stack.force_stop()
         self._entered.close()
 
     def _environment(self) -> dict[str, str]:
@@ -92,16 +97,36 @@ class Plant:
             **ISOLATED_ENV,
             "OUTBOX_LEASE_SECONDS": _LEASE,
             **self.providers.settings(),
+            **self._settings,
         }
 
     def _end_thread(self) -> None:
+        """Cancels what still runs in the clients' loop, closes connections and ends the thread."""
+        self.await_in_loop(self._close_loop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
+    async def _close_loop(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.providers.close()
+        if self._clients:
+            self._clients.close()
+        await asyncio.sleep(0)  # transports close in the next turn of the loop
+
     def await_in_loop[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Returns the result of a coroutine that runs in the clients' loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    @property
+    def clients(self) -> Clients:
+        """The clients, once the service is ready."""
+        if self._clients is None:
+            raise StackError("there are no clients before the service is ready")
+        return self._clients
 
     def finish_clients(self, timeout: float) -> None:
         """Lets the clients complete what they do. Raises `TimeoutError`, or what has failed."""

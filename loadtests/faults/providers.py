@@ -6,7 +6,7 @@ import re
 import ssl
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -90,7 +90,7 @@ class ProviderStandIn:
             server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):  # the worker was killed
+        with suppress(OSError, asyncio.IncompleteReadError), closing(writer):  # killed workers
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             length = re.search(r"(?i)\r\ncontent-length: *(\d+)", head)
             body = (await reader.readexactly(int(length[1]) if length else 0)).decode()
@@ -102,7 +102,6 @@ class ProviderStandIn:
             else:
                 writer.write(await self._accept("/sms/json" in head.split("\r\n", 1)[0], body))
             await writer.drain()
-        writer.close()
 
     async def _accept(self, is_sms: bool, body: str) -> bytes:
         """Keeps a message; returns the response."""

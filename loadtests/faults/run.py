@@ -15,13 +15,14 @@ from loadtests.faults.checks import UNHEALED, Outcome, Violation, Window
 from loadtests.faults.faults import Fault
 from loadtests.faults.ledger import ENDS, READ, SIGN_UP, UNANSWERED, Ledger
 from loadtests.faults.plant import MakeStack, Plant, make_stack
+from loadtests.faults.topologies import TOPOLOGIES, Topology
 from local.processes import StackError
 
 _QUIET = 1.0  # seconds without a wrong answer, after which the service counts as healed
-_HEAL_LIMIT = 10.0  # seconds
-_GIVE_UP = 60.0  # seconds
+_HEAL_LIMIT = 30.0  # seconds; processes start within 3 s on a machine that is not busy
+_GIVE_UP = 120.0  # seconds
 _SETTLE_TIMEOUT = 180.0  # seconds for all messages to go out; a failed one waits up to two minutes
-_PAUSE = (0.3, 1.5)  # seconds between two faults
+PAUSE = (1.3, 2.5)  # seconds between two faults
 _POLL = 0.1
 
 
@@ -59,14 +60,21 @@ def run(
     faults: Iterable[Fault],
     folder: Path,
     *,
-    rate: float = 3.0,
-    read_rate: float = 100.0,
+    rate: float = 2.0,
+    read_rate: float = 60.0,
+    topology: Topology = TOPOLOGIES["single"],
     new_stack: MakeStack = make_stack,
+    pause: tuple[float, float] = PAUSE,
     show: Callable[[Report, str], None] = lambda _report, _text: None,
 ) -> Report:
     """Runs the faults one after another; `show` is called often, with what is broken now."""
     rng = Random(seed)
-    with Plant(folder, seed, rate, read_rate, new_stack) as plant:
+    with (
+        topology.servers(folder) as servers,
+        Plant(
+            folder, seed, (rate, read_rate), servers, topology.settings(servers), new_stack
+        ) as plant,
+    ):
         report = Report(seed, plant.ledger)
 
         def wait(seconds: float, text: str) -> None:
@@ -79,7 +87,7 @@ def run(
         _wait_until_healed(plant, report, 0.0, lambda: wait(_POLL, "starting"))
         for fault in faults:
             plant.take_snapshot()
-            wait(rng.uniform(*_PAUSE) + 1.0, "healthy")
+            wait(rng.uniform(*pause), "healthy")
             report.windows.append(window := Window(fault.name, plant.ledger.now(), fault.allows))
             _break(plant, report, fault, window, partial(wait, text=fault.name), rng)
         wait(_QUIET, "healthy")
@@ -123,14 +131,20 @@ def _wait_until_healed(
 ) -> None:
     """Returns once reads, a sign-up and the probes have been right for a second.
 
-    Raises `StackError` after a minute.
+    Raises `StackError` after two minutes.
     """
     deadline = plant.ledger.now() + _GIVE_UP
     while plant.ledger.now() < deadline:
         wait()
         if _is_healthy(plant, since) and _is_ready(plant):
             return
-    raise StackError(f"seed {report.seed}: not healed after {_GIVE_UP:g} s; {plant.folder}")
+    now = plant.ledger.now()
+    recent = (e for e in plant.ledger.entries[-2_000:] if now - 5 < e.answered <= now)
+    answers = Counter((entry.kind, entry.status, entry.error) for entry in recent)
+    raise StackError(
+        f"seed {report.seed}: not healed after {_GIVE_UP:g} s. /readyz: {_is_ready(plant)}; answers"
+        f" of the last 5 s: {dict(answers)}"
+    )
 
 
 def _is_healthy(plant: Plant, since: float) -> bool:

@@ -59,7 +59,7 @@ def person() -> PersonRecord:
 
 def outcome(row: dict[str, Any] | None = SETS, **fields: Any) -> Outcome:
     """What is there when all is right, or with other `fields`."""
-    messages = {
+    messages: dict[str, list[Received]] = {
         PROFILE["email"]: [Received(3, PROFILE["email"], CONFIRMATION, "111111")],
         PROFILE["phone"]: [Received(3, PROFILE["phone"], CONFIRMATION, "222222")],
     }
@@ -193,10 +193,10 @@ def test_a_deleted_person_is_gone(person):
 
 def test_a_message_that_arrives_twice_has_the_same_code(person):
     first = outcome().messages[PROFILE["email"]][0]
-    again = outcome().messages | {PROFILE["email"]: [first, first]}
+    again = {**outcome().messages, PROFILE["email"]: [first, first]}
     assert kinds(person, end=outcome(messages=again)) == []
     assert count_duplicates([person], outcome(messages=again)) == 1
-    other = outcome().messages | {PROFILE["email"]: [first, first._replace(code="333333")]}
+    other = {**outcome().messages, PROFILE["email"]: [first, first._replace(code="333333")]}
     assert kinds(person, end=outcome(messages=other)) == [DUPLICATE]
 
 
