@@ -4,7 +4,8 @@
     b        the profile's body, the bytes that are sent
     e        its ETag
     v        the person's version
-    <digest> for each active session: SHA-256 of its token -> its expiry, in Unix seconds
+    <digest> for each active session: SHA-256 of its token -> its expiry, in Unix seconds;
+             for a while also for a revoked one: minus the Unix time until which that is kept
 
 One HMGET of `b`, `e`, `v` and the caller's digest authenticates, authorizes and reads. The
 tombstone of an erased person has empty `b` and `e`, the last version in `v`, and the Unix time in
@@ -27,11 +28,17 @@ DIGEST_BYTES = 32  # no other field has a name of that length
 KEY_PATTERN = "p:" + "[0-9a-f]" * 32  # a glob for SCAN
 FIELD_COUNT = 4  # of one read
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")  # base64 to base64url
-BACKFILL_QUEUE = "profile:backfill"  # a sorted set: person -> number of missed reads
 
 
 class CacheMiss(Exception):
     """The hash is missing, or older than the token."""
+
+
+def backfill_queue(hash_tag: str = "") -> str:
+    """Returns the key of a primary's backfill queue, a sorted set: person -> number of missed
+    reads. `hash_tag` as in `domain.fence.fence_key`.
+    """
+    return f"profile:backfill:{{{hash_tag}}}" if hash_tag else "profile:backfill"
 
 
 def redis_key(person_id: UUID) -> str:
@@ -91,13 +98,24 @@ def to_hash(person: Person | Tombstone) -> dict[bytes, bytes]:
     return fields
 
 
-def without_expired_sessions(fields: Mapping[bytes, bytes], at: float) -> dict[bytes, bytes]:
-    """Returns a profile hash without the sessions that expire by `at`, in Unix seconds."""
+def without_ended_sessions(fields: Mapping[bytes, bytes], at: float) -> dict[bytes, bytes]:
+    """Returns a profile hash without sessions that are revoked or expire by `at`, in Unix s."""
     return {
         name: value
         for name, value in fields.items()
-        if len(name) != DIGEST_BYTES or not value.isdigit() or int(value) > at
+        if len(name) != DIGEST_BYTES
+        or not (is_revoked(value) or (value.isdigit() and int(value) <= at))
     }
+
+
+def is_revoked(expiry: bytes | None) -> bool:
+    """Returns whether this is the field of a revoked session."""
+    return expiry is not None and expiry.startswith(b"-")
+
+
+def is_tombstone(fields: Mapping[bytes, bytes]) -> bool:
+    """Returns whether this is the hash of an erased person."""
+    return fields.get(ETAG) == b""
 
 
 def decode_reply(

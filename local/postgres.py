@@ -5,8 +5,9 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from typing import override
+from typing import Self, override
 
 import psutil
 import psycopg
@@ -22,16 +23,24 @@ DATABASE = USER = "rollcall"
 class Postgres(Server):
     """A PostgreSQL server with one database, `rollcall`.
 
-    `data_dir` is the folder of all servers' data. Not `durable`: no fsync, for tests; a crash of
-    the machine (not one of the server) may lose data.
+    `data_dir` is the folder of all servers' data; `options` are added to postgresql.conf. Not
+    `durable`: no fsync, for tests; a crash of the machine (not one of the server) may lose data.
     """
 
     # Exit now, recover at the next start; unlike SIGKILL it also ends a backend in a long query.
     force_stop_signal = signal.SIGQUIT
 
-    def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        name: str = "postgres",
+        options: Mapping[str, str] | None = None,
+        *,
+        durable: bool = True,
+    ) -> None:
         # SIGINT: disconnect clients, write a checkpoint, exit.
-        super().__init__(data_dir, "postgres", stop_signal=signal.SIGINT)
+        super().__init__(data_dir, name, stop_signal=signal.SIGINT)
+        self.options = dict(options or {})
         self.durable = durable
         self._cluster = self.folder / "cluster"
 
@@ -62,21 +71,37 @@ class Postgres(Server):
         }
         if not self.durable:
             options |= {"fsync": "off", "full_page_writes": "off"}
+        options |= self.options
         arguments = [argument for k, v in options.items() for argument in ("-c", f"{k}={v}")]
         # At normal priority: each backend has its own session, to which a nice value set here would
         # not apply.
         self.argv = _pg_command("postgres", "-D", str(self._cluster), *arguments)
 
     def _initdb(self, password: Path) -> None:
-        """Creates the cluster in a temporary folder and renames it: it is complete or absent."""
+        argv = ["initdb", "-U", USER, f"--pwfile={password}"]
+        argv += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+        self._make_cluster(*argv, "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+
+    def copy_from(self, primary: Self) -> None:
+        """Replaces all data by a copy of a running server's, as a standby that follows that one.
+
+        Raises `StackError` if it takes longer than 10 minutes.
+        """
+        if self._cluster.exists():
+            shutil.rmtree(self._cluster)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copy(primary.folder / "password", self.folder / "password")
+        conninfo = f"{primary.url}?application_name={self.name}"
+        argv = ["pg_basebackup", f"--dbname={conninfo}", "--write-recovery-conf"]
+        self._make_cluster(*argv, "--checkpoint=fast", timeout=600)
+
+    def _make_cluster(self, *argv: str, timeout: float = 120) -> None:
+        """Makes the cluster in a temporary folder and renames it: it is complete or absent."""
         new = self.folder / "new"
         if new.exists():
             shutil.rmtree(new)  # of an earlier run that was killed here
-        argv = _pg_command("initdb", "-D", str(new), "-U", USER, f"--pwfile={password}")
-        argv += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
-        argv += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        argv += [] if self.durable else ["--no-sync"]
-        Process("initdb", argv, self.log).run(timeout=120)
+        argv = (*argv, "-D", str(new), *([] if self.durable else ["--no-sync"]))
+        Process(argv[0], _pg_command(*argv), self.log).run(timeout)
         new.rename(self._cluster)
 
     def _remove_stale_pid_file(self) -> None:

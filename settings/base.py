@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from django.utils.csp import CSP
 from environs import validate
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from api import cors
-from api.reads.redis.url import parse_url
 from domain.postgres.backend.peewee_database import PeeweeDatabase
-from domain.projection.redis_pool import REJECTED, CircuitBreakerPool
+from domain.projection.pools import make_pool
+from domain.projection.redis_pool import REJECTED
+from domain.redis_url import parse_queue_url
 from settings import validators
 from settings.addresses import parse_countries, validate_email, validate_region
 from settings.database import configure_database
@@ -27,7 +27,6 @@ from settings.environment import (
     DATA_DIR,
     IS_PRODUCTION,
     LOG_LEVEL,
-    REDIS_URL,
     env,
     read_list,
 )
@@ -139,30 +138,10 @@ STATEMENT_TIMEOUT_MS = env.int(
 )
 DATABASES = {"default": configure_database(DATABASE_URL, STATEMENT_TIMEOUT_MS)}
 
-# --- Redis: profiles ---------------------------------------------------------------------------
-CACHES = {
-    "default": {
-        "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": REDIS_URL,
-        "OPTIONS": {
-            "SOCKET_CONNECT_TIMEOUT": 0.5,
-            "SOCKET_TIMEOUT": 1,  # above the relay's longest blocking wait
-            "CONNECTION_POOL_CLASS": "domain.projection.redis_pool.CircuitBreakerPool",
-            # One retry, at once, on a new connection: in place of one that a restarted Redis has
-            # closed, or that leads to a demoted primary. Every command may be sent twice.
-            "CONNECTION_POOL_KWARGS": {
-                "server": "profiles",
-                "retry": Retry(NoBackoff(), 1, (RedisConnectionError, *REJECTED)),
-            },
-            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",  # never pickle
-        },
-    }
-}
-
 # --- Huey: the pool and the wake-up ------------------------------------------------------------
-# URL of the queue Redis; it may be the same as REDIS_URL
+# URL of the queue Redis; it may be the same as REDIS_URL, but no Cluster
 QUEUE_URL = env.str(
-    "QUEUE_URL", "redis://127.0.0.1:6379/1", validate=validators.parsed_by(parse_url)
+    "QUEUE_URL", "redis://127.0.0.1:6379/1", validate=validators.parsed_by(parse_queue_url)
 )
 # threads of one worker process
 HUEY_WORKERS = env.int("HUEY_WORKERS", 8, validate=validate.Range(min=1, max=1_000))
@@ -174,8 +153,8 @@ HUEY = {
     "connection": {
         # A repeated push would enqueue a task twice, so it is retried only after a demoted primary
         # has rejected it. The timeout must be above the consumer's blocking pop of one second.
-        "connection_pool": CircuitBreakerPool.from_url(
-            QUEUE_URL,
+        "connection_pool": make_pool(
+            parse_queue_url(QUEUE_URL),
             server="queue",
             socket_connect_timeout=0.5,
             socket_timeout=2,

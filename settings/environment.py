@@ -11,8 +11,8 @@ from typing import Any, override
 
 from environs import Env, EnvValidationError, ValidationError, validate
 
-from api.reads.redis.url import parse_url
 from api.reads.socket_address import parse_upstream
+from domain.redis_url import parse_url
 from settings import validators
 
 
@@ -127,7 +127,8 @@ METRICS_DIR = Path(env.str("METRICS_DIR", "") or DATA_DIR / "metrics")
 METRICS_PORT = env.int("METRICS_PORT", 0, validate=validate.Range(min=0, max=65535))
 
 # --- The read process ----------------------------------------------------------------------------
-# URL of the profile Redis
+# URL of the profile Redis: redis://, rediss:// or unix://; redis+sentinel:// or redis+cluster://
+# with several hosts (docs/deployment.md#redis-sentinel-and-redis-cluster)
 REDIS_URL = env.str(
     "REDIS_URL", "redis://127.0.0.1:6379/0", validate=validators.parsed_by(parse_url)
 )

@@ -57,7 +57,6 @@ EXEMPT = {
     "ProblemDetails.headers": "of the same",
     "Timeouts.body": "seconds",
     "_Work.task_name": "of Huey's tasks",
-    "RedisServer.address": "host and port; the password is in the handshake",
 }
 
 
@@ -134,11 +133,11 @@ def test_no_client_keyring_or_settings_object_shows_a_secret(django_setup):
     from django.contrib.auth import get_user_model
     from django_otp.plugins.otp_totp.models import TOTPDevice
 
-    from api.reads.redis.url import parse_url
     from domain.model.keyring import Keyring
     from domain.postgres.backend.peewee_database import PeeweeDatabase
     from domain.postgres.models import Confirmation, Person
-    from domain.projection.redis_pool import CircuitBreakerPool
+    from domain.projection.pools import make_pool
+    from domain.redis_url import parse_url
     from settings.environment import env
     from workers.providers.sendgrid import SendGrid
     from workers.providers.vonage import Vonage
@@ -146,11 +145,13 @@ def test_no_client_keyring_or_settings_object_shows_a_secret(django_setup):
     secret = "correct-horse-battery-staple"
     keyring = Keyring([secret])
     device = TOTPDevice(key=secret, user=get_user_model()(username="staff", password=secret))
-    pool = CircuitBreakerPool.from_url(f"redis://user:{secret}@127.0.0.1:1/0")
+    url = parse_url(f"rediss+sentinel://user:{secret}@127.0.0.1:1/name?sentinel_password={secret}")
+    pool = make_pool(url, server="profiles")
     holders = [
         keyring,
         keyring.signing_key,
-        parse_url(f"redis://user:{secret}@127.0.0.1:1/0"),
+        url,
+        url.credentials,
         pool,
         pool.make_connection(),
         PeeweeDatabase(f"postgresql://user:{secret}@127.0.0.1:1/none"),

@@ -11,19 +11,20 @@ lost its data every read misses, and the relay backfills all waiting ones in a f
 """
 
 import threading
-import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 import structlog
 from django.db import close_old_connections
 
-from domain.metrics.registry import PROFILE_BACKFILLS, RELAY_LAST_RUN
+from domain.metrics.registry import RELAY_LAST_RUN
 from domain.model.errors import ServiceUnavailable
 from domain.postgres import outbox
 from domain.postgres.errors import translate_database_errors
-from domain.projection import fencing
-from domain.projection.backfill import pop_misses
-from domain.projection.writer import project
+from domain.projection.client import get_primaries, translate_redis_errors
+from domain.projection.fencing import Fencing
 from workers import queue
+from workers.projection_loop import ProjectionLoop
 
 log = structlog.get_logger(__name__)
 
@@ -31,10 +32,9 @@ BATCH_SIZE = 200
 # Entries whose lease expired in a long queue are not dispatched again: the queue still has them,
 # and must not grow by waiting.
 MAX_QUEUE_DEPTH = 1_000
-MAX_WAIT = 0.7  # seconds; a blocking command must end before its socket times out
+MAX_WAIT = 0.7  # seconds
 _MIN_WAIT = 0.02
-_BATCH_WINDOW = 0.02  # seconds; misses of that time are backfilled in one batch
-_RETRY_DELAY = 0.2  # seconds, while a dependency is unavailable; less than a reader waits
+_MAX_THREADS = 2_000  # two for each node of the largest Redis Cluster
 
 
 class Relay:
@@ -42,7 +42,8 @@ class Relay:
 
     def __init__(self) -> None:
         self._stop_event = threading.Event()
-        self._fencing = fencing.run_fencing()
+        self._fencing = Fencing()
+        self._projections: dict[str, Future[None]] = {}  # by the primary's hash tag
 
     def stop(self) -> None:
         """Stops `run` within `MAX_WAIT` seconds."""
@@ -50,19 +51,30 @@ class Relay:
 
     def run(self) -> None:
         """Runs until `stop` is called; retries while a dependency is unavailable."""
-        while not self._stop_event.is_set():
-            RELAY_LAST_RUN.set_to_current_time()
-            wait = self.dispatch_due()
+        with ThreadPoolExecutor(_MAX_THREADS) as executor:
             try:
-                with translate_database_errors():
-                    close_old_connections()
-                    if next(self._fencing):
-                        self.backfill_misses(wait)
-            except ServiceUnavailable as error:
-                # Readers request a backfill again; and another Redis may come up.
-                log.warning("projection_failed", error_type=type(error).__name__)
-                self._fencing = fencing.run_fencing()
-                self._stop_event.wait(_RETRY_DELAY)
+                while not self._stop_event.is_set():
+                    RELAY_LAST_RUN.set_to_current_time()
+                    self._start_projections(executor)
+                    self._stop_event.wait(max(self.dispatch_due(), _MIN_WAIT))
+            finally:
+                self._stop_event.set()
+
+    def _start_projections(self, executor: ThreadPoolExecutor) -> None:
+        """Starts a thread for each primary of the profile Redis that has none: none of them is held
+        up by another. Raises what ended one unexpectedly.
+        """
+        for hash_tag, projection in list(self._projections.items()):
+            if projection.done():
+                projection.result()
+                del self._projections[hash_tag]
+        with suppress(ServiceUnavailable), translate_redis_errors():
+            for primary in get_primaries():
+                if primary.hash_tag not in self._projections:
+                    loop = ProjectionLoop(
+                        primary.hash_tag, self._fencing, executor, self._stop_event
+                    )
+                    self._projections[primary.hash_tag] = executor.submit(loop.run)
 
     def dispatch_due(self) -> float:
         """Dispatches due entries to Huey; returns how many seconds to wait for the next."""
@@ -80,15 +92,3 @@ class Relay:
             is_enqueued = queue.enqueue(outbox_refs)
             log.info("outbox_dispatched", count=len(outbox_refs), enqueued=is_enqueued)
         return MAX_WAIT if wait is None else min(wait, MAX_WAIT)
-
-    def backfill_misses(self, wait: float) -> None:
-        """Backfills the misses of the next `wait` seconds.
-
-        Raises `ServiceUnavailable`, and Django's `OperationalError` and `InterfaceError`.
-        """
-        deadline = time.monotonic() + max(wait, _MIN_WAIT)
-        while not self._stop_event.is_set() and (remaining := deadline - time.monotonic()) > 0:
-            if person_ids := pop_misses(BATCH_SIZE, max(remaining, _MIN_WAIT)):
-                project(*person_ids)
-                PROFILE_BACKFILLS.inc(len(person_ids))
-                self._stop_event.wait(_BATCH_WINDOW)

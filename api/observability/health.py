@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from threading import Lock
 from time import monotonic
-from typing import cast
 
 import structlog
 from django.db import Error, connection
@@ -20,7 +19,8 @@ from api.writes.response_serializers import LivenessSerializer, ReadinessSeriali
 from domain import fence
 from domain.postgres.backend.connection import MisconfiguredServer
 from domain.postgres.errors import to_service_unavailable
-from domain.projection.client import describe_error, get_client, get_pool
+from domain.projection.client import Primary, describe_error, get_primaries
+from domain.projection.redis_command import execute_pipeline
 
 log = structlog.get_logger(__name__)
 
@@ -93,22 +93,26 @@ class ReadinessView(NoStoreAPIView):
 
 def _check_redis() -> str:
     try:
-        if get_client().info("replication").get("role") != "master":
-            # The connections outlive a failover; the next ones may find the new primary.
-            get_pool().disconnect(inuse_connections=False)
-            return "unavailable"
-        policy = get_client().info("memory").get("maxmemory_policy")
-        run_id = str(get_client().info("server").get("run_id", ""))
-        trusted_run_id = cast(bytes | None, get_client().hget(fence.FENCE_KEY, fence.RUN_ID))
+        states = [_check_primary(primary) for primary in get_primaries()]
     except RedisError as error:
         log.warning("redis_error", **describe_error(error))
         is_denied = isinstance(error, AuthenticationError | NoPermissionError)
         return "misconfigured" if is_denied else "unavailable"
+    return next((state for state in states if state != "ok"), "ok")
+
+
+def _check_primary(primary: Primary) -> str:
+    commands = *fence.fence_commands(primary.fence_key), ("INFO", "memory")
+    *fence_replies, memory = execute_pipeline(primary.pool, commands)
+    if not fence.is_primary(fence_replies[1]):
+        # The connections outlive a failover; the next ones may find the new primary.
+        primary.pool.disconnect(inuse_connections=False)
+        return "unavailable"
     # Any other policy evicts profiles when memory is short, sessions included.
-    if policy != "noeviction":
+    if b"maxmemory_policy:noeviction" not in memory:
         return "misconfigured"
     # Readers wait until a relay has marked what older data lack.
-    return "ok" if fence.is_trusted(run_id.encode(), trusted_run_id) else "stale"
+    return "ok" if fence.is_trusted(fence_replies) else "stale"
 
 
 def _check_postgres() -> str:

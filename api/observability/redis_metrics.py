@@ -9,9 +9,9 @@ from huey.contrib.djhuey import HUEY
 from prometheus_client.core import GaugeMetricFamily, Metric
 from redis import Redis, RedisError
 
-from domain import profile
 from domain.projection import verify
-from domain.projection.client import get_client
+from domain.projection.client import get_client, get_primaries
+from domain.projection.redis_command import execute
 from workers import queue
 
 
@@ -47,7 +47,7 @@ def _get_memory(client: Redis) -> dict[str, Any] | None:
 
 def _profiles() -> Iterator[Metric]:
     try:
-        misses = get_client().zcard(profile.BACKFILL_QUEUE)
+        misses = sum(execute(p.pool, "ZCARD", p.backfill_queue) for p in get_primaries())
         result = verify.load_result()
     except RedisError:
         return

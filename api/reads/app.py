@@ -17,7 +17,6 @@ from api.reads import probes
 from api.reads.profile import ProfileReader
 from api.reads.proxy import Proxy
 from api.reads.redis.client import STATUSES, RedisClient
-from api.reads.redis.url import parse_url
 from api.reads.request_policy import find_policy
 from api.reads.responses import METHODS, Response, error_response, get_request_id, problem_response
 from api.reads.socket_address import parse_upstream
@@ -25,6 +24,7 @@ from domain.metrics import registry
 from domain.metrics.exposition import CONTENT_TYPE, render_process_metrics
 from domain.model.errors import ServiceUnavailable
 from domain.model.keyring import Keyring
+from domain.redis_url import parse_url
 from settings import environment
 
 log = structlog.get_logger(__name__)

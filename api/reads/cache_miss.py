@@ -62,7 +62,7 @@ class MissCoalescer:
         miss = self._misses[person_id] = _PendingMiss(loop, person_id)
         timer = loop.call_later(self._timeout, self._resolve, miss)
         miss.done.add_done_callback(lambda _: timer.cancel())
-        command = encode_command(("ZINCRBY", profile.BACKFILL_QUEUE, 1, person_id.hex))
+        command = encode_command(("ZINCRBY", profile.backfill_queue(), 1, person_id.hex))
         self._send(miss, command, self._on_error)
         if self._poll_task is None or self._poll_task.done():
             self._poll_task = loop.create_task(self._poll())

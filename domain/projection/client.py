@@ -3,40 +3,84 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import cast
+from typing import NamedTuple
 
 import structlog
 from django.conf import settings
-from django_redis import get_redis_connection
-from redis import ConnectionPool, Redis, RedisError
+from redis import Redis, RedisError
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from domain.fence import denied_command
+from domain import profile
+from domain.fence import denied_command, fence_key
 from domain.model.errors import ServiceUnavailable
-from domain.projection.redis_pool import REJECTED
+from domain.projection.pools import make_pool
+from domain.projection.redis_pool import REJECTED, Pool
+from domain.redis_url import parse_url
 
 log = structlog.get_logger(__name__)
 
 
+@cache
 def get_client() -> Redis:
-    """Returns the client that is configured in the settings; one for the process."""
-    return cast(Redis, get_redis_connection("default"))
+    """Returns the client of `get_pool`."""
+    return Redis(connection_pool=get_pool())
 
 
 @cache
-def get_pool() -> ConnectionPool:
-    """Returns the connection pool of `get_client`."""
-    return get_client().connection_pool
+def get_pool() -> Pool:
+    """Returns the connection pool of this process.
+
+    One retry, at once, on a new connection: in place of one that a restarted Redis has closed, or
+    that leads to a demoted primary. Every command may be sent twice.
+    """
+    return make_pool(
+        parse_url(settings.REDIS_URL),
+        server="profiles",
+        socket_connect_timeout=0.5,
+        socket_timeout=1,  # above the relay's longest blocking wait
+        retry=Retry(NoBackoff(), 1, (RedisConnectionError, *REJECTED)),
+    )
+
+
+class Primary(NamedTuple):
+    """A primary of the profile Redis, with a fence and a backfill queue of its own: its connection
+    pool, and in a Redis Cluster a hash tag of the lowest slot that it serves.
+    """
+
+    pool: Pool
+    hash_tag: str = ""
+
+    @property
+    def fence_key(self) -> str:
+        """The key of its fence."""
+        return fence_key(self.hash_tag)
+
+    @property
+    def backfill_queue(self) -> str:
+        """The key of its backfill queue."""
+        return profile.backfill_queue(self.hash_tag)
+
+
+def get_primaries() -> list[Primary]:
+    """Returns all primaries of the profile Redis. Raises `RedisError` if they cannot be known."""
+    return [Primary(get_pool())]
+
+
+def get_primary(key: str) -> Primary:
+    """Returns the primary that stores a key. Raises as `get_primaries` does."""
+    return get_primaries()[0]
 
 
 @cache
-def get_bulk_pool() -> ConnectionPool:
+def get_bulk_pool() -> Pool:
     """Returns a pool with a long timeout, for batches of thousands. Only what a demoted primary has
     rejected is retried, on a new connection.
     """
-    return ConnectionPool.from_url(
-        settings.REDIS_URL,
+    return make_pool(
+        parse_url(settings.REDIS_URL),
+        server="profiles",
         protocol=3,
         socket_connect_timeout=2,
         socket_timeout=10,  # Redis may block on a slow disk

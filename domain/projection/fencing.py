@@ -1,56 +1,97 @@
-"""Advances the fence of the profile Redis, and projects again what an older snapshot lacks.
+"""Fences the primaries of the profile Redis, and marks as stale what an older snapshot lacks.
 
 Each change of a profile has an outbox entry, which is finished after Redis has the change. So what
 Redis may have lost since a time are the changes of people with an entry that is unfinished or was
-finished later.
+finished later. If they are too many to list, all profiles are deleted.
+
+What remains is a double fault: a write to a demoted primary that does not know of it, after the
+other one was fenced (set `min-replicas-to-write`).
 """
 
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import batched
+from time import sleep
 from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q
 
-from domain.fence import COMPLETE_UNTIL, FENCE_KEY, RUN_ID, SINCE
+from domain import profile
+from domain.fence import COMPLETE_UNTIL, REBUILD_AFTER, REPLICATION_ID, RUN_ID, SINCE
 from domain.model.errors import ServiceUnavailable
-from domain.postgres.models import OutboxEntry
-from domain.projection import writer
-from domain.projection.client import get_client, get_pool, translate_redis_errors
-from domain.projection.rebuild import rebuild
-from domain.projection.redis_command import run_script
+from domain.postgres import outbox_queries, person_queries
+from domain.projection.client import (
+    Primary,
+    get_primaries,
+    get_primary,
+    translate_redis_errors,
+)
+from domain.projection.redis_command import Argument, execute, execute_pipeline, run_script
 
 log = structlog.get_logger(__name__)
 
-# Atomic, so that the fence is written to the server whose run id was read. A server with another
-# run id than the fenced one is not fenced, unless that run id is passed.
+# Atomic, so that the fence is written to the server whose identity was read: its run id and its
+# replication id. ARGV: 1 now; 2 the identity of a server to fence although it is not the fenced
+# one, or ""; 3 "" or the id after which all profiles have to be written, for a server that lacks
+# all that was written before.
 _ADVANCE_FENCE = f"""#!lua flags=allow-oom
 local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
-local fenced, complete_until =
-  unpack(redis.call('HMGET', KEYS[1], '{RUN_ID}', '{COMPLETE_UNTIL}'))
-if fenced and fenced ~= run_id and ARGV[2] ~= run_id then
-  return {{run_id, complete_until}}
+local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or ''
+local fenced_run_id, fenced_replid, complete_until, rebuild_after = unpack(redis.call('HMGET',
+  KEYS[1], '{RUN_ID}', '{REPLICATION_ID}', '{COMPLETE_UNTIL}', '{REBUILD_AFTER}'))
+local identity = run_id .. ':' .. replid
+if ARGV[2] ~= identity and (fenced_run_id ~= run_id or (fenced_replid or replid) ~= replid) then
+  return {{0, identity, fenced_run_id and (complete_until or '1970-01-01T00:00:00+00:00')}}
 end
-redis.call('HSET', KEYS[1], '{RUN_ID}', run_id, '{COMPLETE_UNTIL}', ARGV[1])
+redis.call('HSET', KEYS[1], '{RUN_ID}', run_id, '{REPLICATION_ID}', replid,
+  '{COMPLETE_UNTIL}', ARGV[1])
+if ARGV[3] ~= '' then
+  redis.call('HSET', KEYS[1], '{SINCE}', ARGV[1], '{REBUILD_AFTER}', ARGV[3])
+  rebuild_after = ARGV[3]
+end
 redis.call('HSETNX', KEYS[1], '{SINCE}', ARGV[1])
-return {{}}
+return {{1, identity, rebuild_after}}
+"""
+# ARGV: keys and versions; without a version, Postgres does not know the person. A hash with that
+# version has what Postgres has, one with a higher version was written after it was read, and a
+# tombstone is never older. All others get the version, which keeps late writes out, and lose their
+# profile, which is a cache miss. Sessions stay: see `write_script`.
+_MARK = """#!lua flags=allow-oom,allow-cross-slot-keys
+local count = 0
+for i = 1, #ARGV, 2 do
+  if ARGV[i + 1] == '' then
+    redis.call('DEL', ARGV[i])
+  else
+    local version, etag = unpack(redis.call('HMGET', ARGV[i], 'v', 'e'))
+    if etag ~= '' and (tonumber(version) or 0) < tonumber(ARGV[i + 1]) then
+      redis.call('HDEL', ARGV[i], 'b', 'e')
+      redis.call('HSET', ARGV[i], 'v', ARGV[i + 1])
+      count = count + 1
+    end
+  end
+end
+return count
 """
 _CLOCK_SKEW = timedelta(minutes=1)  # Postgres may have failed over too
-_BATCH_SIZE = 200  # people
-_MAX_CHANGED = 100_000  # above that a rebuild costs no more
-_EPOCH = datetime.fromtimestamp(0, UTC)
+_MARK_BATCH = 500  # people; Redis does nothing else for 2 ms
+_QUERY_BATCH = 10_000  # people
+_SCAN_COUNT = 1_000  # keys
+_MAX_CHANGED = 100_000  # above that all profiles are deleted
 
 
-class StaleReplica(NamedTuple):
-    """A profile Redis with older data: its run id, and until when its data are complete."""
+class Fence(NamedTuple):
+    """A fence that was advanced, or refused to a server with other data, with what is known of
+    that server: its identity, and until when its data are complete (None: it has no fence), or
+    after which id its profiles have to be written (None: all are).
+    """
 
-    run_id: str
-    complete_until: datetime
+    is_advanced: bool
+    identity: str
+    complete_until: datetime | None = None
+    rebuild_after: UUID | None = None
 
 
 def ensure_since() -> None:
@@ -60,69 +101,101 @@ def ensure_since() -> None:
     without it a new profile is not written at once, but on its first read.
     """
     with suppress(ServiceUnavailable), translate_redis_errors():
-        get_client().hsetnx(FENCE_KEY, SINCE, datetime.now(UTC).isoformat())
+        now = datetime.now(UTC).isoformat()
+        for primary in get_primaries():
+            execute(primary.pool, "HSETNX", primary.fence_key, SINCE, now)
 
 
-def run_fencing() -> Iterator[bool]:
-    """Advances the fence in a loop; yields whether readers may trust Redis, after each step.
-
-    While they may not, each step projects some people. Raises `ServiceUnavailable`, and Django's
-    `OperationalError` and `InterfaceError`; the caller then starts a new loop.
+class Fencing:
+    """Fences primaries, several threads each their own. Knows which servers it has fenced: what
+    they have lost of a fence is the slot that it was in (Redis Cluster), or all data (FLUSHALL).
     """
-    while True:
-        now = _database_now()
-        stale = _advance_fence(now)
-        if stale is None:
-            yield True
-            continue
-        for _ in _project_changed(stale, now):
-            yield False
-        if _advance_fence(now, stale.run_id) is None:
-            log.info("stale_replica_recovered")
 
+    def __init__(self) -> None:
+        self._fenced: set[str] = set()  # identities
 
-def _advance_fence(now: datetime, run_id: str = "") -> StaleReplica | None:
-    """Fences the profile Redis as complete until `now`; returns a stale one instead.
+    def advance(self, primary: Primary) -> Fence:
+        """Fences a primary as complete until now; readers trust it when this returns.
 
-    `run_id` is that of a server that was stale and has caught up.
-    """
-    with translate_redis_errors():
-        call = (FENCE_KEY, now.isoformat(), run_id)
-        reply: list[bytes | None] = run_script(get_pool(), _ADVANCE_FENCE, [call])[0]
-    if not reply:
-        return None
-    actual_run_id, complete_until = reply
-    return StaleReplica(
-        (actual_run_id or b"").decode(),
-        datetime.fromisoformat(complete_until.decode()) if complete_until else _EPOCH,
-    )
-
-
-def _project_changed(stale: StaleReplica, now: datetime) -> Iterator[object]:
-    """Projects all people whose change may be lost; yields after each batch."""
-    since = stale.complete_until - _CLOCK_SKEW
-    person_ids = _changed_since(since) if since > now - settings.OUTBOX_RETENTION else None
-    log.warning(
-        "stale_replica_detected",
-        complete_until=str(stale.complete_until),
-        people=person_ids and len(person_ids),
-    )
-    if person_ids is None:
+        If its data are older, it first marks what has changed since; if that is too much, or it has
+        data and no fence, it deletes all profiles. Raises `ServiceUnavailable`, and Django's
+        `OperationalError` and `InterfaceError`; the caller then tries again.
+        """
         with translate_redis_errors():
-            yield from rebuild()
-    else:
-        for batch in batched(person_ids, _BATCH_SIZE):
-            writer.project(*batch)
-            yield batch
+            now = _database_now()
+            fence = _advance(primary, now)
+            if not fence.is_advanced:
+                sleep(primary.pool.grace_period)  # until no process writes to the old primary
+                rebuild_after = self._prepare(primary, fence, now)
+                fence = _advance(primary, now, fence.identity, rebuild_after)
+            if fence.is_advanced:
+                self._fenced.add(fence.identity)
+            return fence
+
+    def _prepare(self, primary: Primary, fence: Fence, now: datetime) -> str:
+        """Removes what the other identity's data lack; returns the third argument of the script."""
+        if primary.hash_tag and fence.identity in self._fenced:
+            return ""  # another of its slots is the lowest now, perhaps with another's fence
+        if fence.complete_until is None:
+            deleted = _delete_profiles(primary)
+            log.info("redis_without_fence_found", profiles_deleted=deleted)
+            return str(person_queries.NIL_UUID)
+        since = fence.complete_until - _CLOCK_SKEW
+        person_ids = None
+        if since > now - settings.OUTBOX_RETENTION:
+            person_ids = outbox_queries.changed_since(since, _MAX_CHANGED)
+        details = {"complete_until": str(fence.complete_until)}
+        if person_ids is None:
+            deleted = _delete_profiles(primary)
+            log.warning("stale_replica_recovered", profiles_deleted=deleted, **details)
+            return str(person_queries.NIL_UUID)
+        marked = _mark(primary, person_ids)
+        log.warning("stale_replica_recovered", people=len(person_ids), marked=marked, **details)
+        return ""
 
 
-def _changed_since(since: datetime) -> list[UUID] | None:
-    """Returns the people who may have changed in Redis after `since`; None if too many to list."""
-    rows = OutboxEntry.objects.filter(
-        Q(finished_at=None) | Q(finished_at__gte=since), kind=OutboxEntry.Kind.PROJECT_PROFILE
-    )
-    person_ids = list(rows.values_list("person_id", flat=True).distinct()[: _MAX_CHANGED + 1])
-    return person_ids if len(person_ids) <= _MAX_CHANGED else None
+def _advance(primary: Primary, now: datetime, identity: str = "", rebuild_after: str = "") -> Fence:
+    """Advances the fence of the fenced server, or of that with this identity."""
+    call = (primary.fence_key, now.isoformat(), identity, rebuild_after)
+    reply: tuple[int, bytes, bytes | None] = run_script(primary.pool, _ADVANCE_FENCE, [call])[0]
+    is_advanced, actual_identity, detail = reply
+    text = detail.decode() if detail else None
+    if is_advanced:
+        return Fence(True, actual_identity.decode(), None, UUID(text) if text else None)
+    complete_until = datetime.fromisoformat(text) if text else None
+    return Fence(False, actual_identity.decode(), complete_until)
+
+
+def _mark(primary: Primary, person_ids: list[UUID]) -> int:
+    """Marks the hashes that are older than Postgres; returns how many."""
+    marked = 0
+    for ids in batched(person_ids, _QUERY_BATCH):
+        versions = person_queries.get_versions(ids)
+        pairs = [
+            (key, versions.get(person_id, ""))
+            for person_id in ids
+            if get_primary(key := profile.redis_key(person_id)).hash_tag == primary.hash_tag
+        ]
+        calls: list[list[Argument]] = [
+            [argument for pair in batch for argument in pair]
+            for batch in batched(pairs, _MARK_BATCH)
+        ]
+        counts: list[int] = run_script(primary.pool, _MARK, calls, num_keys=0)
+        marked += sum(counts)
+    return marked
+
+
+def _delete_profiles(primary: Primary) -> int:
+    """Deletes all profile hashes; returns how many. Redis may have other keys, which stay."""
+    deleted, cursor = 0, b"0"
+    while True:
+        scan = ("SCAN", cursor, "MATCH", profile.KEY_PATTERN, "COUNT", _SCAN_COUNT)
+        cursor, keys = execute(primary.pool, *scan)
+        # One key each: in a Redis Cluster they are in several slots.
+        counts: list[int] = execute_pipeline(primary.pool, [("UNLINK", key) for key in keys])
+        deleted += sum(counts)
+        if cursor == b"0":
+            return deleted
 
 
 def _database_now() -> datetime:

@@ -6,8 +6,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 from uuid import UUID
 
+from domain import profile
 from domain.postgres import person_queries
 from domain.projection import writer
+from domain.projection.client import Primary, get_primary
 from domain.projection.people_pages import Page, iter_people_pages
 
 _WRITER_THREADS = 2  # one encodes a page while the other waits for Redis
@@ -21,8 +23,11 @@ class RebuiltPage(NamedTuple):
     written_count: int
 
 
-def rebuild(after: UUID = person_queries.NIL_UUID) -> Iterator[RebuiltPage]:
+def rebuild(
+    after: UUID = person_queries.NIL_UUID, primary: Primary | None = None
+) -> Iterator[RebuiltPage]:
     """Writes the hashes of the ids above `after`, by pages; keeps those that are up to date.
+    `primary`: only those that it stores.
 
     A page is yielded once it is written: another run may resume after its `last_id`. Raises
     Django's `OperationalError` and `InterfaceError`, or `RedisError` and `ServiceUnavailable`, when
@@ -31,11 +36,19 @@ def rebuild(after: UUID = person_queries.NIL_UUID) -> Iterator[RebuiltPage]:
     writing: deque[tuple[Page, Future[int]]] = deque()
     with ThreadPoolExecutor(_WRITER_THREADS) as writers:
         for page in iter_people_pages(after):
-            writing.append((page, writers.submit(writer.write_profiles, page)))
+            if primary is not None and primary.hash_tag:
+                people = [person for person in page if _is_stored_by(primary, person.id)]
+            else:
+                people = page
+            writing.append((page, writers.submit(writer.write_profiles, people)))
             if len(writing) > _WRITER_THREADS:
                 yield _finish_page(*writing.popleft())
         while writing:
             yield _finish_page(*writing.popleft())
+
+
+def _is_stored_by(primary: Primary, person_id: UUID) -> bool:
+    return get_primary(profile.redis_key(person_id)).hash_tag == primary.hash_tag
 
 
 def _finish_page(page: Page, written: Future[int]) -> RebuiltPage:

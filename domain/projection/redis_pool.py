@@ -5,6 +5,7 @@ from time import monotonic
 from typing import Any, override
 
 from redis import Connection, ConnectionPool, RedisError
+from redis.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MasterDownError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -18,7 +19,13 @@ _SLOW_CONNECT = 0.3  # seconds; a refused connection fails at once, and needs no
 
 
 class Pool(ConnectionPool):
-    """redis-py's pool, without its metrics and events."""
+    """redis-py's pool, without its metrics and events.
+
+    After another server has become the primary, processes send commands to the old one for
+    `grace_period` seconds at most, and get its replies.
+    """
+
+    grace_period = 0.0
 
     @override
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
@@ -47,6 +54,16 @@ class Pool(ConnectionPool):
                 self._in_use_connections.remove(connection)
                 self._available_connections.append(connection)
 
+    def seconds_until_settled(self) -> float:
+        """Returns the rest of the grace period, since this pool noticed another primary."""
+        return 0.0
+
+    def reconnect(self) -> None:
+        """Closes the idle connections, and the others after their command."""
+        self.disconnect(inuse_connections=False)
+        with self._lock:
+            self.update_active_connections_for_reconnect()
+
 
 class CircuitOpen(RedisConnectionError):
     """Redis did not respond in time to another call, and has not recovered."""
@@ -57,7 +74,7 @@ class CircuitBreakerPool(Pool):
 
     def __init__(
         self,
-        connection_class: type[Connection] = Connection,
+        connection_class: Any = Connection,
         *,
         server: str = "redis",
         **kwargs: Any,
@@ -80,6 +97,7 @@ class CircuitBreakerPool(Pool):
             raise
 
     def _on_timeout(self) -> None:
+        self.reconnect()  # another server may take over, and this one keep its connections
         self._breaker.open(self._probe, RedisError)
 
     def _probe(self) -> None:
@@ -99,7 +117,7 @@ def _is_clean(connection: Any) -> bool:
         return False
 
 
-class _Connection(Connection):
+class _Connection(AbstractConnection):
     """A connection that reports a read timeout."""
 
     on_timeout: Callable[[], None]

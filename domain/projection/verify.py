@@ -1,7 +1,8 @@
 """Compares the profile Redis with Postgres, during live traffic.
 
 Redis is written after the commit: what is read from Redis first, and from Postgres after it, may be
-behind Postgres for a moment, but never ahead of it, nor of an unknown person.
+behind Postgres for a moment, but never ahead of it, nor of an unknown person, unless Postgres has
+lost commits: in a failover, or because it was restored to an older state.
 """
 
 import time
@@ -15,7 +16,7 @@ from uuid import UUID
 from domain import profile
 from domain.model.person import Person, Tombstone
 from domain.postgres import person_queries
-from domain.projection import people_pages
+from domain.projection import people_pages, write_script
 from domain.projection.client import get_bulk_pool, get_client
 from domain.projection.redis_command import execute, execute_pipeline
 
@@ -32,7 +33,8 @@ class Kind(StrEnum):
     STALE = "stale"
     ORPHAN = "orphan"  # of no person or tombstone
     MISMATCH = "mismatch"  # the right version with other content
-    AHEAD = "ahead"  # a version above that in Postgres, which was restored to an older state
+    AHEAD = "ahead"  # a version above that in Postgres, which has lost commits
+    ERASED = "erased"  # a tombstone of a person that Postgres has: it has lost the erasure
 
 
 class Difference(NamedTuple):
@@ -147,17 +149,32 @@ def _classify(person: Person | Tombstone | None, stored: dict[bytes, bytes]) -> 
     """Returns the kind of difference of a hash ({} if there is none), None if it is right."""
     if person is None:
         return Kind.ORPHAN if stored else None
-    if profile.ETAG not in stored:  # at most its version: a cache miss for readers
-        return Kind.MISSING
+    version = stored.get(profile.VERSION, b"")
+    if profile.is_tombstone(stored) and isinstance(person, Person):
+        return Kind.ERASED
+    if version.isdigit() and int(version) > person.version:
+        return Kind.AHEAD
+    if profile.ETAG not in stored:  # at most its version and sessions: a cache miss for readers
+        is_expired = isinstance(person, Tombstone) and write_script.is_expired(person, time.time())
+        return None if is_expired else Kind.MISSING
     expected = profile.to_hash(person)
     if stored == expected:
         return None
-    version = stored.get(profile.VERSION, b"")
     if version.isdigit() and int(version) != person.version:
-        return Kind.STALE if int(version) < person.version else Kind.AHEAD
-    # Sessions expire in Postgres by the clock, and leave Redis with the next write, if at all.
+        return Kind.STALE
+    return None if _is_equal(stored, expected) else Kind.MISMATCH
+
+
+def _is_equal(stored: dict[bytes, bytes], expected: dict[bytes, bytes]) -> bool:
+    """Returns whether two hashes are equal but for sessions that have ended.
+
+    Sessions expire in Postgres by the clock, and leave Redis with the next write, if at all. What
+    Redis knows to be revoked stays so, also if Postgres has lost that.
+    """
     at = time.time() + _CLOCK_SKEW
-    is_equal = profile.without_expired_sessions(stored, at) == profile.without_expired_sessions(
+    expected = {
+        name: value for name, value in expected.items() if not profile.is_revoked(stored.get(name))
+    }
+    return profile.without_ended_sessions(stored, at) == profile.without_ended_sessions(
         expected, at
     )
-    return None if is_equal else Kind.MISMATCH

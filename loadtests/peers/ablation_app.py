@@ -53,10 +53,10 @@ def _use_a_connection_pool() -> None:
     opened: list[Any] = []
 
     async def open_connection(client: RedisClient) -> None:
-        server = client._server  # noqa: SLF001  # of our own product
+        address = await client._locator.find_primary()  # noqa: SLF001  # of our own product
         connection = MultiplexedConnection(1.0, 10, lambda: None)
-        await server.address.connect(lambda: connection)
-        await connection.handshake(server.handshake)
+        await address.connect(lambda: connection)
+        await connection.handshake(client._handshake)  # noqa: SLF001  # the same
         connection.mark_ready()
         idle.append(connection)
 

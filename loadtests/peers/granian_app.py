@@ -14,12 +14,12 @@ from typing import Any
 from api.bearer import bearer_token
 from api.problem_details import resolve_request_id
 from api.reads.redis.client import RedisClient
-from api.reads.redis.url import parse_url
 from domain import profile
 from domain.model import session_token
 from domain.model.errors import InvalidToken, ServiceUnavailable
 from domain.model.keyring import Keyring
 from domain.model.session_token import TokenClaims
+from domain.redis_url import parse_url
 from loadtests.peers import responses
 
 _SECURITY = list(responses.SECURITY_HEADERS.items())

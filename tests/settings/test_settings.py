@@ -170,6 +170,24 @@ REFUSED = {
             "rediss://:s3cr3t@127.0.0.1/0?ssl_ca_certs=/none",
             "unix://run/redis.sock",
             "unix://",
+            "redis+tls://:s3cr3t@127.0.0.1/0",
+            "redis://:s3cr3t@127.0.0.1,127.0.0.2/0",
+            "redis+sentinel://:s3cr3t@127.0.0.1",
+            "redis+sentinel://:s3cr3t@127.0.0.1/my profiles",
+            "redis+sentinel://:s3cr3t@127.0.0.1/profiles/0",
+            "redis+sentinel://:s3cr3t@127.0.0.1,/profiles",
+            "redis+sentinel://:s3cr3t@127.0.0.1:port,127.0.0.2/profiles",
+            "redis+sentinel://:s3cr3t@/profiles",
+            "redis+sentinel://ada@127.0.0.1/profiles",
+            "redis+sentinel://127.0.0.1/profiles?db=s3cr3t",
+            "redis+sentinel://127.0.0.1/profiles?password=s3cr3t",
+            "redis+sentinel://127.0.0.1/profiles?sentinel_username=s3cr3t",
+            "rediss+sentinel://127.0.0.1/profiles?ssl_ca_certs=/none/s3cr3t",
+            "redis+cluster://:s3cr3t@127.0.0.1/1",
+            "redis+cluster://:s3cr3t@127.0.0.1?db=1",
+            "redis+cluster://:s3cr3t@127.0.0.1?sentinel_password=s3cr3t",
+            "redis+cluster://:s3cr3t@127.0.0.1:0",
+            "redis+cluster://:s3cr3t@",
         ),
     ),
     "WRITE_UPSTREAM": ("write", "http://write:8001", "write:0", "write:65536", "write:²", "/x"),
@@ -192,6 +210,12 @@ REFUSED = {
         webhook_signatures.encode_public_key(ec.derive_private_key(1, ec.SECP384R1())),
     ),
 }
+
+
+def test_queue_in_a_cluster_is_refused_with_the_reason(load_settings: SettingsProcess):
+    result = load_settings(QUEUE_URL="redis+cluster://127.0.0.1")
+    assert "QUEUE_URL" in result.stderr.splitlines()[-1]
+    assert "cannot be in a Redis Cluster" in result.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -226,6 +250,14 @@ ACCEPTED = [
     ("SENDGRID_HOST", "https://api.eu.sendgrid.com/", "https://api.eu.sendgrid.com"),
     ("VONAGE_HOST", "127.0.0.1:8080", "127.0.0.1:8080"),
     ("REDIS_URL", "unix://:secret@/run/redis.sock?db=1\n", "unix://:secret@/run/redis.sock?db=1"),
+    *(
+        (name, url, url)
+        for name, url in (
+            ("REDIS_URL", "redis+sentinel://ada:secret@a,[::1]:26380/profiles?db=1"),
+            ("QUEUE_URL", "rediss+sentinel://a/queue?ssl_cert_reqs=none&sentinel_password=secret"),
+            ("REDIS_URL", "rediss+cluster://:secret@a:7000,b_2,10.0.0.1:7001/"),
+        )
+    ),
     ("KEEP_ALIVE_TIMEOUT", "620", 620.0),
     ("HUEY_WORKERS", "", 8),
     ("TRUSTED_PROXIES", "0\n", 0),

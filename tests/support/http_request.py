@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from api.http_server.request import Request
 from api.reads.profile import ProfileReader
 from api.reads.redis.client import RedisClient
-from api.reads.redis.url import parse_url
 from domain.model.keyring import Keyring
+from domain.redis_url import parse_url
 
 
 class Response(NamedTuple):

@@ -99,11 +99,11 @@ def test_readers_never_see_state_older_than_an_answered_write(
     """10,000 writes with LONG=1, else 1,000; every third revokes the session."""
     from django.conf import settings
 
-    from domain.fence import FENCE_KEY, SINCE
+    from domain.fence import SINCE, fence_key
     from domain.projection.client import get_client
 
     # Another test may just have flushed Redis: it has lost what was written before.
-    wait_until(lambda: get_client().hexists(FENCE_KEY, SINCE))
+    wait_until(lambda: get_client().hexists(fence_key(), SINCE))
     people = [new_person() for _ in range(PEOPLE)]
     tokens, shared = tmp_path / "tokens", tmp_path / "states"
     tokens.write_text("\n".join(token for *_, token in people))

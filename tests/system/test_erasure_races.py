@@ -104,7 +104,7 @@ def erase_and_flush(person: SignedUpPerson) -> None:
 def test_sign_up_that_was_suspended_before_its_write_restores_nobody(api: ApiClient, is_fenced):
     from datetime import UTC, datetime
 
-    from domain.fence import FENCE_KEY
+    from domain.fence import fence_key
     from domain.postgres import person_queries
     from domain.projection import writer
     from domain.projection.client import get_client
@@ -116,7 +116,7 @@ def test_sign_up_that_was_suspended_before_its_write_restores_nobody(api: ApiCli
     assert state.version == 1
     erase_and_flush(person)
     if is_fenced:
-        assert wait_until(lambda: get_client().exists(FENCE_KEY))
+        assert wait_until(lambda: get_client().exists(fence_key()))
     assert not writer.write_profile(state, signed_up_at)
     assert not read_body(UUID(person.id))
     assert wait_until(lambda: person.profile().status_code == 401)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from redis import Redis
 
-from domain.fence import FENCE_KEY, RUN_ID
+from domain.fence import REPLICATION_ID, RUN_ID, fence_key
 from domain.profile import BODY
 from local.postgres import Postgres
 from local.servers import Valkey
@@ -151,7 +151,11 @@ def test_idle_write_process_is_ready_with_the_new_profile_redis(
 
 
 def fence_to(redis: Replicated) -> None:
-    redis.primary.hset(FENCE_KEY, RUN_ID, str(redis.primary.info("server")["run_id"]))
+    for name, section, field in (
+        (RUN_ID, "server", "run_id"),
+        (REPLICATION_ID, "replication", "master_replid"),
+    ):
+        redis.primary.hset(fence_key(), name, str(redis.primary.info(section)[field]))
 
 
 def test_bulk_writes_use_the_new_profile_redis_after_failover(

@@ -100,12 +100,13 @@ def test_older_write_never_overwrites_a_newer_profile(django_db_access, api: Api
     from dataclasses import replace
 
     from domain.model.person import Person
-    from domain.postgres import person_queries
+    from domain.postgres import models, person_queries
     from domain.projection import writer
 
     person = api.sign_up()
     stored = person_queries.get_person(UUID(person.response.json()["id"]))
     assert isinstance(stored, Person)
+    models.Person.objects.filter(id=person.id).update(version=stored.version + 7, name="Grace")
     newer = replace(stored, version=stored.version + 7, name="Grace")
     assert writer.write_profile(newer)
     assert not writer.write_profile(stored)

@@ -19,9 +19,11 @@ from api.reads.redis.connection import (
     encode_command,
     error_code,
 )
-from api.reads.redis.url import RedisServer
+from api.reads.redis.sentinel import make_locator
+from api.reads.socket_address import SocketAddress
 from domain import fence
 from domain.metrics import registry
+from domain.redis_url import RedisUrl
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +33,7 @@ _STABLE_AFTER = 1.0  # seconds; a connection that lasted less counts as a failur
 _FATAL_ERRORS = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
 # It does not let this user in, or run a command; logged by name.
 _PERMISSION_ERRORS = frozenset({"NOAUTH", "NOPERM", "WRONGPASS"})
-_CHECKS = (*fence.FENCE_COMMANDS, ("INFO", "replication"), ("INFO", "memory"))
+_CHECKS = (*fence.fence_commands(fence.fence_key()), ("INFO", "memory"))
 
 STATUSES = ("ok", "unavailable", "stale", "misconfigured")
 
@@ -39,8 +41,8 @@ STATUSES = ("ok", "unavailable", "stale", "misconfigured")
 class UntrustedServer(Exception):
     """A server whose data must not be read; `args[0]` is the status for `/readyz`.
 
-    stale: it may have lost writes (another run id than the fence names), which a relay checks;
-    unavailable: it is a replica, demoted or not promoted yet.
+    stale: it may have lost writes (another identity than the fence has), which a relay checks;
+    unavailable: it is a replica, demoted or not promoted yet; or Sentinel names another primary.
     """
 
 
@@ -57,7 +59,7 @@ class RedisClient:
 
     def __init__(
         self,
-        server: RedisServer,
+        url: RedisUrl,
         *,
         timeout: float = 1.0,
         max_pending: int = 10_000,
@@ -70,7 +72,8 @@ class RedisClient:
         self._max_staleness = max_staleness
         self._cache_bytes = cache_bytes
         self._check_interval = check_interval
-        self._server = server
+        self._handshake = url.handshake()
+        self._locator = make_locator(url)
         self._timeout = timeout
         self._max_pending = max_pending
         self._connection: MultiplexedConnection | None = None
@@ -130,7 +133,8 @@ class RedisClient:
         self._connection = None if failures else connection
         established_at = 0.0
         try:
-            await self._connect(connection)
+            address = await self._locator.find_primary()
+            await self._connect(connection, address)
             self._connection = connection
             loop_metrics.inc(registry.REDIS_CONNECTS, "profiles")
             log.info("redis_connected", failures=failures)
@@ -138,7 +142,7 @@ class RedisClient:
             cache = ClientCache(connection, self._max_staleness, self._cache_bytes)
             if self._max_staleness and await cache.enable_tracking():
                 self.cache = cache
-            await self._check_regularly(connection, closed)
+            await self._check_regularly(connection, closed, address)
         except (OSError, RedisUnavailable, UntrustedServer, hiredis.ReplyError) as error:
             self.status = _failure_status(error)
             if not established_at:
@@ -158,26 +162,33 @@ class RedisClient:
         # A relay advances the fence several times a second: no longer back-off for that.
         return 1 if self.status == "stale" else failures + 1
 
-    async def _connect(self, connection: MultiplexedConnection) -> None:
+    async def _connect(self, connection: MultiplexedConnection, address: SocketAddress) -> None:
         async with asyncio.timeout(self._timeout):  # its TimeoutError is an OSError
-            await self._server.address.connect(lambda: connection)
-            replies = await connection.handshake((*self._server.handshake, *_CHECKS))
+            await address.connect(lambda: connection)
+            replies = await connection.handshake((*self._handshake, *_CHECKS))
         self.status = _status(replies[-len(_CHECKS) :])
         connection.mark_ready()
 
     async def _check_regularly(
-        self, connection: MultiplexedConnection, closed: asyncio.Event
+        self, connection: MultiplexedConnection, closed: asyncio.Event, address: SocketAddress
     ) -> None:
         """Checks role and fence until the connection is closed: a primary that is demoted keeps
-        its clients. Raises as `_status` does, and `RedisUnavailable`.
+        its clients. One that is cut off from the Sentinels does not know that another took over.
+        Raises as `_status` does, and `RedisUnavailable`.
         """
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._check_interval):
-                    await closed.wait()
-                raise RedisUnavailable
-            replies = [connection.execute_command(encode_command(c)) for c in _CHECKS]
-            self.status = _status(await asyncio.gather(*replies))
+            moved = asyncio.ensure_future(self._locator.has_moved(address))
+            try:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._check_interval):
+                        await closed.wait()
+                    raise RedisUnavailable
+                replies = [connection.execute_command(encode_command(c)) for c in _CHECKS]
+                self.status = _status(await asyncio.gather(*replies))
+                if await moved:
+                    raise UntrustedServer("unavailable")
+            finally:
+                moved.cancel()
 
 
 def _status(replies: list[Any]) -> str:
@@ -185,10 +196,10 @@ def _status(replies: list[Any]) -> str:
 
     Raises `UntrustedServer`.
     """
-    server, fence_reply, replication, memory = replies
-    if b"role:master" not in replication:
+    *fence_replies, memory = replies
+    if not fence.is_primary(fence_replies[1]):
         raise UntrustedServer("unavailable")
-    if not fence.is_trusted(fence.parse_run_id(server), fence_reply):
+    if not fence.is_trusted(fence_replies):
         raise UntrustedServer("stale")
     # Any other policy evicts profiles when memory is short, sessions and all.
     return "ok" if b"maxmemory_policy:noeviction" in memory else "misconfigured"

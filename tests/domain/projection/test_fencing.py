@@ -4,6 +4,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -116,19 +117,20 @@ def lose_change(person: SignedUpPerson, known: dict[str, str], *, open_rows: boo
     person.wait_for_outbox()
     rows = OutboxEntry.objects.filter(person_id=person.id)
     if open_rows:
-        rows.update(finished_at=None)
+        later = datetime.now(UTC) + timedelta(hours=1)
+        rows.update(finished_at=None, state="queued", due_at=later)
     else:
         rows.delete()
     with get_client().pipeline() as pipeline:
         pipeline.hset(key, mapping={name: older[name] for name in (profile.BODY, profile.VERSION)})
-        pipeline.delete(fence.FENCE_KEY)
+        pipeline.delete(fence.fence_key())
         for name, value in {fence.RUN_ID: "another", **known}.items():
-            pipeline.hset(fence.FENCE_KEY, name, value)
+            pipeline.hset(fence.fence_key(), name, value)
         pipeline.execute()
 
 
 @pytest.mark.parametrize("known", [{"complete_until": "2001-01-01T00:00:00+00:00"}, {}])
-def test_changes_purged_from_the_outbox_are_rebuilt(known, django_db_access, api: ApiClient):
+def test_changes_purged_from_the_outbox_are_restored(known, django_db_access, api: ApiClient):
     person, bystander = api.sign_up(), api.sign_up()
     person.wait_for_outbox()
     lose_change(person, known, open_rows=False)

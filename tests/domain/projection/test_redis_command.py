@@ -7,8 +7,11 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from domain.projection.pools import make_pool
 from domain.projection.redis_command import execute, execute_pipeline, run_script
 from domain.projection.redis_pool import Pool
+from domain.redis_url import parse_url
+from local.servers import Valkey
 from local.stack import Stack
 from local.tcp_ports import HOST, find_free_port
 
@@ -64,3 +67,12 @@ def test_script_is_reloaded_after_script_flush(pool: Pool):
     for _ in range(2):
         assert run_script(pool, script, [("key", "argument")]) == [[b"key", b"argument"]]
         execute(pool, "SCRIPT", "FLUSH")
+
+
+def test_pool_of_a_unix_socket_connects_to_it(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("unix")
+    path = folder / "redis.sock"
+    with Valkey(folder, "unix", {"unixsocket": str(path)}):
+        pool = make_pool(parse_url(f"unix://{path}?db=3"), server="unix")
+        assert b" db=3 " in execute(pool, "CLIENT", "INFO")
+        pool.disconnect()

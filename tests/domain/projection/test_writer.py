@@ -79,15 +79,15 @@ def test_new_profile_is_written_at_once_unless_redis_has_lost_its_data_since(sta
     from datetime import UTC, datetime
 
     from domain import profile
-    from domain.fence import FENCE_KEY, SINCE
+    from domain.fence import SINCE, fence_key
     from domain.projection import writer
     from domain.projection.client import get_client
 
-    assert get_client().hexists(FENCE_KEY, SINCE), "the write process has stored it at its start"
+    assert get_client().hexists(fence_key(), SINCE), "the write process has stored it at its start"
     assert writer.write_profile(state, datetime.now(UTC))
     assert read_hash(state.id) == profile.to_hash(state)
     signed_up_at = datetime.now(UTC)
     get_client().delete(profile.redis_key(state.id))
-    get_client().hset(FENCE_KEY, SINCE, datetime.now(UTC).isoformat())
+    get_client().hset(fence_key(), SINCE, datetime.now(UTC).isoformat())
     assert not writer.write_profile(state, signed_up_at)
     assert read_hash(state.id) == {b"v": b"2"}

@@ -12,10 +12,10 @@ import hiredis
 import pytest
 import trustme
 
-from api.reads.redis import url as address
 from api.reads.redis.client import RedisClient as Redis
 from api.reads.redis.connection import RedisUnavailable as Unavailable
 from api.reads.redis.connection import encode_command
+from domain.redis_url import parse_url
 from local.servers import Valkey
 from local.tcp_ports import find_free_port
 from tests.support.fake_redis import (
@@ -44,7 +44,7 @@ def run_in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[...,
 
 @asynccontextmanager
 async def connected(url: str, **more: Any) -> AsyncIterator[Redis]:
-    redis = Redis(address.parse_url(url), **{"check_interval": 60.0} | more)
+    redis = Redis(parse_url(url), **{"check_interval": 60.0} | more)
     redis.start()
     await asyncio.sleep(0)  # the first attempt has started
     try:
@@ -342,5 +342,5 @@ async def test_refused_connection_fails_commands_at_once():
 )
 def test_unsupported_url_is_rejected_without_printing_it(url):
     with pytest.raises(ValueError) as refused:  # noqa: PT011  # its text is looked at below
-        address.parse_url(url)
+        parse_url(url)
     assert "secret" not in str(refused.value)

@@ -1,0 +1,128 @@
+"""The Lua script that writes a profile hash: a compare-and-set on its version.
+
+It reports a conflict where a commit seems to be missing in Postgres: the same version with other
+content, a higher version, a tombstone in the way of a person. See `domain.projection.repair`.
+
+A session that a new state lacks was revoked, or is one that Postgres has lost in a failover. Its
+field is kept, with a negative time, as `domain.profile` says: so a session that Redis knows to be
+revoked is not read again if it is the revocation that Postgres has lost. What remains is a double
+fault: Redis loses the field, and Postgres the revocation. (A mark keeps these fields, an empty
+Redis has none.)
+"""
+
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import chain
+
+from django.conf import settings
+
+from domain import profile
+from domain.fence import SINCE
+from domain.model.person import Person, Tombstone
+from domain.projection.client import get_primary
+from domain.projection.redis_command import Argument
+
+# Results of the script.
+UP_TO_DATE, WRITTEN, MARKED, CONFLICT = range(4)
+# Whether to write a hash where there is none. Redis may have lost a newer one, in which a session
+# was revoked. So NEVER stores only the version, which readers take for a cache miss, and IF_MARKED
+# needs such a version. Except for a new person, of a sign-up since which Redis has lost nothing.
+NEVER, IF_MARKED, ALWAYS = "never", "if_marked", "always"
+_FIRST_FIELD = 7  # in ARGV
+_CLOCK_SKEW = 60  # seconds; sessions expire in Postgres by its own clock
+_MIN_TOMBSTONE_LIFETIME = 86_400  # seconds
+_REVOCATION_LIFETIME = 86_400  # seconds that Postgres may take to lose a commit
+
+# ARGV: 1 the new version; 2 NEVER, IF_MARKED or ALWAYS, or "=" and the stored version (raw), if it
+# is to be replaced whatever it is; 3 the time of the person's sign-up, or ""; 4 the key of the
+# fence; 5 Unix time; 6 when a tombstone expires, or ""; then the fields and values.
+# Without a "#!lua" line, Redis rejects a script for lack of memory only if its first write needs
+# some: after a DEL, all of it is executed. So revocations reach a full Redis.
+WRITE = f"""
+local raw_version, etag = unpack(redis.call('HMGET', KEYS[1], 'v', 'e'))
+local version, new_version, now = tonumber(raw_version) or 0, tonumber(ARGV[1]), tonumber(ARGV[5])
+local is_tombstone = ARGV[6] ~= ''
+if etag == '' and not is_tombstone then return {CONFLICT} end
+if string.sub(ARGV[2], 1, 1) == '=' then
+  if (raw_version or '') ~= string.sub(ARGV[2], 2) then return {UP_TO_DATE} end
+elseif version > new_version then
+  return {CONFLICT}
+elseif not (etag or ARGV[2] == '{ALWAYS}' or (ARGV[2] == '{IF_MARKED}' and version > 0)
+    or (redis.call('HGET', ARGV[4], '{SINCE}') or ARGV[3]) < ARGV[3]) then
+  redis.call('HSET', KEYS[1], 'v', ARGV[1])
+  return {MARKED}
+end
+if raw_version or etag then
+  local positions, stored = {{}}, redis.call('HGETALL', KEYS[1])
+  for i = {_FIRST_FIELD}, #ARGV, 2 do positions[ARGV[i]] = i + 1 end
+  if etag and version == new_version and string.sub(ARGV[2], 1, 1) ~= '=' then
+    local missing = (#ARGV - {_FIRST_FIELD} + 1) / 2
+    for i = 1, #stored, 2 do
+      local name, value, position = stored[i], stored[i + 1], positions[stored[i]]
+      if position then missing = missing - 1 end
+      if ARGV[position] ~= value and
+          (#name ~= {profile.DIGEST_BYTES} or (tonumber(value) or 0) > now + {_CLOCK_SKEW}) then
+        return {CONFLICT}
+      end
+    end
+    return missing == 0 and {UP_TO_DATE} or {CONFLICT}
+  end
+  for i = 1, is_tombstone and 0 or #stored, 2 do
+    if #stored[i] == {profile.DIGEST_BYTES} then
+      local expiry, position = tonumber(stored[i + 1]) or 0, positions[stored[i]]
+      if position and expiry < 0 then
+        ARGV[position] = '-' .. ARGV[position]
+      elseif not position then
+        if expiry > 0 then expiry = -math.min(expiry, now + {_REVOCATION_LIFETIME}) end
+        if -expiry > now then
+          ARGV[#ARGV + 1] = stored[i]
+          ARGV[#ARGV + 1] = string.format('%d', expiry)
+        end
+      end
+    end
+  end
+  redis.call('DEL', KEYS[1])
+end
+redis.call('HSET', KEYS[1], unpack(ARGV, {_FIRST_FIELD}))
+if is_tombstone then redis.call('EXPIREAT', KEYS[1], ARGV[6]) end
+return {WRITTEN}
+"""
+
+
+def encode_call(
+    person: Person | Tombstone, fill: str, signed_up_at: datetime | None = None
+) -> list[Argument]:
+    """Returns the key and the arguments of the script for this state."""
+    key = profile.redis_key(person.id)
+    fields = chain.from_iterable(profile.to_hash(person).items())
+    now = int(time.time())
+    return [
+        key,
+        person.version,
+        fill,
+        signed_up_at.isoformat() if signed_up_at else "",
+        get_primary(key).fence_key,
+        now,
+        _expiry(person, now) if isinstance(person, Tombstone) else "",
+        *fields,
+    ]
+
+
+def encode_calls(people: Iterable[Person | Tombstone], fill: str) -> Iterable[list[Argument]]:
+    """Returns `encode_call` of each."""
+    return (encode_call(person, fill) for person in people)
+
+
+def is_expired(tombstone: Tombstone, now: float) -> bool:
+    """Returns whether all sessions of an erased person have expired: Redis need not know of it."""
+    return tombstone.deleted_at.timestamp() + settings.SESSION_LIFETIME.total_seconds() < now
+
+
+def _expiry(tombstone: Tombstone, now: int) -> int:
+    """Returns the Unix time until which a session may be live, or a day from now: a read of an
+    erased person who is not in Redis reaches Postgres at most once a day.
+    """
+    deleted_at = int(tombstone.deleted_at.timestamp())
+    lifetime = int(settings.SESSION_LIFETIME.total_seconds())
+    return max(deleted_at + lifetime, now + _MIN_TOMBSTONE_LIFETIME)
