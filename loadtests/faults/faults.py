@@ -16,16 +16,16 @@ type Step = Callable[[Plant], None]
 type Statuses = Mapping[str, Collection[int]]
 
 UNAVAILABLE = frozenset({503})
-_NOTHING: Statuses = {}
+NOTHING: Statuses = {}
 _READS_503 = {READ: UNAVAILABLE}
-_WRITES_503 = dict.fromkeys((*WRITES, *ENDS), UNAVAILABLE)
-_WITHOUT_PROFILES = dict.fromkeys((READ, *ENDS), UNAVAILABLE)
+WRITES_503 = dict.fromkeys((*WRITES, *ENDS), UNAVAILABLE)
+WITHOUT_PROFILES = dict.fromkeys((READ, *ENDS), UNAVAILABLE)
 _NO_ANSWER = dict.fromkeys(ALL, frozenset({0, 503}))
 # A session end that is answered before Redis has it.
-_NO_ENDS = dict.fromkeys(ENDS, frozenset({204, 401}))
+NO_ENDS = dict.fromkeys(ENDS, frozenset({204, 401}))
 # Seconds after the return of the profile Redis in which a read may be older than a write. The
 # design has two, on a machine that is not busy.
-_STALE = 5.0
+STALE = 5.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Fault:
     """A fault: `row` of section 5, what is allowed and denied while it lasts, and its two steps.
 
     It lasts for a time between the two of `hold`, in seconds; `stale`: for how long after the
-    repair a read may be older than a write.
+    repair a read may be older than a write; `after` is done once the service has healed.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Fault:
     hold: tuple[float, float] = (1.0, 4.0)
     denies: Statuses = field(default_factory=dict)
     stale: float = 0.0
+    after: Step = field(default=lambda _: None)
 
 
 def _kill(name: str) -> Step:
@@ -81,7 +82,7 @@ def _providers(mode: str) -> Step:
     return step
 
 
-def _nothing(plant: Plant) -> None:
+def nothing(plant: Plant) -> None:
     """Repairs nothing: the service does by itself."""
 
 
@@ -122,7 +123,7 @@ def _of_process(
 def _redis_returns(name: str, row: str, repair: Step) -> Fault:
     """Returns the fault that the profile Redis is killed and returns in another state."""
     inject = _kill("profiles")
-    return Fault(name, row, _WITHOUT_PROFILES, inject, repair, denies=_NO_ENDS, stale=_STALE)
+    return Fault(name, row, WITHOUT_PROFILES, inject, repair, denies=NO_ENDS, stale=STALE)
 
 
 _WRITE, _READ = "the write process, killed, hung or full", "a read process, killed"
@@ -131,28 +132,28 @@ _WORKER, _REDEPLOY = (
     "any process, stopped gracefully or redeployed",
 )
 _PROVIDERS = "SendGrid or Vonage"
+QUEUE = _of_process("queue", "queue Redis", NOTHING, NOTHING)
 EVERYWHERE = [
-    *_of_process("queue", "queue Redis", _NOTHING, _NOTHING),
-    *_of_process("write", _WRITE, _WRITES_503, _NOTHING),
-    *_of_process("worker", _WORKER, _NOTHING, _NOTHING),
-    *_of_process("relay", _WORKER, _NOTHING, _NOTHING),
-    *_of_process("read", _READ, _NO_ANSWER, _NOTHING),
-    Fault("write: kill -9 of one", _WRITE, _WRITES_503, _kill_child("write"), _nothing),
-    Fault("read: kill -9 of one", _READ, _NO_ANSWER, _kill_child("read"), _nothing),
-    Fault("write: reload", _REDEPLOY, _NOTHING, _reload("write"), _nothing),
-    Fault("read: reload", _REDEPLOY, _NOTHING, _reload("read"), _nothing),
-    Fault("providers: 500", _PROVIDERS, _NOTHING, _providers(FAILS), _providers(WORKS)),
-    Fault("providers: hang", _PROVIDERS, _NOTHING, _providers(HANGS), _providers(WORKS), (2, 12)),
+    *_of_process("write", _WRITE, WRITES_503, NOTHING),
+    *_of_process("worker", _WORKER, NOTHING, NOTHING),
+    *_of_process("relay", _WORKER, NOTHING, NOTHING),
+    *_of_process("read", _READ, _NO_ANSWER, NOTHING),
+    Fault("write: kill -9 of one", _WRITE, WRITES_503, _kill_child("write"), nothing),
+    Fault("read: kill -9 of one", _READ, _NO_ANSWER, _kill_child("read"), nothing),
+    Fault("write: reload", _REDEPLOY, NOTHING, _reload("write"), nothing),
+    Fault("read: reload", _REDEPLOY, NOTHING, _reload("read"), nothing),
+    Fault("providers: 500", _PROVIDERS, NOTHING, _providers(FAILS), _providers(WORKS)),
+    Fault("providers: hang", _PROVIDERS, NOTHING, _providers(HANGS), _providers(WORKS), (2, 12)),
 ]
-POSTGRES = _of_process("postgres", "Postgres, stopped, or hung", _WRITES_503, _NOTHING)
+POSTGRES = _of_process("postgres", "Postgres, stopped, or hung", WRITES_503, NOTHING)
 _WITH_ALL = "profile Redis, back with all its data"
 PROFILES = [
-    *_of_process("profiles", _WITH_ALL, _WITHOUT_PROFILES, _NO_ENDS, _STALE),
+    *_of_process("profiles", _WITH_ALL, WITHOUT_PROFILES, NO_ENDS, STALE),
     _redis_returns("profiles: empty", "profile Redis, back empty", _start_empty),
     _redis_returns("profiles: older data", "profile Redis, back with older data", _start_older),
-    Fault("profiles: full", "profile Redis, full", _READS_503, _fill, _grow, stale=_STALE),
+    Fault("profiles: full", "profile Redis, full", _READS_503, _fill, _grow, stale=STALE),
 ]
-SINGLE = [*EVERYWHERE, *POSTGRES, *PROFILES]
+SINGLE = [*EVERYWHERE, *QUEUE, *POSTGRES, *PROFILES]
 
 
 def schedule(faults: list[Fault], seed: int, count: int) -> list[Fault]:

@@ -156,7 +156,9 @@ class Plant:
         return Redis.from_url(self.profiles.url, socket_timeout=5)
 
     def take_snapshot(self) -> None:
-        """Copies the append-only file of the profile Redis."""
+        """Copies the append-only file of the profile Redis, if the service has one of its own."""
+        if "profiles" not in self.stack.services:
+            return
         if self._snapshot.exists():
             shutil.rmtree(self._snapshot)
         shutil.copytree(self.profiles.folder, self._snapshot)

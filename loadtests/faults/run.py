@@ -121,6 +121,7 @@ def _break(
     window.stale_until = window.repaired + fault.stale if fault.stale else 0.0
     _wait_until_healed(plant, report, window.repaired, lambda: wait(_POLL))
     window.end = now()
+    fault.after(plant)
     late = checks.time_to_heal(plant.ledger.entries, window, checks.ALL)
     if late > _HEAL_LIMIT:
         report.violations.append(Violation(UNHEALED, -1, f"{fault.name}: {late:.1f} s"))

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtests.faults.faults import SINGLE, Fault
+from loadtests.faults.failovers import PAIR, SENTINEL, SentinelService
+from loadtests.faults.faults import EVERYWHERE, POSTGRES, PROFILES, QUEUE, SINGLE, Fault
+from local.postgres_pair import PostgresPair
 
 
 @dataclass
@@ -21,4 +23,17 @@ class Topology:
     skipped: Callable[[], Mapping[str, str]] = dict
 
 
-TOPOLOGIES = {"single": Topology(lambda: SINGLE)}
+TOPOLOGIES = {
+    "single": Topology(lambda: SINGLE),
+    # The group has both, profiles and queue.
+    "sentinel": Topology(
+        lambda: [*SENTINEL, *EVERYWHERE, *POSTGRES],
+        SentinelService,
+        lambda group: {"REDIS_URL": group.url, "QUEUE_URL": f"{group.url}?db=1"},
+    ),
+    "pair": Topology(
+        lambda: [*PAIR, *EVERYWHERE, *QUEUE, *PROFILES],
+        lambda folder: PostgresPair(folder / "pair", durable=False),
+        lambda pair: {"DATABASE_URL": pair.url},
+    ),
+}
