@@ -85,7 +85,7 @@ class Clients:
         if rng.random() < 0.8:
             steps.append(self._confirm_email)
             steps += [self._sign_in] * rng.choice((0, 0, 1, 2))
-        steps += [self._change] * rng.randint(0, 2)
+        steps += [self._change_from_two_devices] * rng.randint(0, 2)
         steps += [rng.choice((self._sign_out, self._sign_out_everywhere, self._delete))]
         for step in steps[: rng.randint(1, len(steps))]:
             await self._read(person, len(person.tokens) - 1)
@@ -112,6 +112,10 @@ class Clients:
             person, CHANGE, "PATCH", "profile/", {field: value}, sets={field: value}
         )
         return answer.succeeded
+
+    async def _change_from_two_devices(self, person: PersonRecord, rng: random.Random) -> bool:
+        results = await asyncio.gather(self._change(person, rng), self._change(person, rng))
+        return all(results)
 
     async def _confirm_email(self, person: PersonRecord, rng: random.Random) -> bool:
         return await self._confirm(person, "email")

@@ -14,6 +14,7 @@ import pytest
 
 from loadtests.faults.__main__ import parse_options
 from loadtests.faults.faults import SINGLE, schedule
+from loadtests.faults.mutations import MUTATIONS, Mutation, main, mutate
 from loadtests.faults.run import run
 from loadtests.faults.summary import describe_failure
 from loadtests.faults.topologies import TOPOLOGIES
@@ -42,6 +43,12 @@ def test_seeds_in_sequence_have_all_faults_in_a_random_order():
     assert set(names[:size]) == {fault.name for fault in SINGLE}
 
 
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_mutation_can_be_applied(mutation: Mutation):
+    for path, text in mutate(mutation).items():
+        compile(text, path, "exec")
+
+
 def test_wrong_options_are_refused(capsys: pytest.CaptureFixture[str]):
     for options in (["--topology", "ring"], ["--random", "soon"], ["--seed", "x"]):
         with pytest.raises(SystemExit, match="2"):
@@ -58,3 +65,9 @@ def test_every_fault_of_a_topology(topology: str, tmp_path: Path):
     result = subprocess.run(argv, capture_output=True, text=True, env=os.environ, timeout=3_000)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "<svg" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.skipif(not LONG, reason="minutes; with LONG=1")
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_mutation_is_found(mutation: Mutation):
+    assert main([mutation.name]) == 0
