@@ -20,7 +20,7 @@ NOTHING: Statuses = {}
 _READS_503 = {READ: UNAVAILABLE}
 WRITES_503 = dict.fromkeys((*WRITES, *ENDS), UNAVAILABLE)
 WITHOUT_PROFILES = dict.fromkeys((READ, *ENDS), UNAVAILABLE)
-_NO_ANSWER = dict.fromkeys(ALL, frozenset({0, 503}))
+NO_ANSWER = dict.fromkeys(ALL, frozenset({0, 503}))
 # A session end that is answered before Redis has it.
 NO_ENDS = dict.fromkeys(ENDS, frozenset({204, 401}))
 # Seconds after the return of the profile Redis in which a read may be older than a write. The
@@ -137,9 +137,9 @@ EVERYWHERE = [
     *_of_process("write", _WRITE, WRITES_503, NOTHING),
     *_of_process("worker", _WORKER, NOTHING, NOTHING),
     *_of_process("relay", _WORKER, NOTHING, NOTHING),
-    *_of_process("read", _READ, _NO_ANSWER, NOTHING),
+    *_of_process("read", _READ, NO_ANSWER, NOTHING),
     Fault("write: kill -9 of one", _WRITE, WRITES_503, _kill_child("write"), nothing),
-    Fault("read: kill -9 of one", _READ, _NO_ANSWER, _kill_child("read"), nothing),
+    Fault("read: kill -9 of one", _READ, NO_ANSWER, _kill_child("read"), nothing),
     Fault("write: reload", _REDEPLOY, NOTHING, _reload("write"), nothing),
     Fault("read: reload", _REDEPLOY, NOTHING, _reload("read"), nothing),
     Fault("providers: 500", _PROVIDERS, NOTHING, _providers(FAILS), _providers(WORKS)),

@@ -29,6 +29,7 @@ _SELECT_PEOPLE = b"""
     SELECT id::text, name, surname, email, phone, hobbies, email_verified_at IS NOT NULL,
         phone_verified_at IS NOT NULL FROM rollcall_person
 """
+_AOF = "appendonlydir"  # Valkey's data
 _FIELDS = ("name", "surname", "email", "phone", "hobbies", "email_verified", "phone_verified")
 _COUNT_OPEN = b"""
     SELECT count(*) FROM rollcall_outboxentry WHERE state IN ('pending', 'queued', 'running')
@@ -141,14 +142,15 @@ class Plant:
     # --- parts ---------------------------------------------------------------------------------
 
     def part(self, name: str) -> Process:
-        """Returns a process by its name."""
-        return self.stack.services[name]
+        """Returns a process by its name: of the service, or of this topology."""
+        own: Mapping[str, Process] = getattr(self.servers, "parts", {})
+        return own.get(name) or self.stack.services[name]
 
     @property
     def profiles(self) -> Valkey:
-        """The profile Redis that is the primary now."""
-        server = self.stack.services["profiles"]
-        assert isinstance(server, Valkey)  # noqa: S101  # for mypy: it is made by Stack
+        """The only profile Redis."""
+        server = self.part("profiles")
+        assert isinstance(server, Valkey)  # noqa: S101  # for mypy
         return server
 
     def redis(self) -> Redis:
@@ -156,21 +158,25 @@ class Plant:
         return Redis.from_url(self.profiles.url, socket_timeout=5)
 
     def take_snapshot(self) -> None:
-        """Copies the append-only file of the profile Redis, if the service has one of its own."""
-        if "profiles" not in self.stack.services:
-            return
+        """Copies the append-only file of the profile Redis, if the topology has only one."""
         if self._snapshot.exists():
             shutil.rmtree(self._snapshot)
-        shutil.copytree(self.profiles.folder, self._snapshot)
+        if self.has_one_redis:
+            shutil.copytree(self.profiles.folder / _AOF, self._snapshot)
+
+    @property
+    def has_one_redis(self) -> bool:
+        """Whether the profile Redis is not replicated."""
+        return "profiles" in {**self.stack.services, **getattr(self.servers, "parts", {})}
 
     def restore_snapshot(self) -> None:
         """Replaces the data of the profile Redis, which is not running, by the last snapshot."""
         self.remove_profiles()
-        shutil.copytree(self._snapshot, self.profiles.folder)
+        shutil.copytree(self._snapshot, self.profiles.folder / _AOF)
 
     def remove_profiles(self) -> None:
         """Removes the data of the profile Redis, which is not running."""
-        shutil.rmtree(self.profiles.folder)
+        shutil.rmtree(self.profiles.folder / _AOF)
 
     # --- the end -------------------------------------------------------------------------------
 

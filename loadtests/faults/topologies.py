@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtests.faults.failovers import PAIR, SENTINEL, SentinelService
 from loadtests.faults.faults import EVERYWHERE, POSTGRES, PROFILES, QUEUE, SINGLE, Fault
+from loadtests.faults.machine import Machine, skipped
+from loadtests.faults.machine_faults import machine_faults
+from loadtests.faults.postgres_failovers import PAIR
+from loadtests.faults.redis_failovers import (
+    REDIS_FAILOVERS,
+    SENTINEL,
+    ClusterService,
+    SentinelService,
+)
 from local.postgres_pair import PostgresPair
 
 
@@ -24,12 +32,22 @@ class Topology:
 
 
 TOPOLOGIES = {
-    "single": Topology(lambda: SINGLE),
+    "single": Topology(
+        lambda: [*SINGLE, *machine_faults()],
+        Machine,
+        lambda machine: machine.settings,
+        skipped,
+    ),
     # The group has both, profiles and queue.
     "sentinel": Topology(
         lambda: [*SENTINEL, *EVERYWHERE, *POSTGRES],
         SentinelService,
         lambda group: {"REDIS_URL": group.url, "QUEUE_URL": f"{group.url}?db=1"},
+    ),
+    "cluster": Topology(
+        lambda: [*REDIS_FAILOVERS, *EVERYWHERE, *QUEUE, *POSTGRES],
+        ClusterService,
+        lambda cluster: {"REDIS_URL": cluster.url},
     ),
     "pair": Topology(
         lambda: [*PAIR, *EVERYWHERE, *QUEUE, *PROFILES],

@@ -17,7 +17,7 @@ from loadtests.faults.faults import SINGLE, schedule
 from loadtests.faults.mutations import MUTATIONS, Mutation, main, mutate
 from loadtests.faults.run import run
 from loadtests.faults.summary import describe_failure
-from loadtests.faults.topologies import TOPOLOGIES
+from loadtests.faults.topologies import TOPOLOGIES, Topology
 from tests.conftest import LONG
 from tests.support.stacks import make_stack
 
@@ -27,7 +27,8 @@ SHORT = ("worker: kill -9", "profiles: older data")
 def test_nothing_is_lost_when_parts_are_killed_and_redis_returns_with_older_data(tmp_path: Path):
     faults = [replace(each, hold=(0.5, 0.5)) for each in SINGLE if each.name in SHORT]
     assert len(faults) == len(SHORT)
-    report = run(0, faults, tmp_path, new_stack=partial(make_stack, workers=1), pause=(1, 1))
+    stack = partial(make_stack, workers=1)
+    report = run(0, faults, tmp_path, topology=Topology(list), new_stack=stack, pause=(1, 1))
     assert not report.violations, describe_failure(report, "")
     assert report.sign_ups >= 5
     assert all(window.is_over for window in report.windows)
