@@ -24,7 +24,7 @@ from loadtests.faults import timeline
 from loadtests.faults.faults import Fault, schedule
 from loadtests.faults.live import Display
 from loadtests.faults.run import Report, run
-from loadtests.faults.summary import describe_failure, table
+from loadtests.faults.summary import describe_failure, table, table_of_faults
 from loadtests.faults.topologies import TOPOLOGIES, Topology
 from local.processes import StackError
 
@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
     for seed in _seeds(options):
         reports.append(_run_seed(seed, topology, faults, options, folder))
         (folder / "report.html").write_text(timeline.render_page(options.topology, reports))
-    print(f"\n{table(reports)}\n\nreport: {folder / 'report.html'}")
+    print(f"\n{table(reports)}\n\n{table_of_faults(reports)}\n\nreport: {folder / 'report.html'}")
     failed = [report for report in reports if report.violations]
     for report in failed:
         print(describe_failure(report, _repeat(options, report.seed)))

@@ -40,7 +40,7 @@ def _fault(
     name: str, inject: Step, repair: Step, after: Step = nothing, hold: float = 4.0
 ) -> Fault:
     row, holds = "Postgres, stopped, or hung", (hold / 4, hold)
-    return Fault(name, row, WRITES_503, inject, repair, holds, after=after)
+    return Fault(f"postgres: {name}", row, WRITES_503, inject, repair, holds, after=after)
 
 
 PAIR = [

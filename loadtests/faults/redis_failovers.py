@@ -206,9 +206,8 @@ _OLDER, _DEMOTED = "profile Redis, back with older data", "profile Redis, demote
 
 
 def _failover(name: str, row: str, inject: Step, repair: Step, after: Step, hold: float) -> Fault:
-    return Fault(
-        name, row, WITHOUT_PROFILES, inject, repair, (hold / 2, hold), stale=STALE, after=after
-    )
+    name, holds = f"profiles: {name}", (hold / 2, hold)
+    return Fault(name, row, WITHOUT_PROFILES, inject, repair, holds, stale=STALE, after=after)
 
 
 REDIS_FAILOVERS = [
@@ -223,8 +222,9 @@ REDIS_FAILOVERS = [
         "there and back without synchronisation", _DEMOTED,
         _fail_over_unsynchronised, _fail_over, _wait_until_healthy, 3.0,
     ),
-    Fault("replica killed", "none", NOTHING, _kill_replica, _restart),
+    Fault("profiles: replica killed", "none", NOTHING, _kill_replica, _restart),
 ]  # fmt: skip  # a table
 SENTINEL = [
-    *REDIS_FAILOVERS, Fault("one sentinel killed", "none", NOTHING, _kill_monitor, _restart)
-]  # fmt: skip  # as above
+    *REDIS_FAILOVERS,
+    Fault("profiles: one sentinel killed", "none", NOTHING, _kill_monitor, _restart),
+]

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from loadtests.bench.report import table as render_table
+from loadtests.faults import checks
 from loadtests.faults.checks import DUPLICATE, LOST, OUTSIDE, UNHEALED, WRONG_READS
 from loadtests.faults.run import HEALED_KINDS, Report
 
@@ -35,6 +36,19 @@ def table(reports: Sequence[Report]) -> str:
     """Returns a row for each seed, and their total."""
     rows = [row(str(report.seed), [report]) for report in reports]
     return "\n".join(render_table(list(_HEADINGS), [*rows, row("total", reports)]))
+
+
+def table_of_faults(reports: Sequence[Report]) -> str:
+    """Returns a row for each fault: how often it happened, and the longest times until healed."""
+    rows = []
+    for name in sorted({window.name for report in reports for window in report.windows}):
+        windows = [(r, w) for r in reports for w in r.windows if w.name == name]
+        times = [
+            max(checks.time_to_heal(r.ledger.entries, w, kinds) for r, w in windows)
+            for kinds in HEALED_KINDS.values()
+        ]
+        rows.append([name, str(len(windows)), *(f"{seconds:.1f} s" for seconds in times)])
+    return "\n".join(render_table(["fault", "times", *_HEADINGS[-2:]], rows))
 
 
 def describe_failure(report: Report, command: str) -> str:

@@ -6,7 +6,7 @@ from html import escape
 
 from loadtests.faults.ledger import READ, UNANSWERED, Entry
 from loadtests.faults.run import Report
-from loadtests.faults.summary import describe_failure, table
+from loadtests.faults.summary import describe_failure, table, table_of_faults
 
 _STEP = 0.1  # seconds
 _WIDTH, _ROW, _LABELS = 1100, 90, 28
@@ -17,7 +17,8 @@ _STYLE = "body{margin:2rem auto;max-width:72rem;font:14px system-ui,sans-serif;c
 
 def render_page(topology: str, reports: Sequence[Report]) -> str:
     """Returns the page."""
-    parts = [f"<h1>make faults TOPOLOGY={topology}</h1><pre>{escape(table(reports))}</pre>"]
+    tables = escape(f"{table(reports)}\n\n{table_of_faults(reports)}")
+    parts = [f"<h1>make faults TOPOLOGY={topology}</h1><pre>{tables}</pre>"]
     parts.append(
         "<p>Answers in each tenth of a second, reads above and writes below: "
         f'<b style="color:{_OK}">as when all is well</b>, <b style="color:{_UNAVAILABLE}">503</b>,'
