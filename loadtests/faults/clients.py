@@ -4,7 +4,7 @@ import asyncio
 import random
 import secrets
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -26,10 +26,11 @@ from loadtests.faults.providers import CONFIRMATION, SIGN_IN_CODE, ProviderStand
 from loadtests.people import HOBBIES, sign_up_payload
 
 _READERS = 4
-_RETRY_DELAY = 0.5  # seconds
-_MAX_ATTEMPTS = 120
+_RETRY_DELAY, _MAX_RETRY_DELAY = 0.5, 4.0  # seconds; it grows by half
+_MAX_ATTEMPTS = 40
 _CODE_POLL = 1.0  # seconds until someone who waits for a code sees that the run ends
 _RECENT = 40  # people, and ended sessions, that are read more often than others
+type _Step = Callable[[PersonRecord, random.Random], Awaitable[bool]]
 _NOT_NOW = (0, 409, 503)  # no answer, in progress, unavailable: the client repeats the request
 
 
@@ -79,20 +80,25 @@ class Clients:
         self._ledger.people.append(person)
         if not await self._sign_up(person):
             return
-        steps = [self._change] * rng.randint(1, 4)
+        for step in self._choose_steps(rng):
+            await self._read(person, len(person.tokens) - 1)
+            await asyncio.sleep(rng.expovariate(3))
+            if self._stopping or not await step(person, rng):
+                return
+        await self._read(person, len(person.tokens) - 1)
+
+    def _choose_steps(self, rng: random.Random) -> list[_Step]:
+        end = rng.choice((self._sign_out, self._sign_out_everywhere, self._delete))
+        if rng.random() < 0.4:
+            return [self._change_from_two_devices, end]
+        steps: list[_Step] = [self._change] * rng.randint(1, 3)
         steps += [self._confirm_phone] * rng.randint(0, 1)
         rng.shuffle(steps)
         if rng.random() < 0.8:
             steps.append(self._confirm_email)
             steps += [self._sign_in] * rng.choice((0, 0, 1, 2))
         steps += [self._change_from_two_devices] * rng.randint(0, 2)
-        steps += [rng.choice((self._sign_out, self._sign_out_everywhere, self._delete))]
-        for step in steps[: rng.randint(1, len(steps))]:
-            await self._read(person, len(person.tokens) - 1)
-            await asyncio.sleep(rng.expovariate(3))
-            if self._stopping or not await step(person, rng):
-                return
-        await self._read(person, len(person.tokens) - 1)
+        return [*steps, end][: rng.randint(1, len(steps) + 1)]
 
     async def _sign_up(self, person: PersonRecord) -> bool:
         sets = {**person.profile, "email_verified": False, "phone_verified": False}
@@ -196,7 +202,7 @@ class Clients:
             await self._record(entry, sending)
             if entry.status not in _NOT_NOW:
                 break
-            await asyncio.sleep(_RETRY_DELAY)
+            await asyncio.sleep(min(_RETRY_DELAY * 1.5**attempt, _MAX_RETRY_DELAY))
         return entry
 
     async def _read(self, person: PersonRecord, session: int) -> None:

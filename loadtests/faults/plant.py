@@ -65,6 +65,7 @@ class Plant:
     ) -> None:
         self.folder = folder
         self.servers = servers
+        self.start_seconds = 0.0  # that the service took to start
         self.ledger = Ledger()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="clients")
@@ -83,6 +84,7 @@ class Plant:
             self.stack = self._new_stack(self.folder / "data", self._environment())
             stack.enter_context(self.stack)
             stack.callback(self.stack.force_stop)
+            self.start_seconds = self.ledger.now()
             self._clients = Clients(
                 self.stack.url, self.ledger, self.providers, self._seed, *self._rates
             )

@@ -19,8 +19,10 @@ from loadtests.faults.topologies import TOPOLOGIES, Topology
 from local.processes import StackError
 
 _QUIET = 1.0  # seconds without a wrong answer, after which the service counts as healed
-_HEAL_LIMIT = 30.0  # seconds; processes start within 3 s on a machine that is not busy
-_GIVE_UP = 120.0  # seconds
+# Seconds to heal, or as a multiple of the time that the whole service took to start: processes that
+# are restarted need a part of it, longer on a busy machine.
+_HEAL_LIMIT, _HEAL_FACTOR = 10.0, 1.5
+_GIVE_UP, _GIVE_UP_FACTOR = 60.0, 5.0
 _SETTLE_TIMEOUT = 180.0  # seconds for all messages to go out; a failed one waits up to two minutes
 PAUSE = (1.3, 2.5)  # seconds between two faults
 _POLL = 0.1
@@ -123,7 +125,7 @@ def _break(
     window.end = now()
     fault.after(plant)
     late = checks.time_to_heal(plant.ledger.entries, window, checks.ALL)
-    if late > _HEAL_LIMIT:
+    if late > max(_HEAL_LIMIT, _HEAL_FACTOR * plant.start_seconds):
         report.violations.append(Violation(UNHEALED, -1, f"{fault.name}: {late:.1f} s"))
 
 
@@ -132,19 +134,17 @@ def _wait_until_healed(
 ) -> None:
     """Returns once reads, a sign-up and the probes have been right for a second.
 
-    Raises `StackError` after two minutes.
+    Raises `StackError` if that takes too long.
     """
-    deadline = plant.ledger.now() + _GIVE_UP
+    deadline = plant.ledger.now() + max(_GIVE_UP, _GIVE_UP_FACTOR * plant.start_seconds)
     while plant.ledger.now() < deadline:
         wait()
         if _is_healthy(plant, since) and _is_ready(plant):
             return
-    now = plant.ledger.now()
-    recent = (e for e in plant.ledger.entries[-2_000:] if now - 5 < e.answered <= now)
-    answers = Counter((entry.kind, entry.status, entry.error) for entry in recent)
+    last = "\n".join(map(str, plant.ledger.entries[-30:]))
+    ready = _is_ready(plant)
     raise StackError(
-        f"seed {report.seed}: not healed after {_GIVE_UP:g} s. /readyz: {_is_ready(plant)}; answers"
-        f" of the last 5 s: {dict(answers)}"
+        f"seed {report.seed}: not healed; /readyz is right: {ready}; in the end\n{last}"
     )
 
 
