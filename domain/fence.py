@@ -46,6 +46,15 @@ def fence_commands(key: str) -> tuple[tuple[str, ...], ...]:
     return *sections, ("HGET", key, RUN_ID), ("HGET", key, REPLICATION_ID)
 
 
+def parse_identity(server: bytes, replication: bytes) -> bytes:
+    """Returns the run id and the replication id in the replies to INFO, empty where there is none.
+
+    While they are the same, no data of a primary have become older.
+    """
+    patterns = (_RUN_ID_PATTERN, server), (_REPLICATION_ID_PATTERN, replication)
+    return b":".join(match[1] if (match := p.search(info)) else b"" for p, info in patterns)
+
+
 def is_primary(replication: bytes) -> bool:
     """Returns whether a server is a primary, from the reply to INFO, section "replication"."""
     return b"role:master" in replication

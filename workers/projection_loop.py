@@ -38,6 +38,8 @@ class ProjectionLoop:
         self._executor = executor
         self._stop_event = stop_event
         self._rebuild: Future[None] | None = None
+        self._rebuild_may_run = Event()  # except while readers wait for a backfill
+        self._rebuild_may_run.set()
 
     def run(self) -> None:
         """Runs until the event is set, or the primary is gone; retries while a dependency is
@@ -69,8 +71,10 @@ class ProjectionLoop:
             self._rebuild.result()  # raises what ended it unexpectedly
             self._rebuild = None
         if fence.rebuild_after is not None and self._rebuild is None:
-            arguments = primary, fence.rebuild_after, self._stop_event
-            self._rebuild = self._executor.submit(rebuild_primary, *arguments)
+            events = self._rebuild_may_run, self._stop_event
+            self._rebuild = self._executor.submit(
+                rebuild_primary, primary, fence.rebuild_after, *events
+            )
 
     def _backfill_misses(self, primary: Primary) -> None:
         """Backfills the misses until the fence has to be advanced again.
@@ -80,6 +84,10 @@ class ProjectionLoop:
         deadline = time.monotonic() + _INTERVAL
         while not self._stop_event.is_set() and (remaining := deadline - time.monotonic()) > 0:
             if person_ids := pop_misses(primary, _BATCH_SIZE, max(remaining, _MIN_WAIT)):
-                project(*person_ids)
+                self._rebuild_may_run.clear()
+                try:
+                    project(*person_ids)
+                finally:
+                    self._rebuild_may_run.set()
                 PROFILE_BACKFILLS.inc(len(person_ids))
                 self._stop_event.wait(_BATCH_WINDOW)

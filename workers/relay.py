@@ -4,7 +4,7 @@ Huey's own periodic tasks run once a minute, and its queue loses the tasks of a 
 all of them when it is wiped. The relay compensates for both, because it reads Postgres.
 
 It also fences the profile Redis: readers do not trust one that was started from a snapshot, or took
-over, before the relay has projected what it lacks. See `domain.projection.fencing`.
+over, before the relay has marked what it lacks. See `domain.projection.fencing`.
 
 Cache misses do not go through Huey: their readers wait for a quarter of a second. After Redis has
 lost its data every read misses, and the relay backfills all waiting ones in a few round trips.

@@ -92,18 +92,28 @@ class ReadinessView(NoStoreAPIView):
 
 
 def _check_redis() -> str:
+    """Returns "ok" if one primary is: without the others of a Redis Cluster the service goes on for
+    its people.
+    """
     try:
         states = [_check_primary(primary) for primary in get_primaries()]
     except RedisError as error:
-        log.warning("redis_error", **describe_error(error))
-        is_denied = isinstance(error, AuthenticationError | NoPermissionError)
-        return "misconfigured" if is_denied else "unavailable"
-    return next((state for state in states if state != "ok"), "ok")
+        return _describe_failure(error)
+    return "ok" if "ok" in states else states[0]
+
+
+def _describe_failure(error: RedisError) -> str:
+    log.warning("redis_error", **describe_error(error))
+    is_denied = isinstance(error, AuthenticationError | NoPermissionError)
+    return "misconfigured" if is_denied else "unavailable"
 
 
 def _check_primary(primary: Primary) -> str:
     commands = *fence.fence_commands(primary.fence_key), ("INFO", "memory")
-    *fence_replies, memory = execute_pipeline(primary.pool, commands)
+    try:
+        *fence_replies, memory = execute_pipeline(primary.pool, commands)
+    except RedisError as error:
+        return _describe_failure(error)
     if not fence.is_primary(fence_replies[1]):
         # The connections outlive a failover; the next ones may find the new primary.
         primary.pool.disconnect(inuse_connections=False)

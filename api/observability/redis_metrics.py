@@ -2,16 +2,18 @@
 verify` found.
 """
 
-from collections.abc import Iterator
-from typing import Any
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from huey.contrib.djhuey import HUEY
 from prometheus_client.core import GaugeMetricFamily, Metric
-from redis import Redis, RedisError
+from redis import RedisError
 
 from domain.projection import verify
-from domain.projection.client import get_client, get_primaries
+from domain.projection.client import get_primaries
 from domain.projection.redis_command import execute
+from domain.projection.redis_pool import Pool
 from workers import queue
 
 
@@ -26,23 +28,42 @@ def collect() -> Iterator[Metric]:
         "Memory that a Redis may use: maxmemory, or that of its machine.",
         labels=["redis"],
     )
-    for name, client in (("profiles", get_client()), ("queue", HUEY.storage.conn)):
-        memory = _get_memory(client)
+    for name, servers in (("profiles", _profile_servers), ("queue", _queue_servers)):
+        memory = _get_memory(servers)
         up.add_metric([name], memory is not None)
         if memory is not None:
-            used.add_metric([name], memory["used_memory"])
-            limit.add_metric([name], memory["maxmemory"] or memory["total_system_memory"])
+            used.add_metric([name], memory.used)
+            limit.add_metric([name], memory.limit)
     yield from (up, used, limit)
     if (depth := queue.queue_depth()) is not None:
         yield GaugeMetricFamily("rollcall_queue_depth", "Tasks that wait in Huey's queue.", depth)
     yield from _profiles()
 
 
-def _get_memory(client: Redis) -> dict[str, Any] | None:
+class _Memory(NamedTuple):
+    used: int
+    limit: int
+
+
+def _profile_servers() -> list[Pool]:
+    return [primary.pool for primary in get_primaries()]
+
+
+def _queue_servers() -> list[Pool]:
+    return [HUEY.storage.pool]
+
+
+def _get_memory(servers: Callable[[], list[Pool]]) -> _Memory | None:
+    """Returns the bytes of all primaries together; None if one does not respond."""
     try:
-        return client.info("memory")
+        replies = [execute(pool, "INFO", "memory") for pool in servers()]
     except RedisError:
         return None
+    infos = [dict(re.findall(rb"^(\w+):([0-9]+)", reply, re.MULTILINE)) for reply in replies]
+    return _Memory(
+        sum(int(info[b"used_memory"]) for info in infos),
+        sum(int(info[b"maxmemory"]) or int(info[b"total_system_memory"]) for info in infos),
+    )
 
 
 def _profiles() -> Iterator[Metric]:

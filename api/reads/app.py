@@ -16,7 +16,8 @@ from api.problem_details import PROBLEMS
 from api.reads import probes
 from api.reads.profile import ProfileReader
 from api.reads.proxy import Proxy
-from api.reads.redis.client import STATUSES, RedisClient
+from api.reads.redis.cluster import make_redis
+from api.reads.redis.server_check import STATUSES
 from api.reads.request_policy import find_policy
 from api.reads.responses import METHODS, Response, error_response, get_request_id, problem_response
 from api.reads.socket_address import parse_upstream
@@ -40,7 +41,7 @@ class Application:
 
     def __init__(self) -> None:
         environment.require("SECRET_KEY", "REDIS_URL", "ALLOWED_HOSTS")
-        self._redis = RedisClient(
+        self._redis = make_redis(
             parse_url(environment.REDIS_URL),
             timeout=environment.READ_REDIS_TIMEOUT,
             max_pending=environment.READ_REDIS_MAX_PENDING,
@@ -85,6 +86,7 @@ class Application:
     def _write_metrics(self) -> None:
         for status in STATUSES:
             registry.READ_PROCESSES.labels(status).set(status == self._redis.status)
+            registry.REDIS_PRIMARIES.labels(status).set(self._redis.statuses().count(status))
         if self._proxy is not None:
             in_flight, admitted = self._proxy.in_flight, self._proxy.admitted
             registry.PROXY_REQUESTS.labels("in_flight").set(in_flight)

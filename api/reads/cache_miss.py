@@ -8,8 +8,10 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
+import hiredis
+
 from api.observability.loop_metrics import loop_metrics
-from api.reads.redis.client import RedisClient
+from api.reads.redis.cluster import AnyRedis, is_redirect
 from api.reads.redis.connection import RedisUnavailable, encode_command
 from domain import profile
 from domain.metrics import registry
@@ -25,6 +27,7 @@ class _PendingMiss:
     def __init__(self, loop: AbstractEventLoop, person_id: UUID) -> None:
         self.person_id = person_id
         self.version = 0
+        self.is_requested = self.is_followed = False
         self.done: Future[None] = loop.create_future()
         # A hash without its ETag is not activated yet.
         self.poll_command = encode_command(
@@ -38,11 +41,12 @@ class MissCoalescer:
     One task polls for all of them: its commands are one write, and the replies one read.
     """
 
-    def __init__(self, redis: RedisClient, timeout: float) -> None:
+    def __init__(self, redis: AnyRedis, timeout: float) -> None:
         self._redis = redis
         self._timeout = timeout
         self._misses: dict[UUID, _PendingMiss] = {}
         self._poll_task: Task[None] | None = None
+        self._follow_tasks: set[Task[None]] = set()
 
     async def wait(self, token: TokenClaims) -> None:
         """Returns when the profile is as new as the token needs it, or after the timeout.
@@ -62,32 +66,67 @@ class MissCoalescer:
         miss = self._misses[person_id] = _PendingMiss(loop, person_id)
         timer = loop.call_later(self._timeout, self._resolve, miss)
         miss.done.add_done_callback(lambda _: timer.cancel())
-        command = encode_command(("ZINCRBY", profile.backfill_queue(), 1, person_id.hex))
-        self._send(miss, command, self._on_error)
+        self._send_request(miss)
         if self._poll_task is None or self._poll_task.done():
             self._poll_task = loop.create_task(self._poll())
         return miss
+
+    def _send_request(self, miss: _PendingMiss) -> None:
+        miss.is_requested = True
+        queue = self._redis.for_person(miss.person_id.bytes).backfill_queue
+        command = encode_command(("ZINCRBY", queue, 1, miss.person_id.hex))
+        self._send(miss, command, self._on_request_reply)
 
     async def _poll(self) -> None:
         while self._misses:
             await asyncio.sleep(_POLL_INTERVAL)
             for person_id in list(islice(self._misses, _POLL_BATCH_SIZE)):
                 miss = self._misses[person_id] = self._misses.pop(person_id)  # now it is the last
+                if not miss.is_requested:
+                    self._send_request(miss)
                 self._send(miss, miss.poll_command, self._on_poll_reply)
 
     def _send(
         self, miss: _PendingMiss, command: bytes, on_reply: Callable[[_PendingMiss, Any], None]
     ) -> None:
         try:
-            self._redis.send_command(command, partial(on_reply, miss))
+            server = self._redis.for_person(miss.person_id.bytes)
+            server.send_command(command, partial(on_reply, miss))
         except RedisUnavailable:
             self._resolve(miss)
 
+    def _on_request_reply(self, miss: _PendingMiss, reply: Any) -> None:
+        if is_redirect(reply):  # the primary has lost the slot of its queue, and has another
+            self._redis.on_command_error(reply)
+            miss.is_requested = False
+        else:
+            self._on_error(miss, reply)
+
     def _on_poll_reply(self, miss: _PendingMiss, reply: Any) -> None:
+        if is_redirect(reply):
+            self._follow(miss)
+            return
         self._on_error(miss, reply)
         match reply:
             case [bytes(version), bytes()] if version.isdigit() and int(version) >= miss.version:
                 self._resolve(miss)
+
+    def _follow(self, miss: _PendingMiss) -> None:
+        """Polls once where Redis Cluster redirects to."""
+        if not miss.is_followed:
+            miss.is_followed = True
+            task = asyncio.create_task(self._poll_elsewhere(miss))
+            self._follow_tasks.add(task)
+            task.add_done_callback(self._follow_tasks.discard)
+
+    async def _poll_elsewhere(self, miss: _PendingMiss) -> None:
+        reply: Any
+        try:
+            reply = await self._redis.execute_for_person(miss.person_id.bytes, miss.poll_command)
+        except (RedisUnavailable, hiredis.ReplyError) as error:
+            reply = error
+        miss.is_followed = False
+        self._on_poll_reply(miss, reply)
 
     def _on_error(self, miss: _PendingMiss, reply: Any) -> None:
         if isinstance(reply, Exception):

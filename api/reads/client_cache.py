@@ -24,6 +24,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import hiredis
@@ -43,11 +44,12 @@ _PERSON_BYTES, _SESSION_BYTES = 600, 700  # of Python's objects, beside the stor
 
 
 class CacheEntry(NamedTuple):
-    """A reply to HMGET, and the verified token that it was sent for."""
+    """A reply to HMGET, the verified token that it was sent for, and the connection."""
 
     key: str
     token: TokenClaims
     reply: list[bytes | None]
+    connection: MultiplexedConnection
 
     def __repr__(self) -> str:
         return f"CacheEntry({self.token!r})"
@@ -57,12 +59,11 @@ type _Sessions = dict[bytes, CacheEntry]  # of one person, by the token's digest
 
 
 class ClientCache:
-    """The entries read on one connection; they end with it. They take `max_bytes` at most."""
+    """The entries of this process, which end with the connection that they were read on. They take
+    `max_bytes` at most.
+    """
 
-    def __init__(
-        self, connection: MultiplexedConnection, max_staleness: float, max_bytes: int
-    ) -> None:
-        self._connection = connection
+    def __init__(self, max_staleness: float, max_bytes: int) -> None:
         self._max_staleness = max_staleness
         self._max_bytes = max_bytes
         self._size = 0
@@ -70,15 +71,15 @@ class ClientCache:
         self._people: OrderedDict[str, _Sessions] = OrderedDict()  # by Redis key, LRU first
         self._recent_digests = [b""] * 256
 
-    async def enable_tracking(self) -> bool:
+    async def enable_tracking(self, connection: MultiplexedConnection) -> bool:
         """Asks Redis for invalidation messages; returns whether it supports and permits them.
 
         Raises `RedisUnavailable`.
         """
-        self._connection.on_push = self._invalidate
+        connection.on_push = partial(self._invalidate, connection)
         try:
             for command in _TRACKING_ON:
-                await self._connection.execute_command(encode_command(command))
+                await connection.execute_command(encode_command(command))
         except hiredis.ReplyError as error:
             log.warning("client_cache_disabled", error_type=error_code(error))
             return False
@@ -89,7 +90,7 @@ class ClientCache:
         entry = self._entries.get(digest)
         if entry is None:
             return None
-        if time.monotonic() - self._connection.last_reply_sent_at >= self._max_staleness:
+        if time.monotonic() - entry.connection.last_reply_sent_at >= self._max_staleness:
             return None
         self._people.move_to_end(entry.key)
         return entry
@@ -107,7 +108,13 @@ class ClientCache:
         self._recent_digests[place] = digest
         return False
 
-    def fetch(self, token: TokenClaims, command: bytes, on_reply: Callable[[Any], None]) -> None:
+    def fetch(
+        self,
+        connection: MultiplexedConnection,
+        token: TokenClaims,
+        command: bytes,
+        on_reply: Callable[[Any], None],
+    ) -> None:
         """Sends `command`, the HMGET for that token, and stores its reply.
 
         Raises `RedisUnavailable`, as `MultiplexedConnection.send_command` does.
@@ -120,13 +127,26 @@ class ClientCache:
 
         def on_hmget_reply(reply: Any) -> None:
             if allowed:
-                self._store(token, reply)
+                self._store(connection, token, reply)
             on_reply(reply)
 
-        self._connection.send_command(_CACHING, on_caching_reply)
-        self._connection.send_command(command, on_hmget_reply)
+        connection.send_command(_CACHING, on_caching_reply)
+        connection.send_command(command, on_hmget_reply)
 
-    def _store(self, token: TokenClaims, reply: Any) -> None:
+    def drop(self, connection: MultiplexedConnection) -> None:
+        """Removes all entries that were read on a connection."""
+        for key, sessions in list(self._people.items()):
+            if any(entry.connection is connection for entry in sessions.values()):
+                self._evict(key)
+
+    def drop_keys(self, is_dropped: Callable[[str], bool]) -> None:
+        """Removes the entries of all keys for which `is_dropped`."""
+        for key in filter(is_dropped, list(self._people)):
+            self._evict(key)
+
+    def _store(self, connection: MultiplexedConnection, token: TokenClaims, reply: Any) -> None:
+        if connection.closed:
+            return  # nothing would remove it
         # Whatever is wrong with a reply is reported to the request that it belongs to.
         with suppress(CacheMiss, InvalidToken, ValueError, TypeError):
             body, _ = profile.decode_reply(token, reply, time.time())
@@ -137,7 +157,8 @@ class ClientCache:
                 if other.reply[0] == body:
                     reply[0] = other.reply[0]  # they share one body
                     break
-            sessions[token.digest] = self._entries[token.digest] = CacheEntry(key, token, reply)
+            entry = CacheEntry(key, token, reply, connection)
+            sessions[token.digest] = self._entries[token.digest] = entry
             self._size += _size(sessions)
             self._people.move_to_end(key)
             while self._size > self._max_bytes:
@@ -149,16 +170,14 @@ class ClientCache:
         for digest in sessions:
             del self._entries[digest]
 
-    def _invalidate(self, push: list[Any]) -> None:
+    def _invalidate(self, connection: MultiplexedConnection, push: list[Any]) -> None:
         """Handles a push message: keys that have changed, or None for all of them (FLUSHALL)."""
         match push:
             case [b"invalidate", list(keys)]:
                 for key in keys:
                     self._evict(key.decode())
             case _:
-                self._entries.clear()
-                self._people.clear()
-                self._size = 0
+                self.drop(connection)
 
 
 def _size(sessions: _Sessions) -> int:

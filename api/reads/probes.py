@@ -3,7 +3,7 @@
 import orjson
 
 from api.http_server.response_encoding import encode_headers
-from api.reads.redis.client import RedisClient
+from api.reads.redis.cluster import AnyRedis
 from api.reads.responses import Response
 
 LIVENESS = frozenset({b"/livez", b"/livez/"})
@@ -16,7 +16,7 @@ def liveness(request_id: str) -> Response:
     return _response(200, {"status": "ok"}, request_id)
 
 
-def readiness(redis: RedisClient, request_id: str, *, shutting_down: bool) -> Response:
+def readiness(redis: AnyRedis, request_id: str, *, shutting_down: bool) -> Response:
     """Returns 200 if profiles can be read here, else 503; `read` in the body says why not.
 
     unavailable: no connection to Redis; stale: its data may be older than what was read before;

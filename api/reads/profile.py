@@ -17,7 +17,7 @@ from api.bearer import bearer_token
 from api.http_server.request import Request
 from api.observability.loop_metrics import loop_metrics
 from api.reads.cache_miss import MissCoalescer
-from api.reads.redis.client import RedisClient
+from api.reads.redis.cluster import AnyRedis, is_redirect
 from api.reads.redis.connection import RedisUnavailable
 from api.reads.responses import (
     Headers,
@@ -44,7 +44,7 @@ _HMGET = b"*6\r\n$5\r\nHMGET\r\n$34\r\np:%b\r\n$1\r\nb\r\n$1\r\ne\r\n$1\r\nv\r\n
 class ProfileReader:
     """Reads profiles through `redis`; a missing one is waited for `miss_timeout` seconds."""
 
-    def __init__(self, redis: RedisClient, keys: Keyring, miss_timeout: float) -> None:
+    def __init__(self, redis: AnyRedis, keys: Keyring, miss_timeout: float) -> None:
         self._redis = redis
         self._keys = keys
         self._misses = MissCoalescer(redis, miss_timeout)
@@ -54,18 +54,20 @@ class ProfileReader:
         """Responds to a read of the caller's own profile, now or later; `common_headers` end the
         header block of the response. Raises nothing.
         """
-        cache = self._redis.cache
+        redis = self._redis
+        cache = redis.cache
         try:
             text = bearer_token(request.headers.get("authorization", ""))
             digest = session_token.token_digest(text)
             entry = cache.find(digest) if cache is not None else None
             if entry is None:
                 token = session_token.verify_token(self._keys, text, digest)
+                server = redis.for_person(token.person_id_bytes)
                 on_reply = partial(self._on_reply, request, common_headers, token, "redis")
-                if cache is not None and cache.admits(digest):
-                    cache.fetch(token, encode_hmget(token), on_reply)
+                if server.cache is not None and server.cache.admits(digest):
+                    server.fetch(token, encode_hmget(token), on_reply)
                 else:
-                    self._redis.send_command(encode_hmget(token), on_reply)
+                    server.send_command(encode_hmget(token), on_reply)
                 return
         except Exception as error:  # noqa: BLE001  # each gets a response; ours alone are not logged
             response = self._to_response(request.headers, error)
@@ -83,13 +85,16 @@ class ProfileReader:
     ) -> None:
         """Responds with Redis' reply, or waits for the backfill of a missing profile.
 
-        `source`, for the metrics: client_cache, redis, or backfill for a reply after that.
+        `source`, for the metrics: client_cache, redis, or backfill for a reply after that. A
+        redirect of Redis Cluster is followed.
         """
         try:
             response = profile_response(request.headers, token, parse_reply(reply), time())
         except Exception as error:  # noqa: BLE001  # as in `handle`
-            if source != "backfill" and isinstance(error, CacheMiss):
-                retry = self._retry_after_backfill(request, common_headers, token)
+            is_miss = isinstance(error, CacheMiss)
+            if (is_miss and source != "backfill") or is_redirect(error):
+                source = "backfill" if is_miss else source
+                retry = self._retry(request, common_headers, token, source)
                 task = asyncio.create_task(retry)
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -97,17 +102,20 @@ class ProfileReader:
             response = self._to_response(request.headers, error)
         _respond(request, common_headers, response, source)
 
-    async def _retry_after_backfill(
-        self, request: Request, common_headers: bytes, token: TokenClaims
+    async def _retry(
+        self, request: Request, common_headers: bytes, token: TokenClaims, source: str
     ) -> None:
-        """Waits for the backfill, then reads once more; 503 after the timeout."""
+        """Waits for the backfill of a missing profile, then reads once more; 503 after the timeout.
+        Follows a redirect of Redis Cluster.
+        """
         try:
-            await self._misses.wait(token)
-            key, fields = profile.redis_key_for_token(token), profile.hmget_fields(token)
-            reply = await self._redis.execute_command("HMGET", key, *fields)
+            if source == "backfill":
+                await self._misses.wait(token)
+            command = encode_hmget(token)
+            reply = await self._redis.execute_for_person(token.person_id_bytes, command)
         except Exception as error:  # noqa: BLE001  # as in `handle`
             reply = error
-        self._on_reply(request, common_headers, token, "backfill", reply)
+        self._on_reply(request, common_headers, token, source, reply)
 
     def _to_response(self, headers: Headers, error: Exception) -> Response:
         if isinstance(error, hiredis.ReplyError):

@@ -46,6 +46,12 @@ READ_PROCESSES = _gauge(
     ["status"],
     multiprocess_mode="livesum",
 )
+REDIS_PRIMARIES = _gauge(
+    "rollcall_redis_primaries",
+    "Primaries of the profile Redis, by the same statuses, each counted by each read process.",
+    ["status"],
+    multiprocess_mode="livesum",
+)
 PROXY_REQUESTS = _gauge(
     "rollcall_proxy_requests",
     "Requests that the read processes have admitted for the write process: in_flight or waiting.",

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -15,6 +16,7 @@ from redis.retry import Retry
 from domain import profile
 from domain.fence import denied_command, fence_key
 from domain.model.errors import ServiceUnavailable
+from domain.projection.cluster_pool import AnyPool
 from domain.projection.pools import make_pool
 from domain.projection.redis_pool import REJECTED, Pool
 from domain.redis_url import parse_url
@@ -24,13 +26,13 @@ log = structlog.get_logger(__name__)
 
 @cache
 def get_client() -> Redis:
-    """Returns the client of `get_pool`."""
-    return Redis(connection_pool=get_pool())
+    """Returns redis-py's client of `get_pool`, for a server or a primary that Sentinels name."""
+    return Redis(connection_pool=cast(Pool, get_pool()))
 
 
 @cache
-def get_pool() -> Pool:
-    """Returns the connection pool of this process.
+def get_pool() -> AnyPool:
+    """Returns the connections of this process.
 
     One retry, at once, on a new connection: in place of one that a restarted Redis has closed, or
     that leads to a demoted primary. Every command may be sent twice.
@@ -62,19 +64,25 @@ class Primary(NamedTuple):
         """The key of its backfill queue."""
         return profile.backfill_queue(self.hash_tag)
 
+    def stores(self, person_id: UUID) -> bool:
+        """Returns whether the profile of that person is stored there."""
+        if not self.hash_tag:
+            return True  # it is the only one
+        return get_primary(profile.redis_key(person_id)).hash_tag == self.hash_tag
+
 
 def get_primaries() -> list[Primary]:
     """Returns all primaries of the profile Redis. Raises `RedisError` if they cannot be known."""
-    return [Primary(get_pool())]
+    return [Primary(*each) for each in get_pool().primaries()]
 
 
 def get_primary(key: str) -> Primary:
     """Returns the primary that stores a key. Raises as `get_primaries` does."""
-    return get_primaries()[0]
+    return Primary(*get_pool().primary(key))
 
 
 @cache
-def get_bulk_pool() -> Pool:
+def get_bulk_pool() -> AnyPool:
     """Returns a pool with a long timeout, for batches of thousands. Only what a demoted primary has
     rejected is retried, on a new connection.
     """

@@ -23,12 +23,7 @@ from domain import profile
 from domain.fence import COMPLETE_UNTIL, REBUILD_AFTER, REPLICATION_ID, RUN_ID, SINCE
 from domain.model.errors import ServiceUnavailable
 from domain.postgres import outbox_queries, person_queries
-from domain.projection.client import (
-    Primary,
-    get_primaries,
-    get_primary,
-    translate_redis_errors,
-)
+from domain.projection.client import Primary, get_primaries, translate_redis_errors
 from domain.projection.redis_command import Argument, execute, execute_pipeline, run_script
 
 log = structlog.get_logger(__name__)
@@ -172,9 +167,9 @@ def _mark(primary: Primary, person_ids: list[UUID]) -> int:
     for ids in batched(person_ids, _QUERY_BATCH):
         versions = person_queries.get_versions(ids)
         pairs = [
-            (key, versions.get(person_id, ""))
+            (profile.redis_key(person_id), versions.get(person_id, ""))
             for person_id in ids
-            if get_primary(key := profile.redis_key(person_id)).hash_tag == primary.hash_tag
+            if primary.stores(person_id)
         ]
         calls: list[list[Argument]] = [
             [argument for pair in batch for argument in pair]

@@ -14,18 +14,18 @@ PAGE_SIZE = 2_000  # people; a page and its hashes take some 5 MB
 type Page = list[Person | Tombstone]
 
 
-def iter_people_pages(after: UUID) -> Iterator[Page]:
+def iter_people_pages(after: UUID, page_size: int | None = None) -> Iterator[Page]:
     """Yields the people with an id above `after`, in order, by pages; reads one page ahead.
+    `page_size`: `PAGE_SIZE` by default.
 
     Raises Django's `OperationalError` and `InterfaceError` when Postgres is unavailable.
     """
+    limit = page_size or PAGE_SIZE
     with ThreadPoolExecutor(1) as executor:
         try:
-            next_page = executor.submit(person_queries.list_people_after, after, PAGE_SIZE)
+            next_page = executor.submit(person_queries.list_people_after, after, limit)
             while page := next_page.result():
-                next_page = executor.submit(
-                    person_queries.list_people_after, page[-1].id, PAGE_SIZE
-                )
+                next_page = executor.submit(person_queries.list_people_after, page[-1].id, limit)
                 yield page
         finally:
             executor.submit(connections.close_all).result()  # the thread has its own

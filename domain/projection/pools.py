@@ -11,19 +11,31 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from domain.projection.redis_command import execute
-from domain.projection.redis_pool import CircuitBreakerPool
-from domain.redis_url import SENTINEL, Credentials, RedisUrl
+from domain.projection.cluster_pool import AnyPool, ClusterPool
+from domain.projection.redis_pool import CircuitBreakerPool, Pool
+from domain.redis_url import CLUSTER, SENTINEL, SINGLE, Credentials, RedisUrl
 
 _SENTINEL_TIMEOUT = 0.3  # seconds to connect to a Sentinel, and for its reply
 _ASK_INTERVAL, _LEASE = 0.25, 0.5  # seconds since the Sentinels were asked; see `_SentinelPool`
 
 
-def make_pool(url: RedisUrl, *, server: str, **options: Any) -> CircuitBreakerPool:
-    """Returns a pool of connections to the server, or to the primary that the Sentinels name.
+def make_pool(url: RedisUrl, *, server: str, **options: Any) -> AnyPool:
+    """Returns a pool of connections to a server, to the primary that Sentinels name, or to the
+    primaries of a Cluster.
 
     `server` names it in the log and the metrics; `options` are redis-py's.
     """
+    if url.topology != CLUSTER:
+        return _make_pool(url, server=server, **options)
+
+    def open_pool(address: tuple[str, int]) -> Pool:
+        node = url._replace(topology=SINGLE, hosts=[address])
+        return _make_pool(node, server=server, **options)
+
+    return ClusterPool(url.hosts, open_pool, has_tls=url.tls_options is not None)
+
+
+def _make_pool(url: RedisUrl, *, server: str, **options: Any) -> Pool:
     options |= _login(url.credentials, url.tls_options) | {"server": server, "db": url.database}
     has_tls = url.tls_options is not None
     if url.topology == SENTINEL:
@@ -73,11 +85,12 @@ class _Sentinels:
         votes: Counter[tuple[str, int]] = Counter()
         for pool in self._pools:
             with suppress(RedisError):
-                if reply := execute(pool, *self._question):
-                    address = reply[0].decode(), int(reply[1])
-                    votes[address] += 1
-                    if votes[address] > len(self._pools) // 2:
-                        return address
+                match pool.exchange([self._question]):
+                    case [[bytes(host), bytes(port)]]:
+                        address = host.decode(), int(port)
+                        votes[address] += 1
+                        if votes[address] > len(self._pools) // 2:
+                            return address
         if not votes:
             raise RedisConnectionError("No Sentinel names a primary")
         return votes.most_common(1)[0][0]

@@ -30,12 +30,15 @@ else
 end
 return 1
 """
-_LEASE_MS = 10_000  # a page takes a tenth of a second
+_LEASE_MS = 10_000
+_PAGE_SIZE = 250  # people; takes 20 ms, and up to four are in work after a pause has begun
+_MAX_PAUSE = 1.0  # seconds
 _RETRY_DELAY = 5.0  # seconds
 
 
-def rebuild_primary(primary: Primary, after: UUID, stop_event: Event) -> None:
-    """Writes the profiles of the ids above `after`, until `stop_event` is set.
+def rebuild_primary(primary: Primary, after: UUID, may_run: Event, stop_event: Event) -> None:
+    """Writes the profiles of the ids above `after`, until `stop_event` is set; pauses while
+    `may_run` is not.
 
     Its position is stored in the fence: another relay, or the same one after an error (which is
     logged, and waited for), goes on from there. Only one at a time does it. What Redis loses during
@@ -46,7 +49,8 @@ def rebuild_primary(primary: Primary, after: UUID, stop_event: Event) -> None:
         with translate_redis_errors(), translate_database_errors():
             if not _advance_cursor(primary, name, after, after):
                 return
-            for page in rebuild(after, primary):
+            for page in rebuild(after, primary, _PAGE_SIZE):
+                may_run.wait(_MAX_PAUSE)
                 if stop_event.is_set() or not _advance_cursor(primary, name, after, page.last_id):
                     return
                 after, count = page.last_id, count + page.written_count

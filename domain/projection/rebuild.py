@@ -6,10 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 from uuid import UUID
 
-from domain import profile
 from domain.postgres import person_queries
 from domain.projection import writer
-from domain.projection.client import Primary, get_primary
+from domain.projection.client import Primary
 from domain.projection.people_pages import Page, iter_people_pages
 
 _WRITER_THREADS = 2  # one encodes a page while the other waits for Redis
@@ -24,10 +23,12 @@ class RebuiltPage(NamedTuple):
 
 
 def rebuild(
-    after: UUID = person_queries.NIL_UUID, primary: Primary | None = None
+    after: UUID = person_queries.NIL_UUID,
+    primary: Primary | None = None,
+    page_size: int | None = None,
 ) -> Iterator[RebuiltPage]:
     """Writes the hashes of the ids above `after`, by pages; keeps those that are up to date.
-    `primary`: only those that it stores.
+    `primary`: only those that it stores. `page_size` as in `iter_people_pages`.
 
     A page is yielded once it is written: another run may resume after its `last_id`. Raises
     Django's `OperationalError` and `InterfaceError`, or `RedisError` and `ServiceUnavailable`, when
@@ -35,20 +36,13 @@ def rebuild(
     """
     writing: deque[tuple[Page, Future[int]]] = deque()
     with ThreadPoolExecutor(_WRITER_THREADS) as writers:
-        for page in iter_people_pages(after):
-            if primary is not None and primary.hash_tag:
-                people = [person for person in page if _is_stored_by(primary, person.id)]
-            else:
-                people = page
+        for page in iter_people_pages(after, page_size):
+            people = [p for p in page if primary.stores(p.id)] if primary else page
             writing.append((page, writers.submit(writer.write_profiles, people)))
             if len(writing) > _WRITER_THREADS:
                 yield _finish_page(*writing.popleft())
         while writing:
             yield _finish_page(*writing.popleft())
-
-
-def _is_stored_by(primary: Primary, person_id: UUID) -> bool:
-    return get_primary(profile.redis_key(person_id)).hash_tag == primary.hash_tag
 
 
 def _finish_page(page: Page, written: Future[int]) -> RebuiltPage:

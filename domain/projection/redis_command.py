@@ -5,67 +5,58 @@ deprecated arguments, callbacks), which is more than both of these take.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from hashlib import sha1
 from typing import Any
 
-import hiredis
-from redis import ConnectionPool
-from redis.exceptions import NoScriptError, ResponseError
+from redis import RedisError
+from redis.exceptions import NoScriptError
 
-type Argument = str | bytes | int
+from domain.projection.cluster_pool import AnyPool
+from domain.projection.redis_pool import Argument as Argument
 
 
-def execute(pool: ConnectionPool, *command: Argument) -> Any:
+def execute(pool: AnyPool, *command: Argument) -> Any:
     """Returns the reply to one command. Raises as `execute_pipeline` does."""
     return execute_pipeline(pool, [command])[0]
 
 
-def execute_pipeline(pool: ConnectionPool, commands: Iterable[tuple[Argument, ...]]) -> list[Any]:
-    """Sends all commands before it reads the first reply; returns the replies in order.
+def execute_pipeline(pool: AnyPool, commands: Iterable[tuple[Argument, ...]]) -> list[Any]:
+    """Executes all commands, as `exchange` of the pool does; returns the replies in order.
 
-    Retries all of them as the pool's connections are configured. Raises `RedisError` when Redis is
-    unavailable, and for the first reply that is an error; the other commands have been executed.
+    Raises `RedisError` when Redis is unavailable, and for the first reply that is an error; the
+    other commands have been executed.
     """
-    packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub: one word
-    if not packed:
-        return []
-    connection: Any = pool.get_connection()
-
-    def exchange() -> list[Any]:
-        connection.send_packed_command([b"".join(packed)])
-        replies = [_read_reply(connection) for _ in packed]
-        for reply in replies:
-            if isinstance(reply, ResponseError):
-                raise reply
-        return replies
-
-    try:
-        replies: list[Any] = connection.retry.call_with_retry(
-            exchange, lambda _: connection.disconnect()
-        )
-        return replies
-    finally:
-        pool.release(connection)
+    return _check(pool.exchange(list(commands)))
 
 
 def run_script(
-    pool: ConnectionPool, script: str, calls: Iterable[Sequence[Argument]], num_keys: int = 1
+    pool: AnyPool,
+    script: str,
+    calls: Iterable[Sequence[Argument]],
+    num_keys: int = 1,
 ) -> list[Any]:
     """Runs a Lua script for each of `calls` (`num_keys` keys, then arguments); returns the results.
 
-    Loads it if the server does not have it. Raises as `execute_pipeline` does.
+    Loads it where a server does not have it. Raises as `execute_pipeline` does.
     """
     sha = sha1(script.encode(), usedforsecurity=False).hexdigest()
     commands: list[tuple[Argument, ...]] = [("EVALSHA", sha, num_keys, *call) for call in calls]
-    try:
-        return execute_pipeline(pool, commands)
-    except NoScriptError:
-        return execute_pipeline(pool, [("SCRIPT", "LOAD", script), *commands])[1:]
+    replies = pool.exchange(commands)
+    missed = [number for number, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    if missed:
+        for server, _ in pool.primaries():
+            with suppress(RedisError):  # then it does not execute the script either
+                server.exchange([("SCRIPT", "LOAD", script)])
+        again = pool.exchange([commands[number] for number in missed])
+        for number, reply in zip(missed, again, strict=True):
+            replies[number] = reply
+    return _check(replies)
 
 
-def _read_reply(connection: Any) -> Any:
-    """Returns the next reply, also if it is an error."""
-    try:
-        return connection.read_response()
-    except ResponseError as error:
-        return error
+def _check(replies: list[Any]) -> list[Any]:
+    """Returns the replies. Raises the first error among them."""
+    for reply in replies:
+        if isinstance(reply, RedisError):
+            raise reply
+    return replies

@@ -1,13 +1,14 @@
 """Connection pools of Redis, one of them behind a circuit breaker; see `CircuitBreaker`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, override
 
+import hiredis
 from redis import Connection, ConnectionPool, RedisError
 from redis.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import MasterDownError, ReadOnlyError
+from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from domain.circuit_breaker import CircuitBreaker
@@ -15,6 +16,8 @@ from domain.circuit_breaker import CircuitBreaker
 # A demoted primary rejects a command so, before it does anything; a new connection may lead to the
 # new primary.
 REJECTED = (ReadOnlyError, MasterDownError)
+type Argument = str | bytes | int
+
 _SLOW_CONNECT = 0.3  # seconds; a refused connection fails at once, and needs no circuit breaker
 
 
@@ -26,6 +29,42 @@ class Pool(ConnectionPool):
     """
 
     grace_period = 0.0
+
+    def exchange(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
+        """Sends all commands before it reads the first reply; returns the replies in order, errors
+        among them.
+
+        Retries all of them as the connections are configured. Raises `RedisError` when Redis is
+        unavailable.
+        """
+        packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub: one word
+        if not packed:
+            return []
+        connection: Any = self.get_connection()
+
+        def exchange() -> list[Any]:
+            connection.send_packed_command([b"".join(packed)])
+            replies = [_read_reply(connection) for _ in packed]
+            for reply in replies:
+                if isinstance(reply, REJECTED):
+                    raise reply
+            return replies
+
+        try:
+            replies: list[Any] = connection.retry.call_with_retry(
+                exchange, lambda _: connection.disconnect()
+            )
+            return replies
+        finally:
+            self.release(connection)
+
+    def primaries(self) -> "list[tuple[Pool, str]]":
+        """Returns the pool and the hash tag of each primary: this one."""
+        return [(self, "")]
+
+    def primary(self, key: str) -> "tuple[Pool, str]":
+        """Returns the pool and the hash tag of the primary that stores a key."""
+        return self, ""
 
     @override
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
@@ -81,6 +120,7 @@ class CircuitBreakerPool(Pool):
     ) -> None:
         """`server` names it in the log and the metrics."""
         self._breaker = CircuitBreaker(server)
+        self._is_closed = False
         attributes = {"on_timeout": staticmethod(self._on_timeout)}
         super().__init__(type("Connection", (_Connection, connection_class), attributes), **kwargs)
 
@@ -100,13 +140,28 @@ class CircuitBreakerPool(Pool):
         self.reconnect()  # another server may take over, and this one keep its connections
         self._breaker.open(self._probe, RedisError)
 
+    @override
+    def close(self) -> None:
+        self._is_closed = True
+        super().close()
+
     def _probe(self) -> None:
+        if self._is_closed:
+            return  # it need not recover
         connection = self.connection_class(**self.connection_kwargs)
         try:
             connection.send_command("PING")
             connection.read_response()
         finally:
             connection.disconnect()
+
+
+def _read_reply(connection: Any) -> Any:
+    """Returns the next reply, also if it is an error."""
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def _is_clean(connection: Any) -> bool:

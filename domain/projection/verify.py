@@ -8,17 +8,18 @@ lost commits: in a failover, or because it was restored to an older state.
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from itertools import batched
+from itertools import batched, chain
 from threading import Event
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 from uuid import UUID
 
 from domain import profile
 from domain.model.person import Person, Tombstone
 from domain.postgres import person_queries
 from domain.projection import people_pages, write_script
-from domain.projection.client import get_bulk_pool, get_client
+from domain.projection.client import get_bulk_pool, get_pool
 from domain.projection.redis_command import execute, execute_pipeline
+from domain.projection.redis_pool import Pool
 
 RESULT_KEY = "profile:verify"  # a hash in the profile Redis, for the metrics
 FINISHED_AT = "finished_at"  # its field with the Unix time
@@ -83,30 +84,36 @@ def verify_people(grace_period: float, stop_event: Event) -> Iterator[Batch]:
 
 def find_orphans() -> Iterator[Batch]:
     """Scans all hashes for those of unknown people. Raises as `verify_people` does."""
-    pool = get_bulk_pool()
-    cursor, scanned, key_count = b"0", 0, max(1, execute(pool, "DBSIZE"))
-    while True:
-        cursor, keys = execute(
-            pool, "SCAN", cursor, "MATCH", profile.KEY_PATTERN, "COUNT", people_pages.PAGE_SIZE
-        )
+    pools = [pool for pool, _ in get_bulk_pool().primaries()]
+    scanned, key_count = 0, max(1, sum(execute(pool, "DBSIZE") for pool in pools))
+    for keys in chain.from_iterable(map(_scan, pools)):
         ids = set(map(profile.parse_redis_key, keys))
         unknown = ids - person_queries.get_versions(ids).keys()
         orphans = [d for d in compare_now(list(unknown)) if d.kind is Kind.ORPHAN]
         scanned += len(ids)
         yield Batch(len(ids), min(1.0, scanned / key_count), orphans)
+
+
+def _scan(pool: Pool) -> Iterator[list[bytes]]:
+    """Yields the keys of all hashes of one primary, in batches."""
+    cursor = b"0"
+    while True:
+        scan = ("SCAN", cursor, "MATCH", profile.KEY_PATTERN, "COUNT", people_pages.PAGE_SIZE)
+        cursor, keys = execute(pool, *scan)
+        yield keys
         if cursor == b"0":
             return
 
 
 def save_result(counts: Mapping[Kind, int]) -> None:
     """Stores how many differences of each kind are left after a whole comparison."""
-    result: dict[Any, Any] = {**counts, FINISHED_AT: int(time.time())}
-    get_client().hset(RESULT_KEY, mapping=result)
+    fields: Iterable[str | int] = chain.from_iterable(counts.items())
+    execute(get_pool(), "HSET", RESULT_KEY, FINISHED_AT, int(time.time()), *fields)
 
 
 def load_result() -> dict[str, float]:
     """Returns what `save_result` has stored last, {} if nothing. Raises `RedisError`."""
-    stored = cast(dict[bytes, bytes], get_client().hgetall(RESULT_KEY))
+    stored: dict[bytes, bytes] = execute(get_pool(), "HGETALL", RESULT_KEY)
     return {name.decode(): float(value) for name, value in stored.items()}
 
 

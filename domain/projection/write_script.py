@@ -29,7 +29,7 @@ UP_TO_DATE, WRITTEN, MARKED, CONFLICT = range(4)
 # was revoked. So NEVER stores only the version, which readers take for a cache miss, and IF_MARKED
 # needs such a version. Except for a new person, of a sign-up since which Redis has lost nothing.
 NEVER, IF_MARKED, ALWAYS = "never", "if_marked", "always"
-_FIRST_FIELD = 7  # in ARGV
+_FIRST_FIELD, _ETAG, _FIRST_SESSION = 7, 10, 13  # in ARGV; see `domain.profile.to_hash`
 _CLOCK_SKEW = 60  # seconds; sessions expire in Postgres by its own clock
 _MIN_TOMBSTONE_LIFETIME = 86_400  # seconds
 _REVOCATION_LIFETIME = 86_400  # seconds that Postgres may take to lose a commit
@@ -49,29 +49,35 @@ if string.sub(ARGV[2], 1, 1) == '=' then
 elseif version > new_version then
   return {CONFLICT}
 elseif not (etag or ARGV[2] == '{ALWAYS}' or (ARGV[2] == '{IF_MARKED}' and version > 0)
-    or (redis.call('HGET', ARGV[4], '{SINCE}') or ARGV[3]) < ARGV[3]) then
+    or (ARGV[3] ~= '' and (redis.call('HGET', ARGV[4], '{SINCE}') or ARGV[3]) < ARGV[3])) then
   redis.call('HSET', KEYS[1], 'v', ARGV[1])
   return {MARKED}
 end
 if raw_version or etag then
-  local positions, stored = {{}}, redis.call('HGETALL', KEYS[1])
-  for i = {_FIRST_FIELD}, #ARGV, 2 do positions[ARGV[i]] = i + 1 end
-  if etag and version == new_version and string.sub(ARGV[2], 1, 1) ~= '=' then
-    local missing = (#ARGV - {_FIRST_FIELD} + 1) / 2
-    for i = 1, #stored, 2 do
-      local name, value, position = stored[i], stored[i + 1], positions[stored[i]]
-      if position then missing = missing - 1 end
-      if ARGV[position] ~= value and
-          (#name ~= {profile.DIGEST_BYTES} or (tonumber(value) or 0) > now + {_CLOCK_SKEW}) then
-        return {CONFLICT}
-      end
-    end
-    return missing == 0 and {UP_TO_DATE} or {CONFLICT}
+  -- Mostly the same sessions are stored, and at the same version all is equal.
+  local equal = 0
+  for i = {_FIRST_SESSION}, #ARGV, 2 do
+    if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then equal = equal + 1 end
   end
+  local has_others = redis.call('HLEN', KEYS[1]) ~= equal + (etag and 3 or 1)
+  local is_compared = etag and version == new_version and string.sub(ARGV[2], 1, 1) ~= '='
+  if is_compared and not has_others and etag == ARGV[{_ETAG}]
+      and equal == (#ARGV - {_FIRST_SESSION} + 1) / 2 then
+    return {UP_TO_DATE}
+  end
+  if is_compared and etag ~= ARGV[{_ETAG}] then return {CONFLICT} end
+  local positions, stored = {{}}, has_others and redis.call('HGETALL', KEYS[1]) or {{}}
+  for i = {_FIRST_SESSION}, has_others and #ARGV or 0, 2 do positions[ARGV[i]] = i + 1 end
   for i = 1, is_tombstone and 0 or #stored, 2 do
     if #stored[i] == {profile.DIGEST_BYTES} then
       local expiry, position = tonumber(stored[i + 1]) or 0, positions[stored[i]]
-      if position and expiry < 0 then
+      if is_compared then
+        if ARGV[position] ~= stored[i + 1] and expiry > now + {_CLOCK_SKEW} then
+          return {CONFLICT}
+        elseif position and ARGV[position] ~= stored[i + 1] then
+          equal = equal + 1
+        end
+      elseif position and expiry < 0 then
         ARGV[position] = '-' .. ARGV[position]
       elseif not position then
         if expiry > 0 then expiry = -math.min(expiry, now + {_REVOCATION_LIFETIME}) end
@@ -81,6 +87,9 @@ if raw_version or etag then
         end
       end
     end
+  end
+  if is_compared then
+    return equal == (#ARGV - {_FIRST_SESSION} + 1) / 2 and {UP_TO_DATE} or {CONFLICT}
   end
   redis.call('DEL', KEYS[1])
 end
@@ -102,16 +111,18 @@ def encode_call(
         person.version,
         fill,
         signed_up_at.isoformat() if signed_up_at else "",
-        get_primary(key).fence_key,
+        get_primary(key).fence_key if signed_up_at else "",
         now,
         _expiry(person, now) if isinstance(person, Tombstone) else "",
         *fields,
     ]
 
 
-def encode_calls(people: Iterable[Person | Tombstone], fill: str) -> Iterable[list[Argument]]:
-    """Returns `encode_call` of each."""
-    return (encode_call(person, fill) for person in people)
+def encode_calls(
+    people: Iterable[Person | Tombstone], fill: str, signed_up_at: datetime | None = None
+) -> Iterable[list[Argument]]:
+    """Yields `encode_call` of each. Raises `RedisError` if the primary of a sign-up is unknown."""
+    return (encode_call(person, fill, signed_up_at) for person in people)
 
 
 def is_expired(tombstone: Tombstone, now: float) -> bool:

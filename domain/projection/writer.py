@@ -25,7 +25,6 @@ from domain.projection.write_script import (
     NEVER,
     WRITE,
     WRITTEN,
-    encode_call,
     encode_calls,
     is_expired,
 )
@@ -45,7 +44,7 @@ def write_profile(person: Person | Tombstone, signed_up_at: datetime | None = No
     state lacks is read again. Raises `ServiceUnavailable`.
     """
     fill = ALWAYS if isinstance(person, Tombstone) else NEVER  # nothing follows a tombstone
-    return _write([person], [encode_call(person, fill, signed_up_at)]) == [WRITTEN]
+    return _write([person], encode_calls([person], fill, signed_up_at)) == [WRITTEN]
 
 
 def project(*person_ids: UUID) -> None:

@@ -19,7 +19,17 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from loadtests.bench import ablation, beside_writers, chart, knee, reads, rebuild, scaling, sign_ups
+from loadtests.bench import (
+    ablation,
+    beside_writers,
+    chart,
+    cluster,
+    knee,
+    reads,
+    rebuild,
+    scaling,
+    sign_ups,
+)
 from loadtests.bench.config import FULL, QUICK, Config
 from loadtests.bench.load import has_wrk
 from loadtests.bench.python_build import describe_python
@@ -30,6 +40,7 @@ from local.processes import StackError
 SECTIONS: dict[str, Callable[[Config, Path], list[Section]]] = {
     "reads": reads.run,
     "growth": scaling.run,
+    "cluster": cluster.run,
     "knee": knee.run,
     "sign-ups": sign_ups.run,
     "mixed-load": beside_writers.run,

@@ -59,7 +59,7 @@ def measure(
 
     Raises `StackError` if the generator fails, or if any read does.
     """
-    redis = [server.dataset.redis.pid]
+    redis = server.dataset.redis_pids
     before = _counters(server, redis)
     with pinned_to_core(OTHERS_CORE):
         argv = _read_argv(server, seconds, hot_set_size or server.dataset.people, connections)

@@ -19,7 +19,8 @@ _BATCH = 1000  # hashes in one write
 @dataclass(frozen=True)
 class Dataset:
     """People in a Redis. `tokens`: a file with a token of each, one a line; `body_bytes`: the size
-    of all bodies; `redis_bytes`: by how much Redis grew; `secret`: the SECRET_KEY of the tokens.
+    of all bodies; `redis_bytes`: by how much Redis grew; `secret`: the SECRET_KEY of the tokens;
+    `cluster`: the primaries of the Redis Cluster that is read instead.
     """
 
     redis: Valkey
@@ -28,6 +29,12 @@ class Dataset:
     body_bytes: int
     redis_bytes: int
     secret: str
+    cluster: tuple[Valkey, ...] = ()
+
+    @property
+    def redis_pids(self) -> list[int]:
+        """The processes that are read from."""
+        return [server.pid for server in self.cluster or (self.redis,)]
 
 
 def fill(valkey: Valkey, count: int, folder: Path) -> Dataset:

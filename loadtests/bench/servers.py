@@ -59,7 +59,15 @@ class Server:
         return response.status_code == expected
 
 
-def rollcall(dataset: Dataset, folder: Path, *, workers: int = 1, without: str = "") -> Server:
+def rollcall(
+    dataset: Dataset,
+    folder: Path,
+    *,
+    workers: int = 1,
+    without: str = "",
+    title: str = "Rollcall",
+    **more_env: str,
+) -> Server:
     """Rollcall's read process as in `make run`, without Postgres: reads need none.
 
     `without`: a mechanism that is switched off, see `loadtests.peers.ablation_app`.
@@ -70,13 +78,14 @@ def rollcall(dataset: Dataset, folder: Path, *, workers: int = 1, without: str =
         "DATABASE_URL": f"postgresql://{HOST}:1/none",
         "QUEUE_URL": dataset.redis.url,
         "HUEY_DASHBOARD": "0",
+        **more_env,
     }
     argv = with_server_python(read_command(port, workers))
     if without:
         argv[-1] = "loadtests.peers.ablation_app:Application"
         env["ABLATION"] = without
     process = new_process(argv, port, dataset, folder, env)
-    title = f"without {without}" if without else "Rollcall"
+    title = f"without {without}" if without else title
     return Server(without or "rollcall", title, process, port, dataset)
 
 

@@ -68,7 +68,7 @@ class Application:
         reply = self._loop.create_future()
         on_reply = partial(_resolve, reply)
         if cache is not None and cache.admits(digest):
-            cache.fetch(token, command, on_reply)
+            self._redis.fetch(token, command, on_reply)
         else:
             self._redis.send_command(command, on_reply)
         return token, await reply

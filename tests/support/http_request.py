@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from api.http_server.request import Request
 from api.reads.profile import ProfileReader
-from api.reads.redis.client import RedisClient
+from api.reads.redis.cluster import make_redis
 from domain.model.keyring import Keyring
 from domain.redis_url import parse_url
 
@@ -38,7 +38,7 @@ class Reader:
         self, url: str, keys: Keyring, *, miss_timeout: float = 0.25, **options: Any
     ) -> None:
         defaults = {"max_staleness": 0.02, "check_interval": 60.0}
-        self.redis = RedisClient(parse_url(url), **defaults | options)
+        self.redis: Any = make_redis(parse_url(url), **defaults | options)
         self._reader = ProfileReader(self.redis, keys, miss_timeout)
 
     def start(self) -> None:

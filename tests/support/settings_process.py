@@ -35,7 +35,8 @@ _FORK_SERVER = """
 import gc, json, os, sys, traceback
 import cryptography.hazmat.primitives.serialization, django.conf, django.core.exceptions, environs
 import limits, peewee, psycopg, redis.backoff, structlog
-import api.cors, domain.model.address, domain.postgres.backend.peewee_database, domain.projection.pools
+import api.cors, domain.model.address, domain.postgres.backend.peewee_database
+import domain.projection.pools
 gc.freeze()  # the memory stays shared
 for line in sys.stdin:
     if not (pid := os.fork()):

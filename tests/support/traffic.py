@@ -70,7 +70,7 @@ class Traffic:
                 last[read.person.id] = read.at
         return max(gaps)
 
-    def failed_reads(self, since: float) -> list[Read]:
+    def failed_reads(self, since: float = 0.0) -> list[Read]:
         """Returns the reads since then that were no 200."""
         return [read for read in self.reads if read.at > since and read.status != 200]
 

@@ -179,4 +179,4 @@ def test_bulk_writes_use_the_new_profile_redis_after_failover(
         demoted.replicaof(HOST, find_free_port())
         assert execute(pools[1], "GET", "key") == b"new"
         for pool in pools:
-            pool.disconnect()
+            pool.close()

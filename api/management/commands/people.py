@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser
 from datetime import UTC
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
@@ -15,7 +15,8 @@ from domain.model.person import Tombstone
 from domain.postgres import erasure_proof, person_queries
 from domain.postgres.unit_of_work import unit_of_work
 from domain.projection import writer
-from domain.projection.client import get_client, translate_redis_errors
+from domain.projection.client import get_pool, translate_redis_errors
+from domain.projection.redis_command import execute
 
 _REDIS_UNAVAILABLE = (
     "Redis is unavailable and may still hold the profile. The outbox entry writes the tombstone"
@@ -73,7 +74,7 @@ def _erase(person_id: UUID) -> tuple[Tombstone, dict[bytes, bytes] | None]:
         else:
             writer.project(person_id)
         with translate_redis_errors():
-            fields = get_client().hgetall(profile.redis_key(person_id))
-        return tombstone, cast(dict[bytes, bytes], fields)
+            fields = execute(get_pool(), "HGETALL", profile.redis_key(person_id))
+        return tombstone, fields
     except ServiceUnavailable:
         return tombstone, None

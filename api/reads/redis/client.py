@@ -18,12 +18,15 @@ from api.reads.redis.connection import (
     RedisUnavailable,
     encode_command,
     error_code,
+    gather_replies,
 )
 from api.reads.redis.sentinel import make_locator
+from api.reads.redis.server_check import ClusterCheck, ServerCheck, UntrustedServer
 from api.reads.socket_address import SocketAddress
-from domain import fence
+from domain import fence, profile
 from domain.metrics import registry
-from domain.redis_url import RedisUrl
+from domain.model.session_token import TokenClaims
+from domain.redis_url import CLUSTER, RedisUrl
 
 log = structlog.get_logger(__name__)
 
@@ -33,17 +36,7 @@ _STABLE_AFTER = 1.0  # seconds; a connection that lasted less counts as a failur
 _FATAL_ERRORS = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
 # It does not let this user in, or run a command; logged by name.
 _PERMISSION_ERRORS = frozenset({"NOAUTH", "NOPERM", "WRONGPASS"})
-_CHECKS = (*fence.fence_commands(fence.fence_key()), ("INFO", "memory"))
-
-STATUSES = ("ok", "unavailable", "stale", "misconfigured")
-
-
-class UntrustedServer(Exception):
-    """A server whose data must not be read; `args[0]` is the status for `/readyz`.
-
-    stale: it may have lost writes (another identity than the fence has), which a relay checks;
-    unavailable: it is a replica, demoted or not promoted yet; or Sentinel names another primary.
-    """
+_ASKING = encode_command(("ASKING",))
 
 
 class RedisClient:
@@ -54,7 +47,7 @@ class RedisClient:
     `cache_bytes` at most; `check_interval`, seconds between two checks of role and fence.
 
     `cache` is the client-side cache, while there is a connection that Redis sends invalidations
-    on. `status`, one of `STATUSES`, is what `/readyz` reports.
+    on; nodes of a Redis Cluster share one. `status`, one of `STATUSES`, is what `/readyz` reports.
     """
 
     def __init__(
@@ -66,12 +59,16 @@ class RedisClient:
         max_staleness: float = 0.0,
         cache_bytes: int = 8 * 1024 * 1024,
         check_interval: float = 0.5,
+        cache: ClientCache | None = None,
     ) -> None:
         self.cache: ClientCache | None = None
         self.status = "unavailable"
-        self._max_staleness = max_staleness
-        self._cache_bytes = cache_bytes
+        self.check = ClusterCheck() if url.topology == CLUSTER else ServerCheck()
+        if cache is None and max_staleness:
+            cache = ClientCache(max_staleness, cache_bytes)
+        self._own_cache = cache
         self._check_interval = check_interval
+        self._host = url.hosts[0][0] if url.hosts else ""
         self._handshake = url.handshake()
         self._locator = make_locator(url)
         self._timeout = timeout
@@ -90,11 +87,51 @@ class RedisClient:
             raise RedisUnavailable
         self._connection.send_command(command, on_reply)
 
-    def execute_command(self, *arguments: bytes | str | int) -> Future[Any]:
-        """Returns a future of the reply, as `MultiplexedConnection.execute_command` does."""
+    def fetch(self, token: TokenClaims, command: bytes, on_reply: Callable[[Any], None]) -> None:
+        """Does what `ClientCache.fetch` does; only if there is a `cache`."""
+        if self._connection is None or self.cache is None:
+            raise RedisUnavailable
+        self.cache.fetch(self._connection, token, command, on_reply)
+
+    def execute(self, command: bytes, *, is_asking: bool = False) -> Future[Any]:
+        """Returns a future of the reply, as `MultiplexedConnection.execute_command` does.
+
+        `is_asking`: this node of a Cluster is about to get the slot of the key.
+        """
         if self._connection is None:
             raise RedisUnavailable
-        return self._connection.execute_command(encode_command(arguments))
+        if is_asking:
+            self._connection.send_command(_ASKING, lambda _: None)
+        return self._connection.execute_command(command)
+
+    def execute_command(self, *arguments: bytes | str | int) -> Future[Any]:
+        """Does the same with a command that is not encoded yet."""
+        return self.execute(encode_command(arguments))
+
+    def for_person(self, person_id: bytes) -> "RedisClient":
+        """Returns the client of the server that has a person's profile: this one."""
+        return self
+
+    async def execute_for_person(self, person_id: bytes, command: bytes) -> Any:
+        """Returns the reply to a command with the key of a person's profile.
+
+        Raises as `execute` does.
+        """
+        return await self.execute(command)
+
+    @property
+    def host(self) -> str:
+        """The host of the URL, for redirects to the same one."""
+        return self._host
+
+    @property
+    def backfill_queue(self) -> str:
+        """The key of this primary's backfill queue."""
+        return profile.backfill_queue(self.check.hash_tag)
+
+    def statuses(self) -> list[str]:
+        """Returns the status of each primary: of this one."""
+        return [self.status]
 
     def on_command_error(self, error: hiredis.ReplyError) -> None:
         """Closes the connection if the error says that this server cannot serve reads.
@@ -139,9 +176,8 @@ class RedisClient:
             loop_metrics.inc(registry.REDIS_CONNECTS, "profiles")
             log.info("redis_connected", failures=failures)
             established_at = time.monotonic()
-            cache = ClientCache(connection, self._max_staleness, self._cache_bytes)
-            if self._max_staleness and await cache.enable_tracking():
-                self.cache = cache
+            if self._own_cache and await self._own_cache.enable_tracking(connection):
+                self.cache = self._own_cache
             await self._check_regularly(connection, closed, address)
         except (OSError, RedisUnavailable, UntrustedServer, hiredis.ReplyError) as error:
             self.status = _failure_status(error)
@@ -150,6 +186,8 @@ class RedisClient:
         finally:
             self._connection = self.cache = None
             connection.close()
+            if self._own_cache:
+                self._own_cache.drop(connection)
         loop_metrics.inc(registry.REDIS_DISCONNECTS, "profiles")
         log.warning("redis_disconnected")
         return 0 if time.monotonic() - established_at > _STABLE_AFTER else 1
@@ -165,8 +203,12 @@ class RedisClient:
     async def _connect(self, connection: MultiplexedConnection, address: SocketAddress) -> None:
         async with asyncio.timeout(self._timeout):  # its TimeoutError is an OSError
             await address.connect(lambda: connection)
-            replies = await connection.handshake((*self._handshake, *_CHECKS))
-        self.status = _status(replies[-len(_CHECKS) :])
+            commands = (*self._handshake, *self.check.commands())
+            replies = await connection.handshake(commands)
+        for reply in replies[: len(self._handshake)]:
+            if isinstance(reply, hiredis.ReplyError):
+                raise reply
+        self.status = self.check.status(replies[len(self._handshake) :])
         connection.mark_ready()
 
     async def _check_regularly(
@@ -174,7 +216,7 @@ class RedisClient:
     ) -> None:
         """Checks role and fence until the connection is closed: a primary that is demoted keeps
         its clients. One that is cut off from the Sentinels does not know that another took over.
-        Raises as `_status` does, and `RedisUnavailable`.
+        Raises as `ServerCheck.status` does, and `RedisUnavailable`.
         """
         while True:
             moved = asyncio.ensure_future(self._locator.has_moved(address))
@@ -183,26 +225,13 @@ class RedisClient:
                     async with asyncio.timeout(self._check_interval):
                         await closed.wait()
                     raise RedisUnavailable
-                replies = [connection.execute_command(encode_command(c)) for c in _CHECKS]
-                self.status = _status(await asyncio.gather(*replies))
+                commands = map(encode_command, self.check.commands())
+                replies = await gather_replies(map(connection.execute_command, commands))
+                self.status = self.check.status(replies)
                 if await moved:
                     raise UntrustedServer("unavailable")
             finally:
                 moved.cancel()
-
-
-def _status(replies: list[Any]) -> str:
-    """Returns what `/readyz` reports, from the replies to `_CHECKS`.
-
-    Raises `UntrustedServer`.
-    """
-    *fence_replies, memory = replies
-    if not fence.is_primary(fence_replies[1]):
-        raise UntrustedServer("unavailable")
-    if not fence.is_trusted(fence_replies):
-        raise UntrustedServer("stale")
-    # Any other policy evicts profiles when memory is short, sessions and all.
-    return "ok" if b"maxmemory_policy:noeviction" in memory else "misconfigured"
 
 
 def _failure_status(error: Exception) -> str:

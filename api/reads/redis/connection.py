@@ -5,7 +5,7 @@ import math
 import time
 from asyncio import Future
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, cast, override
 
@@ -35,6 +35,15 @@ def error_code(error: Exception) -> str:
 
 class RedisUnavailable(Exception):
     """No reply: Redis is unreachable or silent, the connection broke, or too many are pending."""
+
+
+async def gather_replies(futures: Iterable[Future[Any]]) -> list[Any]:
+    """Returns all replies, errors of Redis among them. Raises `RedisUnavailable`."""
+    replies = await asyncio.gather(*futures, return_exceptions=True)
+    for reply in replies:
+        if isinstance(reply, BaseException) and not isinstance(reply, hiredis.ReplyError):
+            raise reply
+    return replies
 
 
 def _resolve(future: Future[Any], reply: Any) -> None:
@@ -98,9 +107,9 @@ class MultiplexedConnection(asyncio.Protocol):
         return reply
 
     async def handshake(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
-        """Sends the first commands in one write; returns their replies.
+        """Sends the first commands in one write; returns their replies, errors among them.
 
-        Raises `RedisUnavailable`, and `hiredis.ReplyError` for a refusal or while Redis loads.
+        Raises `RedisUnavailable`.
         """
         if self.closed or self._transport is None:
             raise RedisUnavailable
@@ -108,7 +117,7 @@ class MultiplexedConnection(asyncio.Protocol):
         now = time.monotonic()
         self._pending.extendleft([(partial(_resolve, each), now) for each in reversed(futures)])
         self._transport.write(b"".join(map(encode_command, commands)))
-        return await asyncio.gather(*futures)
+        return await gather_replies(futures)
 
     def mark_ready(self) -> None:
         """Sends the commands that wait for the handshake, and all that follow."""

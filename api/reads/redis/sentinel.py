@@ -5,9 +5,8 @@ from collections import Counter
 from contextlib import suppress
 from typing import Protocol
 
-import hiredis
-
-from api.reads.redis.connection import MultiplexedConnection, RedisUnavailable
+from api.reads.redis.connection import RedisUnavailable
+from api.reads.redis.query import query
 from api.reads.socket_address import SocketAddress
 from domain.redis_url import SENTINEL, RedisUrl
 
@@ -82,15 +81,7 @@ class Sentinels:
 
     async def _ask(self, sentinel: SocketAddress) -> SocketAddress | None:
         """Returns the primary that a Sentinel names; None without a usable reply."""
-        connection = MultiplexedConnection(_TIMEOUT, 1, lambda: None)
-        try:
-            async with asyncio.timeout(_TIMEOUT):  # its TimeoutError is an OSError
-                await sentinel.connect(lambda: connection)
-                replies = await connection.handshake(self._commands)
-        except (OSError, RedisUnavailable, hiredis.ReplyError):
-            return None
-        finally:
-            connection.close()
+        replies = await query(sentinel, self._commands, _TIMEOUT) or [None]
         match replies[-1]:
             case [bytes(host), bytes(port)]:
                 return SocketAddress("", host.decode(), int(port), self._ssl_context)

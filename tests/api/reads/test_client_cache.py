@@ -243,7 +243,7 @@ def real_redis(valkey: Valkey) -> RealRedis:
 
 async def wait_until_cached(reader: Reader) -> ClientCache:
     """Reads until the profile is cached; returns the cache."""
-    cache = reader.redis.cache
+    cache: ClientCache | None = reader.redis.cache
     assert cache is not None
     while DIGEST not in cache._entries:
         assert (await read_profile(reader))[0] == 200

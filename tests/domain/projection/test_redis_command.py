@@ -75,4 +75,4 @@ def test_pool_of_a_unix_socket_connects_to_it(tmp_path_factory: pytest.TempPathF
     with Valkey(folder, "unix", {"unixsocket": str(path)}):
         pool = make_pool(parse_url(f"unix://{path}?db=3"), server="unix")
         assert b" db=3 " in execute(pool, "CLIENT", "INFO")
-        pool.disconnect()
+        pool.close()
