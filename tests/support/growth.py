@@ -39,13 +39,13 @@ _CONFIRMATION = """
     FROM {all}, LATERAL (VALUES (0, 'email', 'ada-' || n || '@growth.example'),
         (1, 'phone', '+346' || n + 10000000)) AS part (is_phone, channel, address)
 """
-# Two projections and two messages each, of which the last thousand people's are unfinished.
+# Two projections and two messages each, of which the last thousand people's wait.
 _OUTBOX = """
     INSERT INTO rollcall_outboxentry (kind, person_id, confirmation_id, state, due_at, attempts,
         reason_code, provider_message_id, created_at, finished_at)
     SELECT kind, id, 2 * n - message,
         CASE WHEN n > {finished} THEN 'pending' WHEN n % 100 = 0 THEN 'failed' ELSE 'done' END,
-        time + interval '20 seconds', 1, '',
+        CASE WHEN n > {finished} THEN now() + interval '1 day' ELSE time END, 1, '',
         CASE WHEN message IS NULL THEN '' ELSE 'SG.' || id || message END, time,
         CASE WHEN n <= {finished} THEN time END
     FROM {all}, (VALUES ('confirmation', 0), ('confirmation', 1), ('project_profile', NULL),
@@ -69,7 +69,8 @@ _REST = """
     SELECT id, int4send(n % 9999), time - interval '70 days' FROM {all} WHERE n % 5 > 0;
     INSERT INTO rollcall_idempotencykey (key_hash, request_fingerprint, person_id, created_at)
     SELECT uuid_send(id), uuid_send(id), id, time FROM {half};
-    INSERT INTO rollcall_ratelimitwindow (key, hits) SELECT uuid_send(id), ARRAY[time] FROM {all};
+    INSERT INTO rollcall_ratelimitwindow (key, hits, expires_at)
+    SELECT uuid_send(id), ARRAY[time], time + interval '1 day' FROM {all};
     INSERT INTO rollcall_tombstone (id, version, deleted_at)
     SELECT md5('erased ' || n)::uuid, 3, time FROM {half};
     INSERT INTO rollcall_smsprefixstats (prefix, hour_start, sent, converted)
@@ -78,6 +79,9 @@ _REST = """
     INSERT INTO huey_event (ts, queue, task_id, task, signal, duration)
     SELECT extract(epoch FROM now()) - n, 'huey', n, 'workers.tasks.send_sign_in_code', 'complete',
         1 FROM generate_series(1, 10000) AS n;
+    INSERT INTO django_admin_log (action_time, user_id, object_id, object_repr, action_flag,
+        change_message)
+    SELECT time, 1, id, '', 2, 'erased' FROM {half};
     SELECT setval(pg_get_serial_sequence('rollcall_confirmation', 'id'), 2 * {people})
 """
 _STATEMENTS = [_PERSON, _SESSION, _CONFIRMATION, _OUTBOX, _CHALLENGE, _CHALLENGE_OUTBOX, _REST]
