@@ -127,6 +127,19 @@ class Fencing:
                 self._fenced.add(fence.identity)
             return fence
 
+    def catch_up(self, primary: Primary) -> None:
+        """Marks the people whose last changes have not reached a primary that was unavailable.
+
+        Their entries are retried after growing delays: until then an older profile would be read.
+
+        Raises as `advance` does.
+        """
+        with translate_redis_errors():
+            person_ids = outbox_queries.changed_since(_database_now(), _MAX_CHANGED)
+            marked = _mark(primary, person_ids or [])
+        if marked:
+            log.info("redis_available_again", marked=marked)
+
     def _prepare(self, primary: Primary, fence: Fence, now: datetime) -> str:
         """Removes what the other identity's data lack; returns the third argument of the script."""
         if primary.hash_tag and fence.identity in self._fenced:
