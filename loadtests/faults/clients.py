@@ -26,6 +26,7 @@ from loadtests.faults.providers import CONFIRMATION, SIGN_IN_CODE, ProviderStand
 from loadtests.people import HOBBIES, sign_up_payload
 
 _READERS = 4
+_MAX_PEOPLE = 50  # at a time: others would come in vain during an outage
 _RETRY_DELAY, _MAX_RETRY_DELAY = 0.5, 4.0  # seconds; it grows by half
 _MAX_ATTEMPTS = 40
 _CODE_POLL = 1.0  # seconds until someone who waits for a code sees that the run ends
@@ -54,8 +55,12 @@ class Clients:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(_READERS):
                 tasks.create_task(self._read_at_random())
+            people: set[asyncio.Task[None]] = set()
             while not self._stopping:
-                tasks.create_task(self._live(random.Random(self._random.random())))
+                if len(people) < _MAX_PEOPLE:
+                    rng = random.Random(self._random.random())
+                    people.add(life := tasks.create_task(self._live(rng)))
+                    life.add_done_callback(people.discard)
                 await asyncio.sleep(self._random.expovariate(self._rate))
 
     def stop(self) -> None:
