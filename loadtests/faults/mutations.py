@@ -17,7 +17,6 @@ from local.processes import StackError
 _ROOT = Path(__file__).resolve().parents[2]
 _MAX_SEEDS = 4
 _TIMEOUT = 900.0  # seconds for a seed
-_FOUND = "contradictions"
 _SOURCES = ("api", "domain", "workers", "settings", "local", "loadtests")
 
 
@@ -107,24 +106,34 @@ def main(names: Iterable[str]) -> int:
 
 
 def _is_found(mutation: Mutation) -> bool:
-    """Runs seeds until one finds a contradiction; prints which, and what it is."""
+    """Runs seeds until one finds a contradiction that it does not find with the safeguard; prints
+    which, and what it is.
+    """
     with tempfile.TemporaryDirectory(prefix="rollcall-mutation-") as folder:
         tree = Path(folder) / "tree"
         copy_with(mutation, tree)
         for seed in range(_MAX_SEEDS):
-            argv = [sys.executable, "-m", "loadtests.faults", "--seed", str(seed)]
-            argv += [*mutation.options, "--out", folder]
-            result = subprocess.run(
-                argv, cwd=tree, env=os.environ, capture_output=True, text=True, timeout=_TIMEOUT
-            )
-            _, is_found, details = result.stdout.partition(_FOUND)
-            if is_found:
-                kinds = [line.strip() for line in details.splitlines() if line.endswith("in all")]
-                options = " ".join(mutation.options)
-                print(f"found: {mutation.name}: seed {seed}, {options}: {', '.join(kinds)}")
+            found = _run(tree, mutation, seed)
+            control = _run(_ROOT, mutation, seed) if found else ""
+            result = "found" if found and not control else "not found"
+            options = " ".join(mutation.options)
+            print(f"{result}: {mutation.name}: seed {seed}, {options}: {found}", flush=True)
+            if found and not control:
                 return True
-            print(f"not found: {mutation.name}: seed {seed}: {result.stdout[-300:]}", flush=True)
+            print(f"  with the safeguard: {control}" if found else "  PASS", flush=True)
     return False
+
+
+def _run(tree: Path, mutation: Mutation, seed: int) -> str:
+    """Runs a seed with the code of a source tree; returns the kinds of contradictions."""
+    with tempfile.TemporaryDirectory(prefix="rollcall-mutation-") as folder:
+        argv = [sys.executable, "-m", "loadtests.faults", "--seed", str(seed)]
+        argv += [*mutation.options, "--out", folder]
+        result = subprocess.run(
+            argv, cwd=tree, env=os.environ, capture_output=True, text=True, timeout=_TIMEOUT
+        )
+    lines = (line.strip() for line in result.stdout.splitlines())
+    return ", ".join(line.removesuffix(" in all") for line in lines if line.endswith(" in all"))
 
 
 def copy_with(mutation: Mutation, tree: Path) -> None:

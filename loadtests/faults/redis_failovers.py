@@ -13,17 +13,11 @@ from loadtests.faults import signals
 from loadtests.faults.faults import NOTHING, STALE, WITHOUT_PROFILES, Fault, Step, nothing
 from loadtests.faults.plant import Plant
 from local.processes import Process, StackError
-from local.redis_topologies import (
-    SERVICE_NAME,
-    ReplicatedValkey,
-    SentinelGroup,
-    Topology,
-    ValkeyCluster,
-)
+from local.redis_topologies import SERVICE_NAME, SentinelGroup, ValkeyCluster
+from local.replicated_valkey import FORMATION_TIMEOUT, ReplicatedValkey, Topology
 from local.tcp_ports import HOST
 
 _PROMOTION_TIMEOUT = 30.0  # seconds
-_FORMATION_TIMEOUT = 60.0
 _LAG = 2.0  # seconds of writes that a promoted replica lacks
 
 
@@ -199,7 +193,7 @@ def _resume(plant: Plant) -> None:
 def _wait_until_healthy(plant: Plant) -> None:
     servers = _servers(plant)
     servers.allow_synchronisation()
-    servers.wait_until_healthy(_FORMATION_TIMEOUT)
+    servers.wait_until_healthy(FORMATION_TIMEOUT)
 
 
 _OLDER, _DEMOTED = "profile Redis, back with older data", "profile Redis, demoted to a replica"
