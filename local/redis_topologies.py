@@ -206,5 +206,5 @@ def _follows(server: ReplicatedValkey, primary: ReplicatedValkey) -> bool:
 
 
 def _replicate(replica: ReplicatedValkey, node_id: str) -> bool:
-    replica.call("CLUSTER", "REPLICATE", node_id)  # an error until gossip has told it of the node
+    replica.call("CLUSTER", "REPLICATE", node_id)  # an error until it knows the node by gossip
     return True

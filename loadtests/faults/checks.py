@@ -35,7 +35,7 @@ _IDEMPOTENCY_IN_PROGRESS, _CODE_USED = 409, 400
 
 
 class Violation(NamedTuple):
-    """Something that is wrong: its kind, the number of the person (-1: no one's), and details."""
+    """Something that is wrong: its kind, the number of the person (-1: of none), and details."""
 
     kind: str
     person: int

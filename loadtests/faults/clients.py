@@ -64,7 +64,7 @@ class Clients:
                 await asyncio.sleep(self._random.expovariate(self._rate))
 
     def stop(self) -> None:
-        """Ends the reads and lets no one begin anything; from any thread."""
+        """Ends the reads, and each life after its current step; from any thread."""
         self._stopping = True
 
     def close(self) -> None:

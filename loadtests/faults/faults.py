@@ -1,6 +1,5 @@
 """What can break, how it is repaired, and what clients may see (DESIGN, section 5)."""
 
-import signal
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -65,10 +64,6 @@ def _terminate(name: str) -> Step:
 
 def _start(name: str) -> Step:
     return lambda plant: plant.part(name).start()
-
-
-def _reload(name: str) -> Step:
-    return lambda plant: plant.part(name).send(signal.SIGHUP)
 
 
 def _kill_child(name: str) -> Step:
@@ -140,8 +135,6 @@ EVERYWHERE = [
     *_of_process("read", _READ, NO_ANSWER, NOTHING),
     Fault("write: kill -9 of one", _WRITE, WRITES_503, _kill_child("write"), nothing),
     Fault("read: kill -9 of one", _READ, NO_ANSWER, _kill_child("read"), nothing),
-    Fault("write: reload", _REDEPLOY, NOTHING, _reload("write"), nothing),
-    Fault("read: reload", _REDEPLOY, NOTHING, _reload("read"), nothing),
     Fault("providers: 500", _PROVIDERS, NOTHING, _providers(FAILS), _providers(WORKS)),
     Fault("providers: hang", _PROVIDERS, NOTHING, _providers(HANGS), _providers(WORKS), (2, 12)),
 ]

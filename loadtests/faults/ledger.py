@@ -11,7 +11,7 @@ SIGN_OUT, DELETE = "sign-out", "delete"
 ENDS = (SIGN_OUT, DELETE)  # what ends sessions
 NO_ANSWER = 0  # the status of a request whose connection failed
 UNANSWERED = float("inf")
-# What a client is told when all is well.
+# The status when all is well.
 SUCCESS = {
     READ: 200,
     SIGN_UP: 201,

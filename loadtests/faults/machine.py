@@ -53,7 +53,7 @@ class Namespace:
         return ["ip", "netns", "exec", self._name]
 
     def set_connected(self, connected: bool) -> None:
-        """Cuts the cable, or repairs it: packets are dropped, and no one is notified."""
+        """Cuts the cable, or repairs it: packets are dropped without notice."""
         _run("ip", "-n", self._name, "link", "set", self._cable[1], "up" if connected else "down")
 
 

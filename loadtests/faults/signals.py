@@ -16,7 +16,7 @@ def child_pids(parent: int) -> list[int]:
         try:
             state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it has exited meanwhile
+            continue  # it has exited
         if int(ppid) == parent and state != "Z":
             pids.append(int(stat.parent.name))
     return pids
@@ -62,7 +62,7 @@ def kill(process: Process) -> None:
 def kill_child(process: Process, number: int) -> None:
     """Kills one child of a process with SIGKILL; `number` chooses which."""
     if pids := child_pids(process.pid):
-        with suppress(ProcessLookupError):  # it has exited meanwhile
+        with suppress(ProcessLookupError):  # it has exited
             os.kill(pids[number % len(pids)], signal.SIGKILL)
 
 
@@ -70,5 +70,5 @@ def _send_to_all(process: Process, signum: signal.Signals) -> None:
     """Sends a signal to a process first, and then to its children."""
     process.send(signum)
     for pid in child_pids(process.pid):
-        with suppress(ProcessLookupError):  # it has exited meanwhile
+        with suppress(ProcessLookupError):  # it has exited
             os.kill(pid, signum)

@@ -92,8 +92,8 @@ def test_a_right_ledger_has_no_violation(person):
         (SETS, 12.0, [STALE]),  # older than the answered change
         (SETS, 10.5, []),  # while the change was under way
         (CHANGED, 10.5, []),
-        (CHANGED, 3.0, [STALE]),  # before anyone has written that
-        ({**CHANGED, "name": "Eve"}, 12.0, [STALE]),  # which no one has written
+        (CHANGED, 3.0, [STALE]),  # before that was written
+        ({**CHANGED, "name": "Eve"}, 12.0, [STALE]),  # which was never written
         (None, 3.0, [STALE]),
     ],
 )
