@@ -147,14 +147,18 @@ class Fencing:
                 self._generation = fence.generation
             return fence
 
-    def mark_unfinished(self, primary: Primary) -> None:
-        """Marks the people whose last change has not reached Redis, after it was unreachable: their
-        writes were answered, and the outbox may retry in minutes. Raises as `advance` does.
+    def catch_up(self, primary: Primary) -> None:
+        """Marks the people whose last changes have not reached a primary that was unavailable.
+
+        Their entries are retried after growing delays: until then an older profile would be read.
+
+        Raises as `advance` does.
         """
         with translate_redis_errors():
             person_ids = outbox_queries.changed_since(_database_now(), _MAX_CHANGED)
-            if person_ids and (marked := _mark(primary, person_ids)):
-                log.info("unfinished_changes_marked", people=marked)
+            marked = _mark(primary, person_ids or [])
+        if marked:
+            log.info("redis_available_again", marked=marked)
 
     def _prepare(self, primary: Primary, fence: Fence, now: datetime) -> str:
         """Removes what the other identity's data lack; returns the third argument of the script."""
