@@ -426,10 +426,10 @@ def test_processes_of_a_killed_rebuild_exit(consistent_redis, stack, api: ApiCli
 
 
 def is_waiting_for_lock(cursor: Any) -> bool:
-    """Returns whether a statement on the people's table waits for a lock."""
+    """Returns whether both processes of a rebuild wait for the table of people."""
     cursor.execute(
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted"
-        " AND relation = 'rollcall_person'::regclass)"
+        "SELECT count(*) = 2 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted"
+        " AND relation = 'rollcall_person'::regclass AND query LIKE '%ORDER BY id LIMIT%'"
     )
     (waiting,) = cursor.fetchone()
     return bool(waiting)
