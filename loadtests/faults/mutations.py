@@ -58,7 +58,7 @@ MUTATIONS = [
                 "elseif false then\n",
             ),
         ),
-        ("--only", "profiles: SIG", "--faults", "4"),
+        ("--only", "worker: SIG", "--faults", "4"),
     ),
     Mutation(
         "no lease",
