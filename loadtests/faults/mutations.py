@@ -58,7 +58,7 @@ MUTATIONS = [
                 "elseif false then\n",
             ),
         ),
-        ("--only", "worker: SIG", "--faults", "4"),
+        ("--only", "write: stutters", "--faults", "4"),
     ),
     Mutation(
         "no lease",
