@@ -3,7 +3,6 @@
 from typing import Any, override
 
 from django.contrib.postgres import operations
-from django.db import migrations
 
 _SELECT_IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
 
@@ -27,9 +26,11 @@ class AddIndexConcurrently(operations.AddIndexConcurrently):
             super().database_forwards(app_label, schema_editor, from_state, to_state)
 
 
-def drop_index_concurrently(name: str, definition: str) -> migrations.RunSQL:
-    """Returns the operation that drops an index of Django's; `definition` is what it was on."""
-    return migrations.RunSQL(
-        f"DROP INDEX CONCURRENTLY IF EXISTS {name}",
-        f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {definition}",
-    )
+def create_index_sql(name: str, definition: str) -> list[str]:
+    """Returns the statements that build an index, also after they were interrupted."""
+    return [drop_index_sql(name), f"CREATE INDEX CONCURRENTLY {name} ON {definition}"]
+
+
+def drop_index_sql(name: str) -> str:
+    """Returns the statement that drops an index."""
+    return f"DROP INDEX CONCURRENTLY IF EXISTS {name}"

@@ -102,19 +102,20 @@ def ensure_since() -> None:
 
 
 class Fencing:
-    """Fences primaries, several threads each their own. Knows which servers it has fenced: what
-    they have lost of a fence is the slot that it was in (Redis Cluster), or all data (FLUSHALL).
+    """Fences primaries, several threads each their own. Knows which servers it has fenced: one that
+    has lost its fence has lost all data with it (FLUSHALL), or the slot that it was in (Redis
+    Cluster), and has no older data in either case.
     """
 
     def __init__(self) -> None:
-        self._fenced: set[str] = set()  # identities
+        self._hash_tags: dict[str, str] = {}  # by identity
 
     def advance(self, primary: Primary) -> Fence:
         """Fences a primary as complete until now; readers trust it when this returns.
 
         If its data are older, it first marks what has changed since; if that is too much, or it has
-        data and no fence, it deletes all profiles. Raises `ServiceUnavailable`, and Django's
-        `OperationalError` and `InterfaceError`; the caller then tries again.
+        unknown data and no fence, it deletes all profiles. Raises `ServiceUnavailable`, and
+        Django's `OperationalError` and `InterfaceError`; the caller then tries again.
         """
         with translate_redis_errors():
             now = _database_now()
@@ -124,7 +125,7 @@ class Fencing:
                 rebuild_after = self._prepare(primary, fence, now)
                 fence = _advance(primary, now, fence.identity, rebuild_after)
             if fence.is_advanced:
-                self._fenced.add(fence.identity)
+                self._hash_tags[fence.identity] = primary.hash_tag
             return fence
 
     def catch_up(self, primary: Primary) -> None:
@@ -142,10 +143,11 @@ class Fencing:
 
     def _prepare(self, primary: Primary, fence: Fence, now: datetime) -> str:
         """Removes what the other identity's data lack; returns the third argument of the script."""
-        if primary.hash_tag and fence.identity in self._fenced:
-            return ""  # another of its slots is the lowest now, perhaps with another's fence
         if fence.complete_until is None:
-            deleted = _delete_profiles(primary)
+            hash_tag = self._hash_tags.get(fence.identity)
+            if hash_tag not in (None, primary.hash_tag):
+                return ""  # another of its slots is the lowest now
+            deleted = _delete_profiles(primary) if hash_tag is None else 0
             log.info("redis_without_fence_found", profiles_deleted=deleted)
             return str(person_queries.NIL_UUID)
         since = fence.complete_until - _CLOCK_SKEW

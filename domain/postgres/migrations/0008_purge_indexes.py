@@ -1,16 +1,34 @@
-"""Indexes for the purge, made while the service runs, and smaller ones in place of three others:
-together they cost a sign-up what those did.
+"""Indexes for the purge and the admin, made while the service runs, and smaller ones in place of
+three others: together they cost a sign-up what those did.
 """
 
 from django.db import migrations, models
 from django.db.models import Q
 
-from domain.postgres.migration_operations import AddIndexConcurrently, drop_index_concurrently
+from domain.postgres.migration_operations import (
+    AddIndexConcurrently,
+    create_index_sql,
+    drop_index_sql,
+)
+
+REPLACED = {
+    "rollcall_outboxentry_confirmation_id_dda4974b": "rollcall_outboxentry (confirmation_id)",
+    "rollcall_outboxentry_sign_in_id_9b944114": "rollcall_outboxentry (sign_in_id)",
+    "rollcall_knownnetwork_person_id_82e72135": "rollcall_knownnetwork (person_id)",
+}
+# Of Django's table, which has none for the history of a person, nor for one's latest actions.
+OF_ADMIN_LOG = {
+    "admin_log_object_id_idx": "django_admin_log (object_id)",
+    "admin_log_user_action_time_idx": "django_admin_log (user_id, action_time)",
+}
 
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("rollcall", "0007_rate_limit_expiry")]
+    dependencies = [
+        ("rollcall", "0007_rate_limit_expiry"),
+        ("admin", "0003_logentry_add_action_flag_choices"),
+    ]
     operations = [
         AddIndexConcurrently(
             "person",
@@ -56,15 +74,13 @@ class Migration(migrations.Migration):
                 fields=["sign_in"], condition=Q(sign_in__isnull=False), name="outbox_sign_in_idx"
             ),
         ),
-        drop_index_concurrently(
-            "rollcall_outboxentry_confirmation_id_dda4974b",
-            "rollcall_outboxentry (confirmation_id)",
+        *(
+            migrations.RunSQL(drop_index_sql(name), create_index_sql(name, definition))
+            for name, definition in REPLACED.items()
         ),
-        drop_index_concurrently(
-            "rollcall_outboxentry_sign_in_id_9b944114", "rollcall_outboxentry (sign_in_id)"
-        ),
-        drop_index_concurrently(
-            "rollcall_knownnetwork_person_id_82e72135", "rollcall_knownnetwork (person_id)"
+        *(
+            migrations.RunSQL(create_index_sql(name, definition), drop_index_sql(name))
+            for name, definition in OF_ADMIN_LOG.items()
         ),
         migrations.SeparateDatabaseAndState(
             state_operations=[
