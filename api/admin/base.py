@@ -20,7 +20,8 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # is not generic w
 
     @cached_property
     def count(self) -> int:
-        return int(self.object_list.order_by()[:MAX_ROWS].count())  # type: ignore[attr-defined]  # typed as any sequence; is a query set
+        # In the list's order, by its index: a table may begin with many deleted rows.
+        return int(self.object_list[:MAX_ROWS].count())  # type: ignore[attr-defined]  # typed as any sequence; is a query set
 
 
 class ReadOnlyMixin:

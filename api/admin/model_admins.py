@@ -106,6 +106,6 @@ class LogEntryAdmin(ReadOnlyModelAdmin):
     fields = ("action_time", "user", "content_type", "object_id", "change_message")
     list_display = ("action_time", "user", "object_id", "change_message")
     list_select_related = ("user",)
-    search_fields = ("=object_id",)
+    search_fields = ("object_id__exact",)  # whose index has no upper case
     search_help_text = "The id of a person or an outbox entry."
     ordering = ("-id",)

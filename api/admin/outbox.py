@@ -5,8 +5,9 @@ from typing import Any, override
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import BooleanField, Count, F, Func, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.urls import reverse
@@ -46,7 +47,16 @@ def _window(rows: _Rows, state: str) -> _Rows:
         found = OutboxEntry.objects.filter(finished_at__isnull=False)
         rows = rows.filter(state=state)
     order = "due_at" if state in _OPEN_STATES else "-finished_at"
-    return rows.filter(id__in=found.order_by(order).values("id")[:MAX_ROWS])
+    ids = ArraySubquery(found.order_by(order).values("id")[:MAX_ROWS])
+    # id = ANY(ARRAY(SELECT …)): with IN, Postgres may read the whole table and look each row up.
+    is_found = Func(
+        F("id"),
+        ids,
+        template="(%(expressions)s))",
+        arg_joiner=" = ANY(",
+        output_field=BooleanField(),
+    )
+    return rows.filter(is_found)
 
 
 class StateFilter(admin.SimpleListFilter):

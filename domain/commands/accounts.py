@@ -196,10 +196,8 @@ def delete_profile(
 
 
 def erase_person(
-    person_id: UUID, unit_of_work: UnitOfWorkFactory, *, only_if_unverified: bool = False
+    person_id: UUID, unit_of_work: UnitOfWorkFactory
 ) -> CommandResult[Tombstone] | None:
-    """Erases a person, for an operator, or for the purge: then `only_if_unverified`. None if there
-    is no such person.
-    """
+    """Erases a person, for an operator. None if there is no such person."""
     with unit_of_work() as uow:
-        return uow.erase(person_id, only_if_unverified)
+        return uow.erase(person_id)

@@ -112,11 +112,9 @@ class UnitOfWork(Protocol):
     def update_person(self, person: Person) -> None:
         """Updates names, addresses and hobbies to those of `person`; ignores its other fields."""
 
-    def erase(
-        self, person_id: UUID, only_if_unverified: bool = False
-    ) -> CommandResult[Tombstone] | None:
+    def erase(self, person_id: UUID) -> CommandResult[Tombstone] | None:
         """Deletes everything about a person but id, version and time; None if there is no such
-        person, or if `only_if_unverified` and an address is verified.
+        person.
         """
 
     def record_attempt(self, person_id: UUID, channel: Channel) -> Confirmation:

@@ -122,6 +122,16 @@ MESSAGE_HANDOVER_DURATION = _histogram(
     ["kind"],
     buckets=MESSAGE_BUCKETS,
 )
+PURGED_ROWS = _counter(
+    "rollcall_purged_rows_total",
+    "Expired rows (or people, with all of theirs) that the purge has deleted, by what they are.",
+    ["rows"],
+)
+PURGE_ERRORS = _counter(
+    "rollcall_purge_errors_total",
+    "Steps of the purge that have failed; the next run repeats them.",
+    ["rows"],
+)
 PROVIDER_REQUESTS = _counter(
     "rollcall_provider_requests_total",
     "Messages given to a provider, by outcome (accepted, refused, failed) and reason.",

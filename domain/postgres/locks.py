@@ -35,6 +35,11 @@ def try_lock_idempotency_key(key: str) -> bool:
     return bool(_execute("SELECT pg_try_advisory_xact_lock(%s)", _to_id("idempotency", key)))
 
 
+def try_lock_purge() -> bool:
+    """Takes the lock of the purge; False if another transaction holds it."""
+    return bool(_execute("SELECT pg_try_advisory_xact_lock(%s)", _to_id("purge")))
+
+
 def _to_id(*parts: str) -> int:
     digest = sha256("\0".join(parts).encode()).digest()
     return int.from_bytes(digest[:8], signed=True)

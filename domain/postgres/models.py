@@ -1,6 +1,7 @@
 """The tables, and the rules of the domain that Postgres can enforce."""
 
 import uuid
+from datetime import timedelta
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -48,7 +49,14 @@ class Person(models.Model):
             ),
             models.CheckConstraint(condition=Q(phone__startswith="+"), name="person_phone_check"),
         ]
-        indexes = [models.Index(fields=["created_at"], name="person_created_at_idx")]  # the admin's
+        indexes = [
+            models.Index(fields=["created_at"], name="person_created_at_idx"),  # the admin's
+            models.Index(
+                fields=["created_at"],
+                condition=Q(email_verified_at__isnull=True, phone_verified_at__isnull=True),
+                name="person_unverified_idx",  # the purge's
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)
@@ -72,6 +80,9 @@ class Session(models.Model):
     digest = models.BinaryField(unique=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["expires_at"], name="session_expires_at_idx")]
 
 
 class OneTimeCode(models.Model):
@@ -130,6 +141,11 @@ class Confirmation(OneTimeCode):
                 ),
                 name="confirmation_sent_idx",
             ),
+            models.Index(
+                fields=["superseded_at"],
+                condition=Q(superseded_at__isnull=False),
+                name="confirmation_superseded_idx",
+            ),
         ]
 
 
@@ -159,6 +175,7 @@ class SignInChallenge(OneTimeCode):
                 condition=Q(code_length__isnull=False, superseded_at__isnull=True),
                 name="signin_sent_idx",
             ),
+            models.Index(fields=["created_at"], name="signin_created_at_idx"),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(channel__in=CHANNELS), name="signin_channel_check")
@@ -175,7 +192,10 @@ class KnownNetwork(models.Model):
     cannot keep the person out (after OWASP's device cookies).
     """
 
-    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="known_networks")
+    # Without an index of its own: that of the constraint begins with it.
+    person = models.ForeignKey(
+        Person, on_delete=models.CASCADE, related_name="known_networks", db_index=False
+    )
     network_hash = models.BinaryField()
     last_used_at = models.DateTimeField(db_default=Now())
 
@@ -187,10 +207,18 @@ class KnownNetwork(models.Model):
 
 
 class RateLimitWindow(models.Model):
-    """The times of a rate limit's hits. `key` is a keyed hash of what is limited."""
+    """The times of a rate limit's hits. `key` is a keyed hash of what is limited.
+
+    `expires_at` is at least a day after the last hit. It is rounded: where it stays the same, an
+    update changes no index.
+    """
 
     key = models.BinaryField(primary_key=True)
     hits = ArrayField(models.DateTimeField())
+    expires_at = models.DateTimeField(db_default=Now() + timedelta(hours=25))
+
+    class Meta:
+        indexes = [models.Index(fields=["expires_at"], name="ratelimitwindow_expires_idx")]
 
 
 class SmsPrefixStats(models.Model):
@@ -217,6 +245,9 @@ class IdempotencyKey(models.Model):
     request_fingerprint = models.BinaryField()
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="idempotency_keys")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["created_at"], name="idempotencykey_created_at_idx")]
 
 
 class OutboxEntry(models.Model):
@@ -256,8 +287,13 @@ class OutboxEntry(models.Model):
     person = models.ForeignKey(
         Person, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="outbox"
     )
-    confirmation = models.ForeignKey(Confirmation, models.CASCADE, null=True, related_name="outbox")
-    sign_in = models.ForeignKey(SignInChallenge, models.CASCADE, null=True, related_name="outbox")
+    # Their indexes leave out NULL: each entry would be added to both.
+    confirmation = models.ForeignKey(
+        Confirmation, models.CASCADE, null=True, related_name="outbox", db_index=False
+    )
+    sign_in = models.ForeignKey(
+        SignInChallenge, models.CASCADE, null=True, related_name="outbox", db_index=False
+    )
     state = models.CharField(max_length=9, choices=State, default=State.QUEUED)
     due_at = models.DateTimeField()
     lease_token = models.UUIDField(null=True, blank=True)
@@ -312,5 +348,13 @@ class OutboxEntry(models.Model):
                 F("provider_message_id"),
                 condition=~Q(provider_message_id=""),
                 name="outbox_provider_msg_id_idx",
+            ),
+            models.Index(
+                fields=["confirmation"],
+                condition=Q(confirmation__isnull=False),
+                name="outbox_confirmation_idx",
+            ),
+            models.Index(
+                fields=["sign_in"], condition=Q(sign_in__isnull=False), name="outbox_sign_in_idx"
             ),
         ]

@@ -76,6 +76,27 @@ def add(kind: OutboxEntry.Kind, person_id: UUID | None, **references: Model) -> 
     return OutboxRef(int(row.pk), kind)
 
 
+def add_projections(person_ids: Sequence[UUID]) -> list[OutboxRef]:
+    """Creates the entries that project these people, in this order, as `add` does."""
+    kind = OutboxEntry.Kind.PROJECT_PROFILE
+    due_at, traceparent = Now() + settings.OUTBOX_LEASE, current_traceparent.get()
+    rows = OutboxEntry.objects.bulk_create(
+        OutboxEntry(kind=kind, person_id=person_id, due_at=due_at, traceparent=traceparent)
+        for person_id in person_ids
+    )
+    return [OutboxRef(int(row.pk), kind) for row in rows]
+
+
+def complete_queued(outbox_refs: Sequence[OutboxRef]) -> None:
+    """Finishes projections that were done by who created them; not those that a worker has claimed
+    since.
+    """
+    count = OutboxEntry.objects.filter(
+        id__in=[ref.id for ref in outbox_refs], state=OutboxEntry.State.QUEUED
+    ).update(state=OutboxEntry.State.DONE, finished_at=Now())
+    OUTBOX_ATTEMPTS.labels(OutboxEntry.Kind.PROJECT_PROFILE, OutboxEntry.State.DONE).inc(count)
+
+
 def lease_due(limit: int) -> list[OutboxRef]:
     """Leases up to `limit` due entries, the longest due first."""
     sql = """

@@ -1,56 +1,126 @@
-"""Deletes expired rows."""
+"""Deletes what has expired, in batches: each one is a short transaction.
 
-from datetime import timedelta
-from uuid import UUID
+Each kind of row has an index on the time that decides. A batch begins at the time at which the one
+before ended, so that it does not read what that one has deleted, which Postgres keeps until no
+transaction can see it. It skips rows that others have locked, and waits for none: no deadlock.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db.models.expressions import RawSQL
-from django.db.models.functions import Now
+from django.db import connection
 
-from domain.postgres import models
-from domain.postgres.rate_limits import WINDOW
+from domain.commands.ports import CommandResult
+from domain.model.person import Tombstone
+from domain.postgres import locks
+from domain.postgres.erasure import erase_locked
+from domain.postgres.rate_limits import WINDOW, ZERO
 from domain.postgres.repositories.sign_ups import KEY_LIFETIME
+from domain.postgres.statement_timeout import statement_timeout
 
-_KNOWN_NETWORK_RETENTION = timedelta(days=90)
-_OUTBOX_BATCH_SIZE = 10_000  # entries that are deleted in one run
+_BATCH_SIZE = 5_000  # rows
+_PEOPLE_BATCH_SIZE = 500  # each with some ten rows more
+_STATEMENT_TIMEOUT = 30.0  # seconds; a batch takes a fraction of one
+_SELECT = """
+    SELECT {columns}, {time} AS time FROM rollcall_{table}
+    WHERE {condition} AND {time} >= %(since)s AND {time} < now() - %(age)s
+    ORDER BY {time} LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+"""
+# The keys are passed to the indexes as a list, whatever the planner knows of the tables.
+_DELETE = """
+    WITH expired AS MATERIALIZED ({select}), entries AS ({delete_entries}), rows AS (
+        DELETE FROM rollcall_{table} WHERE {key} = ANY(ARRAY(SELECT key FROM expired))
+    ) SELECT count(*), max(time) FROM expired
+"""
+_DELETE_ENTRIES = "DELETE FROM rollcall_outboxentry WHERE {} = ANY(ARRAY(SELECT key FROM expired))"
+_SELECT_UNVERIFIED = _SELECT.format(
+    columns="id, version",
+    time="created_at",
+    table="person",
+    condition="email_verified_at IS NULL AND phone_verified_at IS NULL",
+)
+_START = "-infinity"
 
 
-def delete_expired() -> dict[str, int]:
-    """Deletes what has expired from each table; returns how many rows."""
-    finished = models.OutboxEntry.objects.filter(
-        finished_at__lt=Now() - settings.OUTBOX_RETENTION
-    ).values("id")[:_OUTBOX_BATCH_SIZE]
-    expired = {
-        "outbox_entries": models.OutboxEntry.objects.filter(id__in=finished),
-        "sessions": models.Session.objects.filter(expires_at__lte=Now()),
-        "confirmations": models.Confirmation.objects.filter(
-            superseded_at__lt=Now() - settings.OUTBOX_RETENTION
+class PurgeInProgress(Exception):
+    """Another process purges."""
+
+
+class Expiry(NamedTuple):
+    """The rows of a table that are deleted at some `age` since `time`, by their `key`, together
+    with the outbox entries that refer to them by a column.
+    """
+
+    table: str
+    time: str
+    age: timedelta = ZERO
+    key: str = "id"
+    entries_by: str = ""
+
+
+def get_expiries() -> dict[str, Expiry]:
+    """Returns what expires, but for people."""
+    retention = settings.OUTBOX_RETENTION
+    return {
+        "outbox_entries": Expiry("outboxentry", "finished_at", retention),
+        "sessions": Expiry("session", "expires_at"),
+        "confirmations": Expiry(
+            "confirmation", "superseded_at", retention, entries_by="confirmation_id"
         ),
-        "sign_in_challenges": models.SignInChallenge.objects.filter(
-            created_at__lt=Now() - timedelta(days=2)
+        # Quotas count those of a day.
+        "sign_in_challenges": Expiry(
+            "signinchallenge", "created_at", WINDOW, entries_by="sign_in_id"
         ),
-        "known_networks": models.KnownNetwork.objects.filter(
-            last_used_at__lt=Now() - _KNOWN_NETWORK_RETENTION
-        ),
-        "idempotency_keys": models.IdempotencyKey.objects.filter(
-            created_at__lte=Now() - KEY_LIFETIME
-        ),
-        # Without any: the window of a failure that was taken back, because the code was right.
-        "rate_limit_windows": models.RateLimitWindow.objects.alias(
-            last_hit=RawSQL("coalesce(hits[cardinality(hits)], '-infinity')", ())
-        ).filter(last_hit__lte=Now() - WINDOW),
-        "sms_prefix_stats": models.SmsPrefixStats.objects.filter(
-            hour_start__lt=Now() - timedelta(days=30)
-        ),
+        "known_networks": Expiry("knownnetwork", "last_used_at", timedelta(days=90)),
+        "idempotency_keys": Expiry("idempotencykey", "created_at", KEY_LIFETIME, "key_hash"),
+        "rate_limit_windows": Expiry("ratelimitwindow", "expires_at", key="key"),
+        "sms_prefix_stats": Expiry("smsprefixstats", "hour_start", timedelta(days=30)),
     }
-    return {name: rows.delete()[0] for name, rows in expired.items()}
 
 
-def find_unverified(limit: int) -> list[UUID]:
-    """Finds people who have not verified an address in time: it may be another person's."""
-    rows = models.Person.objects.filter(
-        created_at__lt=Now() - settings.UNVERIFIED_RETENTION,
-        email_verified_at=None,
-        phone_verified_at=None,
-    )
-    return list(rows.values_list("id", flat=True)[:limit])
+def delete_batch(expiry: Expiry, since: datetime | None = None) -> tuple[int, datetime | None]:
+    """Deletes the first rows that have expired, from a time on; returns how many, and the time from
+    which on there may be more.
+
+    Raises `PurgeInProgress`, and Django's database errors.
+    """
+    names = expiry._asdict()
+    select = _SELECT.format(columns=f"{expiry.key} AS key", condition="true", **names)
+    delete_entries = "SELECT"
+    if expiry.entries_by:
+        delete_entries = _DELETE_ENTRIES.format(expiry.entries_by)
+    sql = _DELETE.format(select=select, delete_entries=delete_entries, **names)
+    params = {"since": since or _START, "age": expiry.age, "limit": _BATCH_SIZE}
+    with _batch() as cursor:
+        cursor.execute(sql, params)
+        count, last = cursor.fetchone()
+    return count, last if count == _BATCH_SIZE else None
+
+
+def erase_unverified(
+    since: datetime | None = None,
+) -> tuple[list[CommandResult[Tombstone]], datetime | None]:
+    """Erases the first people who have not verified an address in time, which may be another
+    person's; as `delete_batch` does. Returns the results.
+
+    No lock of an address is needed: a challenge has a person only if that one has verified an
+    address, and who has ever verified one has a verified address from then on.
+    """
+    params = {"since": since or _START, "age": settings.UNVERIFIED_RETENTION}
+    with _batch() as cursor:
+        cursor.execute(_SELECT_UNVERIFIED, params | {"limit": _PEOPLE_BATCH_SIZE})
+        rows = cursor.fetchall()
+        results = erase_locked({person_id: version for person_id, version, _ in rows})
+    return results, rows[-1][2] if len(rows) == _PEOPLE_BATCH_SIZE else None
+
+
+@contextmanager
+def _batch() -> Iterator[Any]:
+    """Runs a transaction that no other batch runs beside: whoever comes second stops."""
+    with statement_timeout(_STATEMENT_TIMEOUT), connection.cursor() as cursor:
+        if not locks.try_lock_purge():
+            raise PurgeInProgress
+        yield cursor

@@ -22,13 +22,16 @@ ZERO = timedelta(0)
 # Locks the rows, also new ones, in one order. now() would be the start of the transaction: before
 # the hits that were recorded while this one waited for the lock.
 _LOCK_WINDOWS = """
-    INSERT INTO rollcall_ratelimitwindow AS t (key, hits)
-    SELECT key, '{}' FROM unnest(%s::bytea[]) AS key ORDER BY key
+    INSERT INTO rollcall_ratelimitwindow AS t (key, hits, expires_at)
+    SELECT key, '{}', date_trunc('minute', now()) + interval '1 day 1 minute'
+    FROM unnest(%s::bytea[]) AS key ORDER BY key
     ON CONFLICT (key) DO UPDATE SET key = t.key RETURNING key, hits, clock_timestamp()
 """
 _APPEND = """
     UPDATE rollcall_ratelimitwindow
-    SET hits = (hits || %s)[greatest(1, cardinality(hits) + 2 - %s):] WHERE key = %s
+    SET hits = (hits || hit)[greatest(1, cardinality(hits) + 2 - %s):],
+        expires_at = date_trunc('minute', hit) + interval '1 day 1 minute'
+    FROM (VALUES (%s)) AS now (hit) WHERE key = %s
 """
 _COUNT_HITS = """
     SELECT count(*) FROM rollcall_ratelimitwindow, unnest(hits) AS hit
@@ -107,7 +110,7 @@ def _lock(keys: Sequence[bytes]) -> tuple[list[datetime], datetime]:
 
 def _append(key: bytes, now: datetime, keep: int) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(_APPEND, [now, keep, key])
+        cursor.execute(_APPEND, [keep, now, key])
 
 
 def confirmation_cooldown(

@@ -127,6 +127,15 @@ class Fencing:
                 self._fenced.add(fence.identity)
             return fence
 
+    def mark_unfinished(self, primary: Primary) -> None:
+        """Marks the people whose last change has not reached Redis, after it was unreachable: their
+        writes were answered, and the outbox may retry in minutes. Raises as `advance` does.
+        """
+        with translate_redis_errors():
+            person_ids = outbox_queries.changed_since(_database_now(), _MAX_CHANGED)
+            if person_ids and (marked := _mark(primary, person_ids)):
+                log.info("unfinished_changes_marked", people=marked)
+
     def _prepare(self, primary: Primary, fence: Fence, now: datetime) -> str:
         """Removes what the other identity's data lack; returns the third argument of the script."""
         if primary.hash_tag and fence.identity in self._fenced:

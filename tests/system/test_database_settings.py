@@ -40,6 +40,12 @@ from django.db import connection
 for execute in connection.cursor().execute, settings.HUEY_STATS["database"].execute_sql:
     print(*execute({query!r}).fetchone(), sep="|")
 """
+MIGRATE = """
+import django
+django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -221,5 +227,8 @@ def test_pgbouncer_in_transaction_mode_works_with_the_documented_settings(
                 assert person.confirm("email").status_code == 200
                 assert person.request("GET", "confirmations/").status_code == 200
                 assert person.patch({"name": "Grace"}).status_code == 200
+        migrated = load_settings(MIGRATE, DATABASE_URL=url)
+        assert migrated.returncode == 0, migrated.stderr
+        assert "Name Postgres itself" in migrated.stderr
         with psycopg.connect(url, autocommit=True) as connection:
             assert connection.execute("SHOW statement_timeout").fetchone() == ("5s",)

@@ -12,6 +12,7 @@ from tests.support.client import (
     wait_until,
     wait_until_readable,
 )
+from tests.support.faults import suspended
 
 
 @pytest.fixture
@@ -88,6 +89,20 @@ def test_stopped_profile_redis_makes_reads_503_and_writes_continue(stack, api: A
     assert wait_until(lambda: person.profile().status_code == 200, timeout=5)
     assert person.profile().json()["phone_verified"]
     wait_until_readable(stack)
+
+
+def test_change_during_a_frozen_profile_redis_is_read_after_it(stack, api: ApiClient):
+    """Without a worker, whose retries may be minutes apart; the change marks the profile stale."""
+    person = api.sign_up()
+    wait_until(lambda: person.profile().status_code == 200)
+    stack.services["worker"].stop()
+    try:
+        with suspended(stack.services["profiles"]):
+            assert person.patch({"name": "Grace"}).status_code == 200
+        wait_until_readable(stack)
+        wait_until(lambda: person.profile().json().get("name") == "Grace", timeout=5)
+    finally:
+        stack.services["worker"].start()
 
 
 def test_empty_profile_redis_is_backfilled(django_db_access, api: ApiClient):

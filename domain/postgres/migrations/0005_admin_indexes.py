@@ -1,7 +1,8 @@
 """Indexes for the lists of the admin. They are built without a lock that writes would wait for."""
 
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from domain.postgres.migration_operations import AddIndexConcurrently
 
 
 class Migration(migrations.Migration):

@@ -1,7 +1,8 @@
 """An index for the metrics, made while the service runs."""
 
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from domain.postgres.migration_operations import AddIndexConcurrently
 
 
 class Migration(migrations.Migration):

@@ -12,6 +12,7 @@ from domain.commands.ports import CommandResult
 from domain.model.address import Address, Channel
 from domain.model.person import Person, Tombstone
 from domain.postgres import locks, models, outbox
+from domain.postgres.erasure import erase_locked
 from domain.postgres.person_queries import reload_person
 
 
@@ -39,24 +40,15 @@ class AccountRepository:
             hobbies=list(person.hobbies),
         )
 
-    def erase(
-        self, person_id: UUID, only_if_unverified: bool = False
-    ) -> CommandResult[Tombstone] | None:
+    def erase(self, person_id: UUID) -> CommandResult[Tombstone] | None:
         row = models.Person.objects.select_for_update().filter(id=person_id).first()
-        if row is None or (only_if_unverified and (row.email_verified_at or row.phone_verified_at)):
+        if row is None:
             return None
-        addresses = {Channel.EMAIL: row.email, Channel.PHONE: row.phone}
         # Before challenges are deleted: none of this person is created from now on.
-        for channel, value in addresses.items():
+        for channel, value in {Channel.EMAIL: row.email, Channel.PHONE: row.phone}.items():
             locks.lock_address(Address(channel, value))
-        for table in (models.OutboxEntry, models.SignInChallenge):
-            table.objects.filter(person_id=person_id).delete()
-        tombstone = models.Tombstone.objects.create(id=person_id, version=row.version + 1)
-        tombstone.refresh_from_db()
-        row.delete()
-        outbox_ref = outbox.add(models.OutboxEntry.Kind.PROJECT_PROFILE, person_id)
-        erased = Tombstone(person_id, tombstone.version, tombstone.deleted_at)
-        return CommandResult(erased, [outbox_ref])
+        (result,) = erase_locked({person_id: row.version})
+        return result
 
 
 def _unless_changed(channel: str, canonical: str) -> Any:

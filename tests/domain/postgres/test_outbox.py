@@ -187,22 +187,6 @@ def test_retry_after_of_a_provider_is_respected(django_db_access, api: ApiClient
     assert 29 < (stored.due_at - stored.now).total_seconds() <= 45
 
 
-def test_old_finished_entries_are_purged_and_unfinished_ones_are_not(
-    django_db_access, api: ApiClient
-):
-    from domain.postgres import purge
-    from domain.postgres.models import OutboxEntry
-
-    person = api.sign_up()
-    finished = get_outbox(person).filter(kind="project_profile")
-    finished.update(state="done", finished_at=ago(days=8))
-    get_outbox(person).filter(kind="confirmation").update(created_at=ago(days=80))
-    assert purge.delete_expired()["outbox_entries"] >= 1
-    assert not finished.exists()
-    assert get_outbox(person).count() == 2
-    assert OutboxEntry.objects.filter(finished_at__lt=ago(days=7)).count() == 0
-
-
 def ago(**units: float):
     from django.db.models.functions import Now
 

@@ -101,6 +101,26 @@ def test_older_data_are_not_read_before_fencing(stack, django_db_access, api: Ap
     wait_until_readable(stack)
 
 
+def test_primary_that_was_demoted_in_between_is_not_read_before_fencing(
+    stack, django_db_access, api: ApiClient
+):
+    """Its run id is the same, and its data may be those from before."""
+    from domain.projection.client import get_client
+
+    person = api.sign_up()
+    person.wait_for_outbox()
+    stack.services["relay"].stop()
+    try:
+        get_client().replicaof("127.0.0.1", "1")
+        get_client().replicaof("NO", "ONE")
+        wait_until(lambda: api.http.get(READ).json()["read"] == "stale")
+        assert person.profile().status_code == 503
+    finally:
+        stack.services["relay"].start()
+    assert wait_until(lambda: person.profile().status_code == 200)
+    wait_until_readable(stack)
+
+
 def lose_change(person: SignedUpPerson, known: dict[str, str], *, open_rows: bool) -> None:
     """Simulates another Redis, whose data are complete until a known time, and lack a change.
 
