@@ -67,10 +67,11 @@ def parse_topology(replies: list[Any], host: str, *, has_tls: bool) -> Topology 
     info, shards = replies
     try:
         epoch = int(info.partition(b"cluster_current_epoch:")[2].split()[0])
-        nodes = [_parse_shard(_to_dict(shard), host, has_tls=has_tls) for shard in shards]
+        parsed = [_parse_shard(_to_dict(shard), host, has_tls=has_tls) for shard in shards]
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return None
-    return Topology(epoch, [node for node in nodes if node is not None])
+    nodes = [node for node in parsed if node is not None]
+    return Topology(epoch, nodes) if nodes else None
 
 
 def parse_redirect(error: Exception, host: str) -> Redirect | None:

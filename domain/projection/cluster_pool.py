@@ -183,7 +183,7 @@ class ClusterPool:
                     replies = self._pool(address).exchange(TOPOLOGY_COMMANDS)
                     topology = parse_topology(replies, address[0], has_tls=self._has_tls)
                     # A node that was cut off or suspended has an older one.
-                    if topology and topology.nodes and topology.epoch >= self._topology.epoch:
+                    if topology and topology.epoch >= self._topology.epoch:
                         self._apply(topology)
                         break
             self._refreshed_at = monotonic()

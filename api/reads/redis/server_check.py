@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import hiredis
-
+from api.reads.redis.connection import is_redirect
 from domain import fence
 
 STATUSES = ("ok", "unavailable", "stale", "misconfigured")
@@ -65,7 +64,7 @@ class ClusterCheck(ServerCheck):
 
     def status(self, replies: Sequence[Any]) -> str:
         server, replication, *fenced, memory, key_count = replies
-        if not fenced or any(isinstance(reply, hiredis.ReplyError) for reply in fenced):
+        if not fenced or any(map(is_redirect, fenced)):
             fenced = [None, None]  # it has no slots, or not that one any more
         self._key_count = key_count
         return super().status([server, replication, *fenced, memory])
