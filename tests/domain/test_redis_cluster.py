@@ -54,6 +54,19 @@ def test_primary_of_a_shard_is_found(nodes: list[dict[bytes, Any]], node: Node |
         assert topology == (Topology(7, [node]) if node else None)
 
 
+def test_order_of_a_reply_does_not_matter():
+    shards = [
+        {b"slots": slots, b"nodes": [make_node(port=port)]}
+        for port, slots in ((2, [20, 30, 1, 9]), (1, [40, 50]))
+    ]
+    topologies = [
+        parse_topology([INFO, order], "", has_tls=False) for order in (shards, shards[::-1])
+    ]
+    assert topologies[0] == topologies[1]
+    assert topologies[0] is not None
+    assert topologies[0].nodes[1].ranges == ((1, 9), (20, 30))
+
+
 def test_port_for_tls_is_another_one():
     shard = {b"slots": [], b"nodes": [make_node(**{"tls-port": 2})]}
     for has_tls, port in ((False, 1), (True, 2)):

@@ -58,6 +58,15 @@ async def test_no_primary_is_unavailable():
 
 
 @run_in_loop
+async def test_last_primary_is_used_while_no_sentinel_responds():
+    async with FakeRedis(NEW).listening() as sentinel:
+        locator = make_locator(parse_url(f"redis+sentinel://{HOST}:{sentinel.port}/profiles"))
+        primary = await locator.find_primary()
+    assert await locator.find_primary() == primary
+    assert not await locator.has_moved(primary)
+
+
+@run_in_loop
 async def test_sentinels_have_credentials_of_their_own():
     async def reply(command: Command) -> bytes:
         return b"+OK\r\n" if command[0] == b"AUTH" else await NEW(command)
