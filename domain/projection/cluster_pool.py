@@ -149,13 +149,14 @@ class ClusterPool:
                     target = (error.host or address[0], error.port)
                     pending[number] = Redirect(target, is_permanent)
                 case TryAgainError():
-                    sleep(TRY_AGAIN_DELAY)  # the keys of the command are being moved
                     pending[number] = None
                 case RedisConnectionError() | RedisTimeoutError():
                     self._refresh(_MIN_AGE)
                     node = self._slots[_slot(commands[number])]
                     if node is not None and node.address != address:
                         pending[number] = None
+        if any(isinstance(replies[number], TryAgainError) for number in pending):
+            sleep(TRY_AGAIN_DELAY)  # the keys of a command are being moved
         return pending
 
     # --- Topology --------------------------------------------------------------------------------

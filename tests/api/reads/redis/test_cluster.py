@@ -24,7 +24,13 @@ class FakeNode(FakeRedis):
         self._nodes = nodes
         self.on_read = on_read
         self.fence_reply = b"$-1\r\n"
+        self.key_count, self.run_id = 0, b"first"
         self.asked: list[bytes] = []  # commands that concern people, by name
+
+    async def reply(self, command: Command) -> bytes | None:
+        if command == [b"INFO", b"server"]:
+            return b"$%d\r\nrun_id:%b\r\n" % (7 + len(self.run_id), self.run_id)
+        return await super().reply(command)
 
     async def _reply(self, command: Command) -> bytes:
         match command:
@@ -33,7 +39,7 @@ class FakeNode(FakeRedis):
             case [b"CLUSTER", b"SHARDS"]:
                 return b"*%d\r\n%b" % (len(self._nodes), b"".join(map(self._shard, self._nodes)))
             case [b"DBSIZE"]:
-                return b":0\r\n"
+                return b":%d\r\n" % self.key_count
             case [b"HGET", *_]:
                 return self.fence_reply
         self.asked.append(command[0])
@@ -133,6 +139,19 @@ async def test_primary_that_is_cut_off_from_the_others_is_left():
         while reader.redis.status == "ok":
             await asyncio.sleep(0.001)
         assert reader.redis.status == "unavailable"
+
+
+@run_in_loop
+async def test_primary_with_data_and_without_a_fence_is_not_read():
+    """It may have come back from a snapshot in which its fence was in a slot that it lost since."""
+    async with open_cluster(reply_with(PROFILE), check_interval=0.02) as (reader, (node,)):
+        node.key_count = 5
+        await asyncio.sleep(0.1)  # several checks: it was empty, and has got slots with data
+        assert reader.redis.status == "ok"
+        node.run_id = b"another"
+        while reader.redis.status != "stale":
+            await asyncio.sleep(0.001)
+        assert (await reader.read(TOKEN)).status == 503
 
 
 @run_in_loop
