@@ -19,11 +19,12 @@ PROD_ENV := DJANGO_SETTINGS_MODULE=settings.prod ALLOWED_HOSTS=rollcall.example 
 
 SBOM := sbom.json
 
-.PHONY: help run dev doctor docs test check sbom load load-ui bench faults
+.PHONY: help run dev example doctor docs test check sbom load load-ui bench faults
 
 help:
 	@echo "make run     the whole service on this machine; PORT=8000 and DATA_DIR=.data can be set"
 	@echo "make dev     the same with DEBUG=1; it restarts what runs when a source file changes"
+	@echo "make example the service, and a web app on another origin that uses it; EXAMPLE_PORT=8001 can be set"
 	@echo "make doctor  what is wrong on this machine, and how to fix it"
 	@echo "make docs    the documentation, in .cache/site; ARGS=serve to read it while writing"
 	@echo "make test    the tests; LONG=1 for the large counts, ARGS='-k signup' for pytest"
@@ -42,6 +43,9 @@ run: .venv/.installed
 
 dev: .venv/.installed
 	@DEBUG=$${DEBUG:-1} exec $(PYTHON) -m local --reload --parent-pid $$PPID
+
+example: .venv/.installed
+	@exec $(PYTHON) -m local --example --parent-pid $$PPID
 
 # With any Python from 3.8 on, before anything is installed. The first one on the PATH may be a version
 # manager's that is not set up.

@@ -13,7 +13,7 @@ from drf_spectacular.views import SpectacularJSONAPIView
 from api.observability import health, metrics
 from api.pages import views as pages
 from api.webhooks import views as webhooks
-from api.writes import accounts, confirmations, error_handlers, sessions
+from api.writes import accounts, confirmations, error_handlers, export, sessions
 
 
 def with_optional_slash(route: str, view: Any, **options: Any) -> list[URLPattern]:
@@ -30,6 +30,7 @@ def with_optional_slash(route: str, view: Any, **options: Any) -> list[URLPatter
 urlpatterns: list[URLPattern | URLResolver] = [
     *with_optional_slash("api/v1/signup/", accounts.SignUpView),
     *with_optional_slash("api/v1/profile/", accounts.ProfileView),
+    *with_optional_slash("api/v1/profile/export/", export.ExportView),
     *with_optional_slash("api/v1/confirmations/", confirmations.ConfirmationStatusView),
     *with_optional_slash("api/v1/confirmations/email/", confirmations.EmailConfirmationView),
     *with_optional_slash("api/v1/confirmations/email/resend/", confirmations.EmailResendView),

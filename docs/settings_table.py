@@ -17,7 +17,7 @@ from settings.rate_limits import PRODUCTION_LIMITS, SITE_FACTOR
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "settings.md"
-_MODULES = ("environment.py", "base.py")
+_MODULES = ("environment.py", "base.py", "messages.py")
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{4,}")
 _BEGIN, _END = "<!-- settings -->\n", "<!-- end of settings -->\n"
 
@@ -40,9 +40,9 @@ def render() -> str:
     return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows, ""])
 
 
-def _default(setting: Setting, required: frozenset[str]) -> str:
+def _default(setting: Setting, required: dict[str, str]) -> str:
     if setting.name in required:
-        return "**required**"
+        return f"**required**{required[setting.name]}"
     return f"`{setting.default}`" if setting.default else ""
 
 
@@ -101,16 +101,29 @@ def _comment(lines: list[str], statement: ast.stmt) -> str:
     return " ".join(above)
 
 
-def _required_in_production() -> frozenset[str]:
-    tree = ast.parse((ROOT / "settings" / "prod.py").read_text())
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return frozenset(
-        str(each.value)
-        for call in calls
-        if isinstance(call.func, ast.Name) and call.func.id == "require"
-        for each in call.args
-        if isinstance(each, ast.Constant)
-    )
+def _required_in_production() -> dict[str, str]:
+    """Returns the names of required settings, and of which provider alone, if so."""
+    names = {name: "" for call in _calls("prod.py") for name in _constants(call.args)}
+    for statement in ast.parse((ROOT / "settings" / "messages.py").read_text()).body:
+        if (
+            isinstance(statement, ast.Assign)
+            and ast.unparse(statement.targets[0]) == "PROVIDER_SETTINGS"
+        ):
+            for provider, required in ast.literal_eval(statement.value).items():
+                for name in required:
+                    others = f"{names[name]}, " if names.get(name) else " for "
+                    names[name] = f"{others}`{provider}`"
+    return names
+
+
+def _calls(module: str) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse((ROOT / "settings" / module).read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "require":
+            yield node
+
+
+def _constants(nodes: list[ast.expr]) -> Iterator[str]:
+    yield from (str(each.value) for each in nodes if isinstance(each, ast.Constant))
 
 
 def main() -> None:

@@ -4,7 +4,8 @@ PORT (8000) and DATA_DIR (.data) come from the environment; so do DATABASE_URL, 
 QUEUE_URL, which name real servers to use instead of embedded ones. Exit status: 0 after a
 signal, 1 with a message on stderr otherwise. With `--parent-pid PID` it also stops when that
 process exits: `make`, its parent, may be killed with SIGKILL. With `--reload` (`make dev`) it
-restarts Rollcall's processes when a source file changes.
+restarts Rollcall's processes when a source file changes. With `--example` (`make example`) it
+serves examples/web too, on EXAMPLE_PORT (8001).
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from local.commands import Commands, rollcall_commands
+from local.example import ExampleSite
 from local.greeting import render_greeting
 from local.processes import StackError, set_parent_death_signal
 from local.progress import show_step
@@ -30,6 +32,7 @@ def main(commands: Callable[[int, str], Commands] | None = None) -> int:
     arguments = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     arguments.add_argument("--parent-pid", type=int, metavar="PID", help="exit with this process")
     arguments.add_argument("--reload", action="store_true", help="restart when a file changes")
+    arguments.add_argument("--example", action="store_true", help="serve examples/web too")
     options = arguments.parse_args()
     parent_pid = options.parent_pid
     try:
@@ -37,13 +40,22 @@ def main(commands: Callable[[int, str], Commands] | None = None) -> int:
         if commands is None:
             # One of each is quicker to restart, and to follow in a debugger.
             commands = partial(rollcall_commands, workers=1 if options.reload else 2)
-        stack = Stack(data_dir, _port(), commands=commands, step=show_step)
+        example = ExampleSite(_port("EXAMPLE_PORT", 8001)) if options.example else None
+        stack = Stack(
+            data_dir,
+            _port("PORT", 8000),
+            env=example.service_environment() if example else None,
+            commands=example.add_to(commands) if example else commands,
+            step=show_step,
+        )
         _install_signal_handlers(stack)
         if parent_pid:
             set_parent_death_signal(parent_pid, signal.SIGTERM)
         with stack:
             print(f"ready: {stack.url}", flush=True)
             print(render_greeting(stack), flush=True)
+            if example:
+                print(f"\nexample: {example.url(stack)}", flush=True)
             if options.reload:
                 supervise_and_reload(stack)
             supervise(stack.services)
@@ -54,10 +66,10 @@ def main(commands: Callable[[int, str], Commands] | None = None) -> int:
         return 1
 
 
-def _port() -> int:
-    text = os.environ.get("PORT") or "8000"
+def _port(variable: str, default: int) -> int:
+    text = os.environ.get(variable) or str(default)
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-        raise StackError(f"PORT must be a number from 1 to 65535, and is {text!r}")
+        raise StackError(f"{variable} must be a number from 1 to 65535, and is {text!r}")
     return int(text)
 
 

@@ -18,20 +18,18 @@ from domain.projection.pools import make_pool
 from domain.projection.redis_pool import REJECTED
 from domain.redis_url import parse_queue_url
 from settings import validators
-from settings.addresses import parse_countries, validate_email, validate_region
+from settings.addresses import validate_region
 from settings.database import configure_database
 from settings.environment import *  # noqa: F403  # Django's settings have them, by the same names
 from settings.environment import (
     BODY_MAX_BYTES,
     CORS_ALLOWED_ORIGINS,
-    DATA_DIR,
     IS_PRODUCTION,
     LOG_LEVEL,
     env,
-    read_list,
 )
 from settings.logging_config import configure_logging
-from settings.public_keys import parse_p256_key
+from settings.messages import *  # noqa: F403  # as above
 from settings.rate_limits import PRODUCTION_LIMITS, parse_rate_limits
 
 DEBUG = env.bool("DEBUG", False)  # whether errors are shown in detail; never in production
@@ -234,69 +232,5 @@ OTP_TOTP_ISSUER = SERVICE_NAME  # in authenticator apps
 SMS_DOMAIN = env.str(
     "SMS_DOMAIN", urlsplit(PUBLIC_URL).hostname or "localhost", validate=validators.host_name
 )
-
-# Message quotas, enforced in Postgres at send time.
-
-# messages a day to one address, for each purpose (confirmation, sign-in, notices)
-MESSAGES_PER_DAY = env.int("MESSAGES_PER_DAY", 20, validate=validators.at_least_one)
-# of these, on request of one network (an IPv4 address, an IPv6 /64); also address changes a day
-MESSAGES_PER_NETWORK_PER_DAY = env.int(
-    "MESSAGES_PER_NETWORK_PER_DAY", 5, validate=validators.at_least_one
-)
-# seconds between two messages to one address on request of one network; doubles each time
-MESSAGE_COOLDOWN = timedelta(
-    seconds=env.int("MESSAGE_COOLDOWN_SECONDS", 60, validate=validate.Range(min=0, max=86_400))
-)
-# text messages a day for sign-ups, in total
-SMS_PER_DAY = env.int("SMS_PER_DAY", 5_000, validate=validators.not_negative)
-# text messages a day to owners of verified numbers, which no sign-up uses up; as many again on
-# request of networks that the owner has used before
-SMS_TO_OWNERS_PER_DAY = env.int("SMS_TO_OWNERS_PER_DAY", 5_000, validate=validators.not_negative)
-# text messages a day on request of one network; 0: no limit
-SMS_PER_NETWORK_PER_DAY = env.int("SMS_PER_NETWORK_PER_DAY", 20, validate=validators.not_negative)
-# whether the text message of a sign-up waits until its e-mail address is confirmed
-SMS_AFTER_EMAIL = env.bool("SMS_AFTER_EMAIL", False)
-# text messages a day to numbers with the same first six characters
-SMS_PER_PREFIX_PER_DAY = env.int("SMS_PER_PREFIX_PER_DAY", 500, validate=validators.not_negative)
-# ISO 3166-1 countries that text messages are sent to, such as ES,PT; * alone: all
-SMS_COUNTRIES = parse_countries("SMS_COUNTRIES", read_list("SMS_COUNTRIES"))
-# codes of sign-ups sent to a prefix after which its conversion rate counts
-SMS_CONVERSION_MIN_SAMPLE = env.int(
-    "SMS_CONVERSION_MIN_SAMPLE", 100, validate=validators.at_least_one
-)
-# fraction of these codes that must be used, or sign-ups to that prefix wait
-SMS_CONVERSION_MIN_RATE = env.float("SMS_CONVERSION_MIN_RATE", 0.1, validate=validators.fraction)
-
-# mailbox (a file) or providers (SendGrid and Vonage); production always uses providers
-MESSAGE_BACKEND = env.str(
-    "MESSAGE_BACKEND", "mailbox", validate=validators.one_of(("mailbox", "providers"))
-).lower()
-MAILBOX_PATH = DATA_DIR / "mailbox.jsonl"
-DEV_MAILBOX_ENABLED = False
-# seconds for a provider to accept a connection, and between two parts of its response
-PROVIDER_TIMEOUT = env.float("PROVIDER_TIMEOUT", 4.0, validate=validators.timeout)
-# origin of SendGrid's API
-SENDGRID_HOST = env.str(
-    "SENDGRID_HOST", "https://api.sendgrid.com", validate=validators.web_origin
-).removesuffix("/")
-# key of SendGrid's API
-SENDGRID_API_KEY = env.str("SENDGRID_API_KEY", "", validate=validators.token)
-EMAIL_FROM = env.str("EMAIL_FROM", "", validate=validate_email)  # sender's address of e-mails
-# host of Vonage's SMS API
-VONAGE_HOST = env.str("VONAGE_HOST", "rest.nexmo.com", validate=validators.host_and_port)
-# key of Vonage's API
-VONAGE_API_KEY = env.str("VONAGE_API_KEY", "", validate=validators.token)
-# secret of Vonage's API
-VONAGE_API_SECRET = env.str("VONAGE_API_SECRET", "", validate=validators.token)
-# sender of text messages: 3 to 11 letters and digits, or a number
-SMS_FROM = env.str("SMS_FROM", "Rollcall", validate=validators.sms_sender).removeprefix("+")
-
-# key that SendGrid signs delivery receipts with; empty: they are rejected
-SENDGRID_WEBHOOK_PUBLIC_KEY = parse_p256_key(
-    "SENDGRID_WEBHOOK_PUBLIC_KEY", env.str("SENDGRID_WEBHOOK_PUBLIC_KEY", "")
-)
-# secret that Vonage signs delivery receipts with; empty: they are rejected
-VONAGE_SIGNATURE_SECRET = env.str("VONAGE_SIGNATURE_SECRET", "")
-WEBHOOK_MAX_AGE = 600  # seconds since a delivery receipt was signed
 
 LOGGING = configure_logging(level=LOG_LEVEL)

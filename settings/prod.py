@@ -1,12 +1,12 @@
 """Production: refuses to start without its secrets, or with one from development."""
 
 from settings.base import *  # noqa: F403  # settings modules extend one another
-from settings.base import PUBLIC_URL
+from settings.base import EMAIL_PROVIDER, PROVIDER_SETTINGS, PUBLIC_URL, SMS_PROVIDER
 from settings.environment import HSTS_SECONDS, TRUST_X_FORWARDED_PROTO, InvalidSetting, require
 
 require(
     "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "QUEUE_URL", "ALLOWED_HOSTS", "PUBLIC_URL",
-    "SENDGRID_API_KEY", "EMAIL_FROM", "VONAGE_API_KEY", "VONAGE_API_SECRET", "SMS_FROM",
+    *PROVIDER_SETTINGS[EMAIL_PROVIDER], *PROVIDER_SETTINGS[SMS_PROVIDER],
     "SMS_COUNTRIES", "TRUSTED_PROXIES",
 )  # fmt: skip  # one glance shows the whole list; all countries, or no proxy, is explicit
 if not PUBLIC_URL.startswith("https://"):

@@ -38,6 +38,11 @@ sms_sender = validate.Regexp(
 )
 
 
+def optional(validator: "_Parser") -> "_Parser":
+    """Returns a validator that accepts an empty text too."""
+    return lambda text, /: validator(text) if text else None
+
+
 def printable(text: str) -> None:
     """Accepts no line break, control character or other invisible one, and no enclosing quotes:
     they are what files and `docker run --env-file` leave in a value.

@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 # Methods (none: any), path prefix, name of the limit (None: not limited); the first match counts.
 _ROUTES: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
+    (("GET", "HEAD"), "/api/v1/profile/export", "other"),
     (("GET", "HEAD"), "/api/v1/profile", None),
     (("POST",), "/api/v1/signup", "sign-up"),
     (("POST",), "/api/v1/sessions", "sign-in"),

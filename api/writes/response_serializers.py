@@ -78,6 +78,36 @@ class ListedSessionSerializer(serializers.Serializer[Any]):
     current = serializers.BooleanField(help_text="Whether it is that of the token sent.")
 
 
+class ExportedRowSerializer(serializers.Serializer[Any]):
+    """A row of an export; which fields it has depends on its list."""
+
+    id = serializers.UUIDField(required=False)
+    channel = serializers.CharField(required=False)
+    address = serializers.CharField(required=False)
+    kind = serializers.CharField(required=False)
+    attempts = serializers.IntegerField(required=False)
+    created_at = serializers.DateTimeField(required=False)
+    expires_at = serializers.DateTimeField(required=False)
+    confirmed_at = serializers.DateTimeField(required=False, allow_null=True)
+    last_used_at = serializers.DateTimeField(required=False)
+
+
+class ExportSerializer(serializers.Serializer[Any]):
+    """All data that is kept about a person."""
+
+    id = serializers.UUIDField()
+    profile = ProfileSerializer()
+    created_at = serializers.DateTimeField()
+    email_verified_at = serializers.DateTimeField(allow_null=True)
+    phone_verified_at = serializers.DateTimeField(allow_null=True)
+    sessions = ExportedRowSerializer(many=True)
+    confirmations = ExportedRowSerializer(many=True)
+    sign_ins = ExportedRowSerializer(many=True)
+    known_networks = ExportedRowSerializer(many=True)
+    idempotency_keys = ExportedRowSerializer(many=True)
+    messages = ExportedRowSerializer(many=True)
+
+
 def _inline(name: str, **fields: Any) -> Any:
     return inline_serializer(name, fields)
 

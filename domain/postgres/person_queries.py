@@ -40,7 +40,10 @@ _SELECT = """
 """
 _SELECT_PAGE, _SELECT_BY_IDS = (
     _SELECT.format(people=_PEOPLE_AND_TOMBSTONES, condition=condition, sessions=MAX_SESSIONS)
-    for condition in ("id > %(after)s ORDER BY id LIMIT %(limit)s", "id = ANY(%(ids)s)")
+    for condition in (
+        "id > %(after)s AND id <= %(last)s ORDER BY id LIMIT %(limit)s",
+        "id = ANY(%(ids)s)",
+    )
 )
 _SELECT_VERSIONS = f"SELECT id, version FROM {_PEOPLE_AND_TOMBSTONES} WHERE id = ANY(%s)"  # noqa: S608  # all of it is ours
 _SUM_VERSIONS = f"SELECT sum(version) FROM {_PEOPLE_AND_TOMBSTONES} WHERE id > %s AND id <= %s"  # noqa: S608  # all of it is ours
@@ -56,9 +59,9 @@ def get_people(ids: Sequence[UUID]) -> list[Person | Tombstone]:
     return _fetch(_SELECT_BY_IDS, {"ids": list(ids)})
 
 
-def list_people_after(after: UUID, limit: int) -> list[Person | Tombstone]:
-    """Returns the state of up to `limit` people and tombstones with the next ids."""
-    return _fetch(_SELECT_PAGE, {"after": after, "limit": limit})
+def list_people_after(after: UUID, last: UUID, limit: int) -> list[Person | Tombstone]:
+    """Returns the state of up to `limit` people and tombstones with the next ids, up to `last`."""
+    return _fetch(_SELECT_PAGE, {"after": after, "last": last, "limit": limit})
 
 
 def get_versions(ids: Iterable[UUID]) -> dict[UUID, int]:

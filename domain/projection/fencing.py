@@ -102,20 +102,19 @@ def ensure_since() -> None:
 
 
 class Fencing:
-    """Fences primaries, several threads each their own. Knows which servers it has fenced: one that
-    has lost its fence has lost all data with it (FLUSHALL), or the slot that it was in (Redis
-    Cluster), and has no older data in either case.
+    """Fences primaries, several threads each their own. Knows which servers it has fenced: what
+    they have lost of a fence is the slot that it was in (Redis Cluster), or all data (FLUSHALL).
     """
 
     def __init__(self) -> None:
-        self._hash_tags: dict[str, str] = {}  # by identity
+        self._fenced: set[str] = set()  # identities
 
     def advance(self, primary: Primary) -> Fence:
         """Fences a primary as complete until now; readers trust it when this returns.
 
         If its data are older, it first marks what has changed since; if that is too much, or it has
-        unknown data and no fence, it deletes all profiles. Raises `ServiceUnavailable`, and
-        Django's `OperationalError` and `InterfaceError`; the caller then tries again.
+        data and no fence, it deletes all profiles. Raises `ServiceUnavailable`, and Django's
+        `OperationalError` and `InterfaceError`; the caller then tries again.
         """
         with translate_redis_errors():
             now = _database_now()
@@ -125,29 +124,24 @@ class Fencing:
                 rebuild_after = self._prepare(primary, fence, now)
                 fence = _advance(primary, now, fence.identity, rebuild_after)
             if fence.is_advanced:
-                self._hash_tags[fence.identity] = primary.hash_tag
+                self._fenced.add(fence.identity)
             return fence
 
-    def catch_up(self, primary: Primary) -> None:
-        """Marks the people whose last changes have not reached a primary that was unavailable.
-
-        Their entries are retried after growing delays: until then an older profile would be read.
-
-        Raises as `advance` does.
+    def mark_unfinished(self, primary: Primary) -> None:
+        """Marks the people whose last change has not reached Redis, after it was unreachable: their
+        writes were answered, and the outbox may retry in minutes. Raises as `advance` does.
         """
         with translate_redis_errors():
             person_ids = outbox_queries.changed_since(_database_now(), _MAX_CHANGED)
-            marked = _mark(primary, person_ids or [])
-        if marked:
-            log.info("redis_available_again", marked=marked)
+            if person_ids and (marked := _mark(primary, person_ids)):
+                log.info("unfinished_changes_marked", people=marked)
 
     def _prepare(self, primary: Primary, fence: Fence, now: datetime) -> str:
         """Removes what the other identity's data lack; returns the third argument of the script."""
+        if primary.hash_tag and fence.identity in self._fenced:
+            return ""  # another of its slots is the lowest now, perhaps with another's fence
         if fence.complete_until is None:
-            hash_tag = self._hash_tags.get(fence.identity)
-            if hash_tag not in (None, primary.hash_tag):
-                return ""  # another of its slots is the lowest now
-            deleted = _delete_profiles(primary) if hash_tag is None else 0
+            deleted = _delete_profiles(primary)
             log.info("redis_without_fence_found", profiles_deleted=deleted)
             return str(person_queries.NIL_UUID)
         since = fence.complete_until - _CLOCK_SKEW

@@ -9,23 +9,24 @@ from django.db import connections
 from domain.model.person import Person, Tombstone
 from domain.postgres import person_queries
 
+MAX_ID = UUID(int=(1 << 128) - 1)  # RFC 9562 section 5.10; no id equals it
 PAGE_SIZE = 2_000  # people; a page and its hashes take some 5 MB
 
 type Page = list[Person | Tombstone]
 
 
-def iter_people_pages(after: UUID, page_size: int | None = None) -> Iterator[Page]:
+def iter_people_pages(after: UUID) -> Iterator[Page]:
     """Yields the people with an id above `after`, in order, by pages; reads one page ahead.
-    `page_size`: `PAGE_SIZE` by default.
 
     Raises Django's `OperationalError` and `InterfaceError` when Postgres is unavailable.
     """
-    limit = page_size or PAGE_SIZE
     with ThreadPoolExecutor(1) as executor:
         try:
-            next_page = executor.submit(person_queries.list_people_after, after, limit)
+            next_page = executor.submit(person_queries.list_people_after, after, MAX_ID, PAGE_SIZE)
             while page := next_page.result():
-                next_page = executor.submit(person_queries.list_people_after, page[-1].id, limit)
+                next_page = executor.submit(
+                    person_queries.list_people_after, page[-1].id, MAX_ID, PAGE_SIZE
+                )
                 yield page
         finally:
             executor.submit(connections.close_all).result()  # the thread has its own

@@ -49,7 +49,7 @@ def rebuild_primary(primary: Primary, after: UUID, may_run: Event, stop_event: E
         with translate_redis_errors(), translate_database_errors():
             if not _advance_cursor(primary, name, after, after):
                 return
-            for page in rebuild(after, primary, _PAGE_SIZE):
+            for page in rebuild(after, primary=primary, page_size=_PAGE_SIZE):
                 may_run.wait(_MAX_PAUSE)
                 if stop_event.is_set() or not _advance_cursor(primary, name, after, page.last_id):
                     return

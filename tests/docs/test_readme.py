@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import settings_table
+from docs import scale, settings_table
 from tests.support.client import ApiClient, wait_until
 from tests.support.settings_process import PRODUCTION_ENV
 
@@ -31,6 +31,14 @@ OTHER_VARIABLES = {
     "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_SERVICE_NAME",
 }
+
+
+def test_table_of_the_scale_page_is_what_its_command_prints(capsys, monkeypatch):
+    page = (ROOT / "docs" / "scale.md").read_text()
+    (people,) = re.findall(r"-m docs\.scale (.+)", page)
+    monkeypatch.setattr("sys.argv", ["docs.scale", *people.split()])
+    scale.main()
+    assert capsys.readouterr().out in page
 
 
 def test_quick_start_of_the_readme_works(stack, api: ApiClient):
@@ -56,7 +64,7 @@ def test_quick_start_of_the_readme_works(stack, api: ApiClient):
 def test_table_of_settings_is_that_of_the_settings_modules():
     page = settings_table.PAGE.read_text()
     assert settings_table.render() in page
-    required = {name for name in PRODUCTION_ENV if f"| `{name}` | **required** |" in page}
+    required = {name for name in PRODUCTION_ENV if f"| `{name}` | **required**" in page}
     assert required == PRODUCTION_ENV.keys() - {"DJANGO_SETTINGS_MODULE"}
 
 

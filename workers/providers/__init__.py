@@ -1,4 +1,5 @@
-"""Providers, which send messages: SendGrid (e-mail), Vonage (SMS), and the development mailbox.
+"""Providers, which send messages: SendGrid or SMTP (e-mail), Vonage (SMS), a webhook (both), and
+the development mailbox.
 
 To add one, write a module here with a class that implements `base.Provider` and whose constructor
 takes the settings, and put it into the table of `registry`. An SDK that sends with requests is

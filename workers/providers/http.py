@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import cache
 from http.client import IncompleteRead
@@ -53,10 +53,14 @@ class ProviderSession(requests.Session):
     cannot be distinguished from one that was sent.
     """
 
-    def __init__(self, success_status: int, timeout: float, deadline: float = DEADLINE) -> None:
-        """`timeout` is for each wait, `deadline` for the whole exchange, both in seconds."""
+    def __init__(
+        self, success: Collection[int], timeout: float, deadline: float = DEADLINE
+    ) -> None:
+        """`success` are the statuses of success; `timeout` is for each wait, `deadline` for the
+        whole exchange, both in seconds.
+        """
         super().__init__()
-        self._success_status, self._timeout = success_status, timeout
+        self._success, self._timeout = success, timeout
         self._expires_at = time.monotonic() + deadline
         self._timer: threading.Timer | None = None
         self.auth = lambda request: request  # else ~/.netrc may replace the provider's key
@@ -64,7 +68,7 @@ class ProviderSession(requests.Session):
             self.mount(scheme, _Adapter(self.limit_connection))
 
     def request(self, method: Any, url: Any, **options: Any) -> requests.Response:  # type: ignore[override]  # all other parameters are options
-        """Returns the response if it has `success_status`; raises `SendError` for all else."""
+        """Returns the response of a success; raises `SendError` for all else."""
         options |= {"timeout": self._timeout, "allow_redirects": False}
         result: requests.Response | SendError
         try:
@@ -80,7 +84,7 @@ class ProviderSession(requests.Session):
             raise TemporaryFailure("timeout")
         if isinstance(result, SendError):
             raise result
-        if result.status_code != self._success_status:
+        if result.status_code not in self._success:
             raise _classify_status(result)
         return result
 
@@ -94,12 +98,13 @@ class ProviderSession(requests.Session):
         remaining = self._expires_at - time.monotonic()
         if remaining <= 0:
             raise TimeoutError
-        self._timer = threading.Timer(remaining, _shut_down, [connection])
+        self._timer = threading.Timer(remaining, shut_down, [connection])
         self._timer.daemon = True
         self._timer.start()
 
 
-def _shut_down(connection: socket.socket) -> None:
+def shut_down(connection: socket.socket) -> None:
+    """Ends what another thread does on a connection: it gets an error."""
     # Below the TLS layer, whose methods are not safe to call from another thread.
     with suppress(OSError):
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
@@ -124,13 +129,13 @@ class _Adapter(HTTPAdapter):
         conn.ConnectionCls = Connection
         if conn.scheme == "https":
             conn.ca_certs = None
-            conn.conn_kw["ssl_context"] = _tls_context(
+            conn.conn_kw["ssl_context"] = tls_context(
                 verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
             )
 
 
 @cache
-def _tls_context(ca_file: str) -> ssl.SSLContext:
+def tls_context(ca_file: str) -> ssl.SSLContext:
     """Reads the certificates, which takes 20 ms of CPU. `REQUESTS_CA_BUNDLE` names others."""
     return ssl.create_default_context(cafile=ca_file)
 

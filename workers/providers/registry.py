@@ -12,9 +12,12 @@ from workers.messages.message import Message
 from workers.providers.base import PermanentFailure, Provider, SendError
 from workers.providers.mailbox import FileMailbox
 
+# By the words of EMAIL_PROVIDER and SMS_PROVIDER.
 _PROVIDERS = {
-    "email": "workers.providers.sendgrid.SendGrid",
-    "phone": "workers.providers.vonage.Vonage",
+    "sendgrid": "workers.providers.sendgrid.SendGrid",
+    "smtp": "workers.providers.smtp.Smtp",
+    "vonage": "workers.providers.vonage.Vonage",
+    "webhook": "workers.providers.webhook.Webhook",
 }
 
 
@@ -26,8 +29,8 @@ def get_provider(channel: str) -> Provider:
     """
     if settings.MESSAGE_BACKEND == "mailbox":
         return _ObservedProvider("mailbox", FileMailbox(settings.MAILBOX_PATH))
-    path = _PROVIDERS[channel]
-    return _ObservedProvider(path.split(".")[-2], import_string(path)(settings))
+    name = settings.EMAIL_PROVIDER if channel == "email" else settings.SMS_PROVIDER
+    return _ObservedProvider(name, import_string(_PROVIDERS[name])(settings))
 
 
 class _ObservedProvider:

@@ -35,7 +35,7 @@ class SendGrid:
     def _make_request(self, _opener: object, request: Request, timeout: None) -> Any:
         """Replaces the SDK's use of urllib; returns what the SDK reads of urllib's response."""
         # Only 202 means "queued": 200 is the response of the sandbox, which discards the message.
-        with ProviderSession(202, self._settings.PROVIDER_TIMEOUT, self._deadline) as session:
+        with ProviderSession((202,), self._settings.PROVIDER_TIMEOUT, self._deadline) as session:
             response = session.request(
                 "POST", request.full_url, data=request.data, headers=request.headers
             )

@@ -52,7 +52,7 @@ class Vonage:
             client_ref=reference or None,
         )
         client = HttpClient(self._auth, self._options, version("vonage"))
-        session = ProviderSession(200, self._settings.PROVIDER_TIMEOUT, self._deadline)
+        session = ProviderSession((200,), self._settings.PROVIDER_TIMEOUT, self._deadline)
         client._session = session  # noqa: SLF001  # the SDK has no parameter for it
         # The SDK's own parsing is ignored: it requires a text with every error, fails on what is
         # not JSON, and reports the codes in prose only.

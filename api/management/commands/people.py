@@ -1,10 +1,13 @@
-"""`manage.py people erase ID`: erases a person, and prints what is left."""
+"""`manage.py people erase ID`: erases a person, and prints what is left; `people export ID` prints
+all data that is kept about a person.
+"""
 
 from argparse import ArgumentParser
 from datetime import UTC
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.core.management.base import BaseCommand, CommandError
 
 from api.writes.after_commit import project_revocation
@@ -12,7 +15,7 @@ from domain import profile
 from domain.commands import accounts
 from domain.model.errors import ServiceUnavailable
 from domain.model.person import Tombstone
-from domain.postgres import erasure_proof, person_queries
+from domain.postgres import erasure_proof, person_export, person_queries
 from domain.postgres.unit_of_work import unit_of_work
 from domain.projection import writer
 from domain.projection.client import get_pool, translate_redis_errors
@@ -29,11 +32,12 @@ class Command(BaseCommand):
     help = (
         "erase ID: deletes a person as DELETE of the profile does, and prints what is left; may be"
         " repeated. Exit status: 0 if the erasure is complete; 1 if not, or if the id is unknown; 2"
-        " if Redis is unavailable and the outbox completes it."
+        " if Redis is unavailable and the outbox completes it. export ID: prints all data about a"
+        " person as JSON."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("action", choices=["erase"])
+        parser.add_argument("action", choices=["erase", "export"])
         parser.add_argument("id", help="the person's id, from the sign-up response")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -41,6 +45,12 @@ class Command(BaseCommand):
             person_id = UUID(options["id"])
         except ValueError:
             raise CommandError("The id must have 32 hexadecimal digits.") from None
+        if options["action"] == "export":
+            self.stdout.write(_export(person_id))
+        else:
+            self._erase(person_id)
+
+    def _erase(self, person_id: UUID) -> None:
         tombstone, redis_hash = _erase(person_id)
         deleted_at = tombstone.deleted_at.astimezone(UTC).isoformat(" ", "seconds")
         self.stdout.write(f"{person_id} was erased at {deleted_at}, version {tombstone.version}.")
@@ -57,6 +67,18 @@ class Command(BaseCommand):
         rows["Tombstone"] -= 1
         if not is_tombstone or any(count > 0 for count in rows.values()):
             raise CommandError("The erasure is not complete.")
+
+
+def _export(person_id: UUID) -> str:
+    """Returns all data about a person as JSON."""
+    try:
+        with unit_of_work():
+            export = person_export.export_person(person_id)
+    except ServiceUnavailable:
+        raise CommandError("Postgres is unavailable.") from None
+    if export is None:
+        raise CommandError(f"No person has the id {person_id}.")
+    return orjson.dumps(export, option=orjson.OPT_INDENT_2).decode()
 
 
 def _erase(person_id: UUID) -> tuple[Tombstone, dict[bytes, bytes] | None]:

@@ -64,7 +64,7 @@ class SessionRepository(AccountRepository):
     def list_sessions(self, person_id: UUID, now: datetime) -> list[ListedSession]:
         rows = models.Session.objects.filter(person_id=person_id, expires_at__gt=now)
         return [
-            ListedSession(_public_id(bytes(digest)), created_at, expires_at, bytes(digest))
+            ListedSession(public_id(bytes(digest)), created_at, expires_at, bytes(digest))
             for digest, created_at, expires_at in rows.order_by("-id").values_list(
                 "digest", "created_at", "expires_at"
             )[:MAX_SESSIONS]
@@ -121,7 +121,7 @@ class SessionRepository(AccountRepository):
         return reload_person(person.id)
 
 
-def _public_id(digest: bytes) -> UUID:
+def public_id(digest: bytes) -> UUID:
     """Returns the id by which a person may name a session; it reveals nothing of the token."""
     return UUID(bytes=sha256(b"session id:" + digest).digest()[:16])
 

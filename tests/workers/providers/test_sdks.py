@@ -335,7 +335,7 @@ def test_connection_made_after_the_deadline_is_not_used() -> None:
         def shutdown(self, mode: int) -> None:
             raise AssertionError
 
-    with ProviderSession(202, timeout=1, deadline=0) as session, pytest.raises(TimeoutError):
+    with ProviderSession((202,), timeout=1, deadline=0) as session, pytest.raises(TimeoutError):
         session.limit_connection(LateConnection())  # type: ignore[arg-type]  # no socket: it must not be touched
 
 

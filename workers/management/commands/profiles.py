@@ -5,6 +5,7 @@ failed or was stopped.
 """
 
 import gc
+import os
 import signal
 import sys
 import time
@@ -21,6 +22,7 @@ from redis import RedisError
 from domain.model.errors import ServiceUnavailable
 from domain.postgres.person_queries import NIL_UUID
 from domain.projection import verify
+from domain.projection.parallel_rebuild import rebuild_in_parallel
 from domain.projection.people_pages import id_fraction
 from domain.projection.rebuild import rebuild
 from domain.projection.repair import repair
@@ -44,6 +46,13 @@ class Command(BaseCommand):
             default=NIL_UUID,
             metavar="ID",
             help="rebuild: start after this id",
+        )
+        parser.add_argument(
+            "--processes",
+            type=int,
+            default=min(len(os.sched_getaffinity(0)), 4),
+            metavar="N",
+            help="rebuild: how many processes; by default one for each core, at most 4",
         )
         parser.add_argument(
             "--grace-period",
@@ -74,12 +83,15 @@ class Command(BaseCommand):
             status = self._fail("The profile Redis is unavailable or rejects the command", error)
         sys.exit(status)
 
-    def _rebuild(self, resume_after: UUID, **_: Any) -> int:
+    def _rebuild(self, resume_after: UUID, processes: int, **_: Any) -> int:
         self.cursor = resume_after
         started_at = time.monotonic()
         people_count = written_count = 0
         show_progress = self._start_progress("people", id_fraction(resume_after))
-        for page in rebuild(resume_after):
+        pages = (
+            rebuild_in_parallel(resume_after, processes) if processes > 1 else rebuild(resume_after)
+        )
+        for page in pages:
             self.cursor = page.last_id
             people_count += page.people_count
             written_count += page.written_count

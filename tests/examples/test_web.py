@@ -1,0 +1,145 @@
+"""The example web app in Chromium, from another origin than the service."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+from local.example import ExampleSite
+from local.stack import Stack
+from local.tcp_ports import find_free_port
+from tests.support.chromium import CHROMEDRIVER, CHROMIUM, chromium, get_console_errors, resize
+from tests.support.client import ApiClient, sign_up_payload, wait_until
+from tests.support.stacks import make_stack
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and CHROMEDRIVER), reason="it needs Chromium and its chromedriver on the PATH"
+)
+PICTURES = os.environ.get("EXAMPLE_PICTURES")  # a folder to save pictures of the page in
+
+
+class Page:
+    """The page as its user sees it."""
+
+    def __init__(self, browser: Chrome, url: str) -> None:
+        self.browser = browser
+        browser.get(url)
+
+    def find(self, selector: str) -> WebElement:
+        return wait_until(lambda: self.browser.find_elements(By.CSS_SELECTOR, selector))[0]
+
+    def fill(self, form: str, **fields: str) -> None:
+        """Fills the fields of a form, and sends it."""
+        for name, value in fields.items():
+            field = self.find(f"{form} [name={name}]")
+            field.clear()
+            field.send_keys(value)
+        self.click(f"{form} button")
+
+    def click(self, selector: str) -> None:
+        self.find(selector).click()
+
+    def wait_for(self, message: str) -> None:
+        wait_until(lambda: message in self.find("#message").text, timeout=20)
+
+    def take_picture(self, name: str) -> None:
+        if PICTURES:
+            self.browser.save_screenshot(f"{PICTURES}/{name}.png")
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, str]]:
+    """The service with the page, as `make example` runs them; yields the URL of the page too."""
+    site = ExampleSite(find_free_port())
+    with make_stack(tmp_path_factory.mktemp("example"), site.service_environment(), 1) as stack:
+        commands = site.add_to(lambda *_: stack._commands)(stack.port, "")
+        with stack._make_process("example", commands.services["example"]):
+            wait_until(lambda: is_served(site.origin))
+            yield stack, site.url(stack)
+        stack.force_stop()
+
+
+def is_served(origin: str) -> bool:
+    try:
+        return httpx.get(origin, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture
+def page(example: tuple[Stack, str], tmp_path: Path) -> Iterator[Page]:
+    with chromium(tmp_path) as browser:
+        resize(browser, 1000, 900)
+        yield Page(browser, example[1])
+
+
+@pytest.fixture
+def api(example: tuple[Stack, str]) -> Iterator[ApiClient]:
+    with httpx.Client(base_url=example[0].url, timeout=20) as client:
+        yield ApiClient(client)
+
+
+def read_code(api: ApiClient, address: str, count: int = 1) -> str:
+    """Returns the code in the newest message to an address, once it has so many."""
+    return str(wait_until(lambda: (m := api.mailbox(address))[count - 1 :] and m)[0]["code"])
+
+
+def test_person_signs_up_confirms_changes_and_ends_sessions(page: Page, api: ApiClient):
+    person = sign_up_payload()
+    page.take_picture("signed-out")
+    page.fill("#sign-up", name="Ada", surname="Lovelace", email="ada@", phone="12", hobbies="")
+    wait_until(lambda: page.find("#sign-up [name=email][aria-invalid] + .error").text)
+    assert page.find("#sign-up [name=phone][aria-invalid] + .error").text
+    page.take_picture("errors")
+
+    page.fill("#sign-up", email=person["email"], phone=person["phone"], hobbies="engines\npoetry")
+    page.wait_for("Welcome")
+    page.take_picture("signed-up")
+    for channel in ("email", "phone"):
+        form = f"#confirmations [data-channel={channel}]"
+        page.fill(form, code="000000")
+        wait_until(lambda: page.find("#message").text)
+        page.fill(form, code=read_code(api, person[channel]))
+        page.wait_for("Confirmed.")
+    assert page.find("#confirmations").text == "Both are confirmed."
+
+    page.fill("#profile", name="Grace", hobbies="compilers")
+    page.wait_for("Saved.")
+    page.browser.refresh()
+    wait_until(lambda: page.find("#profile [name=name]").get_property("value") == "Grace")
+    assert page.find("#profile [name=hobbies]").get_property("value") == "compilers"
+
+    page.click("#sign-out")
+    wait_until(lambda: page.find("#signed-out").is_displayed())
+    page.fill("#request-code", email=person["email"])
+    page.wait_for("a code is on its way")
+    page.fill("#sign-in", code=read_code(api, person["email"], count=2))
+    wait_until(lambda: page.find("#signed-in").is_displayed())
+    challenge = api.request_challenge(email=person["email"])
+    signed_in = api.sign_in(challenge, read_code(api, person["email"], count=3))
+    other = {"Authorization": f"Bearer {signed_in.json()['session']['token']}"}
+    page.browser.refresh()
+    wait_until(lambda: len(page.browser.find_elements(By.CSS_SELECTOR, "#sessions li")) == 2)
+    page.take_picture("sessions")
+    page.click("#sessions button")
+    page.wait_for("That session has ended.")
+    assert api.http.get("/api/v1/profile/", headers=other).status_code == 401
+    errors = [e["message"] for e in get_console_errors(page.browser)]
+    assert all("status of 400" in message for message in errors), errors  # the wrong inputs alone
+
+
+def test_session_that_ended_elsewhere_signs_the_person_out(page: Page, api: ApiClient):
+    person = sign_up_payload()
+    page.fill("#sign-up", **{n: str(person[n]) for n in ("name", "surname", "email", "phone")})
+    page.wait_for("Welcome")
+    token = page.browser.execute_script("return sessionStorage.getItem('rollcall-token')")
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert api.http.delete("/api/v1/sessions/", headers=bearer).status_code == 204
+    page.fill("#profile", name="Grace")
+    page.wait_for("Your session has ended.")
+    assert page.find("#signed-out").is_displayed()

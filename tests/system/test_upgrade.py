@@ -1,0 +1,146 @@
+"""An upgrade: the processes of two releases side by side, on one Postgres and one Redis."""
+
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local.commands import Commands, rollcall_commands
+from local.stack import Stack
+from tests.conftest import LONG
+from tests.support.client import ApiClient, SignedUpPerson, wait_until
+from tests.support.stacks import SETTINGS
+
+ROOT = Path(__file__).resolve().parents[2]
+MIGRATIONS = "domain/postgres/migrations"
+
+
+@pytest.fixture(scope="module")
+def previous_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source tree from before the newest migration, so that an upgrade has one to run."""
+    newest = git("log", "-1", "--format=%H", "--", MIGRATIONS).decode().strip()
+    if not newest or not git("log", "-1", "--format=%P", newest).strip():
+        pytest.skip("git has no history here, and so no previous release")
+    folder = tmp_path_factory.mktemp("previous")
+    with tarfile.open(fileobj=BytesIO(git("archive", f"{newest}~1"))) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def git(*arguments: str) -> bytes:
+    return subprocess.run(
+        ["git", "-C", str(ROOT), *arguments], check=True, capture_output=True, timeout=30
+    ).stdout
+
+
+class Clients:
+    """Clients that use both releases in turn until the end of the block: what one of them has
+    answered, the other knows. `people` have signed up so far.
+    """
+
+    def __init__(self, *urls: str) -> None:
+        self.people: list[SignedUpPerson] = []
+        self._urls = urls
+        self._stopped = threading.Event()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with ThreadPoolExecutor(2) as threads:
+            clients = [threads.submit(self._use, pair) for pair in (self._urls, self._urls[::-1])]
+            try:
+                yield
+            finally:
+                self.stop()
+            for client in clients:
+                client.result()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def wait_for(self, count: int) -> None:
+        """Returns after as many more people, or when a client has failed."""
+        target = len(self.people) + count
+        wait_until(lambda: len(self.people) >= target or self._stopped.is_set(), timeout=120)
+
+    def _use(self, urls: tuple[str, ...]) -> None:
+        with ExitStack() as stack:
+            here, there = (
+                ApiClient(stack.enter_context(httpx.Client(base_url=url, timeout=20)))
+                for url in (urls[0], urls[-1])
+            )
+            try:
+                while not self._stopped.is_set():
+                    self.people.append(use_both(here, there))
+            finally:
+                self.stop()
+
+
+def use_both(here: ApiClient, there: ApiClient) -> SignedUpPerson:
+    """Signs up here, reads and changes there, reads here, signs out there, reads here."""
+    person = here.sign_up()
+    same = SignedUpPerson(there, person.response)
+    assert same.profile().json() == person.body
+    assert same.patch({"name": "Grace"}).status_code == 200
+    assert person.profile().json() == person.body | {"name": "Grace"}
+    assert same.request("DELETE", "sessions/current/").status_code == 204
+    assert person.profile().status_code == 401
+    return person
+
+
+def test_two_releases_serve_the_same_people_during_an_upgrade(
+    previous_release: Path, tmp_path: Path
+):
+    """The newer one migrates while the older one is used; both are used; the older one ends."""
+    count = 50 if LONG else 5
+
+    def older(port: int, write_bind: str) -> Commands:
+        made = rollcall_commands(port, write_bind, 1)
+        return Commands(in_folder(made.setup), {k: in_folder(v) for k, v in made.services.items()})
+
+    def newer(port: int, write_bind: str) -> Commands:
+        return rollcall_commands(port, write_bind, 1)
+
+    def in_folder(argv: list[str]) -> list[str]:
+        paths = {str(ROOT / name): str(previous_release / name) for name in ("", "manage.py")}
+        # Its working directory too: gunicorn imports its settings from there.
+        return ["env", "--chdir", str(previous_release), *(paths.get(part, part) for part in argv)]
+
+    env = {**SETTINGS, "OUTBOX_LEASE_SECONDS": "2"}
+    with Stack(tmp_path / "old", env=env, durable=False, commands=older) as old:
+        shared = ("DATABASE_URL", "REDIS_URL", "QUEUE_URL", "SECRET_KEY")
+        env |= {name: old.environment()[name] for name in shared}
+        new = Stack(tmp_path / "new", env=env, commands=newer)
+        before = Clients(old.url)
+        with before.running(), new:
+            before.wait_for(count)
+            both = Clients(old.url, new.url)
+            with both.running():
+                both.wait_for(2 * count)
+            before.stop()
+            people = before.people + both.people
+            wait_until(lambda: all(messages_to(each, old, new) >= 2 for each in people))
+            for name in reversed(old.own_services):
+                old.services[name].stop()
+            after = Clients(new.url)
+            with after.running():
+                after.wait_for(count)
+            wait_until(lambda: all(messages_to(each, new) >= 2 for each in after.people))
+            verify = [sys.executable, str(ROOT / "manage.py"), "profiles", "verify"]
+            subprocess.run(
+                verify, check=True, env=new.environment(), timeout=60, capture_output=True
+            )
+
+
+def messages_to(person: SignedUpPerson, *stacks: Stack) -> int:
+    """Returns how many messages a person got from the workers of these stacks."""
+    boxes = [stack.data_dir / "mailbox.jsonl" for stack in stacks]
+    text = "".join(box.read_text() for box in boxes if box.exists())
+    return sum(text.count(f'"{person.body[name]}"') > 0 for name in ("email", "phone"))
