@@ -17,7 +17,7 @@ TRY_AGAIN_DELAY = 0.02  # seconds
 
 
 class Node(NamedTuple):
-    """A primary: its address, and the first and last slots of its ranges."""
+    """A primary: its address, and the first and last slots of its ranges, in order."""
 
     host: str
     port: int
@@ -31,7 +31,7 @@ class Node(NamedTuple):
     @property
     def hash_tag(self) -> str:
         """A hash tag of its lowest slot; empty without slots."""
-        return find_hash_tag(min(self.ranges)[0]) if self.ranges else ""
+        return find_hash_tag(self.ranges[0][0]) if self.ranges else ""
 
 
 class Topology(NamedTuple):
@@ -67,10 +67,11 @@ def parse_topology(replies: list[Any], host: str, *, has_tls: bool) -> Topology 
     info, shards = replies
     try:
         epoch = int(info.partition(b"cluster_current_epoch:")[2].split()[0])
-        nodes = [_parse_shard(_to_dict(shard), host, has_tls=has_tls) for shard in shards]
+        parsed = [_parse_shard(_to_dict(shard), host, has_tls=has_tls) for shard in shards]
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return None
-    return Topology(epoch, [node for node in nodes if node is not None])
+    nodes = sorted(node for node in parsed if node is not None)  # each node has its own order
+    return Topology(epoch, nodes) if nodes else None
 
 
 def parse_redirect(error: Exception, host: str) -> Redirect | None:
@@ -91,7 +92,7 @@ def _parse_shard(shard: Mapping[bytes, Any], host: str, *, has_tls: bool) -> Nod
         return None
     endpoint = (primaries[0].get(b"endpoint") or b"").decode()
     port = primaries[0].get(b"tls-port" if has_tls else b"port") or primaries[0][b"port"]
-    ranges = tuple((int(first), int(last)) for first, last in batched(shard[b"slots"], 2))
+    ranges = tuple(sorted((int(first), int(last)) for first, last in batched(shard[b"slots"], 2)))
     # Without an endpoint, or with one that it does not know, it is the host that was asked.
     return Node(endpoint if endpoint not in ("", "?") else host, int(port), ranges)
 

@@ -11,8 +11,8 @@ from uuid import UUID
 import hiredis
 
 from api.observability.loop_metrics import loop_metrics
-from api.reads.redis.cluster import AnyRedis, is_redirect
-from api.reads.redis.connection import RedisUnavailable, encode_command
+from api.reads.redis.cluster import AnyRedis
+from api.reads.redis.connection import RedisUnavailable, encode_command, is_redirect
 from domain import profile
 from domain.metrics import registry
 from domain.model.session_token import TokenClaims

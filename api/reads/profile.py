@@ -17,8 +17,8 @@ from api.bearer import bearer_token
 from api.http_server.request import Request
 from api.observability.loop_metrics import loop_metrics
 from api.reads.cache_miss import MissCoalescer
-from api.reads.redis.cluster import AnyRedis, is_redirect
-from api.reads.redis.connection import RedisUnavailable
+from api.reads.redis.cluster import AnyRedis
+from api.reads.redis.connection import RedisUnavailable, is_redirect
 from api.reads.responses import (
     Headers,
     Response,

@@ -149,13 +149,14 @@ class ClusterPool:
                     target = (error.host or address[0], error.port)
                     pending[number] = Redirect(target, is_permanent)
                 case TryAgainError():
-                    sleep(TRY_AGAIN_DELAY)  # the keys of the command are being moved
                     pending[number] = None
                 case RedisConnectionError() | RedisTimeoutError():
                     self._refresh(_MIN_AGE)
                     node = self._slots[_slot(commands[number])]
                     if node is not None and node.address != address:
                         pending[number] = None
+        if any(isinstance(replies[number], TryAgainError) for number in pending):
+            sleep(TRY_AGAIN_DELAY)  # the keys of a command are being moved
         return pending
 
     # --- Topology --------------------------------------------------------------------------------
@@ -183,7 +184,7 @@ class ClusterPool:
                     replies = self._pool(address).exchange(TOPOLOGY_COMMANDS)
                     topology = parse_topology(replies, address[0], has_tls=self._has_tls)
                     # A node that was cut off or suspended has an older one.
-                    if topology and topology.nodes and topology.epoch >= self._topology.epoch:
+                    if topology and topology.epoch >= self._topology.epoch:
                         self._apply(topology)
                         break
             self._refreshed_at = monotonic()

@@ -116,9 +116,8 @@ def ensure_since() -> None:
 
 
 class Fencing:
-    """Fences primaries, several threads each their own. Knows which servers it has fenced: one that
-    has lost its fence has lost all data with it (FLUSHALL), or the slot that it was in (Redis
-    Cluster), and has no older data in either case.
+    """Fences primaries, several threads each their own. Knows which servers it has fenced: what
+    they have lost of a fence is the slot that it was in (Redis Cluster), or all data (FLUSHALL).
     """
 
     def __init__(self) -> None:
@@ -131,8 +130,8 @@ class Fencing:
         """Fences a primary as complete until now; readers trust it when this returns.
 
         If its data are older, it first marks what has changed since; if that is too much, or it has
-        unknown data and no fence, it deletes all profiles. Raises `ServiceUnavailable`, and
-        Django's `OperationalError` and `InterfaceError`; the caller then tries again.
+        data and no fence, it deletes all profiles. Raises `ServiceUnavailable`, and Django's
+        `OperationalError` and `InterfaceError`; the caller then tries again.
         """
         with translate_redis_errors():
             now = _database_now()
@@ -147,18 +146,14 @@ class Fencing:
                 self._generation = fence.generation
             return fence
 
-    def catch_up(self, primary: Primary) -> None:
-        """Marks the people whose last changes have not reached a primary that was unavailable.
-
-        Their entries are retried after growing delays: until then an older profile would be read.
-
-        Raises as `advance` does.
+    def mark_unfinished(self, primary: Primary) -> None:
+        """Marks the people whose last change has not reached Redis, after it was unreachable: their
+        writes were answered, and the outbox may retry in minutes. Raises as `advance` does.
         """
         with translate_redis_errors():
             person_ids = outbox_queries.changed_since(_database_now(), _MAX_CHANGED)
-            marked = _mark(primary, person_ids or [])
-        if marked:
-            log.info("redis_available_again", marked=marked)
+            if person_ids and (marked := _mark(primary, person_ids)):
+                log.info("unfinished_changes_marked", people=marked)
 
     def _prepare(self, primary: Primary, fence: Fence, now: datetime) -> str:
         """Removes what the other identity's data lack; returns the third argument of the script."""

@@ -62,6 +62,7 @@ class _Sentinels:
     """
 
     def __init__(self, url: RedisUrl) -> None:
+        self._last: tuple[str, int] | None = None
         self._question = "SENTINEL", "GET-MASTER-ADDR-BY-NAME", url.service_name
         # One that does not respond is not asked again until it does.
         self._pools = [
@@ -80,7 +81,7 @@ class _Sentinels:
 
     def find_primary(self) -> tuple[str, int]:
         """Returns host and port that a majority of the Sentinels names, or else most of those that
-        reply. Raises redis-py's `ConnectionError` if none is named.
+        reply; the last one while none does. Raises redis-py's `ConnectionError` if none is known.
         """
         votes: Counter[tuple[str, int]] = Counter()
         for pool in self._pools:
@@ -90,10 +91,12 @@ class _Sentinels:
                         address = host.decode(), int(port)
                         votes[address] += 1
                         if votes[address] > len(self._pools) // 2:
-                            return address
-        if not votes:
+                            break
+        if votes:
+            self._last = votes.most_common(1)[0][0]
+        elif self._last is None:
             raise RedisConnectionError("No Sentinel names a primary")
-        return votes.most_common(1)[0][0]
+        return self._last
 
 
 class _SentinelConnection(Connection):

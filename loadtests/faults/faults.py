@@ -25,6 +25,7 @@ NO_ENDS = dict.fromkeys(ENDS, frozenset({204, 401}))
 # Seconds after the return of the profile Redis in which a read may be older than a write. The
 # design has two, on a machine that is not busy.
 STALE = 5.0
+_STUTTER = 6.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,10 @@ def _start(name: str) -> Step:
 
 def _kill_child(name: str) -> Step:
     return lambda plant: signals.kill_child(plant.part(name), int(time.monotonic()))
+
+
+def _stutter(name: str) -> Step:
+    return lambda plant: signals.stutter(plant.part(name), _STUTTER)
 
 
 def _providers(mode: str) -> Step:
@@ -135,6 +140,8 @@ EVERYWHERE = [
     *_of_process("read", _READ, NO_ANSWER, NOTHING),
     Fault("write: kill -9 of one", _WRITE, WRITES_503, _kill_child("write"), nothing),
     Fault("read: kill -9 of one", _READ, NO_ANSWER, _kill_child("read"), nothing),
+    Fault("write: stutters", "none", NOTHING, _stutter("write"), nothing),
+    Fault("worker: stutters", "none", NOTHING, _stutter("worker"), nothing),
     Fault("providers: 500", _PROVIDERS, NOTHING, _providers(FAILS), _providers(WORKS)),
     Fault("providers: hang", _PROVIDERS, NOTHING, _providers(HANGS), _providers(WORKS), (2, 12)),
 ]

@@ -58,7 +58,7 @@ MUTATIONS = [
                 "elseif false then\n",
             ),
         ),
-        ("--only", "profiles: SIG", "--faults", "4"),
+        ("--only", "write: stutters", "--faults", "4"),
     ),
     Mutation(
         "no lease",
@@ -125,7 +125,10 @@ def _is_found(mutation: Mutation) -> bool:
 
 
 def _run(tree: Path, mutation: Mutation, seed: int) -> str:
-    """Runs a seed with the code of a source tree; returns the kinds of contradictions."""
+    """Runs a seed with the code of a source tree; returns the kinds of contradictions.
+
+    Raises `StackError` if it could not be run.
+    """
     with tempfile.TemporaryDirectory(prefix="rollcall-mutation-") as folder:
         argv = [sys.executable, "-m", "loadtests.faults", "--seed", str(seed)]
         argv += [*mutation.options, "--out", folder]
@@ -133,7 +136,10 @@ def _run(tree: Path, mutation: Mutation, seed: int) -> str:
             argv, cwd=tree, env=os.environ, capture_output=True, text=True, timeout=_TIMEOUT
         )
     lines = (line.strip() for line in result.stdout.splitlines())
-    return ", ".join(line.removesuffix(" in all") for line in lines if line.endswith(" in all"))
+    kinds = [line.removesuffix(" in all") for line in lines if line.endswith(" in all")]
+    if result.returncode and not kinds:
+        raise StackError(f"{mutation.name}: {result.stdout[-1_000:]}{result.stderr[-1_000:]}")
+    return ", ".join(kinds)
 
 
 def copy_with(mutation: Mutation, tree: Path) -> None:

@@ -1,7 +1,9 @@
 """Faults of processes: suspended, and killed with their children."""
 
 import os
+import random
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,6 +66,20 @@ def kill_child(process: Process, number: int) -> None:
     if pids := child_pids(process.pid):
         with suppress(ProcessLookupError):  # it has exited
             os.kill(pids[number % len(pids)], signal.SIGKILL)
+
+
+def stutter(process: Process, seconds: float) -> None:
+    """Suspends one of a process' children (itself, if it has none) after another, each for up to an
+    eighth of a second, as a busy machine does.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        pid = random.choice(child_pids(process.pid) or [process.pid])
+        with suppress(ProcessLookupError):  # it has exited
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(random.uniform(0.03, 0.12))
+            os.kill(pid, signal.SIGCONT)
+        time.sleep(random.uniform(0.0, 0.03))
 
 
 def _send_to_all(process: Process, signum: signal.Signals) -> None:

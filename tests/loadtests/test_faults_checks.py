@@ -28,9 +28,13 @@ from loadtests.faults.ledger import (
     SIGN_OUT,
     SIGN_UP,
     Entry,
+    Ledger,
     PersonRecord,
 )
 from loadtests.faults.providers import CONFIRMATION, Received
+from loadtests.faults.run import Report
+from loadtests.faults.summary import describe_failure, table
+from loadtests.faults.timeline import render_page
 
 PROFILE = {"name": "Ada", "email": "ada@example.com", "phone": "+34600000000"}
 SETS = {**PROFILE, "email_verified": False}
@@ -205,3 +209,23 @@ def test_gaps_and_times_to_heal_are_measured():
     assert longest_gap(entries, 50) == pytest.approx(5)
     entries = [read(32.5, status=503), read(33.5, status=503), read(34.5)]
     assert time_to_heal(entries, FAULT, [READ]) == pytest.approx(0.6)
+
+
+def test_a_failed_seed_is_reported_with_the_ledger_of_the_person_and_how_to_repeat_it(person):
+    ledger = Ledger()
+    ledger.people.append(person)
+    ledger.entries += [SIGNED_UP, RENAMED, read(12, SETS), read(31, status=503)]
+    report = Report(7, ledger, [FAULT], traffic_end=40)
+    report.violations += check(ledger.entries, ledger.people, report.windows, outcome(CHANGED))
+    text = describe_failure(report, "make faults SEED=7")
+    assert "older than a write, person 0: name is 'Ada'" in text
+    assert "10.000 to    11.000 change       200, session 0, sets {'name': 'Grace'}" in text
+    assert text.endswith("to repeat it: make faults SEED=7")
+    (heading, row, total) = table([report]).splitlines()
+    assert heading.split()[:3] == ["seed", "sign-ups", "lost"]
+    assert row.split()[:7] == ["7", "1", "0", "0,", "0", "wrong", "1"]
+    assert total.split()[1:] == row.split()[1:]
+    page = render_page("single", [report])
+    assert "<svg" in page
+    assert "fault</title>" in page
+    assert "make faults TOPOLOGY=single SEED=7" in page

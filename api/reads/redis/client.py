@@ -21,9 +21,15 @@ from api.reads.redis.connection import (
     gather_replies,
 )
 from api.reads.redis.sentinel import make_locator
-from api.reads.redis.server_check import ClusterCheck, ServerCheck, UntrustedServer
+from api.reads.redis.server_check import (
+    ClusterCheck,
+    ServerCheck,
+    UntrustedServer,
+    describe_error,
+    failure_status,
+)
 from api.reads.socket_address import SocketAddress
-from domain import fence, profile
+from domain import profile
 from domain.metrics import registry
 from domain.model.session_token import TokenClaims
 from domain.redis_url import CLUSTER, RedisUrl
@@ -34,8 +40,6 @@ _BACKOFF_MIN, _BACKOFF_MAX = 0.02, 0.4  # seconds between two attempts, with jit
 _STABLE_AFTER = 1.0  # seconds; a connection that lasted less counts as a failure
 # Replies of a server that cannot serve reads: still loading, or a replica.
 _FATAL_ERRORS = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
-# It does not let this user in, or run a command; logged by name.
-_PERMISSION_ERRORS = frozenset({"NOAUTH", "NOPERM", "WRONGPASS"})
 _ASKING = encode_command(("ASKING",))
 
 
@@ -104,10 +108,6 @@ class RedisClient:
             self._connection.send_command(_ASKING, lambda _: None)
         return self._connection.execute_command(command)
 
-    def execute_command(self, *arguments: bytes | str | int) -> Future[Any]:
-        """Does the same with a command that is not encoded yet."""
-        return self.execute(encode_command(arguments))
-
     def for_person(self, person_id: bytes) -> "RedisClient":
         """Returns the client of the server that has a person's profile: this one."""
         return self
@@ -141,7 +141,7 @@ class RedisClient:
         code = error_code(error)
         if code != self._last_error_code:
             self._last_error_code = code
-            log.warning("redis_command_failed", **_describe(error))
+            log.warning("redis_command_failed", **describe_error(error))
         if code in _FATAL_ERRORS and self._connection is not None:
             self._connection.close()
 
@@ -180,7 +180,7 @@ class RedisClient:
                 self.cache = self._own_cache
             await self._check_regularly(connection, closed, address)
         except (OSError, RedisUnavailable, UntrustedServer, hiredis.ReplyError) as error:
-            self.status = _failure_status(error)
+            self.status = failure_status(error)
             if not established_at:
                 return self._on_connect_error(error, failures)
         finally:
@@ -195,7 +195,7 @@ class RedisClient:
     def _on_connect_error(self, error: Exception, failures: int) -> int:
         loop_metrics.inc(registry.REDIS_CONNECT_ERRORS, "profiles")
         if not failures:
-            details = _describe(error) | {"status": self.status}
+            details = describe_error(error) | {"status": self.status}
             log.warning("redis_connect_failed", **details)
         # A relay advances the fence several times a second: no longer back-off for that.
         return 1 if self.status == "stale" else failures + 1
@@ -232,19 +232,6 @@ class RedisClient:
                     raise UntrustedServer("unavailable")
             finally:
                 moved.cancel()
-
-
-def _failure_status(error: Exception) -> str:
-    """Returns what `/readyz` reports for a connection that could not be made, or was given up."""
-    if isinstance(error, UntrustedServer):
-        return str(error.args[0])
-    return "misconfigured" if error_code(error) in _PERMISSION_ERRORS else "unavailable"
-
-
-def _describe(error: Exception) -> dict[str, str]:
-    """Returns what may be logged of an error; of a missing permission also which one."""
-    denied = fence.denied_command(error)
-    return {"error_type": error_code(error)} | ({"denied_command": denied} if denied else {})
 
 
 def _backoff(failures: int) -> float:

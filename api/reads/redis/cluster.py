@@ -12,7 +12,7 @@ import structlog
 
 from api.reads.client_cache import ClientCache
 from api.reads.redis.client import RedisClient
-from api.reads.redis.connection import RedisUnavailable, error_code
+from api.reads.redis.connection import RedisUnavailable, error_code, is_redirect
 from api.reads.redis.query import query
 from api.reads.redis.server_check import STATUSES
 from api.reads.socket_address import SocketAddress
@@ -30,7 +30,6 @@ from domain.redis_url import CLUSTER, RedisUrl
 
 log = structlog.get_logger(__name__)
 
-_REDIRECTS = frozenset({"MOVED", "ASK", "TRYAGAIN"})
 _MAX_AGE, _MIN_AGE = 0.5, 0.05  # seconds between two questions for the topology
 _TIMEOUT = 0.5  # seconds for a node to reply to that
 
@@ -40,11 +39,6 @@ type AnyRedis = RedisClient | RedisCluster
 def make_redis(url: RedisUrl, **options: Any) -> AnyRedis:
     """Returns the client of a server or a Cluster; `options` as in `RedisClient`."""
     return RedisCluster(url, **options) if url.topology == CLUSTER else RedisClient(url, **options)
-
-
-def is_redirect(error: object) -> bool:
-    """Returns whether a reply is an error that says where, or when, to repeat the command."""
-    return isinstance(error, hiredis.ReplyError) and error_code(error) in _REDIRECTS
 
 
 class RedisCluster:
@@ -65,6 +59,7 @@ class RedisCluster:
         self._url = url
         self._options = options | {"cache": self.cache}
         self._topology = Topology(0, [])
+        self._is_unknown = False  # for the log
         self._clients: dict[tuple[str, int], RedisClient] = {}
         self._unserved = RedisClient(url)  # is never connected
         self._slots = [self._unserved] * SLOT_COUNT
@@ -157,10 +152,13 @@ class RedisCluster:
                 has_tls = self._url.ssl_context is not None
                 topology = parse_topology(replies[-2:], address[0], has_tls=has_tls)
                 # A node that was cut off or suspended has an older one.
-                if topology and topology.nodes and topology.epoch >= self._topology.epoch:
+                if topology and topology.epoch >= self._topology.epoch:
                     await self._apply(topology)
+                    self._is_unknown = False
                     return
-        log.warning("redis_topology_unknown")
+        if not self._is_unknown:
+            self._is_unknown = True
+            log.warning("redis_topology_unknown")
 
     async def _apply(self, topology: Topology) -> None:
         """Connects to new primaries, and leaves those that are none any more."""

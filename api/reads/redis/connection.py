@@ -17,6 +17,7 @@ from domain.metrics import registry
 
 log = structlog.get_logger(__name__)
 
+_REDIRECTS = frozenset({"MOVED", "ASK", "TRYAGAIN"})
 _GRACE_PERIOD = 0.005  # seconds; see `_check_timeout`
 
 
@@ -31,6 +32,13 @@ def error_code(error: Exception) -> str:
     if isinstance(error, hiredis.ReplyError):
         return str(error).partition(" ")[0]
     return type(error).__name__
+
+
+def is_redirect(reply: object) -> bool:
+    """Returns whether a reply is an error of Redis Cluster that says where, or when, to repeat the
+    command.
+    """
+    return isinstance(reply, hiredis.ReplyError) and error_code(reply) in _REDIRECTS
 
 
 class RedisUnavailable(Exception):

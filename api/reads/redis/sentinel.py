@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from contextlib import suppress
 from typing import Protocol
 
 from api.reads.redis.connection import RedisUnavailable
@@ -53,11 +52,12 @@ class Sentinels:
         self._ssl_context = url.ssl_context
         self._sentinels = [SocketAddress("", *host, url.ssl_context) for host in url.hosts]
         question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", url.service_name)
+        self._last: SocketAddress | None = None
         self._commands = [*url.sentinel_credentials.auth_command(), question]
 
     async def find_primary(self) -> SocketAddress:
         """Asks all Sentinels at once; returns what a majority of them names, or without one, after
-        the timeout, what most name.
+        the timeout, what most name; the last one while none replies.
         """
         votes: Counter[SocketAddress] = Counter()
         questions = [asyncio.ensure_future(self._ask(sentinel)) for sentinel in self._sentinels]
@@ -70,14 +70,14 @@ class Sentinels:
         finally:
             for each in questions:
                 each.cancel()
-        if not votes:
+        if votes:
+            self._last = votes.most_common(1)[0][0]
+        elif self._last is None:
             raise RedisUnavailable
-        return votes.most_common(1)[0][0]
+        return self._last
 
     async def has_moved(self, address: SocketAddress) -> bool:
-        with suppress(RedisUnavailable):
-            return await self.find_primary() != address
-        return False
+        return await self.find_primary() != address
 
     async def _ask(self, sentinel: SocketAddress) -> SocketAddress | None:
         """Returns the primary that a Sentinel names; None without a usable reply."""

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import hiredis
-
+from api.reads.redis.connection import error_code, is_redirect
 from domain import fence
+
+# It does not let this user in, or run a command; logged by name.
+_PERMISSION_ERRORS = frozenset({"NOAUTH", "NOPERM", "WRONGPASS"})
+_INFO = ("INFO", "server"), ("INFO", "replication")
 
 STATUSES = ("ok", "unavailable", "stale", "misconfigured")
 
@@ -73,7 +76,7 @@ class ClusterCheck(ServerCheck):
 
     def status(self, replies: Sequence[Any]) -> str:
         server, replication, *fenced, memory, key_count = replies
-        if not fenced or any(isinstance(reply, hiredis.ReplyError) for reply in fenced):
+        if not fenced or any(map(is_redirect, fenced)):
             fenced = [None, None, None]  # it has no slots, or not that one any more
         self._key_count = key_count
         return super().status([server, replication, *fenced, memory])
@@ -90,4 +93,14 @@ class ClusterCheck(ServerCheck):
         return is_trusted
 
 
-_INFO = ("INFO", "server"), ("INFO", "replication")
+def failure_status(error: Exception) -> str:
+    """Returns what `/readyz` reports for a connection that could not be made, or was given up."""
+    if isinstance(error, UntrustedServer):
+        return str(error.args[0])
+    return "misconfigured" if error_code(error) in _PERMISSION_ERRORS else "unavailable"
+
+
+def describe_error(error: Exception) -> dict[str, str]:
+    """Returns what may be logged of an error; of a missing permission also which one."""
+    denied = fence.denied_command(error)
+    return {"error_type": error_code(error)} | ({"denied_command": denied} if denied else {})

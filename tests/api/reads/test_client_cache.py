@@ -13,6 +13,7 @@ import redis
 from structlog.testing import capture_logs
 
 from api.reads.client_cache import ClientCache
+from api.reads.redis.connection import encode_command
 from domain import profile
 from domain.model import session_token
 from local.servers import Valkey
@@ -310,7 +311,7 @@ async def test_entries_are_stale_after_the_process_was_stopped(real_redis: RealR
     """The event loop cannot process an invalidation meanwhile."""
     async with open_reader(real_redis.url, MAX_STALENESS) as reader:
         await wait_until_cached(reader)
-        await reader.redis.execute_command("PING")
+        await reader.redis.execute(encode_command(("PING",)))
         started_at = time.monotonic()
         real_redis.write(1)
         body = (await read_profile(reader))[1]

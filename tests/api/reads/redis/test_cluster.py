@@ -23,7 +23,14 @@ class FakeNode(FakeRedis):
         super().__init__(self._reply, supports_tracking=False)
         self._nodes = nodes
         self.on_read = on_read
+        self.fence_reply = b"$-1\r\n"
+        self.key_count, self.run_id = 0, b"first"
         self.asked: list[bytes] = []  # commands that concern people, by name
+
+    async def reply(self, command: Command) -> bytes | None:
+        if command == [b"INFO", b"server"]:
+            return b"$%d\r\nrun_id:%b\r\n" % (7 + len(self.run_id), self.run_id)
+        return await super().reply(command)
 
     async def _reply(self, command: Command) -> bytes:
         match command:
@@ -32,9 +39,9 @@ class FakeNode(FakeRedis):
             case [b"CLUSTER", b"SHARDS"]:
                 return b"*%d\r\n%b" % (len(self._nodes), b"".join(map(self._shard, self._nodes)))
             case [b"DBSIZE"]:
-                return b":0\r\n"
+                return b":%d\r\n" % self.key_count
             case [b"HGET", *_]:
-                return b"$-1\r\n"
+                return self.fence_reply
         self.asked.append(command[0])
         return await self.on_read(command) if command[0] == b"HMGET" else b"+OK\r\n"
 
@@ -50,7 +57,7 @@ class FakeNode(FakeRedis):
 
 @asynccontextmanager
 async def open_cluster(
-    *on_reads: Callable[[Command], Awaitable[bytes]],
+    *on_reads: Callable[[Command], Awaitable[bytes]], check_interval: float = 60.0
 ) -> AsyncIterator[tuple[Reader, list[FakeNode]]]:
     """Yields a connected reader, and its nodes."""
     nodes: list[FakeNode] = []
@@ -58,7 +65,8 @@ async def open_cluster(
         for on_read in on_reads:
             nodes.append(await stack.enter_async_context(FakeNode(nodes, on_read).listening()))  # type: ignore[arg-type]  # it yields itself
         url = f"redis+cluster://{HOST}:{nodes[0].port}"
-        reader = Reader(url, KEYS, timeout=1.0, miss_timeout=0.2, max_staleness=0)
+        options = {"timeout": 1.0, "max_staleness": 0, "check_interval": check_interval}
+        reader = Reader(url, KEYS, miss_timeout=0.2, **options)
         reader.start()
         stack.push_async_callback(reader.close)
         while reader.redis.statuses().count("ok") < len(nodes):
@@ -117,6 +125,33 @@ async def test_slot_without_a_node_is_unavailable_at_once():
         assert (await reader.read(TOKEN)).status == 503
         assert time.monotonic() - started_at < 0.2
         assert node.asked == [b"HMGET"]
+
+
+@run_in_loop
+async def test_primary_that_is_cut_off_from_the_others_is_left():
+    """Its cluster state is "fail", and what readers have cached of it may be old."""
+    async with open_cluster(reply_with(PROFILE), check_interval=0.02) as (reader, (node,)):
+        node.fence_reply = b"-MOVED 1 127.0.0.1:1\r\n"
+        assert reader.redis.status == "ok"
+        await asyncio.sleep(0.1)  # several checks: the lowest slot has been moved, no more
+        assert reader.redis.status == "ok"
+        node.fence_reply = b"-CLUSTERDOWN The cluster is down\r\n"
+        while reader.redis.status == "ok":
+            await asyncio.sleep(0.001)
+        assert reader.redis.status == "unavailable"
+
+
+@run_in_loop
+async def test_primary_with_data_and_without_a_fence_is_not_read():
+    """It may have come back from a snapshot in which its fence was in a slot that it lost since."""
+    async with open_cluster(reply_with(PROFILE), check_interval=0.02) as (reader, (node,)):
+        node.key_count = 5
+        await asyncio.sleep(0.1)  # several checks: it was empty, and has got slots with data
+        assert reader.redis.status == "ok"
+        node.run_id = b"another"
+        while reader.redis.status != "stale":
+            await asyncio.sleep(0.001)
+        assert (await reader.read(TOKEN)).status == 503
 
 
 @run_in_loop

@@ -12,7 +12,7 @@ import hiredis
 import pytest
 import trustme
 
-from api.reads.redis.client import RedisClient as Redis
+from api.reads.redis.client import RedisClient
 from api.reads.redis.connection import RedisUnavailable as Unavailable
 from api.reads.redis.connection import encode_command
 from domain.redis_url import parse_url
@@ -26,6 +26,13 @@ from tests.support.fake_redis import (
     echo,
     never_reply,
 )
+
+
+class Redis(RedisClient):
+    """A client with commands that are not encoded yet."""
+
+    def execute_command(self, *arguments: bytes | str | int) -> asyncio.Future[Any]:
+        return self.execute(encode_command(arguments))
 
 
 def run_in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:

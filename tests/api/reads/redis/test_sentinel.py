@@ -10,7 +10,7 @@ from api.reads.redis.sentinel import make_locator
 from domain.redis_url import parse_url
 from local.tcp_ports import HOST, find_free_port
 from tests.api.reads.redis.test_connection import run_in_loop
-from tests.support.fake_redis import FakeRedis, Handler, always_reply, never_reply
+from tests.support.fake_redis import Command, FakeRedis, Handler, always_reply, never_reply
 
 OLD, NEW = (always_reply(b"*2\r\n$9\r\n127.0.0.1\r\n$1\r\n%d\r\n" % port) for port in (1, 2))
 UNKNOWN, DENIED = always_reply(b"*-1\r\n"), always_reply(b"-NOAUTH Authentication required.\r\n")
@@ -55,3 +55,27 @@ async def test_no_primary_is_unavailable():
     for handlers in ((), (UNKNOWN, DENIED)):
         with pytest.raises(RedisUnavailable):
             await find_port(*handlers)
+
+
+@run_in_loop
+async def test_last_primary_is_used_while_no_sentinel_responds():
+    async with FakeRedis(NEW).listening() as sentinel:
+        locator = make_locator(parse_url(f"redis+sentinel://{HOST}:{sentinel.port}/profiles"))
+        primary = await locator.find_primary()
+    assert await locator.find_primary() == primary
+    assert not await locator.has_moved(primary)
+
+
+@run_in_loop
+async def test_sentinels_have_credentials_of_their_own():
+    async def reply(command: Command) -> bytes:
+        return b"+OK\r\n" if command[0] == b"AUTH" else await NEW(command)
+
+    async with FakeRedis(reply).listening() as sentinel:
+        options = "sentinel_username=watcher&sentinel_password=p%40ss"
+        url = f"redis+sentinel://ada:secret@{HOST}:{sentinel.port}/profiles?{options}"
+        await make_locator(parse_url(url)).find_primary()
+    assert sentinel.commands == [
+        [b"AUTH", b"watcher", b"p@ss"],
+        [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", b"profiles"],
+    ]
