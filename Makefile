@@ -19,7 +19,7 @@ PROD_ENV := DJANGO_SETTINGS_MODULE=settings.prod ALLOWED_HOSTS=rollcall.example 
 
 SBOM := sbom.json
 
-.PHONY: help run dev example doctor docs test check sbom load load-ui bench
+.PHONY: help run dev example doctor docs test check sbom load load-ui bench faults
 
 help:
 	@echo "make run     the whole service on this machine; PORT=8000 and DATA_DIR=.data can be set"
@@ -33,6 +33,8 @@ help:
 	@echo "make load    PROFILE=steady, peak, spike, soak, signup-storm, cold or knee; HOST=http://…, DURATION=10m,"
 	@echo "             RATE, WRITES, LIMIT=read_p99=3, PEOPLE, REDIS, OUT; exit 1 if a limit is broken; docs/load-tests.md"
 	@echo "make load-ui locust's web page on a service of its own, or HOST"
+	@echo "make faults  breaks one part after another under load, and reconciles every answer; TOPOLOGY=single, sentinel,"
+	@echo "             cluster or pair; SEED=7, SEEDS=20 or RANDOM=1h; ONLY=profiles; exit 1 if anything is wrong; docs/faults.md"
 	@echo "make bench   the benchmark with its peers, 15 minutes; ARGS=--quick for three, or section names; docs/performance.md"
 
 # exec: signals reach the supervisor itself; with make's pid it exits when make does.
@@ -71,6 +73,12 @@ load: .venv/.installed
 
 load-ui: .venv/.installed
 	@exec $(PYTHON) -m loadtests $(LOAD_OPTIONS) --ui
+
+FAULTS_OPTIONS = $(if $(TOPOLOGY),--topology "$(TOPOLOGY)") $(if $(SEED),--seed "$(SEED)") $(if $(SEEDS),--seeds "$(SEEDS)") \
+	$(if $(RANDOM),--random "$(RANDOM)") $(if $(ONLY),--only "$(ONLY)") $(if $(OUT),--out "$(OUT)") $(ARGS)
+
+faults: .venv/.installed
+	@exec $(PYTHON) -m loadtests.faults $(FAULTS_OPTIONS)
 
 # Rollcall and the Python peers run on one interpreter: that of .venv, or BENCH_PYTHON, each with its
 # own environment.

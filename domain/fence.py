@@ -10,11 +10,15 @@ it until a relay has marked what has changed since.
     complete_until  when they were last complete: a snapshot with this has all earlier writes
     since           when this field was first stored: of what was written later, a flush has lost
                     nothing
+    generation      raised each time that the fence is advanced
     rebuild_after   while the relay writes all profiles again: the last id that it has written
 
 A process has one run id. A primary that is demoted and promoted again keeps it, and may not have
 synchronized with the one in between; but with each promotion it gets a new replication id. (So it
 does when its last replica has been away for an hour, or its first one comes: it is fenced again.)
+
+A primary that was cut off while another one served may get its clients back without having been
+demoted: all ids are the same, but its generation is lower than one that was seen before.
 
 A server without that key is empty, and has no older data. One that denies INFO to this user is not
 trusted at all: its role and its run id are unknown.
@@ -25,6 +29,7 @@ from collections.abc import Sequence
 
 RUN_ID, REPLICATION_ID = "run_id", "replid"
 COMPLETE_UNTIL, SINCE, REBUILD_AFTER = "complete_until", "since", "rebuild_after"
+GENERATION = "generation"
 _RUN_ID_PATTERN = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
 _REPLICATION_ID_PATTERN = re.compile(rb"^master_replid:(\w+)", re.MULTILINE)
 _DENIED_PATTERN = re.compile(r"no permissions to run the '([\w|-]+)' command")
@@ -43,7 +48,8 @@ def fence_commands(key: str) -> tuple[tuple[str, ...], ...]:
     They are sent together on one connection, so that the replies come from one run.
     """
     sections = ("INFO", "server"), ("INFO", "replication")
-    return *sections, ("HGET", key, RUN_ID), ("HGET", key, REPLICATION_ID)
+    fields = (RUN_ID, REPLICATION_ID, GENERATION)
+    return *sections, *(("HGET", key, field) for field in fields)
 
 
 def parse_identity(server: bytes, replication: bytes) -> bytes:
@@ -67,13 +73,19 @@ def is_trusted(replies: Sequence[bytes | None]) -> bool:
     A server that reports no run id cannot be distinguished from another, and is trusted. A fence
     from before there were replication ids has none.
     """
-    server, replication, *fenced = replies
+    server, replication, *fenced, _ = replies
     patterns = (_RUN_ID_PATTERN, server), (_REPLICATION_ID_PATTERN, replication)
     actual = (pattern.search(info or b"") for pattern, info in patterns)
     return all(
         match is None or fenced_id in (None, match[1])
         for match, fenced_id in zip(actual, fenced, strict=True)
     )
+
+
+def parse_generation(replies: Sequence[bytes | None]) -> int | None:
+    """Returns the generation in the replies to `fence_commands`; None if there is no fence."""
+    *_, run_id, _, generation = replies
+    return None if run_id is None else int(generation or 0)
 
 
 def denied_command(error: Exception) -> str | None:

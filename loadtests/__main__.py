@@ -129,7 +129,7 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
     add("--host", metavar="URL", help="a running service; by default one is started")
     add("--people", metavar="FILE", type=Path, help="for --host: a token a line; else they sign up")
     add("--redis", metavar="URL", help="for --host: its profile Redis, which `cold` empties")
-    add("--duration", metavar="TIME", type=_duration, help="such as 90, 30s, 10m or 8h")
+    add("--duration", metavar="TIME", type=parse_duration, help="such as 90, 30s, 10m or 8h")
     add("--rate", type=_number(1, 10_000_000), help="requests a minute at the start")
     add("--writes", type=_number(0, 100), help="percent of the requests that are sign-ups")
     add("--limit", metavar="NAME=VALUE,…", type=_limits, default={}, help="other limits")
@@ -152,7 +152,8 @@ def _number(minimum: float, maximum: float) -> Callable[[str], float]:
     return parse
 
 
-def _duration(text: str) -> float:
+def parse_duration(text: str) -> float:
+    """Returns the seconds of a time such as 90, 30s, 10m or 8h."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if not match or not 1 <= (seconds := float(match[1]) * _UNITS[match[2]]) <= 366 * 86_400:
         raise argparse.ArgumentTypeError(f"{text!r} is no time such as 90, 30s, 10m or 8h")

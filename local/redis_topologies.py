@@ -7,58 +7,27 @@
 They are for tests and for `make faults`: a dead primary is replaced within a few seconds.
 """
 
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, override
+from typing import override
 
-from redis import Redis, RedisError
+from redis import RedisError
 
-from local.processes import StackError, stop_all
+from local.replicated_valkey import FORMATION_TIMEOUT, Topology, is_linked, wait_until
+from local.replicated_valkey import ReplicatedValkey as ReplicatedValkey  # it is in our signatures
 from local.servers import Valkey
 from local.tcp_ports import HOST, find_free_port
 
 SERVICE_NAME = "profiles"
 SLOTS = 16_384
-_FORMATION_TIMEOUT = 60.0  # seconds until all servers know each other
 _DETECTION_MS = 1_000  # without a reply for so long, a server counts as down
 _REPLICATION = {
     "repl-diskless-sync-delay": "0",
     "repl-ping-replica-period": "1",
     "repl-timeout": "5",
 }
-
-
-class ReplicatedValkey(Valkey):
-    """A server whose role and peers are kept in a configuration file, as Sentinel rewrites it."""
-
-    arguments: tuple[str, ...] = ()
-
-    @override
-    def prepare(self) -> None:
-        super().prepare()
-        config = self.folder / "valkey.conf"
-        if not config.exists():
-            config.write_text(self.initial_config())
-        position = self.argv.index("--port")  # options after the file take precedence
-        self.argv[position:position] = [str(config), *self.arguments]
-
-    def initial_config(self) -> str:
-        """Returns what the configuration file has at the first start."""
-        return ""
-
-    def call(self, *command: Any) -> Any:
-        """Returns the reply to a command. Raises `RedisError`."""
-        with Redis(host=HOST, port=self.port, socket_timeout=5, decode_responses=True) as redis:
-            return redis.execute_command(*command)
-
-    def info(self) -> dict[str, Any]:
-        """Returns the section `replication` of INFO. Raises `RedisError`."""
-        info: dict[str, Any] = self.call("INFO", "replication")
-        return info
 
 
 class _Sentinel(ReplicatedValkey):
@@ -85,66 +54,6 @@ class _Sentinel(ReplicatedValkey):
             f"sentinel down-after-milliseconds {SERVICE_NAME} {self._down_after_ms}\n"
             f"sentinel failover-timeout {SERVICE_NAME} {self._down_after_ms * 5}\n"
         )
-
-
-class Topology(ABC):
-    """Several servers that are started and stopped together, after which their ports stay theirs.
-
-    `servers` store data; `url` is for REDIS_URL.
-    """
-
-    servers: list[ReplicatedValkey]
-
-    @property
-    @abstractmethod
-    def url(self) -> str:
-        """The URL for clients."""
-
-    @abstractmethod
-    def is_healthy(self) -> bool:
-        """Returns whether each server has its role, and replicas are connected and synchronised.
-
-        Raises `RedisError` if one does not respond.
-        """
-
-    @property
-    def processes(self) -> list[ReplicatedValkey]:
-        """All processes: `servers` first, then those that store no data."""
-        return self.servers
-
-    def start(self) -> None:
-        """Starts all servers; returns when replicas have the data of their primaries.
-
-        Raises `StackError`, with all stopped again, if this takes longer than 60 s.
-        """
-        with ExitStack() as stack:
-            stack.callback(self.stop)
-            for server in self.servers:
-                server.start()
-            self._connect()
-            for monitor in self.processes[len(self.servers) :]:
-                monitor.start()  # now: a sentinel asks a primary for its replicas every 10 s
-            self.wait_until_healthy(_FORMATION_TIMEOUT)
-            stack.pop_all()
-
-    def stop(self) -> None:
-        """Stops all servers; kills what has not exited after 10 s."""
-        stop_all(self.processes)
-
-    def wait_until_healthy(self, timeout: float) -> None:
-        """Returns once `is_healthy()`. Raises `StackError` after `timeout` seconds."""
-        _wait_until(self.is_healthy, timeout, f"{type(self).__name__} is not healthy")
-
-    @abstractmethod
-    def _connect(self) -> None:
-        """Makes the servers known to each other, unless they are already."""
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
 
 class SentinelGroup(Topology):
@@ -257,7 +166,7 @@ class ValkeyCluster(Topology):
     @override
     def is_healthy(self) -> bool:
         return all(self._knows_all(server) for server in self.servers) and all(
-            _is_linked(server) for server in self.servers
+            is_linked(server) for server in self.servers
         )
 
     def _knows_all(self, server: ReplicatedValkey) -> bool:
@@ -282,8 +191,8 @@ class ValkeyCluster(Topology):
             first.call("CLUSTER", "MEET", HOST, server.port, bus_port)
         for number, replica in enumerate(self.servers[self._primaries :]):
             node_id = self.servers[number].call("CLUSTER", "MYID")
-            _wait_until(
-                partial(_replicate, replica, node_id), _FORMATION_TIMEOUT, f"{node_id} is unknown"
+            wait_until(
+                partial(_replicate, replica, node_id), FORMATION_TIMEOUT, f"{node_id} is unknown"
             )
 
 
@@ -293,29 +202,9 @@ def _cluster_info(server: ReplicatedValkey) -> dict[str, str]:
 
 
 def _follows(server: ReplicatedValkey, primary: ReplicatedValkey) -> bool:
-    return _is_linked(server) and server.info().get("master_port") == primary.port
-
-
-def _is_linked(server: ReplicatedValkey) -> bool:
-    """Returns whether a server is a primary, or a replica with a connection and all data."""
-    info = server.info()
-    return bool(info["role"] == "master" or info["master_link_status"] == "up")
+    return is_linked(server) and server.info().get("master_port") == primary.port
 
 
 def _replicate(replica: ReplicatedValkey, node_id: str) -> bool:
-    replica.call("CLUSTER", "REPLICATE", node_id)  # an error until gossip has told it of the node
+    replica.call("CLUSTER", "REPLICATE", node_id)  # an error until it knows the node by gossip
     return True
-
-
-def _wait_until(condition: Callable[[], bool], timeout: float, error: str) -> None:
-    """Returns once the condition is true; `RedisError` counts as false. Raises `StackError`."""
-    deadline = time.monotonic() + timeout
-    reason: object = ""
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return
-        except RedisError as raised:
-            reason = raised
-        time.sleep(0.05)  # the state of several servers: there is no event to await
-    raise StackError(f"{error} after {timeout:g} s {reason}")

@@ -22,9 +22,7 @@ _BATCH_SIZE = 200
 _INTERVAL = 0.7  # seconds between two fences; a blocking command must end before its time-out
 _MIN_WAIT = 0.02
 _BATCH_WINDOW = 0.02  # seconds; misses of that time are backfilled in one batch
-# Seconds after an outage in which writes may still have failed to reach Redis: circuit breakers of
-# other processes close within one.
-_RECOVERY = 3.0
+_CATCH_UP = 3.0  # seconds in which other processes see that Redis is available again
 _RETRY_DELAY = 0.2  # seconds, while a dependency is unavailable; less than a reader waits
 
 
@@ -41,7 +39,6 @@ class ProjectionLoop:
         self._executor = executor
         self._stop_event = stop_event
         self._rebuild: Future[None] | None = None
-        self._recovers_until = time.monotonic() + _RECOVERY
         self._rebuild_may_run = Event()  # except while readers wait for a backfill
         self._rebuild_may_run.set()
 
@@ -49,6 +46,7 @@ class ProjectionLoop:
         """Runs until the event is set, or the primary is gone; retries while a dependency is
         unavailable.
         """
+        unavailable_at = time.monotonic()  # to an earlier relay, perhaps
         try:
             while not self._stop_event.is_set():
                 try:
@@ -57,14 +55,14 @@ class ProjectionLoop:
                         if (primary := self._find_primary()) is None:
                             return
                         self._start_rebuild(primary, self._fencing.advance(primary))
-                        if time.monotonic() < self._recovers_until:
-                            self._fencing.mark_unfinished(primary)
+                        if time.monotonic() < unavailable_at + _CATCH_UP:
+                            self._fencing.catch_up(primary)
                         self._backfill_misses(primary)
                 except ServiceUnavailable as error:
+                    unavailable_at = time.monotonic()
                     # Readers request a backfill again; and another Redis may come up.
                     log.warning("projection_failed", error_type=type(error).__name__)
                     self._stop_event.wait(_RETRY_DELAY)
-                    self._recovers_until = time.monotonic() + _RECOVERY
         finally:
             connections.close_all()  # this thread's
 

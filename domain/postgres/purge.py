@@ -32,7 +32,7 @@ _SELECT = """
 # The keys are passed to the indexes as a list, whatever the planner knows of the tables.
 _DELETE = """
     WITH expired AS MATERIALIZED ({select}), entries AS ({delete_entries}), rows AS (
-        DELETE FROM rollcall_{table} WHERE {key} = ANY(ARRAY(SELECT key FROM expired))
+        DELETE FROM rollcall_{table} WHERE {id_column} = ANY(ARRAY(SELECT key FROM expired))
     ) SELECT count(*), max(time) FROM expired
 """
 _DELETE_ENTRIES = "DELETE FROM rollcall_outboxentry WHERE {} = ANY(ARRAY(SELECT key FROM expired))"
@@ -50,14 +50,14 @@ class PurgeInProgress(Exception):
 
 
 class Expiry(NamedTuple):
-    """The rows of a table that are deleted at some `age` since `time`, by their `key`, together
-    with the outbox entries that refer to them by a column.
+    """The rows of a table that are deleted at some `age` since `time`, by their `id_column`,
+    together with the outbox entries that refer to them by a column.
     """
 
     table: str
     time: str
     age: timedelta = ZERO
-    key: str = "id"
+    id_column: str = "id"
     entries_by: str = ""
 
 
@@ -76,7 +76,7 @@ def get_expiries() -> dict[str, Expiry]:
         ),
         "known_networks": Expiry("knownnetwork", "last_used_at", timedelta(days=90)),
         "idempotency_keys": Expiry("idempotencykey", "created_at", KEY_LIFETIME, "key_hash"),
-        "rate_limit_windows": Expiry("ratelimitwindow", "expires_at", key="key"),
+        "rate_limit_windows": Expiry("ratelimitwindow", "expires_at", id_column="key"),
         "sms_prefix_stats": Expiry("smsprefixstats", "hour_start", timedelta(days=30)),
     }
 
@@ -88,7 +88,7 @@ def delete_batch(expiry: Expiry, since: datetime | None = None) -> tuple[int, da
     Raises `PurgeInProgress`, and Django's database errors.
     """
     names = expiry._asdict()
-    select = _SELECT.format(columns=f"{expiry.key} AS key", condition="true", **names)
+    select = _SELECT.format(columns=f"{expiry.id_column} AS key", condition="true", **names)
     delete_entries = "SELECT"
     if expiry.entries_by:
         delete_entries = _DELETE_ENTRIES.format(expiry.entries_by)

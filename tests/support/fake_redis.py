@@ -24,6 +24,7 @@ class CloseConnection(Exception):
 _HANDSHAKE_REPLIES = {(b"PING",): b"+PONG\r\n", (b"INFO", b"server"): b"$0\r\n\r\n"}
 _HANDSHAKE_REPLIES[b"HGET", b"profile:fence", b"run_id"] = b"$-1\r\n"
 _HANDSHAKE_REPLIES[b"HGET", b"profile:fence", b"replid"] = b"$-1\r\n"
+_HANDSHAKE_REPLIES[b"HGET", b"profile:fence", b"generation"] = b"$-1\r\n"
 _HANDSHAKE_REPLIES[b"INFO", b"replication"] = b"$11\r\nrole:master\r\n"
 _HANDSHAKE_REPLIES[b"INFO", b"memory"] = b"$27\r\nmaxmemory_policy:noeviction\r\n"
 # Replies to the commands of client tracking.

@@ -26,6 +26,7 @@ class ServerCheck:
 
     def __init__(self) -> None:
         self.hash_tag = ""
+        self._generation = 0  # the highest that was seen
 
     def commands(self) -> list[tuple[str, ...]]:
         """Returns the commands whose replies `status` needs."""
@@ -47,7 +48,14 @@ class ServerCheck:
         return "ok" if b"maxmemory_policy:noeviction" in memory else "misconfigured"
 
     def _is_trusted(self, fence_replies: Sequence[Any]) -> bool:
-        return fence.is_trusted(fence_replies)
+        generation = fence.parse_generation(fence_replies)
+        if (
+            not fence.is_trusted(fence_replies)
+            or (generation or self._generation) < self._generation
+        ):
+            return False
+        self._generation = generation or 0
+        return True
 
 
 class ClusterCheck(ServerCheck):
@@ -69,7 +77,7 @@ class ClusterCheck(ServerCheck):
     def status(self, replies: Sequence[Any]) -> str:
         server, replication, *fenced, memory, key_count = replies
         if not fenced or any(map(is_redirect, fenced)):
-            fenced = [None, None]  # it has no slots, or not that one any more
+            fenced = [None, None, None]  # it has no slots, or not that one any more
         self._key_count = key_count
         return super().status([server, replication, *fenced, memory])
 
@@ -80,7 +88,7 @@ class ClusterCheck(ServerCheck):
         if not is_trusted:
             # Without a fence, data may be older than those of any fence.
             has_fence = fenced[0] is not None
-            is_trusted = super()._is_trusted(fence_replies) if has_fence else not self._key_count
+            is_trusted = fence.is_trusted(fence_replies) if has_fence else not self._key_count
         self._trusted_identity = identity if is_trusted else None
         return is_trusted
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from redis import Redis
+from structlog.testing import capture_logs
 
 from domain.projection.redis_pool import Pool
 from local.servers import Valkey
@@ -173,3 +174,33 @@ def test_rebuild_goes_on_where_a_killed_relay_was(stack, django_db_access, api: 
     wait_until(lambda: not get_client().hexists(fence_key(), REBUILD_AFTER))
     is_stored = [bool(get_client().exists(redis_key(person))) for person in people]
     assert is_stored == [False, False, True, True]
+
+
+def test_primary_that_was_cut_off_is_not_trusted_by_its_own_fence(redis: Redis):
+    """It was never demoted, so its identity is the fenced one; another primary has served since."""
+    from api.reads.redis.server_check import ServerCheck, UntrustedServer
+    from domain import fence
+    from domain.projection.client import Primary
+    from domain.projection.fencing import Fencing
+    from domain.projection.redis_command import execute_pipeline
+
+    fencing, check, pool = Fencing(), ServerCheck(), get_server_pool(redis)
+
+    def read_status() -> str:
+        return check.status(execute_pipeline(pool, check.commands()))
+
+    fencing.advance(Primary(pool, ""))
+    cut_off = redis.dump(fence.fence_key())
+    assert isinstance(cut_off, bytes)
+    fencing.advance(Primary(pool, ""))
+    assert read_status() == "ok"
+    redis.restore(fence.fence_key(), 0, cut_off, replace=True)
+    with pytest.raises(UntrustedServer, match="stale"):
+        read_status()
+    Fencing().advance(Primary(pool, ""))  # another relay, whose clock is not behind
+    assert read_status() == "ok"
+    redis.restore(fence.fence_key(), 0, cut_off, replace=True)
+    with capture_logs() as logs:
+        fencing.advance(Primary(pool, ""))
+    assert [each["event"] for each in logs] == ["stale_replica_recovered"]
+    assert read_status() == "ok"

@@ -110,6 +110,11 @@ def drop(person: SignedUpPerson) -> None:
     redis().delete(redis_key(person))
 
 
+def drop_all_profiles() -> None:
+    """Unlike after a flush, the relay does not rebuild them."""
+    redis().delete(*redis().scan_iter("p:*"))
+
+
 def set_field(name: bytes, value: bytes) -> Callable[[SignedUpPerson], object]:
     return lambda person: redis().hset(redis_key(person), name, value)
 
@@ -174,7 +179,27 @@ def test_tombstone_is_verified_and_repaired(deleted_person, run: RunCommand, dif
     assert f"{kind}: 1 {deleted_person.id}\n" in output
     assert run("repair", *NO_GRACE_PERIOD)[0] == 0
     assert read_hash(deleted_person) == before
+    assert redis().ttl(redis_key(deleted_person)) > 0
     assert problem_code(deleted_person.profile()) == "invalid_token"
+
+
+def test_tombstone_older_than_every_session_is_not_missed(deleted_person, run: RunCommand):
+    from datetime import timedelta
+
+    from django.db.models import F
+
+    from domain.postgres.models import Tombstone
+
+    drop(deleted_person)
+    assert "missing: 1 " in run("verify", *NO_GRACE_PERIOD)[1]
+    Tombstone.objects.filter(id=deleted_person.id).update(
+        deleted_at=F("deleted_at") - timedelta(days=31)
+    )
+    assert run("verify", *NO_GRACE_PERIOD)[0] == 0
+    assert run("rebuild")[0] == 0
+    assert not read_hash(deleted_person)
+    wait_until(lambda: deleted_person.profile().status_code == 401)
+    assert 0 < redis().ttl(redis_key(deleted_person)) <= 86_400
 
 
 def test_orphan_hash_is_deleted_and_other_keys_are_kept(person, run: RunCommand):
@@ -261,7 +286,7 @@ def test_concurrent_first_write_is_never_overwritten(person, run: RunCommand, mo
 
 def test_rebuild_uses_scripts_if_hsetex_is_not_available(person, deleted_person, run: RunCommand):
     before = [read_hash(person), read_hash(deleted_person)]
-    redis().flushdb()
+    drop_all_profiles()
     redis().acl_setuser("default", enabled=True, nopass=True, commands=["-hsetex"])
     try:
         status, output = run("rebuild")
@@ -274,7 +299,7 @@ def test_rebuild_uses_scripts_if_hsetex_is_not_available(person, deleted_person,
 
 def test_rebuild_of_an_empty_redis_writes_identical_bytes(person, deleted_person, run: RunCommand):
     before = [read_hash(person), read_hash(deleted_person)]
-    redis().flushdb()
+    drop_all_profiles()
     status, output = run("rebuild")
     assert status == 0
     assert "per second" in output
@@ -317,12 +342,12 @@ def test_interrupted_rebuild_resumes_after_its_cursor(
     with monkeypatch.context() as patch:
         patch.setattr(people_pages, "PAGE_SIZE", 1)
         patch.setattr(writer, "write_profiles", interrupt)
-        redis().flushdb()
+        drop_all_profiles()
         status, output = run("rebuild")
     assert status == 2
     assert "Stopped." in output
     cursor = output.split("--resume-after ")[1].strip()
-    redis().flushdb()
+    drop_all_profiles()
     assert run("rebuild", "--resume-after", cursor)[0] == 0
     is_stored = [bool(read_hash(person)) for person in people]
     assert is_stored == [UUID(person.id) > UUID(cursor) for person in people]
@@ -341,7 +366,7 @@ def test_rebuild_does_not_restore_a_revoked_session(
         """What was read before the sign-out is written when Redis has forgotten it."""
         if read_hash(person):
             assert person.request("DELETE", "sessions/current/").status_code == 204
-            redis().flushdb()
+            drop(person)
         return write_profiles(page)
 
     with monkeypatch.context() as patch:
@@ -366,7 +391,8 @@ def test_rebuild_by_several_processes_resumes_where_it_was_stopped(
     argv = [sys.executable, str(MANAGE), "profiles", "rebuild", "--processes", "2"]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE rollcall_person")
-        with subprocess.Popen(argv, env=stack.environment(), stderr=subprocess.PIPE) as rebuild:
+        env = stack.environment() | {"PGAPPNAME": "rebuild"}
+        with subprocess.Popen(argv, env=env, stderr=subprocess.PIPE) as rebuild:
             wait_until(lambda: is_waiting_for_lock(cursor), timeout=30)
             os.kill(rebuild.pid, signal.SIGTERM)
             cursor.execute("COMMIT")
@@ -389,7 +415,7 @@ def test_processes_of_a_killed_rebuild_exit(consistent_redis, stack, api: ApiCli
     argv = [sys.executable, str(MANAGE), "profiles", "rebuild", "--processes", "2"]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE rollcall_person")
-        rebuild = subprocess.Popen(argv, env=stack.environment())
+        rebuild = subprocess.Popen(argv, env=stack.environment() | {"PGAPPNAME": "rebuild"})
         wait_until(lambda: is_waiting_for_lock(cursor), timeout=30)
         children = [os.pidfd_open(pid) for pid in child_pids(rebuild.pid)]
         assert len(children) == 2
@@ -401,10 +427,11 @@ def test_processes_of_a_killed_rebuild_exit(consistent_redis, stack, api: ApiCli
 
 
 def is_waiting_for_lock(cursor: Any) -> bool:
-    """Returns whether a statement on the people's table waits for a lock."""
+    """Returns whether both processes of a rebuild wait for the table of people."""
+    cursor.execute("SELECT pg_stat_clear_snapshot()")  # else it is that of the transaction's start
     cursor.execute(
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted"
-        " AND relation = 'rollcall_person'::regclass)"
+        "SELECT count(*) = 2 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted"
+        " AND relation = 'rollcall_person'::regclass AND application_name = 'rebuild'"
     )
     (waiting,) = cursor.fetchone()
     return bool(waiting)

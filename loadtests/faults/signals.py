@@ -1,0 +1,74 @@
+"""Faults of processes: suspended, and killed with their children."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from local.processes import Process, StackError, wait_any
+
+
+def child_pids(parent: int) -> list[int]:
+    """Returns the pids of all living children of a process."""
+    pids = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has exited
+        if int(ppid) == parent and state != "Z":
+            pids.append(int(stat.parent.name))
+    return pids
+
+
+def suspend(process: Process) -> None:
+    """Suspends a process and its children (SIGSTOP): they keep connections and do not respond."""
+    _send_to_all(process, signal.SIGSTOP)
+
+
+def resume(process: Process) -> None:
+    """Resumes a process and its children after `suspend()`."""
+    if process.is_running:
+        _send_to_all(process, signal.SIGCONT)
+
+
+@contextmanager
+def suspended(process: Process) -> Iterator[None]:
+    """Suspends a process and its children until the end of the block."""
+    suspend(process)
+    try:
+        yield
+    finally:
+        resume(process)
+
+
+def kill(process: Process) -> None:
+    """Kills a process and its children with SIGKILL, and waits for their exit.
+
+    Raises `StackError` after 10 s.
+    """
+    suspend(process)  # so that it starts no others
+    children = [os.pidfd_open(pid) for pid in child_pids(process.pid)]
+    for pidfd in children:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    process.kill()
+    for pidfd in children:
+        if not wait_any([pidfd], timeout=10):
+            raise StackError(f"a child of {process.name} does not exit after SIGKILL")
+        os.close(pidfd)
+
+
+def kill_child(process: Process, number: int) -> None:
+    """Kills one child of a process with SIGKILL; `number` chooses which."""
+    if pids := child_pids(process.pid):
+        with suppress(ProcessLookupError):  # it has exited
+            os.kill(pids[number % len(pids)], signal.SIGKILL)
+
+
+def _send_to_all(process: Process, signum: signal.Signals) -> None:
+    """Sends a signal to a process first, and then to its children."""
+    process.send(signum)
+    for pid in child_pids(process.pid):
+        with suppress(ProcessLookupError):  # it has exited
+            os.kill(pid, signum)
