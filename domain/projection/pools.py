@@ -162,5 +162,6 @@ class _SentinelPool(CircuitBreakerPool):
             if self._primary not in (None, primary):
                 self._changed_at = monotonic()
                 self.reconnect()
+                self.close_circuit()
             self._primary = primary
         self._asked_at = asked_at

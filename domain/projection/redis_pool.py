@@ -119,6 +119,7 @@ class CircuitBreakerPool(Pool):
         **kwargs: Any,
     ) -> None:
         """`server` names it in the log and the metrics."""
+        self._server = server
         self._breaker = CircuitBreaker(server)
         self._is_closed = False
         attributes = {"on_timeout": staticmethod(self._on_timeout)}
@@ -135,6 +136,10 @@ class CircuitBreakerPool(Pool):
             if monotonic() - started_at > _SLOW_CONNECT:
                 self._on_timeout()
             raise
+
+    def close_circuit(self) -> None:
+        """Closes the circuit: commands go to another server from now on."""
+        self._breaker = CircuitBreaker(self._server)  # the other one's probe ends by itself
 
     def _on_timeout(self) -> None:
         self.reconnect()  # another server may take over, and this one keep its connections

@@ -9,11 +9,11 @@ import pytest
 
 from local.tcp_ports import HOST
 from tests.api.reads.redis.test_connection import run_in_loop
-from tests.api.reads.test_redis_faults import KEYS, NO_PROFILE, TOKEN, encode_reply, make_fields
+from tests.api.reads.test_redis_faults import KEYS, NO_PROFILE, TOKEN, encode_reply
 from tests.support.fake_redis import Command, FakeRedis
 from tests.support.http_request import Reader
 
-PROFILE = encode_reply(*make_fields(3))
+PROFILE = encode_reply(b"{}", b'"tag"', b"3", b"9999999999")  # body, ETag, version, expiry
 
 
 class FakeNode(FakeRedis):
