@@ -54,16 +54,22 @@ def _run(options: argparse.Namespace) -> int:
     for name, reason in topology.skipped().items():
         print(f"left out: {name}: {reason}")
     folder = _make_folder(options)
-    reports = []
-    for seed in _seeds(options):
-        reports.append(_run_seed(seed, topology, faults, options, folder))
-        (folder / "report.html").write_text(timeline.render_page(options.topology, reports))
+    reports: list[Report] = []
+    is_interrupted = False
+    try:
+        for seed in _seeds(options):
+            reports.append(_run_seed(seed, topology, faults, options, folder))
+            (folder / "report.html").write_text(timeline.render_page(options.topology, reports))
+    except KeyboardInterrupt:
+        is_interrupted = True
+        if not reports:
+            raise
     print(f"\n{table(reports)}\n\n{table_of_faults(reports)}\n\nreport: {folder / 'report.html'}")
     failed = [report for report in reports if report.violations]
     for report in failed:
         print(describe_failure(report, _repeat(options, report.seed)))
     print("FAIL" if failed else "PASS")
-    return 1 if failed else 0
+    return 130 if is_interrupted else int(bool(failed))
 
 
 def _seeds(options: argparse.Namespace) -> Iterator[int]:

@@ -28,7 +28,9 @@ def test_nothing_is_lost_when_parts_are_killed_and_redis_returns_with_older_data
     faults = [replace(each, hold=(0.5, 0.5)) for each in SINGLE if each.name in SHORT]
     assert len(faults) == len(SHORT)
     stack = partial(make_stack, workers=1)
-    report = run(0, faults, tmp_path, topology=Topology(list), new_stack=stack, pause=(1, 1))
+    report = run(
+        0, faults, tmp_path, rate=3, topology=Topology(list), new_stack=stack, pause=(0.5, 0.5)
+    )
     assert not report.violations, describe_failure(report, "")
     assert report.sign_ups >= 5
     assert all(window.is_over for window in report.windows)
