@@ -80,6 +80,7 @@ MIDDLEWARE = [
     "api.writes.middleware.ProblemDetailsMiddleware",
     "api.writes.rate_limiting.rate_limit_middleware",
     "api.writes.middleware.RequestBodyMiddleware",
+    "api.writes.middleware.AbandonedRequestMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "api.writes.middleware.AdminSessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -3,6 +3,7 @@
 Fields are read from `META`: `headers`, which Django makes of all of them, is 4 % of a sign-up.
 """
 
+import socket
 from collections.abc import Callable
 from threading import Lock
 from time import perf_counter, process_time, time
@@ -22,8 +23,10 @@ from api.client_ip import get_client_ip
 from api.problem_details import resolve_request_id
 from api.writes.error_handlers import error_response, problem_response
 from domain.metrics.registry import HTTP_REQUEST_DURATION, PROCESS_CPU
-from domain.model.errors import RollcallError
+from domain.model.errors import RollcallError, ServiceUnavailable
 from domain.postgres.errors import to_service_unavailable
+
+log = structlog.get_logger(__name__)
 
 type GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -133,6 +136,33 @@ class RequestBodyMiddleware(MiddlewareMixin):
             accepted = {"accept-encoding": "identity"}
             return problem_response(request, "unsupported_media_type", accepted)
         return None
+
+
+class AbandonedRequestMiddleware(MiddlewareMixin):
+    """Does not execute a request whose client has closed the connection while the request waited
+    for a thread: it would take time from others, and take effect after the client's next attempt. A
+    repeated sign-up would so lose the session that this attempt was answered with.
+    """
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        connection = request.META.get("gunicorn.socket")
+        if type(connection) is not socket.socket or _peek(connection) is None:
+            return None
+        request.body  # noqa: B018  # so that only the end of the connection is left to be read
+        if _peek(connection) != b"":
+            return None
+        log.info("request_abandoned")
+        return error_response(request, ServiceUnavailable())
+
+
+def _peek(connection: socket.socket) -> bytes | None:
+    """Returns a byte that can be read now, b"" at the end of a connection, None if nothing can."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""  # reset
 
 
 class ProblemDetailsMiddleware(MiddlewareMixin):

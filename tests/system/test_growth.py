@@ -51,11 +51,12 @@ import django
 django.setup()
 from datetime import UTC, datetime, timedelta
 from domain.postgres import outbox_queries, person_queries
+from domain.projection.people_pages import MAX_ID
 from workers import purge
 purge._STEP_BUDGET = 0
 purge.purge_expired()
 outbox_queries.changed_since(datetime.now(UTC) - timedelta(minutes=1), 100_000)
-page = person_queries.list_people_after(person_queries.NIL_UUID, 2000)
+page = person_queries.list_people_after(person_queries.NIL_UUID, MAX_ID, 2000)
 person_queries.sum_versions(page[0].id, page[-1].id)
 person_queries.get_versions(person.id for person in page)
 """

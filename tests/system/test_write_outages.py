@@ -86,6 +86,24 @@ def test_hung_write_process_is_a_503_and_recovers(
         wait_until(lambda: sign_up(url).status_code == 201)
 
 
+def test_request_that_was_answered_503_is_not_executed_later(
+    stack: Stack, django_db_access, own_write_process: tuple[Process, str]
+):
+    """Else its effect would follow that of the client's next attempt."""
+    from domain.postgres.models import Person
+
+    process, upstream = own_write_process
+    body = sign_up_payload()
+    with read_process(stack, WRITE_UPSTREAM=upstream, WRITE_TIMEOUT="1") as (_, url):
+        with suspended(process):
+            assert is_unavailable(httpx.post(url + SIGN_UP, json=body, timeout=30))
+        wait_until(lambda: sign_up(url).status_code == 201)
+        log = stack.data_dir / "logs" / f"{process.log.name}" if process.log else None
+        assert log is not None
+        wait_until(lambda: "request_abandoned" in log.read_text(), timeout=10)
+    assert not Person.objects.filter(email=body["email"]).exists()
+
+
 def test_full_write_process_is_a_503_and_reads_continue(
     stack: Stack, api: ApiClient, own_write_process: tuple[Process, str]
 ):
