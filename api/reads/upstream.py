@@ -1,6 +1,8 @@
 """One request and its response over a connection of its own to the write process."""
 
 import asyncio
+import socket
+import struct
 from asyncio import Future
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -30,6 +32,7 @@ _HOP_BY_HOP = frozenset(
 _REPLACED = frozenset(
     {"content-length", "expect", "proxy", "x-forwarded-for", "x-request-id", "x-request-start"}
 )
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _RESPONSE_ONLY = frozenset({"date", "server"})
 
 
@@ -52,6 +55,11 @@ async def exchange(address: SocketAddress, request: Request) -> Response:
         transport.write(encode_request(request))
         return await upstream.response
     finally:
+        if not upstream.response.done() or upstream.response.cancelled():
+            # Resets a TCP connection: the write process would take its end for a half-closed one,
+            # and execute the request (see `AbandonedRequestMiddleware`).
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
 
 
