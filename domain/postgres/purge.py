@@ -119,7 +119,7 @@ def erase_unverified(
 
 @contextmanager
 def _batch() -> Iterator[Any]:
-    """Runs a transaction that no other batch runs beside: whoever comes second stops."""
+    """Runs a transaction beside no other batch. Raises `PurgeInProgress` if there is one."""
     with statement_timeout(_STATEMENT_TIMEOUT), connection.cursor() as cursor:
         if not locks.try_lock_purge():
             raise PurgeInProgress
