@@ -29,7 +29,10 @@ def _kill_standby(plant: Plant) -> None:
 
 
 def _promote(plant: Plant) -> None:
-    _pair(plant).promote()
+    pair = _pair(plant)
+    if pair.primary.is_running:
+        signals.kill(pair.primary)  # with its suspended children, which would not see its end
+    pair.promote()
 
 
 def _restore(plant: Plant) -> None:
