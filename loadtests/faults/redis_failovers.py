@@ -142,7 +142,7 @@ def _kill_primary(plant: Plant) -> None:
 def _kill_primary_ahead_of_its_replica(plant: Plant) -> None:
     servers = _servers(plant)
     servers.forbid_synchronisation()
-    time.sleep(_LAG)
+    time.sleep(_LAG)  # the fault itself: so many seconds are not replicated
     _kill_primary(plant)
     servers.allow_synchronisation()
 

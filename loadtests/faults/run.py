@@ -84,7 +84,7 @@ def run(
             while (remaining := deadline - time.monotonic()) > 0:
                 plant.raise_client_error()
                 show(report, text)
-                time.sleep(min(_POLL, remaining))
+                time.sleep(min(_POLL, remaining))  # the fault lasts so long; the table is redrawn
 
         try:
             _wait_until_healed(plant, report, 0.0, lambda: wait(_POLL, "starting"))

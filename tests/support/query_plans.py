@@ -43,7 +43,7 @@ def record(
 ) -> list[Plan]:
     """Runs a function; returns the plans of all statements that Postgres executed until its end.
 
-    `options` of the server are set meanwhile.
+    `options` of the server are set during that time.
     """
     changes = {"auto_explain.log_min_duration": "0", **options}
     with psycopg.connect(database_url, autocommit=True) as connection:
