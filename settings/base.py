@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from api import cors
+from domain.model.language import SUPPORTED
 from domain.postgres.backend.peewee_database import PeeweeDatabase
 from domain.projection.pools import make_pool
 from domain.projection.redis_pool import REJECTED
@@ -24,6 +25,7 @@ from settings.environment import *  # noqa: F403  # Django's settings have them,
 from settings.environment import (
     BODY_MAX_BYTES,
     CORS_ALLOWED_ORIGINS,
+    DEFAULT_LANGUAGE,
     IS_PRODUCTION,
     LOG_LEVEL,
     env,
@@ -104,7 +106,8 @@ TEMPLATES = [
         },
     }
 ]
-LANGUAGE_CODE = "en"
+LANGUAGE_CODE = DEFAULT_LANGUAGE
+LANGUAGES = [(code, code) for code in SUPPORTED]
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # no collectstatic: files are found in the packages at the start

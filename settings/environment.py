@@ -12,6 +12,7 @@ from typing import Any, override
 from environs import Env, EnvValidationError, ValidationError, validate
 
 from api.reads.socket_address import parse_upstream
+from domain.model.language import SUPPORTED
 from domain.redis_url import parse_url
 from settings import validators
 
@@ -80,6 +81,9 @@ LOG_LEVEL = env.str(
     "INFO",
     validate=validators.one_of(("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
 ).upper()
+
+# language of messages, pages and errors for people who prefer none that there is
+DEFAULT_LANGUAGE = env.str("DEFAULT_LANGUAGE", "en", validate=validators.one_of(SUPPORTED)).lower()
 
 # --- Secrets -------------------------------------------------------------------------------------
 # secret that sessions and codes are derived from: at least 50 random characters

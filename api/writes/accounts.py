@@ -13,6 +13,7 @@ from api.preconditions import evaluate_preconditions
 from api.writes.after_commit import project_and_enqueue
 from api.writes.base import (
     NoStoreAPIView,
+    get_language,
     get_network,
     get_token_claims,
     run_revocation,
@@ -55,13 +56,16 @@ class SignUpView(NoStoreAPIView):
             "Repeating the key and body within 10 minutes returns the same person.",
             {"type": "string", "pattern": "^[!-~]{16,255}$"},
         ),
+        request_header("Accept-Language", "The language of messages, unless `locale` is sent."),
         body=SignUpSerializer,
         security=PUBLIC,
     )
     def post(self, request: Request) -> HttpResponse:
         key, now = request.META.get("HTTP_IDEMPOTENCY_KEY"), datetime.now(UTC)
         body = SignUpSerializer.parse(request.data, _check_idempotency_key(key))
-        result = _sign_up(SignUp(**body, network=get_network(request)), key, now)
+        network, language = get_network(request), get_language(request)
+        command = SignUp(**body, network=network, preferred_language=language)
+        result = _sign_up(command, key, now)
         project_and_enqueue(result.result, signed_up_at=None if result.replayed else now)
         person = result.result.person
         response = {

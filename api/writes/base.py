@@ -15,6 +15,7 @@ from domain.commands import sessions
 from domain.commands.ports import CommandResult
 from domain.model import session_token
 from domain.model.errors import InvalidToken, NotFound
+from domain.model.language import negotiate_language
 from domain.model.person import Person, Tombstone
 from domain.model.session_token import TokenClaims
 from domain.postgres import keyring
@@ -43,6 +44,11 @@ def get_network(request: Request) -> str:
     `ClientIPMiddleware` has set the address.
     """
     return client_network(request.META["REMOTE_ADDR"])
+
+
+def get_language(request: Request) -> str | None:
+    """Returns the supported language that the request prefers; None: the default."""
+    return negotiate_language(request.META.get("HTTP_ACCEPT_LANGUAGE", ""))
 
 
 def get_token_claims(request: Request) -> TokenClaims:

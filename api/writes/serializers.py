@@ -13,6 +13,7 @@ from api.writes.fields import (
     EmailField,
     HobbiesField,
     LinkTokenField,
+    LocaleField,
     NameField,
     PhoneField,
 )
@@ -89,6 +90,7 @@ class SignUpSerializer(StrictSerializer):
     email = EmailField()
     phone = PhoneField()
     hobbies = HobbiesField(required=False, default=())
+    locale = LocaleField(required=False)
 
 
 class UpdateProfileSerializer(StrictSerializer):
@@ -99,6 +101,7 @@ class UpdateProfileSerializer(StrictSerializer):
     email = EmailField(required=False)
     phone = PhoneField(required=False)
     hobbies = HobbiesField(required=False)
+    locale = LocaleField(required=False)
 
 
 class SignInCodeSerializer(StrictSerializer):

@@ -57,7 +57,11 @@ class InMemoryUnitOfWork:
         self.store = store
 
     def sign_up(
-        self, person: Person, seeds: dict[Channel, CodeSeed], network_hash: bytes
+        self,
+        person: Person,
+        seeds: dict[Channel, CodeSeed],
+        network_hash: bytes,
+        locale: str | None,
     ) -> list[ports.OutboxRef]:
         self.store.people[person.id] = person
         outbox_refs = self._add_outbox_entry(person.id, None)

@@ -29,9 +29,10 @@ KEY_LIFETIME = timedelta(hours=24)  # of an idempotency key
 INSERT_SIGN_UP = """
     WITH person AS (
         INSERT INTO rollcall_person
-            (id, name, surname, email, email_canonical, phone, hobbies, version)
+            (id, name, surname, email, email_canonical, phone, hobbies, locale,
+                version)
         VALUES (%(id)s, %(name)s, %(surname)s, %(email)s, %(email_canonical)s, %(phone)s,
-            string_to_array(%(hobbies)s, chr(10)), %(version)s)
+            string_to_array(%(hobbies)s, chr(10)), %(locale)s, %(version)s)
     ), session AS (
         INSERT INTO rollcall_session (person_id, digest, expires_at)
         VALUES (%(id)s, %(digest)s, %(expires_at)s)
@@ -62,7 +63,11 @@ class SignUpRepository:
     """The part of a unit of work that signs people up."""
 
     def sign_up(
-        self, person: Person, seeds: dict[Channel, CodeSeed], network_hash: bytes
+        self,
+        person: Person,
+        seeds: dict[Channel, CodeSeed],
+        network_hash: bytes,
+        locale: str | None,
     ) -> list[OutboxRef]:
         (session,) = person.sessions
         params = asdict(person) | {
@@ -75,6 +80,7 @@ class SignUpRepository:
             "expires_at": session.expires_at,
             "key_id": seeds[Channel.EMAIL].key_id,
             "network_hash": network_hash,
+            "locale": locale,
             "lease": settings.OUTBOX_LEASE.total_seconds(),
             "traceparent": current_traceparent.get(),
         }
