@@ -20,6 +20,7 @@ from domain.projection.redis_pool import REJECTED
 from domain.redis_url import parse_queue_url
 from settings import validators
 from settings.addresses import validate_region
+from settings.catalogues import compile_catalogues
 from settings.database import configure_database
 from settings.environment import *  # noqa: F403  # Django's settings have them, by the same names
 from settings.environment import (
@@ -106,6 +107,7 @@ TEMPLATES = [
         },
     }
 ]
+compile_catalogues()
 LANGUAGE_CODE = DEFAULT_LANGUAGE
 LANGUAGES = [(code, code) for code in SUPPORTED]
 TIME_ZONE = "UTC"

@@ -116,7 +116,9 @@ class ProfileView(NoStoreAPIView):
         ),
         response_header("ETag", "A strong validator of the body.", 200, 304),
         response_header("Cache-Control", "`private, no-cache`.", 200, 304),
-        response_header("Vary", "`Authorization`.", 200, 304, 401, 412, 503),
+        response_header(
+            "Vary", "`Authorization`; of errors `Accept-Language` too.", 200, 304, 401, 412, 503
+        ),
     )
     def get(self, request: Request) -> HttpResponse:
         """Served by the read process."""
