@@ -65,6 +65,19 @@ def read_list(name: str, validate: Callable[[str], object] = validators.printabl
     return _split(env.str(name, "", validate=validate_all))
 
 
+def read_folder(name: str) -> Path | None:
+    """Returns the folder that a variable names, None if it is unset. Raises `EnvValidationError`,
+    which names the variable, if there is no such folder.
+    """
+
+    def validate_folder(text: str) -> None:
+        if text and not (Path(text).is_absolute() and Path(text).is_dir()):
+            raise ValidationError("It must be the absolute path of a folder that exists.")
+
+    text = env.str(name, "", validate=validate_folder)
+    return Path(text) if text else None
+
+
 def _split(text: str) -> list[str]:
     return [item for part in text.split(",") if (item := part.strip())]
 
