@@ -30,13 +30,17 @@ def parse_locale(tag: str) -> str:
     return language
 
 
-@lru_cache(1024)  # browsers repeat theirs
 def negotiate_language(accept_language: str) -> str | None:
     """Returns the supported language that an `Accept-Language` (RFC 9110 section 12.5.4) prefers;
     None: the default is as good as any. Malformed ranges are ignored.
     """
+    return _negotiate(accept_language[:_MAX_HEADER_LENGTH])
+
+
+@lru_cache(1024)  # browsers repeat theirs
+def _negotiate(accept_language: str) -> str | None:
     ranges: list[tuple[float, str]] = []
-    for item in accept_language[:_MAX_HEADER_LENGTH].split(","):
+    for item in accept_language.split(","):
         tag, separator, parameter = item.partition(";")
         match = _QUALITY.fullmatch(parameter)
         if not separator or match:

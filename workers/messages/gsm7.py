@@ -12,12 +12,13 @@ _BASIC = frozenset(
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _EXTENSION = frozenset("\f^{}\\[~]|€")  # each takes two septets, of which one is an escape
+_ALPHABET = _BASIC | _EXTENSION
 _MIN_TRUNCATED = 6  # fewer septets of a name tell its owner nothing
 
 
 def is_gsm7(text: str) -> bool:
     """Checks that all characters are in the alphabet."""
-    return _BASIC.union(_EXTENSION).issuperset(text)
+    return _ALPHABET.issuperset(text)
 
 
 def count_septets(text: str) -> int:
@@ -36,7 +37,7 @@ def count_segments(text: str) -> int:
 
 def remove_accents(text: str) -> str:
     """Returns a text without the accents that the alphabet lacks (it has "é" but not "ë")."""
-    return "".join(c if is_gsm7(c) else _without_accent(c) for c in text)
+    return "".join(c if c in _ALPHABET else _without_accent(c) for c in text)
 
 
 def to_gsm7(text: str, max_septets: int) -> str:
