@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 from api.bearer import bearer_token
 from api.client_ip import client_network
 from api.writes.after_commit import project_revocation
+from api.writes.serializers import EmptySerializer
 from domain.commands import sessions
 from domain.commands.ports import CommandResult
 from domain.model import session_token
@@ -58,6 +59,12 @@ def authenticate(request: Request) -> UUID:
     return sessions.authenticate(
         get_bearer_token(request), unit_of_work, keyring.get_keyring(), datetime.now(UTC)
     )
+
+
+def require_empty_body(request: Request) -> None:
+    """Raises `ValidationFailed` if the request has a body, other than an empty object."""
+    if request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
+        EmptySerializer.parse(request.data)
 
 
 def run_revocation(

@@ -28,6 +28,7 @@ _ROUTES: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
     (("GET", "HEAD"), "/api/v1/profile/export", "other"),
     (("GET", "HEAD"), "/api/v1/profile", None),
     (("POST",), "/api/v1/signup", "sign-up"),
+    (("POST",), "/api/v1/sessions/current", "other"),
     (("POST",), "/api/v1/sessions", "sign-in"),
     (("POST",), "/api/v1/confirmations", "confirmation"),
     (("POST",), "/confirm/", "confirmation"),

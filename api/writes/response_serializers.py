@@ -120,7 +120,7 @@ ConfirmationStatusesSerializer = _inline(
 EmailConfirmedSerializer = _inline("EmailConfirmed", email_verified=serializers.BooleanField())
 PhoneConfirmedSerializer = _inline("PhoneConfirmed", phone_verified=serializers.BooleanField())
 SessionListSerializer = _inline("SessionList", sessions=ListedSessionSerializer(many=True))
-SignInResponseSerializer = _inline("SignInResponse", session=SessionSerializer())
+SessionResponseSerializer = _inline("SessionResponse", session=SessionSerializer())
 LivenessSerializer = _inline("Liveness", status=serializers.CharField())
 ReadinessSerializer = _inline(
     "Readiness",

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from domain.commands.ports import (
     CommandResult,
-    ListedSession,
     OutboxRef,
+    StoredSession,
     UnitOfWork,
     UnitOfWorkFactory,
 )
@@ -18,6 +18,8 @@ from domain.model.keyed_hash import hash_address, hash_network
 from domain.model.keyring import Keyring
 from domain.model.person import ActiveSession, Person
 from domain.model.session_token import TokenClaims
+
+REFRESH_OVERLAP = timedelta(seconds=30)  # for which a refreshed token is still accepted
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -39,10 +41,9 @@ def authenticate(
     """Returns the id of the token's person, according to Postgres. Raises `InvalidToken`."""
     claims = session_token.verify_token(keyring, token)
     with unit_of_work() as uow:
-        person_id = uow.find_active_session(claims.digest, now)
-    if person_id != claims.person_id:
-        raise InvalidToken
-    return person_id
+        if uow.find_session(claims, now) is None:
+            raise InvalidToken
+    return claims.person_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +127,74 @@ def start_session(
     return NewSession(result, token, expires_at)
 
 
+@dataclass(frozen=True, slots=True)
+class SessionLifetime:
+    """For how long a session lasts from its sign-in or refresh, and from its sign-in at most."""
+
+    since_refresh: timedelta
+    since_sign_in: timedelta
+
+
+def refresh_session(
+    token: str,
+    unit_of_work: UnitOfWorkFactory,
+    keyring: Keyring,
+    now: datetime,
+    lifetime: SessionLifetime,
+) -> NewSession:
+    """Replaces a session's token by one with a new lifetime. The old one is accepted for a while:
+    requests with it may be under way, and its refresh may be repeated, with the same result.
+
+    Raises `InvalidToken`.
+    """
+    claims = session_token.verify_token(keyring, token)
+    with unit_of_work() as uow:
+        person = uow.lock_person_by_token(claims, now)
+        session = uow.find_session(claims, now)
+        if session is None:  # it has expired since the line before
+            raise InvalidToken
+        if session.digest != claims.digest:
+            return _repeat_refresh(token, session, person, keyring)
+        version = person.version + 1
+        new_token, digest = session_token.derive_refreshed_tokens(
+            keyring, token, person.id, version
+        )[0]
+        expires_at = min(now + lifetime.since_refresh, session.created_at + lifetime.since_sign_in)
+        expires_at = expires_at.replace(microsecond=0)
+        accepted_until = min(ceil_to_second(now + REFRESH_OVERLAP), session.expires_at)
+        new = ActiveSession(digest, expires_at)
+        uow.replace_token(claims.digest, accepted_until, new, version)
+        return NewSession(uow.bump_version(person.id), new_token, expires_at)
+
+
+def _repeat_refresh(
+    token: str, session: StoredSession, person: Person, keyring: Keyring
+) -> NewSession:
+    """Returns the new token of a session once more, from the token that it has replaced."""
+    for new_token, digest in session_token.derive_refreshed_tokens(
+        keyring, token, person.id, session.token_version or 0
+    ):
+        if digest == session.digest:
+            return NewSession(CommandResult(person, []), new_token, session.expires_at)
+    raise InvalidToken  # the key that has signed it is no longer in the keyring
+
+
+def ceil_to_second(time: datetime) -> datetime:
+    """Rounds a time up to whole seconds, which is what a profile hash has."""
+    return (time + timedelta(microseconds=999_999)).replace(microsecond=0)
+
+
 def list_sessions(
     claims: TokenClaims, unit_of_work: UnitOfWorkFactory, now: datetime
-) -> list[ListedSession]:
-    """Returns the active sessions of the token's person, newest first. Raises `InvalidToken`."""
+) -> tuple[list[StoredSession], UUID]:
+    """Returns the active sessions of the token's person, newest first, and the id of the token's
+    own. Raises `InvalidToken`.
+    """
     with unit_of_work() as uow:
-        if uow.find_active_session(claims.digest, now) != claims.person_id:
+        current = uow.find_session(claims, now)
+        if current is None:
             raise InvalidToken
-        return uow.list_sessions(claims.person_id, now)
+        return uow.list_sessions(claims.person_id, now), current.id
 
 
 def revoke_session(

@@ -12,6 +12,7 @@ from domain.model.address import Address, Channel
 from domain.model.errors import InvalidCode, TooManyAttempts
 from domain.model.one_time_code import MAX_ATTEMPTS, CodeSeed, DerivationContext
 from domain.model.person import Person
+from domain.model.session_token import TokenClaims
 
 
 @dataclass
@@ -74,11 +75,16 @@ class InMemoryUnitOfWork:
         kind = "project_profile" if row_id is None else "confirmation"
         return [ports.OutboxRef(len(self.store.outbox) - 1, kind)]
 
-    def find_active_session(self, digest: bytes, now: datetime) -> UUID | None:
-        for person in self.store.people.values():
-            if any(s.digest == digest and s.expires_at > now for s in person.sessions):
-                return person.id
-        return None
+    def find_session(self, claims: TokenClaims, now: datetime) -> ports.StoredSession | None:
+        person = self.store.people[claims.person_id]
+        return next(
+            (
+                ports.StoredSession(person.id, now, each.expires_at, each.digest, None)
+                for each in person.sessions
+                if each.digest == claims.digest and each.expires_at > now
+            ),
+            None,
+        )
 
     def record_attempt(self, person_id: UUID, channel: Channel) -> ports.Confirmation:
         for row in reversed(self.store.rows):
