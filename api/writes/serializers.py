@@ -11,6 +11,7 @@ from api.writes.fields import (
     ChallengeField,
     CodeField,
     EmailField,
+    FlagField,
     HobbiesField,
     LinkTokenField,
     LocaleField,
@@ -18,6 +19,8 @@ from api.writes.fields import (
     PhoneField,
 )
 from domain.model.errors import InvalidField, RollcallError
+
+_COOKIE_HELP = "Whether the response sets the session's token as a cookie, and does not show it."
 
 
 class ValidationFailed(RollcallError):
@@ -91,6 +94,7 @@ class SignUpSerializer(StrictSerializer):
     phone = PhoneField()
     hobbies = HobbiesField(required=False, default=())
     locale = LocaleField(required=False)
+    session_cookie = FlagField(required=False, default=False, help_text=_COOKIE_HELP)
 
 
 class UpdateProfileSerializer(StrictSerializer):
@@ -135,6 +139,7 @@ class SignInSerializer(StrictSerializer):
 
     challenge = ChallengeField()
     code = CodeField()
+    session_cookie = FlagField(required=False, default=False, help_text=_COOKIE_HELP)
 
 
 class InspectLinkSerializer(StrictSerializer):

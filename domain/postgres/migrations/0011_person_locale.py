@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("rollcall", "0008_purge_indexes")]
+    dependencies = [("rollcall", "0009_session_refresh")]
 
     operations = [
         # Without a default: it rewrites no row, and the previous version may leave it out.
