@@ -39,6 +39,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *with_optional_slash("api/v1/sessions/", sessions.SessionsView),
     *with_optional_slash("api/v1/sessions/confirm/", sessions.SignInView),
     *with_optional_slash("api/v1/sessions/current/", sessions.CurrentSessionView),
+    *with_optional_slash("api/v1/sessions/current/refresh/", sessions.RefreshSessionView),
     *with_optional_slash("api/v1/sessions/<uuid:session_id>/", sessions.SessionView),
     path("api/v1/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/v1/schema", SpectacularJSONAPIView.as_view()),

@@ -74,12 +74,24 @@ class Tombstone(models.Model):
 
 
 class Session(models.Model):
-    """A session, stored as the SHA-256 digest of its token."""
+    """A session, stored as the SHA-256 digest of its token.
+
+    The columns that may be NULL are of a session whose token has been refreshed: the digest of the
+    token before and until when that is accepted, the version in the token, and the digest of the
+    first token, from which the session's public id is derived.
+    """
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="sessions")
     digest = models.BinaryField(unique=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField()
+    previous_digest = models.BinaryField(null=True)
+    previous_expires_at = models.DateTimeField(null=True)
+    token_version = models.BigIntegerField(null=True)
+    first_digest = models.BinaryField(null=True)
+    # Of the sign-in or the last refresh; see `domain.model.person.SessionClient`.
+    user_agent = models.CharField(max_length=40, blank=True, default="", db_default="")
+    network = models.CharField(max_length=43, blank=True, default="", db_default="")
 
     class Meta:
         indexes = [models.Index(fields=["expires_at"], name="session_expires_at_idx")]
