@@ -26,8 +26,8 @@ _COLLECT = """
 # By time, and not by state alone: what is delivered again meanwhile was finished later.
 _SELECT_FINISHED = """
     (SELECT id, created_at FROM rollcall_event
-        WHERE state = '{}' AND created_at >= %(since)s AND finished_at < %(before)s
-        ORDER BY created_at LIMIT %(limit)s)
+    WHERE state = '{}' AND created_at >= %(since)s AND finished_at < %(before)s
+    ORDER BY created_at LIMIT %(limit)s)
 """
 _REPLAY = """
     UPDATE rollcall_event SET state = 'pending', due_at = now(), attempts = 0, reason_code = '',
@@ -84,7 +84,7 @@ def replay_finished(since: datetime | str, states: tuple[str, ...]) -> Iterator[
     each batch, which is a short transaction.
     """
     select = " UNION ALL ".join(_SELECT_FINISHED.format(state) for state in states)
-    sql = f"{select} ORDER BY created_at, id LIMIT %(limit)s"
+    sql = f"SELECT * FROM ({select}) AS found ORDER BY created_at, id LIMIT %(limit)s"  # noqa: S608  # ours
     (before,) = _fetch("SELECT now()", {})[0]
     params: dict[str, Any] = {"since": since, "before": before, "limit": _BATCH_SIZE}
     while rows := _fetch(sql, params):

@@ -1,5 +1,5 @@
 """A receiver of events: a server in a process of its own, which tests kill. It fails a third of the
-requests, and appends what it accepts to a file before it responds.
+requests, none more than three times, and appends what it accepts to a file before it responds.
 
     python -m tests.support.event_receiver PORT FILE [DELAY]
 """
@@ -7,11 +7,13 @@ requests, and appends what it accepts to a file before it responds.
 import random
 import sys
 import time
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 _RANDOM = random.Random(14)
+_failures: Counter[str] = Counter()
 
 
 class _Server(ThreadingHTTPServer):
@@ -30,9 +32,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Accepts an event, or not."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         time.sleep(DELAY)
-        is_accepted = _RANDOM.random() >= 1 / 3
-        if is_accepted:
-            line = b"%b %b\n" % (self.headers["webhook-id"].encode(), body)
+        webhook_id = self.headers["webhook-id"]
+        is_accepted = _failures[webhook_id] > 2 or _RANDOM.random() >= 1 / 3
+        if not is_accepted:
+            _failures[webhook_id] += 1
+        else:
+            line = b"%b %b\n" % (webhook_id.encode(), body)
             FILE.write(line)  # unbuffered, in one write
         self.send_response(204 if is_accepted else 500)
         self.send_header("Content-Length", "0")

@@ -3,7 +3,6 @@
 import hmac
 import json
 from base64 import b64encode
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -11,19 +10,11 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from django.test import override_settings
 
 from tests.support import fake_provider
 from tests.support.client import ApiClient, SignedUpPerson, sign_up_payload, wait_until
 from tests.support.events import KEY, NEXT_KEY, EventService, start_relay
 from tests.support.fake_provider import Request
-
-
-@pytest.fixture
-def writes_events(django_db_access: None) -> Iterator[None]:
-    """Commands in the test's own process write events."""
-    with override_settings(EVENT_WEBHOOK_URL="https://receiver.example/"):
-        yield
 
 
 def find_events(person_id: UUID | str) -> list[tuple[str, int, UUID | None]]:
