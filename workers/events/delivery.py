@@ -54,6 +54,7 @@ class EventDelivery:
         self._ended: SimpleQueue[tuple[Receiver, LeasedEvent, SendError | None]] = SimpleQueue()
         self._unrecorded: list[EventOutcome] = []
         self._may_be_due = True
+        self._send_until = 0.0
 
     def run(self) -> None:
         """Runs until the event is set; retries while Postgres or the receiver is unavailable."""
@@ -78,6 +79,8 @@ class EventDelivery:
         try:
             with translate_database_errors():
                 close_old_connections()
+                # Before the leases begin: no attempt may begin so late that it outlasts its lease.
+                self._send_until = time.monotonic() + settings.OUTBOX_LEASE.total_seconds()
                 self._send(self._record(), executor)
                 if allowance := self._allowance():
                     leased, self._may_be_due = event_leases.lease_due(allowance)
@@ -124,11 +127,12 @@ class EventDelivery:
         return event_leases.lease_next(next_people) if next_people else []
 
     def _send(self, leased: list[LeasedEvent], executor: ThreadPoolExecutor) -> None:
-        expires_at = time.monotonic() + settings.OUTBOX_LEASE.total_seconds()
         people = _find_profiles(leased)
         for event in leased:
             body = payload.render(event, people.get(event.person_id))
-            attempt = executor.submit(self._attempt, self._idle.pop(), event, body, expires_at)
+            attempt = executor.submit(
+                self._attempt, self._idle.pop(), event, body, self._send_until
+            )
             attempt.add_done_callback(_log_unexpected)
 
     def _attempt(self, receiver: Receiver, event: LeasedEvent, body: bytes, until: float) -> None:

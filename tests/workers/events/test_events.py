@@ -2,9 +2,12 @@
 
 import hmac
 import json
+import shutil
+import subprocess
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,8 +16,10 @@ import pytest
 
 from tests.support import fake_provider
 from tests.support.client import ApiClient, SignedUpPerson, sign_up_payload, wait_until
-from tests.support.events import KEY, NEXT_KEY, EventService, start_relay
+from tests.support.events import KEY, NEXT_KEY, EventService, encode_secret, start_relay
 from tests.support.fake_provider import Request
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def find_events(person_id: UUID | str) -> list[tuple[str, int, UUID | None]]:
@@ -202,3 +207,50 @@ def test_body_is_compact_json(service: EventService):
     (request,) = service.requests_about(person)
     assert request.headers["content-type"] == "application/json"
     assert list(json.loads(request.body)) == ["type", "timestamp", "data"]
+
+
+@pytest.fixture
+def signed_request(service: EventService) -> Request:
+    person = service.api.sign_up()
+    service.received(person, 1)
+    (request,) = service.requests_about(person)
+    return request
+
+
+def read_block(language: str) -> str:
+    """Returns the code of docs/events.md in a language."""
+    text = (ROOT / "docs" / "events.md").read_text()
+    return text.partition(f"```{language}\n")[2].partition("```")[0]
+
+
+def test_documented_verification_in_python(signed_request: Request):
+    names: dict[str, Any] = {}
+    exec(read_block("python"), names)
+    headers, body = signed_request.headers, signed_request.body
+    for key in (KEY, NEXT_KEY):
+        names["verify"](encode_secret(key), headers, body)
+    for secret, changed in ((encode_secret(KEY), body + b" "), (encode_secret(b"x" * 24), body)):
+        with pytest.raises(ValueError, match="wrong signature"):
+            names["verify"](secret, headers, changed)
+    headers.replace_header("webhook-timestamp", "1764500000")
+    with pytest.raises(ValueError, match="wrong signature"):
+        names["verify"](encode_secret(KEY), headers, body)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="Node.js is not installed")
+def test_documented_verification_in_javascript(signed_request: Request, tmp_path: Path):
+    (tmp_path / "verify.mjs").write_text(read_block("js"))
+    headers = {name.lower(): value for name, value in signed_request.headers.items()}
+    calls = [
+        f"verify({json.dumps(encode_secret(key))}, {json.dumps(headers)}, Buffer.from(body));"
+        for key in (KEY, b"x" * 24)
+    ]
+    script = f"""import {{ verify }} from "./verify.mjs";
+        const body = {json.dumps(signed_request.body.decode())};
+        {calls[0]}
+        try {{ {calls[1]} }} catch (error) {{ console.log(error.message); }}"""
+    (tmp_path / "main.mjs").write_text(script)
+    result = subprocess.run(
+        ["node", tmp_path / "main.mjs"], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert result.stdout == "wrong signature\n"
