@@ -28,6 +28,7 @@ from settings.environment import (
     LOG_LEVEL,
     env,
 )
+from settings.events import *  # noqa: F403  # as above
 from settings.logging_config import configure_logging
 from settings.messages import *  # noqa: F403  # as above
 from settings.rate_limits import PRODUCTION_LIMITS, parse_rate_limits

@@ -113,6 +113,7 @@ class ExportSerializer(serializers.Serializer[Any]):
     sign_ins = ExportedRowSerializer(many=True)
     known_networks = ExportedRowSerializer(many=True)
     idempotency_keys = ExportedRowSerializer(many=True)
+    events = ExportedRowSerializer(many=True)
     messages = ExportedRowSerializer(many=True)
 
 

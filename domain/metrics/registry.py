@@ -123,6 +123,11 @@ MESSAGE_HANDOVER_DURATION = _histogram(
     ["kind"],
     buckets=MESSAGE_BUCKETS,
 )
+EVENT_ATTEMPTS = _counter(
+    "rollcall_event_attempts_total",
+    "Attempts to deliver an event, by outcome: delivered, retried or failed (given up).",
+    ["outcome"],
+)
 PURGED_ROWS = _counter(
     "rollcall_purged_rows_total",
     "Expired rows (or people, with all of theirs) that the purge has deleted, by what they are.",
@@ -171,3 +176,5 @@ for _reason in ("overloaded", "upstream_hung", "upstream_timeout", "upstream_una
 for _metric in (REDIS_DISCONNECTS, REDIS_CALLBACK_ERRORS):
     _metric.labels("profiles")
 RATE_LIMITED_REQUESTS.labels("anonymous")
+for _outcome in ("delivered", "retried", "failed"):
+    EVENT_ATTEMPTS.labels(_outcome)
