@@ -16,7 +16,7 @@ from api.problem_details import (
     resolve_request_id,
 )
 from domain import profile
-from domain.model.errors import PreconditionFailed, RollcallError
+from domain.model.errors import InvalidField, PreconditionFailed, RollcallError
 from domain.model.language import negotiate_language
 from domain.model.session_token import TokenClaims
 from settings import environment
@@ -70,10 +70,10 @@ def problem_response(headers: Headers, code: str, *extra: tuple[str, str]) -> Re
     return _encode_problem(document, *extra, ("x-request-id", request_id))
 
 
-def validation_response(headers: Headers, errors: list[dict[str, str]]) -> Response:
-    """Returns a 400 that names every wrong field: `field`, `code` and `message` of each."""
-    request_id = get_request_id(headers)
-    document = build_problem("validation_failed", request_id, errors=errors)
+def validation_response(headers: Headers, errors: Mapping[str, InvalidField]) -> Response:
+    """Returns a 400 that names every wrong field."""
+    request_id, language = get_request_id(headers), _get_language(headers)
+    document = build_problem("validation_failed", request_id, errors=errors, language=language)
     return _encode_problem(document, ("x-request-id", request_id))
 
 
