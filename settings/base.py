@@ -41,6 +41,7 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 # The rules of api.cors, which the read process follows too.
 CORS_ALLOW_METHODS = cors.ALLOWED_METHODS
 CORS_ALLOW_HEADERS = cors.ALLOWED_HEADERS
+CORS_ALLOW_CREDENTIALS = True
 CORS_EXPOSE_HEADERS = cors.EXPOSED_HEADERS
 CORS_PREFLIGHT_MAX_AGE = cors.MAX_AGE
 
@@ -214,6 +215,10 @@ SPECTACULAR_SETTINGS = {
 # --- People and messages -----------------------------------------------------------------------
 # days until a session expires
 SESSION_LIFETIME = timedelta(days=env.int("SESSION_LIFETIME_DAYS", 30, validate=validators.days))
+# days after the sign-in for which a session lasts at most, however often it is refreshed
+SESSION_MAX_LIFETIME = timedelta(
+    days=env.int("SESSION_MAX_LIFETIME_DAYS", 365, validate=validators.days)
+)
 # ISO 3166-1 country of phone numbers without a country code; empty: they are refused
 DEFAULT_PHONE_REGION = env.str("DEFAULT_PHONE_REGION", "", validate=validate_region).upper() or None
 # seconds after which what a killed worker left undone is done by another; the slowest send takes 8

@@ -25,7 +25,8 @@ type Headers = Mapping[str, str]
 type Response = tuple[int, bytes, bytes]
 
 METHODS = ("GET", "HEAD")
-_CACHING = b"cache-control: private, no-cache\r\nvary: Authorization\r\n"
+_VARY = ("vary", "Authorization, Cookie")
+_CACHING = encode_headers([("cache-control", "private, no-cache"), _VARY])
 _HEADERS_200 = (
     b"content-type: application/json\r\n" + _CACHING + b"etag: %b\r\nx-request-id: %b\r\n"
 )
@@ -55,13 +56,28 @@ def error_response(headers: Headers, error: RollcallError) -> Response:
     """Returns 401, 412 or 503 for one of our own errors."""
     request_id = get_request_id(headers)
     document = problem_from_error(error, request_id)
-    return _encode_problem(document, ("vary", "Authorization"), ("x-request-id", request_id))
+    return _encode_problem(
+        document, ("vary", "Authorization, Cookie"), ("x-request-id", request_id)
+    )
 
 
 def problem_response(headers: Headers, code: str, *extra: tuple[str, str]) -> Response:
     """Returns the problem document of an error code, with extra headers."""
     request_id = get_request_id(headers)
     return _encode_problem(build_problem(code, request_id), *extra, ("x-request-id", request_id))
+
+
+def validation_response(headers: Headers, errors: list[dict[str, str]]) -> Response:
+    """Returns a 400 that names every wrong field: `field`, `code` and `message` of each."""
+    request_id = get_request_id(headers)
+    document = build_problem("validation_failed", request_id, errors=errors)
+    return _encode_problem(document, ("x-request-id", request_id))
+
+
+def redirect_to_https(headers: Headers, target: bytes) -> Response:
+    """Returns the redirect of a request that was made by plain HTTP."""
+    location = f"https://{headers.get('host', '')}{target.decode('latin-1')}"
+    return 301, encode_headers([("location", location)]), b""
 
 
 def _encode_problem(document: ProblemDetails, *extra: tuple[str, str]) -> Response:

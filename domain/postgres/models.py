@@ -74,12 +74,24 @@ class Tombstone(models.Model):
 
 
 class Session(models.Model):
-    """A session, stored as the SHA-256 digest of its token."""
+    """A session, stored as the SHA-256 digest of its token.
+
+    The columns that may be NULL are of a session whose token has been refreshed: the digest of the
+    token before and until when that is accepted, the version in the token, and the digest of the
+    first token, from which the session's public id is derived.
+    """
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="sessions")
     digest = models.BinaryField(unique=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField()
+    previous_digest = models.BinaryField(null=True)
+    previous_expires_at = models.DateTimeField(null=True)
+    token_version = models.BigIntegerField(null=True)
+    first_digest = models.BinaryField(null=True)
+    # Of the sign-in or the last refresh; see `domain.model.person.SessionClient`.
+    user_agent = models.CharField(max_length=40, blank=True, default="", db_default="")
+    network = models.CharField(max_length=43, blank=True, default="", db_default="")
 
     class Meta:
         indexes = [models.Index(fields=["expires_at"], name="session_expires_at_idx")]
@@ -248,6 +260,28 @@ class IdempotencyKey(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["created_at"], name="idempotencykey_created_at_idx")]
+
+
+class BackendKey(models.Model):
+    """A key by which a backend of the operator introspects tokens, stored as its SHA-256 digest.
+
+    `version` is that of its last change; see `domain.postgres.backend_keys`. Rows stay: they show
+    when a backend could read what.
+    """
+
+    name = models.CharField(max_length=50)
+    digest = models.BinaryField(unique=True)
+    version = models.BigIntegerField()
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    ends_at = models.DateTimeField(null=True)  # when it was ended, or ends after a rotation
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name"], condition=Q(ends_at__isnull=True), name="backendkey_current_uniq"
+            ),
+            models.CheckConstraint(condition=~Q(name=""), name="backendkey_name_check"),
+        ]
 
 
 class OutboxEntry(models.Model):

@@ -7,13 +7,16 @@ from uuid import UUID
 
 from domain.model.person import Person
 from domain.postgres import models, person_queries
-from domain.postgres.repositories.sessions import public_id
+from domain.postgres.session_queries import public_id
 from domain.profile import to_public_dict
 
 # Left out: secrets (digests, salts, codes), keyed hashes of networks, and the results of messages,
 # which would reveal whether an address belongs to another person.
 _COLUMNS: dict[str, tuple[type, tuple[str, ...]]] = {
-    "sessions": (models.Session, ("digest", "created_at", "expires_at")),
+    "sessions": (
+        models.Session,
+        ("first_digest", "digest", "created_at", "expires_at", "user_agent", "network"),
+    ),
     "confirmations": (
         models.Confirmation,
         ("channel", "address", "created_at", "attempts", "confirmed_at"),
@@ -52,8 +55,8 @@ def _list(name: str, person_id: UUID) -> list[dict[str, Any]]:
 def _to_json(row: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a row with times in UTC, and a session's public id in place of its digest."""
     if "digest" in row:
-        others = {name: value for name, value in row.items() if name != "digest"}
-        row = {"id": public_id(bytes(row["digest"])), **others}
+        others = {name: value for name, value in row.items() if not name.endswith("digest")}
+        row = {"id": public_id(bytes(row["first_digest"] or row["digest"])), **others}
     return {
         name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
         for name, value in row.items()

@@ -69,6 +69,7 @@ REFUSED = {
             "WRITE_THREADS",
             "HUEY_WORKERS",
             "SESSION_LIFETIME_DAYS",
+            "SESSION_MAX_LIFETIME_DAYS",
             "OUTBOX_LEASE_SECONDS",
             "OUTBOX_RETENTION_DAYS",
             "UNVERIFIED_RETENTION_DAYS",

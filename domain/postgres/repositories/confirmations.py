@@ -26,6 +26,7 @@ from domain.postgres.models import Event, OutboxEntry
 from domain.postgres.person_queries import NIL_UUID, verified_owner_filter
 from domain.postgres.rate_limits import RateLimit
 from domain.postgres.repositories.accounts import AccountRepository
+from domain.postgres.session_queries import filter_by_token
 
 _CONFIRMED = {
     Channel.EMAIL: Event.Kind.EMAIL_CONFIRMED,
@@ -61,7 +62,7 @@ class ConfirmationRepository(AccountRepository):
             raise InvalidCode
         session_created_at = None
         if session_digest is not None:
-            sessions = models.Session.objects.filter(person_id=row.person_id, digest=session_digest)
+            sessions = filter_by_token(row.person_id, session_digest, Now())
             session_created_at = sessions.values_list("created_at", flat=True).first()
             if session_created_at is None:  # revoked since the request was authenticated
                 raise InvalidToken

@@ -136,7 +136,7 @@ def test_replayed_sign_up_revokes_the_session_before(service: EventService):
 
 
 def test_oldest_session_above_the_limit_is_revoked(writes_events: None, api: ApiClient):
-    from domain.model.person import ActiveSession
+    from domain.model.person import ActiveSession, SessionClient
     from domain.model.session_token import MAX_SESSIONS
     from domain.postgres.unit_of_work import unit_of_work
 
@@ -147,7 +147,7 @@ def test_oldest_session_above_the_limit_is_revoked(writes_events: None, api: Api
         with unit_of_work() as uow:
             assert uow.lock_person(UUID(person.id))
             session = ActiveSession(sha256(uuid4().bytes).digest(), expires_at)
-            uow.create_session(UUID(person.id), session)
+            uow.create_session(UUID(person.id), session, SessionClient())
     assert find_events(person.id) == [("session.revoked", MAX_SESSIONS + 1, UUID(oldest))]
 
 
