@@ -7,6 +7,7 @@ received: it is repeated, with the same id.
 import time
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
+from http.cookiejar import DefaultCookiePolicy
 from socket import socket
 
 import requests
@@ -33,6 +34,7 @@ class Receiver:
         self._expires_at: float | None = None
         self._session = requests.Session()
         self._session.auth = lambda request: request  # else ~/.netrc may set a header
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # keeps none
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, Adapter(self._on_connect))
 
@@ -44,7 +46,7 @@ class Receiver:
             error = self._post(body, self._sign(message_id, body))
         # requests lets errors of the layers below through, if they come while the body is read.
         except (OSError, HTTPError, HTTPException, ValueError) as failure:
-            error = classify_exception(failure, connected=True)
+            error = classify_exception(failure, connected=self._socket is not None)
         finally:
             is_late = time.monotonic() >= self._expires_at
             self._expires_at = None

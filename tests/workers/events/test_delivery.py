@@ -20,6 +20,7 @@ from tests.support import fake_provider
 from tests.support.client import SignedUpPerson, wait_until
 from tests.support.events import EventService, start_relay
 from tests.support.fake_provider import Handler, Respond
+from tests.support.faults import suspended
 
 CHANGES = 10_000 if LONG else 1_000
 CHANGES_EACH = 10
@@ -42,6 +43,10 @@ class KilledReceiver:
         """Returns number and person of each event that was accepted, in that order."""
         lines = self._file.read_text().split("\n")[:-1]
         return [(int(match[1]), match[2]) for match in map(_EVENT.match, lines) if match]
+
+    def wait_for(self, count: int) -> None:
+        """Returns once that many events were accepted."""
+        wait_until(lambda: len(self.accepted()) >= count, timeout=600)
 
 
 def count_pending() -> int:
@@ -71,7 +76,7 @@ def test_no_event_is_lost_and_all_are_in_order_while_everything_is_killed(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ):
-    """A receiver fails a third of the requests and is killed twice; of two relays one is killed."""
+    """A receiver fails a third of the requests and is killed twice, and so are the two relays."""
     from domain.postgres.models import Event
 
     service.relay.kill()
@@ -86,7 +91,7 @@ def test_no_event_is_lost_and_all_are_in_order_while_everything_is_killed(
             parts = [people[number::4] for number in range(4)]
             changes = [clients.submit(change_everyone, part) for part in parts]
             for number in (1, 2):
-                wait_until(lambda: len(receiver.accepted()) > CHANGES * number / 4)  # noqa: B023  # at once
+                receiver.wait_for(CHANGES * number // 4)
                 receiver.process.kill()
                 relays[number - 1].kill()
                 receiver.process.start()
@@ -246,3 +251,49 @@ def test_stopped_relay_delivers_what_it_has_begun(service: EventService, django_
     service.receiver.released.clear()
     assert Event.objects.get(person_id=person.id, version=2).state == "delivered"
     service.relay.start()
+
+
+def test_relay_that_was_suspended_past_its_lease_breaks_no_order(service: EventService):
+    """Another one has taken over what it was sending; it does not go on with the next one."""
+    person = service.api.sign_up()
+    service.received(person, 1)
+    with failing(service, fake_provider.hang()):
+        for name in ("Grace", "Edith", "Mary"):
+            assert person.patch({"name": name}).status_code == 200
+        service.received(person, 2)
+        with suspended(service.relay):
+            service.receiver.default_response = fake_provider.status(204, body=b"")
+            other = start_relay(service.stack, service.receiver.url)
+            try:
+                wait_until(lambda: service.received(person)[-1]["data"]["version"] == 4)
+            finally:
+                other.kill()
+    service.receiver.release()
+    service.receiver.released.clear()
+    later = service.api.sign_up()
+    service.received(later, 1)
+    versions = [each["data"]["version"] for each in service.received(person)]
+    assert [version for version, _ in groupby(versions)] == [1, 2, 3, 4]
+
+
+def test_delivery_survives_the_loss_of_its_connection_to_postgres(
+    service: EventService, django_db_access: None
+):
+    from django.db import connection
+
+    def end_connection() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND query LIKE '%AS blocked_until%'"
+            )
+            return int(cursor.rowcount)
+
+    people = []
+    for _ in range(3):
+        people += [service.api.sign_up() for _ in range(3)]
+        wait_until(end_connection)
+    for person in people:
+        assert service.received(person, 1)[0]["type"] == "person.created"
+    assert service.relay.is_running
+    assert service.relay.wait() is False

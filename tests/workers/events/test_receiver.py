@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from local.tcp_ports import find_free_port
 from tests.support import fake_provider
 from tests.support.fake_provider import FakeProvider
 from workers.events.receiver import Receiver
@@ -115,6 +116,29 @@ def test_status_decides_whatever_becomes_of_the_body(server: FakeProvider):
     server.queue_responses(fake_provider.drop_midway())
     assert send(server, 2) == ""
     assert len(server.requests) == 2
+
+
+def test_refused_connection_and_unknown_host_are_failures(server: FakeProvider):
+    for url in (f"http://127.0.0.1:{find_free_port()}/", "http://receiver.invalid/"):
+        receiver = Receiver(url, [KEY], TIMEOUT)
+        with pytest.raises(SendError, match=r"connect_failed|timeout"):
+            receiver.send("evt_1", b"{}")
+
+
+def test_cookies_of_a_receiver_are_not_kept(server: FakeProvider):
+    server.queue_responses(fake_provider.status(204, {"Set-Cookie": "a=b; Path=/"}, b""))
+    assert send(server, 2) == ""
+    assert [each.headers["Cookie"] for each in server.requests] == [None, None]
+
+
+def test_certificate_is_verified(monkeypatch: pytest.MonkeyPatch):
+    with FakeProvider(tls=True) as server:
+        assert send(server) in ("connect_failed", "timeout")
+        assert server.requests == []
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", server.ca_file)
+        connections = server.connections
+        assert send(server, 3) == ""
+        assert server.connections == connections + 1
 
 
 def test_connection_is_kept_between_events(server: FakeProvider):
