@@ -1,0 +1,170 @@
+"""Generates the clients from the OpenAPI document: `make clients`.
+
+    python -m clients.generate
+
+What it writes is committed, below `clients/`; a test generates it again and compares.
+The types are made by datamodel-code-generator and openapi-typescript, lists of operations and of
+errors here, and the synchronous Python client from the asynchronous one.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from clients.document import dump_document, select_for_clients
+from local.node import install_npm_packages, npm_program_command
+
+CLIENTS = Path(__file__).parent
+PYTHON, TYPESCRIPT = Path("python/src/rollcall_client"), Path("typescript/src")
+GENERATED = {  # by what the file is compared as
+    "models": PYTHON / "models.py",
+    "operations": PYTHON / "operations.py",
+    "problems": PYTHON / "problems.py",
+    "sync client": PYTHON / "sync_client.py",
+    "schema": TYPESCRIPT / "schema.ts",
+    "typescript problems": TYPESCRIPT / "problems.ts",
+}
+# Fields whose values `repr` does not show.
+_SECRETS = ("Session.token", "SignInChallenge.challenge")
+_HEADER = "Generated from the OpenAPI document by `make clients`: do not edit."
+_TIMEOUT = 120.0  # seconds for each generator
+_TO_SYNC = {
+    "async def": "def",
+    "async with": "with",
+    "await ": "",
+    "from asyncio import Lock, sleep": "from threading import Lock\nfrom time import sleep",
+    "Awaitable[None]": "None",
+    "from collections.abc import Awaitable, Callable": "from collections.abc import Callable",
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "AsyncClient": "Client",
+    "AsyncRollcall": "Rollcall",
+    "aclose": "close",
+    "rollcall_client.async_": "rollcall_client.",
+}
+
+
+def generate(folder: Path, document: dict[str, Any]) -> None:
+    """Writes all files of `GENERATED` below `folder`. Raises `StackError` if there is no npm."""
+    document = select_for_clients(document)
+    for path in GENERATED.values():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "openapi.json"
+        file.write_text(json.dumps(document))
+        _run_datamodel_codegen(file, folder / GENERATED["models"])
+        _run_openapi_typescript(file, folder / GENERATED["schema"])
+    codes = document["components"]["schemas"]["ErrorCode"]["x-enumDescriptions"]
+    source = (CLIENTS / PYTHON / "async_client.py").read_text()
+    for name, text in {
+        "operations": _render_operations(document),
+        "problems": _render_problems(codes),
+        "sync client": _render_sync_client(source),
+        "typescript problems": _render_typescript_problems(codes),
+    }.items():
+        (folder / GENERATED[name]).write_text(text)
+    _run_ruff(*(folder / path for path in GENERATED.values() if path.suffix == ".py"))
+
+
+def _run_datamodel_codegen(document: Path, output: Path) -> None:
+    secrets = dict.fromkeys(_SECRETS, "rollcall_client.secret.Secret")
+    options = """--input-file-type openapi --output-model-type dataclasses.dataclass
+        --frozen-dataclasses --keyword-only --enum-field-as-literal all --collapse-root-models
+        --output-datetime-class datetime --target-python-version 3.12 --disable-future-imports
+        --use-schema-description --use-single-line-docstring --formatters builtin"""
+    argv = [str(Path(sys.executable).parent / "datamodel-codegen"), *options.split()]
+    argv += ["--input", str(document), "--output", str(output), "--ignore-pyproject"]
+    argv += ["--type-overrides", json.dumps(secrets), "--custom-file-header", f"# {_HEADER}"]
+    subprocess.run(argv, check=True, timeout=_TIMEOUT)
+
+
+def _run_openapi_typescript(document: Path, output: Path) -> None:
+    folder = CLIENTS / "typescript"
+    install_npm_packages(folder)
+    argv = npm_program_command(folder, "openapi-typescript", str(document))
+    argv += ["--output", str(output), "--root-types", "--root-types-no-schema-prefix"]
+    argv += ["--default-non-nullable", "false"]
+    subprocess.run(argv, check=True, timeout=_TIMEOUT, stdout=subprocess.DEVNULL)
+    _, _, types = output.read_text().partition("*/\n")  # after the generator's own header
+    output.write_text(f"// {_HEADER}\n{types}")
+
+
+def _run_ruff(*files: Path) -> None:
+    ruff = str(Path(sys.executable).parent / "ruff")
+    config = ["--config", str(CLIENTS.parent / "pyproject.toml"), "--no-cache", "--quiet"]
+    sort_imports = ["check", "--select", "I", "--fix"]
+    for command in (sort_imports, ["format"]):
+        subprocess.run([ruff, *command, *config, *map(str, files)], check=True, timeout=_TIMEOUT)
+
+
+def _render_operations(document: dict[str, Any]) -> str:
+    project = tomllib.loads((CLIENTS.parent / "pyproject.toml").read_text())["project"]
+    lines = [
+        f'"""The operations of the API.\n\n{_HEADER}\n"""\n',
+        "from rollcall_client import models\nfrom rollcall_client.operation import Operation\n",
+        f'VERSION = "{project["version"]}"',
+    ]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            body = _schema_name(operation.get("requestBody", {}))
+            success = next(response for status, response in operation["responses"].items())
+            result = _schema_name(success)
+            lines.append(
+                f"{_snake_case(operation['operationId']).upper()} = Operation[{body}, {result}]"
+                f'("{method.upper()}", "{path}", {result})'
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _schema_name(message: dict[str, Any]) -> str:
+    """Returns the class of a JSON body, as source; `None` if there is none."""
+    content = message.get("content", {}).get("application/json")
+    return f"models.{content['schema']['$ref'].rpartition('/')[2]}" if content else "None"
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def _class_name(code: str) -> str:
+    return "".join(word.capitalize() for word in code.split("_"))
+
+
+def _render_problems(codes: dict[str, str]) -> str:
+    parts = [
+        f'"""An error for each code of the API.\n\n{_HEADER}\n"""\n',
+        "from rollcall_client.errors import RollcallError",
+    ]
+    for code, detail in codes.items():
+        parts.append(f'class {_class_name(code)}(RollcallError):\n    """{detail}"""\n')
+        parts.append(f'    code = "{code}"')
+    classes = "".join(f'    "{code}": {_class_name(code)},\n' for code in codes)
+    parts.append(f"BY_CODE: dict[str, type[RollcallError]] = {{\n{classes}}}")
+    return "\n".join(parts) + "\n"
+
+
+def _render_typescript_problems(codes: dict[str, str]) -> str:
+    parts = [f"// {_HEADER}", 'import { RollcallError } from "./errors.js";']
+    parts.append('import type { ErrorCode } from "./schema.js";\n')
+    for code, detail in codes.items():
+        parts.append(f"/** {detail} */")
+        parts.append(f"export class {_class_name(code)} extends RollcallError {{}}")
+    parts.append("\nexport const BY_CODE: Record<ErrorCode, typeof RollcallError> = {")
+    parts += [f"  {code}: {_class_name(code)}," for code in codes]
+    return "\n".join([*parts, "};"]) + "\n"
+
+
+def _render_sync_client(source: str) -> str:
+    """Returns the source of the synchronous client, made from that of the asynchronous one."""
+    for old, new in _TO_SYNC.items():
+        source = source.replace(old, new)
+    return f"# {_HEADER}\n{source}"
+
+
+if __name__ == "__main__":
+    generate(CLIENTS, dump_document())
