@@ -14,6 +14,7 @@ from api.writes.after_commit import project_and_enqueue
 from api.writes.base import (
     NoStoreAPIView,
     get_network,
+    get_session_client,
     get_token_claims,
     run_revocation,
     serialize_session,
@@ -61,7 +62,9 @@ class SignUpView(NoStoreAPIView):
     def post(self, request: Request) -> HttpResponse:
         key, now = request.META.get("HTTP_IDEMPOTENCY_KEY"), datetime.now(UTC)
         body = SignUpSerializer.parse(request.data, _check_idempotency_key(key))
-        result = _sign_up(SignUp(**body, network=get_network(request)), key, now)
+        client = get_session_client(request)
+        command = SignUp(**body, network=get_network(request), client=client)
+        result = _sign_up(command, key, now)
         project_and_enqueue(result.result, signed_up_at=None if result.replayed else now)
         person = result.result.person
         response = {

@@ -9,14 +9,15 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from api.bearer import bearer_token
-from api.client_ip import client_network
+from api.client_ip import client_network, displayed_network
+from api.user_agent import describe_user_agent
 from api.writes.after_commit import project_revocation
 from api.writes.serializers import EmptySerializer
 from domain.commands import sessions
 from domain.commands.ports import CommandResult
 from domain.model import session_token
 from domain.model.errors import InvalidToken, NotFound
-from domain.model.person import Person, Tombstone
+from domain.model.person import Person, SessionClient, Tombstone
 from domain.model.session_token import TokenClaims
 from domain.postgres import keyring
 from domain.postgres.unit_of_work import unit_of_work
@@ -44,6 +45,12 @@ def get_network(request: Request) -> str:
     `ClientIPMiddleware` has set the address.
     """
     return client_network(request.META["REMOTE_ADDR"])
+
+
+def get_session_client(request: Request) -> SessionClient:
+    """Returns what is kept beside a session of where the request comes from."""
+    user_agent = describe_user_agent(request.META.get("HTTP_USER_AGENT", ""))
+    return SessionClient(user_agent, displayed_network(request.META["REMOTE_ADDR"]))
 
 
 def get_token_claims(request: Request) -> TokenClaims:

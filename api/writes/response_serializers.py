@@ -75,6 +75,12 @@ class ListedSessionSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField()
+    user_agent = serializers.CharField(
+        help_text='Browser and system, such as "Firefox on Linux"; empty if unknown.'
+    )
+    network = serializers.CharField(
+        help_text="The IPv4 /24 or IPv6 /48 of the sign-in or last refresh; empty if unknown."
+    )
     current = serializers.BooleanField(help_text="Whether it is that of the token sent.")
 
 
@@ -88,6 +94,8 @@ class ExportedRowSerializer(serializers.Serializer[Any]):
     attempts = serializers.IntegerField(required=False)
     created_at = serializers.DateTimeField(required=False)
     expires_at = serializers.DateTimeField(required=False)
+    user_agent = serializers.CharField(required=False)
+    network = serializers.CharField(required=False)
     confirmed_at = serializers.DateTimeField(required=False, allow_null=True)
     last_used_at = serializers.DateTimeField(required=False)
 

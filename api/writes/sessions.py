@@ -14,6 +14,7 @@ from api.writes.base import (
     format_rfc3339,
     get_bearer_token,
     get_network,
+    get_session_client,
     get_token_claims,
     require_empty_body,
     run_revocation,
@@ -79,6 +80,8 @@ def _serialize(session: StoredSession, current_id: UUID) -> dict[str, Any]:
         "id": str(session.id),
         "created_at": format_rfc3339(session.created_at),
         "expires_at": format_rfc3339(session.expires_at),
+        "user_agent": session.client.user_agent,
+        "network": session.client.network,
         "current": session.id == current_id,
     }
 
@@ -95,7 +98,8 @@ class SignInView(NoStoreAPIView):
         security=PUBLIC,
     )
     def post(self, request: Request) -> HttpResponse:
-        command = SignIn(**SignInSerializer.parse(request.data), network=get_network(request))
+        body = SignInSerializer.parse(request.data)
+        command = SignIn(**body, network=get_network(request), client=get_session_client(request))
         now = datetime.now(UTC)
         result = sessions.sign_in(
             command, unit_of_work, keyring.get_keyring(), now, settings.SESSION_LIFETIME
@@ -133,6 +137,7 @@ class RefreshSessionView(NoStoreAPIView):
             keyring.get_keyring(),
             datetime.now(UTC),
             lifetime,
+            get_session_client(request),
         )
         project_and_enqueue(result.result)
         return json_response({"session": serialize_session(result.token, result.expires_at)})

@@ -14,14 +14,14 @@ from domain.model.address import Address, Channel
 from domain.model.errors import InvalidToken, PreconditionFailed
 from domain.model.keyed_hash import hash_network
 from domain.model.keyring import Keyring
-from domain.model.person import ActiveSession, Person, Tombstone
+from domain.model.person import ActiveSession, Person, SessionClient, Tombstone
 from domain.model.session_token import TokenClaims
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SignUp:
     """A new person. The fields are results of the parsers in `domain.model.person` and `.address`;
-    `network` is the client's.
+    `network` is the client's, by which messages are counted.
     """
 
     name: str
@@ -30,6 +30,7 @@ class SignUp:
     phone: Address
     hobbies: tuple[str, ...]
     network: str
+    client: SessionClient
 
 
 def sign_up(
@@ -72,7 +73,8 @@ def sign_up_idempotently(
         )
         if person is not None:
             uow.revoke_sessions(person.id)
-            return replace(start_session(uow, person, keyring, expires_at), replayed=True)
+            new_session = start_session(uow, person, keyring, expires_at, command.client)
+            return replace(new_session, replayed=True)
         session = _sign_up(command, uow, keyring, expires_at)
         person_id = session.result.person.id
         uow.store_idempotency_key(key_hashes[0], request_fingerprints[0], person_id)
@@ -98,7 +100,8 @@ def _sign_up(
         sessions=(ActiveSession(digest, expires_at),),
     )
     seeds = {channel: one_time_code.generate_seed(keyring) for channel in Channel}
-    outbox_refs = uow.sign_up(person, seeds, hash_network(keyring, command.network)[0])
+    network_hash = hash_network(keyring, command.network)[0]
+    outbox_refs = uow.sign_up(person, seeds, network_hash, command.client)
     return NewSession(CommandResult(person, outbox_refs), token, expires_at)
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from domain.model.address import Address, Channel
 from domain.model.one_time_code import CodeSeed, DerivationContext
-from domain.model.person import ActiveSession, Person, Tombstone
+from domain.model.person import ActiveSession, Person, SessionClient, Tombstone
 from domain.model.session_token import TokenClaims
 
 
@@ -60,7 +60,8 @@ class SignInChallenge:
 @dataclass(frozen=True, slots=True)
 class StoredSession:
     """An active session. `id` is the one that its person sees, and stays the same when the token is
-    refreshed; `token_version` is the version in a refreshed token, else None.
+    refreshed; `token_version` is the version in a refreshed token, else None. `client` is that of
+    the sign-in or the last refresh.
     """
 
     id: UUID
@@ -68,6 +69,7 @@ class StoredSession:
     expires_at: datetime
     digest: bytes = field(repr=False)
     token_version: int | None
+    client: SessionClient
 
 
 class UnitOfWork(Protocol):
@@ -77,7 +79,11 @@ class UnitOfWork(Protocol):
     """
 
     def sign_up(
-        self, person: Person, seeds: dict[Channel, CodeSeed], network_hash: bytes
+        self,
+        person: Person,
+        seeds: dict[Channel, CodeSeed],
+        network_hash: bytes,
+        client: SessionClient,
     ) -> list[OutboxRef]:
         """Creates a person with their one session, and a confirmation of each address.
 
@@ -167,14 +173,21 @@ class UnitOfWork(Protocol):
     def resend_cooldown(self, person_id: UUID, channel: Channel) -> int:
         """Returns the seconds until another message may be requested; 0: now."""
 
-    def create_session(self, person_id: UUID, session: ActiveSession) -> CommandResult[Person]:
+    def create_session(
+        self, person_id: UUID, session: ActiveSession, client: SessionClient
+    ) -> CommandResult[Person]:
         """Creates a session and raises the version; revokes the oldest above the limit."""
 
     def list_sessions(self, person_id: UUID, now: datetime) -> list[StoredSession]:
         """Returns the active sessions, newest first."""
 
     def replace_token(
-        self, digest: bytes, accepted_until: datetime, new: ActiveSession, version: int
+        self,
+        digest: bytes,
+        accepted_until: datetime,
+        new: ActiveSession,
+        version: int,
+        client: SessionClient,
     ) -> None:
         """Replaces the token with that digest, which is accepted until then, by a new one that has
         that version in it. The token before it is accepted no longer.

@@ -16,7 +16,7 @@ from domain.model.address import Address
 from domain.model.errors import InvalidCode, InvalidToken, NotFound
 from domain.model.keyed_hash import hash_address, hash_network
 from domain.model.keyring import Keyring
-from domain.model.person import ActiveSession, Person
+from domain.model.person import ActiveSession, Person, SessionClient
 from domain.model.session_token import TokenClaims
 
 REFRESH_OVERLAP = timedelta(seconds=30)  # for which a refreshed token is still accepted
@@ -84,11 +84,14 @@ def request_sign_in_code(
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """A sign-in: the token of a challenge, the code (normalized) and the client's network."""
+    """A sign-in: the token of a challenge, the code (normalized) and the client's network, by which
+    messages are counted.
+    """
 
     challenge: str = field(repr=False)
     code: str = field(repr=False)
     network: str
+    client: SessionClient
 
 
 def sign_in(
@@ -114,16 +117,16 @@ def sign_in(
         raise InvalidCode
     with unit_of_work() as uow:
         person = uow.consume_sign_in_code(row_id, hash_network(keyring, command.network))
-        return start_session(uow, person, keyring, now + session_lifetime)
+        return start_session(uow, person, keyring, now + session_lifetime, command.client)
 
 
 def start_session(
-    uow: UnitOfWork, person: Person, keyring: Keyring, expires_at: datetime
+    uow: UnitOfWork, person: Person, keyring: Keyring, expires_at: datetime, client: SessionClient
 ) -> NewSession:
     """Creates a session of a locked person; its token carries their next version."""
     expires_at = expires_at.replace(microsecond=0)
     token, digest = session_token.issue_token(keyring, person.id, person.version + 1)
-    result = uow.create_session(person.id, ActiveSession(digest, expires_at))
+    result = uow.create_session(person.id, ActiveSession(digest, expires_at), client)
     return NewSession(result, token, expires_at)
 
 
@@ -141,6 +144,7 @@ def refresh_session(
     keyring: Keyring,
     now: datetime,
     lifetime: SessionLifetime,
+    client: SessionClient,
 ) -> NewSession:
     """Replaces a session's token by one with a new lifetime. The old one is accepted for a while:
     requests with it may be under way, and its refresh may be repeated, with the same result.
@@ -163,7 +167,7 @@ def refresh_session(
         expires_at = expires_at.replace(microsecond=0)
         accepted_until = min(ceil_to_second(now + REFRESH_OVERLAP), session.expires_at)
         new = ActiveSession(digest, expires_at)
-        uow.replace_token(claims.digest, accepted_until, new, version)
+        uow.replace_token(claims.digest, accepted_until, new, version, client)
         return NewSession(uow.bump_version(person.id), new_token, expires_at)
 
 

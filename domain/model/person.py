@@ -34,6 +34,16 @@ class ActiveSession:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class SessionClient:
+    """From where a session is used, as its person may see it: the families of browser and system,
+    and the network. Empty: unknown.
+    """
+
+    user_agent: str = ""
+    network: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Person:
     """A person's state in Postgres at one version."""
 

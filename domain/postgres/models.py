@@ -89,6 +89,9 @@ class Session(models.Model):
     previous_expires_at = models.DateTimeField(null=True)
     token_version = models.BigIntegerField(null=True)
     first_digest = models.BinaryField(null=True)
+    # Of the sign-in or the last refresh; see `domain.model.person.SessionClient`.
+    user_agent = models.CharField(max_length=40, blank=True, default="", db_default="")
+    network = models.CharField(max_length=43, blank=True, default="", db_default="")
 
     class Meta:
         indexes = [models.Index(fields=["expires_at"], name="session_expires_at_idx")]

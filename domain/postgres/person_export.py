@@ -13,7 +13,10 @@ from domain.profile import to_public_dict
 # Left out: secrets (digests, salts, codes), keyed hashes of networks, and the results of messages,
 # which would reveal whether an address belongs to another person.
 _COLUMNS: dict[str, tuple[type, tuple[str, ...]]] = {
-    "sessions": (models.Session, ("first_digest", "digest", "created_at", "expires_at")),
+    "sessions": (
+        models.Session,
+        ("first_digest", "digest", "created_at", "expires_at", "user_agent", "network"),
+    ),
     "confirmations": (
         models.Confirmation,
         ("channel", "address", "created_at", "attempts", "confirmed_at"),

@@ -8,6 +8,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from domain.commands.ports import StoredSession
+from domain.model.person import SessionClient
 from domain.postgres import models
 
 
@@ -36,4 +37,5 @@ def to_stored_session(row: models.Session) -> StoredSession:
         expires_at=row.expires_at,
         digest=bytes(row.digest),
         token_version=row.token_version,
+        client=SessionClient(row.user_agent, row.network),
     )

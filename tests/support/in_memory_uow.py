@@ -11,7 +11,7 @@ from domain.commands import ports
 from domain.model.address import Address, Channel
 from domain.model.errors import InvalidCode, TooManyAttempts
 from domain.model.one_time_code import MAX_ATTEMPTS, CodeSeed, DerivationContext
-from domain.model.person import Person
+from domain.model.person import Person, SessionClient
 from domain.model.session_token import TokenClaims
 
 
@@ -58,7 +58,11 @@ class InMemoryUnitOfWork:
         self.store = store
 
     def sign_up(
-        self, person: Person, seeds: dict[Channel, CodeSeed], network_hash: bytes
+        self,
+        person: Person,
+        seeds: dict[Channel, CodeSeed],
+        network_hash: bytes,
+        client: SessionClient,
     ) -> list[ports.OutboxRef]:
         self.store.people[person.id] = person
         outbox_refs = self._add_outbox_entry(person.id, None)
@@ -77,14 +81,13 @@ class InMemoryUnitOfWork:
 
     def find_session(self, claims: TokenClaims, now: datetime) -> ports.StoredSession | None:
         person = self.store.people[claims.person_id]
-        return next(
-            (
-                ports.StoredSession(person.id, now, each.expires_at, each.digest, None)
-                for each in person.sessions
-                if each.digest == claims.digest and each.expires_at > now
-            ),
-            None,
-        )
+        for each in person.sessions:
+            if each.digest == claims.digest and each.expires_at > now:
+                client = SessionClient()
+                return ports.StoredSession(
+                    person.id, now, each.expires_at, each.digest, None, client
+                )
+        return None
 
     def record_attempt(self, person_id: UUID, channel: Channel) -> ports.Confirmation:
         for row in reversed(self.store.rows):

@@ -3,6 +3,7 @@
 The methods are described in `domain.commands.ports.UnitOfWork`.
 """
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from domain.model.address import Address, Channel
 from domain.model.errors import InvalidCode, InvalidToken, TooManyAttempts
 from domain.model.keyed_hash import hash_address
 from domain.model.one_time_code import CodeSeed
-from domain.model.person import ActiveSession, Person
+from domain.model.person import ActiveSession, Person, SessionClient
 from domain.model.session_token import MAX_SESSIONS, TokenClaims
 from domain.postgres import known_networks, locks, models, outbox, rate_limits
 from domain.postgres.keyring import get_keyring
@@ -49,9 +50,14 @@ class SessionRepository(AccountRepository):
             raise InvalidToken
         return reload_person(claims.person_id)
 
-    def create_session(self, person_id: UUID, session: ActiveSession) -> CommandResult[Person]:
+    def create_session(
+        self, person_id: UUID, session: ActiveSession, client: SessionClient
+    ) -> CommandResult[Person]:
         models.Session.objects.create(
-            person_id=person_id, digest=session.digest, expires_at=session.expires_at
+            person_id=person_id,
+            digest=session.digest,
+            expires_at=session.expires_at,
+            **asdict(client),
         )
         rows = models.Session.objects.filter(person_id=person_id)
         newest = rows.filter(expires_at__gt=Now()).order_by("-id").values("id")[:MAX_SESSIONS]
@@ -69,7 +75,12 @@ class SessionRepository(AccountRepository):
         return [to_stored_session(row) for row in rows.order_by("-id")[:MAX_SESSIONS]]
 
     def replace_token(
-        self, digest: bytes, accepted_until: datetime, new: ActiveSession, version: int
+        self,
+        digest: bytes,
+        accepted_until: datetime,
+        new: ActiveSession,
+        version: int,
+        client: SessionClient,
     ) -> None:
         models.Session.objects.filter(digest=digest).update(
             digest=new.digest,
@@ -78,6 +89,7 @@ class SessionRepository(AccountRepository):
             previous_expires_at=accepted_until,
             token_version=version,
             first_digest=Coalesce("first_digest", "digest"),
+            **asdict(client),
         )
 
     def create_sign_in_challenge(

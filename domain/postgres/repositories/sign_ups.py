@@ -17,7 +17,7 @@ from domain.commands.ports import OutboxRef
 from domain.model.address import Address, Channel
 from domain.model.errors import IdempotencyClosed, IdempotencyInProgress, IdempotencyMismatch
 from domain.model.one_time_code import CodeSeed
-from domain.model.person import Person
+from domain.model.person import Person, SessionClient
 from domain.postgres import locks, models
 from domain.postgres.person_queries import reload_person
 from domain.trace_context import current_traceparent
@@ -33,8 +33,8 @@ INSERT_SIGN_UP = """
         VALUES (%(id)s, %(name)s, %(surname)s, %(email)s, %(email_canonical)s, %(phone)s,
             string_to_array(%(hobbies)s, chr(10)), %(version)s)
     ), session AS (
-        INSERT INTO rollcall_session (person_id, digest, expires_at)
-        VALUES (%(id)s, %(digest)s, %(expires_at)s)
+        INSERT INTO rollcall_session (person_id, digest, expires_at, user_agent, network)
+        VALUES (%(id)s, %(digest)s, %(expires_at)s, %(user_agent)s, %(network)s)
     ), confirmation AS (
         INSERT INTO rollcall_confirmation
             (person_id, channel, address, address_canonical, salt, key_id, attempts, network_hash)
@@ -62,7 +62,11 @@ class SignUpRepository:
     """The part of a unit of work that signs people up."""
 
     def sign_up(
-        self, person: Person, seeds: dict[Channel, CodeSeed], network_hash: bytes
+        self,
+        person: Person,
+        seeds: dict[Channel, CodeSeed],
+        network_hash: bytes,
+        client: SessionClient,
     ) -> list[OutboxRef]:
         (session,) = person.sessions
         params = asdict(person) | {
@@ -73,6 +77,8 @@ class SignUpRepository:
             "hobbies": "\n".join(person.hobbies),  # none of which has a newline
             "digest": session.digest,
             "expires_at": session.expires_at,
+            "user_agent": client.user_agent,
+            "network": client.network,
             "key_id": seeds[Channel.EMAIL].key_id,
             "network_hash": network_hash,
             "lease": settings.OUTBOX_LEASE.total_seconds(),
