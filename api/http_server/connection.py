@@ -47,7 +47,11 @@ class Connection(asyncio.Protocol):
         state = self.state
         if state == ConnectionState.IDLE:
             self._received_at = perf_counter()
-            if not self._reader.unread and (request := self._server.head_cache.find(data)):
+            if (
+                not self._reader.unread
+                and (request := self._server.head_cache.find(data))
+                and not request.content_length
+            ):
                 self._dispatch(request)
                 return
         elif state >= ConnectionState.LINGERING:

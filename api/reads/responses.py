@@ -64,6 +64,19 @@ def problem_response(headers: Headers, code: str, *extra: tuple[str, str]) -> Re
     return _encode_problem(build_problem(code, request_id), *extra, ("x-request-id", request_id))
 
 
+def validation_response(headers: Headers, errors: list[dict[str, str]]) -> Response:
+    """Returns a 400 that names every wrong field: `field`, `code` and `message` of each."""
+    request_id = get_request_id(headers)
+    document = build_problem("validation_failed", request_id, errors=errors)
+    return _encode_problem(document, ("x-request-id", request_id))
+
+
+def redirect_to_https(headers: Headers, target: bytes) -> Response:
+    """Returns the redirect of a request that was made by plain HTTP."""
+    location = f"https://{headers.get('host', '')}{target.decode('latin-1')}"
+    return 301, encode_headers([("location", location)]), b""
+
+
 def _encode_problem(document: ProblemDetails, *extra: tuple[str, str]) -> Response:
     return document.status, encode_headers([*document.headers.items(), *extra]), document.body
 

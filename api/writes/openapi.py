@@ -16,12 +16,14 @@ from api.writes.rate_limiting import match_limit
 type Security = list[dict[str, list[str]]]
 
 SESSION_TOKEN: Security = [{"sessionToken": []}]
+BACKEND_KEY: Security = [{"backendKey": []}]
 OPTIONAL_SESSION_TOKEN: Security = [*SESSION_TOKEN, {}]
 PUBLIC: Security = [{}]
 
 _TAGS = {
     "/api/v1/confirmations/": "confirmations",
     "/api/v1/docs/": "pages",
+    "/api/v1/introspect/": "backends",
     "/api/v1/profile/": "people",
     "/api/v1/sessions/": "sessions",
     "/api/v1/signup/": "people",
@@ -84,6 +86,7 @@ def complete_document(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     result["components"]["schemas"] |= _problem_schemas()
     result["components"]["securitySchemes"] = {
         "sessionToken": _bearer("A session token."),
+        "backendKey": _bearer("A key made by `manage.py backends make`."),
         "metricsToken": _bearer("The value of METRICS_TOKEN."),
         "vonageJwt": _bearer("A JWT signed by Vonage."),
     }
