@@ -25,7 +25,9 @@ GENERATED = {  # by what the file is compared as
     "models": PYTHON / "models.py",
     "operations": PYTHON / "operations.py",
     "problems": PYTHON / "problems.py",
-    "sync client": PYTHON / "sync_client.py",
+    "sync_backend": PYTHON / "sync_backend.py",
+    "sync_client": PYTHON / "sync_client.py",
+    "sync_connection": PYTHON / "sync_connection.py",
     "schema": TYPESCRIPT / "schema.ts",
     "typescript problems": TYPESCRIPT / "problems.ts",
 }
@@ -35,17 +37,19 @@ _HEADER = "Generated from the OpenAPI document by `make clients`: do not edit."
 _TIMEOUT = 120.0  # seconds for each generator
 _TO_SYNC = {
     "async def": "def",
-    "async with": "with",
     "await ": "",
-    "from asyncio import Lock, sleep": "from threading import Lock\nfrom time import sleep",
+    "from asyncio import Lock": "from threading import Lock",
+    "from asyncio import sleep": "from time import sleep",
     "Awaitable[None]": "None",
     "from collections.abc import Awaitable, Callable": "from collections.abc import Callable",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
-    "AsyncClient": "Client",
-    "AsyncRollcall": "Rollcall",
     "aclose": "close",
-    "rollcall_client.async_": "rollcall_client.",
+    "Async": "",
+    "async_": "sync_",
+    "async with": "with",
+    "asynchronous": "synchronous",
+    "; `make clients` makes the synchronous one of it": "",
 }
 
 
@@ -60,11 +64,10 @@ def generate(folder: Path, document: dict[str, Any]) -> None:
         _run_datamodel_codegen(file, folder / GENERATED["models"])
         _run_openapi_typescript(file, folder / GENERATED["schema"])
     codes = document["components"]["schemas"]["ErrorCode"]["x-enumDescriptions"]
-    source = (CLIENTS / PYTHON / "async_client.py").read_text()
     for name, text in {
         "operations": _render_operations(document),
         "problems": _render_problems(codes),
-        "sync client": _render_sync_client(source),
+        **{name: _render_sync(name) for name in GENERATED if name.startswith("sync_")},
         "typescript problems": _render_typescript_problems(codes),
     }.items():
         (folder / GENERATED[name]).write_text(text)
@@ -104,27 +107,34 @@ def _run_ruff(*files: Path) -> None:
 
 def _render_operations(document: dict[str, Any]) -> str:
     project = tomllib.loads((CLIENTS.parent / "pyproject.toml").read_text())["project"]
+    schemas = document["components"]["schemas"]
     lines = [
         f'"""The operations of the API.\n\n{_HEADER}\n"""\n',
-        "from rollcall_client import models\nfrom rollcall_client.operation import Operation\n",
+        "from typing import Any\n\nfrom rollcall_client import models",
+        "from rollcall_client.operation import Operation\n",
         f'VERSION = "{project["version"]}"',
     ]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            body = _schema_name(operation.get("requestBody", {}))
-            success = next(response for status, response in operation["responses"].items())
-            result = _schema_name(success)
+            body = _schema_name(operation.get("requestBody", {}), schemas)
+            result = _schema_name(next(iter(operation["responses"].values())), schemas)
+            types = "Any, Any" if result == "Any" else f"{body}, {result}"
             lines.append(
-                f"{_snake_case(operation['operationId']).upper()} = Operation[{body}, {result}]"
-                f'("{method.upper()}", "{path}", {result})'
+                f"{_snake_case(operation['operationId']).upper()} = Operation[{types}]"
+                f'("{method.upper()}", "{path}", {result.replace("Any", "None")})'
             )
     return "\n".join(lines) + "\n"
 
 
-def _schema_name(message: dict[str, Any]) -> str:
-    """Returns the class of a JSON body, as source; `None` if there is none."""
+def _schema_name(message: dict[str, Any], schemas: dict[str, Any]) -> str:
+    """Returns the class of a JSON body, as source: `None` if there is none, `Any` if it has one of
+    several.
+    """
     content = message.get("content", {}).get("application/json")
-    return f"models.{content['schema']['$ref'].rpartition('/')[2]}" if content else "None"
+    if not content:
+        return "None"
+    name = content["schema"]["$ref"].rpartition("/")[2]
+    return f"models.{name}" if "oneOf" not in schemas[name] else "Any"
 
 
 def _snake_case(name: str) -> str:
@@ -159,11 +169,12 @@ def _render_typescript_problems(codes: dict[str, str]) -> str:
     return "\n".join([*parts, "};"]) + "\n"
 
 
-def _render_sync_client(source: str) -> str:
-    """Returns the source of the synchronous client, made from that of the asynchronous one."""
+def _render_sync(name: str) -> str:
+    """Returns the source of a synchronous module, made from that of the asynchronous one."""
+    source = (CLIENTS / PYTHON / f"a{name}.py").read_text()
     for old, new in _TO_SYNC.items():
         source = source.replace(old, new)
-    return f"# {_HEADER}\n{source}"
+    return f"# Generated from a{name}.py by `make clients`: do not edit.\n{source}"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from rollcall_client import (
+    AsyncBackend,
     AsyncRollcall,
+    Backend,
     NoResponse,
     Retry,
     Rollcall,
@@ -38,7 +40,7 @@ def step_name(function: Step) -> str:
 class InThreads:
     """A synchronous client whose calls are awaited: each runs in a thread."""
 
-    def __init__(self, client: Rollcall) -> None:
+    def __init__(self, client: Backend | Rollcall) -> None:
         self._client = client
 
     def __getattr__(self, name: str) -> Any:
@@ -55,8 +57,9 @@ class InThreads:
 class Story:
     """A person's clients of the service behind the proxy at `url`; all addresses have `number`."""
 
-    def __init__(self, url: str, number: str, *, synchronous: bool) -> None:
+    def __init__(self, url: str, number: str, key: str, *, synchronous: bool) -> None:
         self.url = url
+        self.key = key
         self.number = number
         self.synchronous = synchronous
         self.stored: list[Session | None] = []
@@ -78,6 +81,15 @@ class Story:
             InThreads(Rollcall(self.url, on_session=self.stored.append, **options))
             if self.synchronous
             else AsyncRollcall(self.url, on_session=store, **options)
+        )
+        self.clients.append(client)
+        return client
+
+    def make_backend(self, key: str) -> Any:
+        client: Any = (
+            InThreads(Backend(self.url, key=key))
+            if self.synchronous
+            else AsyncBackend(self.url, key=key)
         )
         self.clients.append(client)
         return client
@@ -190,6 +202,18 @@ async def sign_in_by_a_code(story: Story) -> None:
 async def list_the_sessions(story: Story) -> None:
     sessions = await story.second.list_sessions()
     assert [each.current for each in sessions] == [True, False]
+
+
+@step
+async def ask_whose_a_token_is_as_a_backend(story: Story) -> None:
+    backend, token = story.make_backend(story.key), story.client.session.token
+    state = await backend.introspect(token, claims=True)
+    assert (state.active, state.claims.name) == (True, "Augusta")
+    states = await backend.introspect_many([token, "forged", token])
+    assert [each.active for each in states] == [True, False, True]
+    assert states[0].sub == state.sub
+    with pytest.raises(problems.InvalidToken):
+        await story.make_backend("wrong").introspect(token)
 
 
 @step

@@ -15,6 +15,7 @@ from local.processes import StackError
 from local.stack import Stack
 from tests.clients.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.clients.story import STEPS, Story, step_name
+from tests.support.backends import make_backend
 from tests.support.client import ApiClient, wait_until
 
 TYPESCRIPT = CLIENTS / "typescript"
@@ -31,6 +32,11 @@ def proxy(stack: Stack) -> Iterator[FaultyProxy]:
 def number() -> str:
     """Six digits that no other person's address has."""
     return f"{next(_numbers) % 1_000_000:06}"
+
+
+@pytest.fixture
+def backend_key(api: ApiClient, django_db_access: None) -> str:
+    return make_backend(api.http).key
 
 
 @pytest.fixture(scope="session")
@@ -72,13 +78,15 @@ def test_generated_code_is_what_the_document_generates(api: ApiClient, node: str
 
 
 @pytest.mark.parametrize("synchronous", [False, True], ids=["asynchronous", "synchronous"])
-def test_the_python_client_passes_the_story(proxy: FaultyProxy, number: str, synchronous: bool):
-    story = Story(proxy.url, number, synchronous=synchronous)
+def test_the_python_client_passes_the_story(
+    proxy: FaultyProxy, number: str, backend_key: str, synchronous: bool
+):
+    story = Story(proxy.url, number, backend_key, synchronous=synchronous)
     assert asyncio.run(story.run()) == [step_name(each) for each in STEPS]
 
 
 def test_the_typescript_client_passes_the_story(
-    proxy: FaultyProxy, number: str, node: str, built: Path
+    proxy: FaultyProxy, number: str, backend_key: str, node: str, built: Path
 ):
-    output = run(node, str(built / "test" / "story.js"), proxy.url, number)
+    output = run(node, str(built / "test" / "story.js"), proxy.url, number, backend_key)
     assert output.splitlines() == [step_name(each) for each in STEPS]

@@ -1,16 +1,17 @@
 import createClient, { type Client } from "openapi-fetch";
 
-import { RollcallError, UnexpectedResponse } from "./errors.js";
+import { RollcallError } from "./errors.js";
 import { InvalidToken } from "./problems.js";
-import { DEFAULT_RETRY, type Retry } from "./retry.js";
 import type {
   ConfirmationStatuses, Export, ListedSession, Profile, ResendResponse, Session, SignInChallenge,
   SignInCodeRequest, SignUpRequest, SignUpResponse, UpdateProfileRequest, paths,
 } from "./schema.js";
 import { SessionState } from "./session.js";
-import { send, type Transport } from "./transport.js";
+import {
+  data, makeTransport, missingBody, send, type Call, type Transport, type TransportOptions,
+} from "./transport.js";
 
-export interface RollcallOptions {
+export interface RollcallOptions extends TransportOptions {
   /** The session to begin with, from a storage. */
   session?: Session | undefined;
   /**
@@ -25,13 +26,7 @@ export interface RollcallOptions {
   sessionCookie?: boolean;
   /** Seconds before the end of a token from which on the next call replaces it. */
   refreshBefore?: number;
-  /** Seconds for each request. */
-  timeout?: number;
-  retry?: Retry;
-  fetch?: typeof fetch;
 }
-
-type Call = { headers?: Record<string, string>; fetch: (request: Request) => Promise<Response> };
 
 /**
  * A client of the service at `baseUrl`, for one person at a time.
@@ -50,12 +45,7 @@ export class Rollcall {
   constructor(baseUrl: string, options: RollcallOptions = {}) {
     this.#api = createClient<paths>({ baseUrl });
     this.#sessionCookie = options.sessionCookie ?? false;
-    this.#transport = {
-      fetch: options.fetch ?? ((...request) => globalThis.fetch(...request)),
-      timeout: options.timeout ?? 10,
-      retry: options.retry ?? DEFAULT_RETRY,
-      credentials: this.#sessionCookie ? "include" : "omit",
-    };
+    this.#transport = makeTransport(options, this.#sessionCookie ? "include" : "omit");
     this.#onSession = options.onSession;
     this.#state = new SessionState(options.session, options.refreshBefore ?? 86_400);
   }
@@ -263,12 +253,6 @@ export class Rollcall {
   }
 }
 
-/** Returns the body of a successful response. */
-async function data<T>(call: Promise<{ data?: T; response: Response }>): Promise<T> {
-  const { data, response } = await call;
-  return data ?? missingBody(response);
-}
-
 function rememberProfile(
   state: SessionState, profile: Profile | undefined, response: Response,
 ): Profile {
@@ -276,9 +260,4 @@ function rememberProfile(
   const etag = response.headers.get("ETag");
   state.profile = etag ? { etag, body: JSON.stringify(profile) } : undefined;
   return profile;
-}
-
-function missingBody({ status }: Response): never {
-  const details = { code: "unexpected_response", status };
-  throw new UnexpectedResponse("The response has no body.", details);
 }

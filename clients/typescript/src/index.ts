@@ -1,3 +1,4 @@
+export { Backend, type BackendOptions } from "./backend.js";
 export { Rollcall, type RollcallOptions } from "./client.js";
 export { NoResponse, RollcallError, UnexpectedResponse } from "./errors.js";
 export * from "./problems.js";
@@ -5,5 +6,6 @@ export type { Retry } from "./retry.js";
 export type {
   ConfirmationStatus, ConfirmationStatuses, ErrorCode, Export, FieldError, ListedSession, Profile,
   ResendResponse, Session, SignInChallenge, SignInCodeRequest, SignUpRequest, SignUpResponse,
-  UpdateProfileRequest,
+  TokenResult,
+  TokenState, UpdateProfileRequest,
 } from "./schema.js";

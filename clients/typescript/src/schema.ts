@@ -101,6 +101,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/introspect/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Introspect tokens
+         * @description Served by the read process: a backend sends its own key, and a form with one token, or
+         *     JSON with up to 1,000.
+         */
+        post: operations["introspectToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/profile/": {
         parameters: {
             query?: never;
@@ -342,6 +363,8 @@ export interface components {
             created_at?: string;
             /** Format: date-time */
             expires_at?: string;
+            user_agent?: string;
+            network?: string;
             /** Format: date-time */
             confirmed_at?: string | null;
             /** Format: date-time */
@@ -352,6 +375,21 @@ export interface components {
             code: string;
             message: string;
         };
+        Introspection: components["schemas"]["TokenState"] | components["schemas"]["TokenResults"];
+        /** @description One token (RFC 7662 section 2.1). */
+        IntrospectionFormRequest: {
+            token: string;
+            /** @description It is ignored. */
+            token_type_hint?: string;
+            /** @enum {string} */
+            claims?: "profile";
+        };
+        /** @description Many tokens, each once. */
+        IntrospectionListRequest: {
+            tokens: string[];
+            /** @description Whether to return profiles. */
+            claims?: boolean;
+        };
         /** @description An active session. */
         ListedSession: {
             /** Format: uuid */
@@ -360,6 +398,10 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             expires_at: string;
+            /** @description Browser and system, such as "Firefox on Linux"; empty if unknown. */
+            user_agent: string;
+            /** @description The IPv4 /24 or IPv6 /48 of the sign-in or last refresh; empty if unknown. */
+            network: string;
             /** @description Whether it is that of the token sent. */
             current: boolean;
         };
@@ -450,6 +492,40 @@ export interface components {
             profile: components["schemas"]["Profile"];
             session: components["schemas"]["Session"];
         };
+        /** @description The state of one of many tokens, or `error`: it is to be asked for again. */
+        TokenResult: {
+            active?: boolean;
+            /**
+             * Format: uuid
+             * @description The person's id.
+             */
+            sub?: string;
+            /** @description Unix time at which it expires. */
+            exp?: number;
+            /** @enum {string} */
+            token_type?: "Bearer";
+            claims?: components["schemas"]["Profile"];
+            /** @enum {string} */
+            error?: "unavailable";
+        };
+        /** @description The states of many tokens, in their order. */
+        TokenResults: {
+            results: components["schemas"]["TokenResult"][];
+        };
+        /** @description The state of a token (RFC 7662 section 2.2). */
+        TokenState: {
+            active: boolean;
+            /**
+             * Format: uuid
+             * @description The person's id.
+             */
+            sub?: string;
+            /** @description Unix time at which it expires. */
+            exp?: number;
+            /** @enum {string} */
+            token_type?: "Bearer";
+            claims?: components["schemas"]["Profile"];
+        };
         /** @description The fields to change; those left out stay. */
         UpdateProfileRequest: {
             name?: string;
@@ -476,6 +552,9 @@ export type ErrorCode = components['schemas']['ErrorCode'];
 export type Export = components['schemas']['Export'];
 export type ExportedRow = components['schemas']['ExportedRow'];
 export type FieldError = components['schemas']['FieldError'];
+export type Introspection = components['schemas']['Introspection'];
+export type IntrospectionFormRequest = components['schemas']['IntrospectionFormRequest'];
+export type IntrospectionListRequest = components['schemas']['IntrospectionListRequest'];
 export type ListedSession = components['schemas']['ListedSession'];
 export type PhoneConfirmed = components['schemas']['PhoneConfirmed'];
 export type ProblemDetails = components['schemas']['ProblemDetails'];
@@ -489,6 +568,9 @@ export type SignInCodeRequest = components['schemas']['SignInCodeRequest'];
 export type SignInRequest = components['schemas']['SignInRequest'];
 export type SignUpRequest = components['schemas']['SignUpRequest'];
 export type SignUpResponse = components['schemas']['SignUpResponse'];
+export type TokenResult = components['schemas']['TokenResult'];
+export type TokenResults = components['schemas']['TokenResults'];
+export type TokenState = components['schemas']['TokenState'];
 export type UpdateProfileRequest = components['schemas']['UpdateProfileRequest'];
 export type $defs = Record<string, never>;
 export interface operations {
@@ -632,6 +714,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ResendResponse"];
+                };
+            };
+            /** @description A problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    introspectToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["IntrospectionFormRequest"];
+                "application/json": components["schemas"]["IntrospectionListRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Introspection"];
                 };
             };
             /** @description A problem. */

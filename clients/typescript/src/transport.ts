@@ -1,14 +1,45 @@
 import { NoResponse, RollcallError, UnexpectedResponse } from "./errors.js";
 import { BY_CODE, InvalidToken, NotFound } from "./problems.js";
-import { retryDelay, sleep, type Retry } from "./retry.js";
+import { DEFAULT_RETRY, retryDelay, sleep, type Retry } from "./retry.js";
 import type { ErrorCode, ProblemDetails } from "./schema.js";
 
-export interface Transport {
-  fetch: typeof fetch;
-  /** Seconds for each request, its response included. */
-  timeout: number;
-  retry: Retry;
-  credentials: RequestCredentials;
+export interface TransportOptions {
+  /** Seconds for each request, its response included; by default 10. */
+  timeout?: number;
+  /** By default four requests within half a minute. */
+  retry?: Retry;
+  /** Replaces the global one. */
+  fetch?: typeof fetch;
+}
+
+export type Transport = Required<TransportOptions> & { credentials: RequestCredentials };
+
+/** What is passed to openapi-fetch with each call. */
+export type Call = {
+  headers?: Record<string, string>;
+  fetch: (request: Request) => Promise<Response>;
+};
+
+export function makeTransport(
+  options: TransportOptions, credentials: RequestCredentials = "omit",
+): Transport {
+  return {
+    fetch: options.fetch ?? ((...request) => globalThis.fetch(...request)),
+    timeout: options.timeout ?? 10,
+    retry: options.retry ?? DEFAULT_RETRY,
+    credentials,
+  };
+}
+
+/** Returns the body of a successful response. */
+export async function data<T>(call: Promise<{ data?: T; response: Response }>): Promise<T> {
+  const { data, response } = await call;
+  return data ?? missingBody(response);
+}
+
+export function missingBody({ status }: Response): never {
+  const details = { code: "unexpected_response", status };
+  throw new UnexpectedResponse("The response has no body.", details);
 }
 
 /**

@@ -1,15 +1,15 @@
 // What both clients do with a running service, step by step. tests/clients/story.py has the same
 // steps; a test compares their names, which this program prints.
 //
-//     node story.js URL NUMBER
+//     node story.js URL NUMBER BACKEND_KEY
 import {
-  CodeInvalid, InvalidToken, NoResponse, NotFound, PreconditionFailed, RateLimited, Rollcall,
+  Backend, CodeInvalid, InvalidToken, NoResponse, NotFound, PreconditionFailed, RateLimited, Rollcall,
   RollcallError, Unavailable, UnexpectedResponse, ValidationFailed,
   type RollcallOptions, type Session,
 } from "../src/index.js";
 
 declare const process: { argv: string[] };
-const [url, number] = process.argv.slice(2) as [string, string];
+const [url, number, key] = process.argv.slice(2) as [string, string, string];
 const DAY = 86_400;
 const PROFILE = "GET /api/v1/profile/";
 
@@ -119,6 +119,18 @@ const STEPS: Record<string, () => Promise<void>> = {
 
   async "list the sessions"() {
     assertEqual((await second.listSessions()).map((each) => each.current), [true, false]);
+  },
+
+  async "ask whose a token is as a backend"() {
+    const backend = new Backend(url, { key });
+    const { token } = client.session!;
+    const state = await backend.introspect(token, { claims: true });
+    assertEqual([state.active, state.claims?.name], [true, "Augusta"]);
+    const states = await backend.introspectMany([token, "forged", token]);
+    assertEqual(states.map((each) => each.active), [true, false, true]);
+    assertEqual(states[0]?.sub, state.sub);
+    const wrong = new Backend(url, { key: "wrong" });
+    await rejected(wrong.introspect(token), InvalidToken);
   },
 
   async "callers at the same moment refresh the session once"() {

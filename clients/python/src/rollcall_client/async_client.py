@@ -1,27 +1,27 @@
 """The asynchronous client; `make clients` makes the synchronous one of it."""
 
-from asyncio import Lock, sleep
+from asyncio import Lock
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
-from time import monotonic
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
 
 from rollcall_client import models, operations
-from rollcall_client.errors import NoResponse, RollcallError, error_from_response, parse
-from rollcall_client.operation import Operation, encode
-from rollcall_client.problems import InvalidToken, NotFound
+from rollcall_client.async_connection import AsyncConnection
+from rollcall_client.errors import RollcallError, parse
+from rollcall_client.operation import Operation
+from rollcall_client.problems import InvalidToken
 from rollcall_client.retry import Retry
 from rollcall_client.session import CachedProfile, SessionState
 
 _REFRESH_IN = timedelta(days=1)
 
 
-class AsyncRollcall:
+class AsyncRollcall(AsyncConnection):
     """A client of the service at `base_url`, for one person at a time. Close it, or use it in a
     `with` statement; its calls may run concurrently.
 
@@ -46,28 +46,10 @@ class AsyncRollcall:
         retry: Retry = Retry(),  # noqa: B008  # immutable
         http: httpx.AsyncClient | None = None,
     ) -> None:
-        self._base_url = base_url.rstrip("/")
+        super().__init__(base_url, timeout, retry, http)
         self._state = SessionState(session, refresh_before)
         self._on_session = on_session
-        self._timeout = timeout
-        self._retry = retry
-        self._http = http or httpx.AsyncClient()
-        self._owns_http = http is None
         self._refresh_lock = Lock()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Closes the connections."""
-        if self._owns_http:
-            await self._http.aclose()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._base_url!r})"
 
     @property
     def session(self) -> models.Session | None:
@@ -93,7 +75,7 @@ class AsyncRollcall:
             name=name, surname=surname, email=email, phone=phone, hobbies=hobbies
         )
         headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
-        signed_up = await self._call(operations.SIGN_UP, body, headers=headers, repeat=True)
+        signed_up = await self._call(operations.SIGN_UP, body, headers, repeat=True)
         await self._begin(signed_up.session)
         return signed_up
 
@@ -229,7 +211,7 @@ class AsyncRollcall:
         """Refreshes the session; the lock is held."""
         state, token = self._state, self._require_session().token
         headers = {"Authorization": f"Bearer {token}"}
-        renewed = await self._call(operations.REFRESH_SESSION, None, headers=headers, repeat=True)
+        renewed = await self._call(operations.REFRESH_SESSION, None, headers, repeat=True)
         if self._state is state:  # it has not ended since
             state.renew(renewed.session)
             if self._on_session:
@@ -264,8 +246,6 @@ class AsyncRollcall:
         state.profile = CachedProfile(etag, response.content) if etag else None
         return profile
 
-    # --- Requests ------------------------------------------------------------------------------
-
     async def _call_authorized[B, R](
         self, operation: Operation[B, R], body: B, *, repeat: bool = False
     ) -> R:
@@ -282,53 +262,3 @@ class AsyncRollcall:
     ) -> httpx.Response:
         headers = (headers or {}) | await self._authorization()
         return await self._send(operation, body, headers, repeat=repeat)
-
-    async def _call[B, R](
-        self,
-        operation: Operation[B, R],
-        body: B,
-        *,
-        headers: dict[str, str] | None = None,
-        repeat: bool = False,
-    ) -> R:
-        response = await self._send(operation, body, headers or {}, repeat=repeat)
-        return parse(operation.result, response.content)
-
-    async def _send(
-        self, operation: Operation[Any, Any], body: Any, headers: dict[str, str], *, repeat: bool
-    ) -> httpx.Response:
-        """Sends a request, again if that is safe (`repeat`) and within the bounds; returns the
-        successful response. Raises the `RollcallError` of the last one.
-        """
-        started, attempt = monotonic(), 0
-        while True:
-            attempt += 1
-            try:
-                return await self._send_once(operation, body, headers)
-            except (InvalidToken, NotFound):
-                if operation.method != "DELETE" or attempt == 1:
-                    raise
-                return httpx.Response(httpx.codes.NO_CONTENT)  # the first request has ended it
-            except RollcallError as error:
-                delay = self._retry.delay(attempt, monotonic() - started, error)
-                if not repeat or delay is None:
-                    raise
-            await sleep(delay)
-
-    async def _send_once(
-        self, operation: Operation[Any, Any], body: Any, headers: dict[str, str]
-    ) -> httpx.Response:
-        try:
-            response = await self._http.request(
-                operation.method,
-                self._base_url + operation.path,
-                json=None if body is None else encode(body),
-                headers={"User-Agent": f"rollcall-client/{operations.VERSION}"} | headers,
-                timeout=self._timeout,
-                follow_redirects=False,
-            )
-        except httpx.RequestError as error:
-            raise NoResponse(f"No response: {type(error).__name__}.") from error
-        if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
-            return response
-        raise error_from_response(response)

@@ -54,6 +54,8 @@ class ExportedRow:
     attempts: int | None = None
     created_at: datetime | None = None
     expires_at: datetime | None = None
+    user_agent: str | None = None
+    network: str | None = None
     confirmed_at: datetime | None = None
     last_used_at: datetime | None = None
 
@@ -66,12 +68,31 @@ class FieldError:
 
 
 @dataclass(frozen=True, kw_only=True)
+class IntrospectionFormRequest:
+    """One token (RFC 7662 section 2.1)."""
+
+    token: str
+    token_type_hint: str | None = None
+    claims: Literal["profile"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntrospectionListRequest:
+    """Many tokens, each once."""
+
+    tokens: list[str]
+    claims: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ListedSession:
     """An active session."""
 
     id: str
     created_at: datetime
     expires_at: datetime
+    user_agent: str
+    network: str
     current: bool
 
 
@@ -198,6 +219,36 @@ class SignUpResponse:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TokenResult:
+    """The state of one of many tokens, or `error`: it is to be asked for again."""
+
+    active: bool | None = None
+    sub: str | None = None
+    exp: int | None = None
+    token_type: Literal["Bearer"] | None = None
+    claims: Profile | None = None
+    error: Literal["unavailable"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenResults:
+    """The states of many tokens, in their order."""
+
+    results: list[TokenResult]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenState:
+    """The state of a token (RFC 7662 section 2.2)."""
+
+    active: bool
+    sub: str | None = None
+    exp: int | None = None
+    token_type: Literal["Bearer"] | None = None
+    claims: Profile | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class UpdateProfileRequest:
     """The fields to change; those left out stay."""
 
@@ -223,3 +274,6 @@ class Export:
     known_networks: list[ExportedRow]
     idempotency_keys: list[ExportedRow]
     messages: list[ExportedRow]
+
+
+type Introspection = TokenState | TokenResults

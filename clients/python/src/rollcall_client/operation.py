@@ -11,15 +11,19 @@ from rollcall_client.secret import Secret
 
 @dataclass(frozen=True)
 class Operation[Body, Result]:
-    """An operation with the classes of its request body and of its successful response."""
+    """An operation with the classes of its request body and of its successful response.
+
+    `encoding` names the argument of httpx that takes the body: `json`, or `data` for a form.
+    """
 
     method: str
     path: str
     result: type[Result] | None
+    encoding: str = "json"
 
 
 def encode(body: Any) -> dict[str, Any]:
-    """Returns a request body as JSON; what is None is left out."""
+    """Returns the fields of a request body; what is None is left out."""
     return {name: value for name, value in vars(body).items() if value is not None}
 
 

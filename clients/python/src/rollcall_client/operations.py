@@ -3,6 +3,8 @@
 Generated from the OpenAPI document by `make clients`: do not edit.
 """
 
+from typing import Any
+
 from rollcall_client import models
 from rollcall_client.operation import Operation
 
@@ -22,6 +24,7 @@ CONFIRM_PHONE = Operation[models.ConfirmPhoneRequest, models.PhoneConfirmed](
 RESEND_PHONE_CONFIRMATION = Operation[None, models.ResendResponse](
     "POST", "/api/v1/confirmations/phone/resend/", models.ResendResponse
 )
+INTROSPECT_TOKEN = Operation[Any, Any]("POST", "/api/v1/introspect/", None)
 GET_PROFILE = Operation[None, models.Profile]("GET", "/api/v1/profile/", models.Profile)
 UPDATE_PROFILE = Operation[models.UpdateProfileRequest, models.Profile](
     "PATCH", "/api/v1/profile/", models.Profile

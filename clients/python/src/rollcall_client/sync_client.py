@@ -1,28 +1,28 @@
-# Generated from the OpenAPI document by `make clients`: do not edit.
-"""The asynchronous client; `make clients` makes the synchronous one of it."""
+# Generated from async_client.py by `make clients`: do not edit.
+"""The synchronous client."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from threading import Lock
-from time import monotonic, sleep
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
 
 from rollcall_client import models, operations
-from rollcall_client.errors import NoResponse, RollcallError, error_from_response, parse
-from rollcall_client.operation import Operation, encode
-from rollcall_client.problems import InvalidToken, NotFound
+from rollcall_client.errors import RollcallError, parse
+from rollcall_client.operation import Operation
+from rollcall_client.problems import InvalidToken
 from rollcall_client.retry import Retry
 from rollcall_client.session import CachedProfile, SessionState
+from rollcall_client.sync_connection import Connection
 
 _REFRESH_IN = timedelta(days=1)
 
 
-class Rollcall:
+class Rollcall(Connection):
     """A client of the service at `base_url`, for one person at a time. Close it, or use it in a
     `with` statement; its calls may run concurrently.
 
@@ -47,28 +47,10 @@ class Rollcall:
         retry: Retry = Retry(),  # noqa: B008  # immutable
         http: httpx.Client | None = None,
     ) -> None:
-        self._base_url = base_url.rstrip("/")
+        super().__init__(base_url, timeout, retry, http)
         self._state = SessionState(session, refresh_before)
         self._on_session = on_session
-        self._timeout = timeout
-        self._retry = retry
-        self._http = http or httpx.Client()
-        self._owns_http = http is None
         self._refresh_lock = Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes the connections."""
-        if self._owns_http:
-            self._http.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._base_url!r})"
 
     @property
     def session(self) -> models.Session | None:
@@ -94,7 +76,7 @@ class Rollcall:
             name=name, surname=surname, email=email, phone=phone, hobbies=hobbies
         )
         headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
-        signed_up = self._call(operations.SIGN_UP, body, headers=headers, repeat=True)
+        signed_up = self._call(operations.SIGN_UP, body, headers, repeat=True)
         self._begin(signed_up.session)
         return signed_up
 
@@ -230,7 +212,7 @@ class Rollcall:
         """Refreshes the session; the lock is held."""
         state, token = self._state, self._require_session().token
         headers = {"Authorization": f"Bearer {token}"}
-        renewed = self._call(operations.REFRESH_SESSION, None, headers=headers, repeat=True)
+        renewed = self._call(operations.REFRESH_SESSION, None, headers, repeat=True)
         if self._state is state:  # it has not ended since
             state.renew(renewed.session)
             if self._on_session:
@@ -265,8 +247,6 @@ class Rollcall:
         state.profile = CachedProfile(etag, response.content) if etag else None
         return profile
 
-    # --- Requests ------------------------------------------------------------------------------
-
     def _call_authorized[B, R](
         self, operation: Operation[B, R], body: B, *, repeat: bool = False
     ) -> R:
@@ -283,53 +263,3 @@ class Rollcall:
     ) -> httpx.Response:
         headers = (headers or {}) | self._authorization()
         return self._send(operation, body, headers, repeat=repeat)
-
-    def _call[B, R](
-        self,
-        operation: Operation[B, R],
-        body: B,
-        *,
-        headers: dict[str, str] | None = None,
-        repeat: bool = False,
-    ) -> R:
-        response = self._send(operation, body, headers or {}, repeat=repeat)
-        return parse(operation.result, response.content)
-
-    def _send(
-        self, operation: Operation[Any, Any], body: Any, headers: dict[str, str], *, repeat: bool
-    ) -> httpx.Response:
-        """Sends a request, again if that is safe (`repeat`) and within the bounds; returns the
-        successful response. Raises the `RollcallError` of the last one.
-        """
-        started, attempt = monotonic(), 0
-        while True:
-            attempt += 1
-            try:
-                return self._send_once(operation, body, headers)
-            except (InvalidToken, NotFound):
-                if operation.method != "DELETE" or attempt == 1:
-                    raise
-                return httpx.Response(httpx.codes.NO_CONTENT)  # the first request has ended it
-            except RollcallError as error:
-                delay = self._retry.delay(attempt, monotonic() - started, error)
-                if not repeat or delay is None:
-                    raise
-            sleep(delay)
-
-    def _send_once(
-        self, operation: Operation[Any, Any], body: Any, headers: dict[str, str]
-    ) -> httpx.Response:
-        try:
-            response = self._http.request(
-                operation.method,
-                self._base_url + operation.path,
-                json=None if body is None else encode(body),
-                headers={"User-Agent": f"rollcall-client/{operations.VERSION}"} | headers,
-                timeout=self._timeout,
-                follow_redirects=False,
-            )
-        except httpx.RequestError as error:
-            raise NoResponse(f"No response: {type(error).__name__}.") from error
-        if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
-            return response
-        raise error_from_response(response)
