@@ -22,6 +22,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "invalid_token": (401, "Send a valid session token as: Authorization: Bearer <token>."),
     "invalid_signature": (401, "The signature is missing, invalid or expired."),
     "forbidden": (403, "Permission denied."),
+    "origin_not_allowed": (403, "With a session cookie, changes need an Origin that is allowed."),
     "not_found": (404, "Not found."),
     "method_not_allowed": (405, "The method is not allowed for this resource; see Allow."),
     "request_timeout": (408, "The request was not complete in time."),

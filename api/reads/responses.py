@@ -25,7 +25,8 @@ type Headers = Mapping[str, str]
 type Response = tuple[int, bytes, bytes]
 
 METHODS = ("GET", "HEAD")
-_CACHING = b"cache-control: private, no-cache\r\nvary: Authorization\r\n"
+_VARY = ("vary", "Authorization, Cookie")
+_CACHING = encode_headers([("cache-control", "private, no-cache"), _VARY])
 _HEADERS_200 = (
     b"content-type: application/json\r\n" + _CACHING + b"etag: %b\r\nx-request-id: %b\r\n"
 )
@@ -55,7 +56,9 @@ def error_response(headers: Headers, error: RollcallError) -> Response:
     """Returns 401, 412 or 503 for one of our own errors."""
     request_id = get_request_id(headers)
     document = problem_from_error(error, request_id)
-    return _encode_problem(document, ("vary", "Authorization"), ("x-request-id", request_id))
+    return _encode_problem(
+        document, ("vary", "Authorization, Cookie"), ("x-request-id", request_id)
+    )
 
 
 def problem_response(headers: Headers, code: str, *extra: tuple[str, str]) -> Response:

@@ -17,9 +17,9 @@ from api.writes.base import (
     get_session_client,
     get_token_claims,
     run_revocation,
-    serialize_session,
+    session_response,
 )
-from api.writes.json_parser import json_response, no_content
+from api.writes.json_parser import json_response
 from api.writes.openapi import PUBLIC, operation, request_header, response_header
 from api.writes.response_serializers import ProfileSerializer, SignUpResponseSerializer
 from api.writes.serializers import SignUpSerializer, UpdateProfileSerializer
@@ -62,20 +62,17 @@ class SignUpView(NoStoreAPIView):
     def post(self, request: Request) -> HttpResponse:
         key, now = request.META.get("HTTP_IDEMPOTENCY_KEY"), datetime.now(UTC)
         body = SignUpSerializer.parse(request.data, _check_idempotency_key(key))
+        as_cookie: bool = body.pop("session_cookie")
         client = get_session_client(request)
         command = SignUp(**body, network=get_network(request), client=client)
         result = _sign_up(command, key, now)
         project_and_enqueue(result.result, signed_up_at=None if result.replayed else now)
         person = result.result.person
-        response = {
-            "id": str(person.id),
-            "profile": profile.to_public_dict(person),
-            "session": serialize_session(result.token, result.expires_at),
-        }
+        response = {"id": str(person.id), "profile": profile.to_public_dict(person)}
         headers = {"Location": "/api/v1/profile/"}
         if result.replayed:
             headers["Idempotency-Replayed"] = "true"
-        return json_response(response, status=201, headers=headers)
+        return session_response(result, response, as_cookie=as_cookie, status=201, headers=headers)
 
 
 @cache
@@ -115,7 +112,7 @@ class ProfileView(NoStoreAPIView):
         ),
         response_header("ETag", "A strong validator of the body.", 200, 304),
         response_header("Cache-Control", "`private, no-cache`.", 200, 304),
-        response_header("Vary", "`Authorization`.", 200, 304, 401, 412, 503),
+        response_header("Vary", "`Authorization, Cookie`.", 200, 304, 401, 412, 503),
     )
     def get(self, request: Request) -> HttpResponse:
         """Served by the read process."""
@@ -156,13 +153,12 @@ class ProfileView(NoStoreAPIView):
     )
     def delete(self, request: Request) -> HttpResponse:
         precondition = _precondition(request)
-        run_revocation(
+        return run_revocation(
             request,
             lambda token: accounts.delete_profile(
                 token, unit_of_work, datetime.now(UTC), precondition
             ),
         )
-        return no_content()
 
 
 def _precondition(request: Request) -> Precondition:

@@ -32,6 +32,16 @@ class TextField(serializers.Field[Any, Any, Any, Any]):
         return self.parse(data)
 
 
+@extend_schema_field({"type": "boolean"})
+class FlagField(serializers.Field[Any, Any, Any, Any]):
+    """true or false; DRF's own takes many a word for one of them."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            raise InvalidField("not_a_boolean", "Send true or false.")
+        return data
+
+
 @extend_schema_field({"type": "string", "minLength": 1, "maxLength": NAME_MAX_LENGTH})
 class NameField(TextField):
     """A name or surname."""

@@ -10,13 +10,15 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
+from api.bearer import SESSION_COOKIE
 from api.problem_details import PROBLEMS
 from api.writes.rate_limiting import match_limit
 
 type Security = list[dict[str, list[str]]]
 
-SESSION_TOKEN: Security = [{"sessionToken": []}]
 BACKEND_KEY: Security = [{"backendKey": []}]
+_BY_COOKIE: dict[str, list[str]] = {"sessionCookie": []}
+SESSION_TOKEN: Security = [{"sessionToken": []}, _BY_COOKIE]
 OPTIONAL_SESSION_TOKEN: Security = [*SESSION_TOKEN, {}]
 PUBLIC: Security = [{}]
 
@@ -82,11 +84,19 @@ def complete_document(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     for path, operations in paths.items():
         for method, description in operations.items():
             description["tags"] = [next(_TAGS[p] for p in _TAGS if path.startswith(p))]
+            if method not in ("get", "head") and _BY_COOKIE in description["security"]:
+                description["responses"].setdefault("403", {})
             _add_problems(description, is_limited=bool(match_limit(method.upper(), path)))
     result["components"]["schemas"] |= _problem_schemas()
     result["components"]["securitySchemes"] = {
         "sessionToken": _bearer("A session token."),
         "backendKey": _bearer("A key made by `manage.py backends make`."),
+        "sessionCookie": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": SESSION_COOKIE,
+            "description": "A session token that a browser keeps; changes need an allowed Origin.",
+        },
         "metricsToken": _bearer("The value of METRICS_TOKEN."),
         "vonageJwt": _bearer("A JWT signed by Vonage."),
     }

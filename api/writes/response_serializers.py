@@ -21,8 +21,8 @@ class ProfileSerializer(serializers.Serializer[Any]):
 class SessionSerializer(serializers.Serializer[Any]):
     """A new session."""
 
-    token = serializers.CharField()
-    token_type = serializers.ChoiceField(choices=["Bearer"])
+    token = serializers.CharField(required=False, help_text="Absent if it is set as a cookie.")
+    token_type = serializers.ChoiceField(choices=["Bearer", "Cookie"])
     expires_at = serializers.DateTimeField()
 
 

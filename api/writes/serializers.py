@@ -11,12 +11,15 @@ from api.writes.fields import (
     ChallengeField,
     CodeField,
     EmailField,
+    FlagField,
     HobbiesField,
     LinkTokenField,
     NameField,
     PhoneField,
 )
 from domain.model.errors import InvalidField, RollcallError
+
+_COOKIE_HELP = "Whether the response sets the session's token as a cookie, and does not show it."
 
 
 class ValidationFailed(RollcallError):
@@ -89,6 +92,7 @@ class SignUpSerializer(StrictSerializer):
     email = EmailField()
     phone = PhoneField()
     hobbies = HobbiesField(required=False, default=())
+    session_cookie = FlagField(required=False, default=False, help_text=_COOKIE_HELP)
 
 
 class UpdateProfileSerializer(StrictSerializer):
@@ -132,6 +136,7 @@ class SignInSerializer(StrictSerializer):
 
     challenge = ChallengeField()
     code = CodeField()
+    session_cookie = FlagField(required=False, default=False, help_text=_COOKIE_HELP)
 
 
 class InspectLinkSerializer(StrictSerializer):

@@ -12,15 +12,15 @@ from api.writes.after_commit import project_and_enqueue
 from api.writes.base import (
     NoStoreAPIView,
     format_rfc3339,
-    get_bearer_token,
     get_network,
     get_session_client,
+    get_session_token,
     get_token_claims,
     require_empty_body,
     run_revocation,
-    serialize_session,
+    session_response,
 )
-from api.writes.json_parser import json_response, no_content
+from api.writes.json_parser import json_response
 from api.writes.openapi import PUBLIC, operation, response_header
 from api.writes.response_serializers import (
     SessionListSerializer,
@@ -28,6 +28,7 @@ from api.writes.response_serializers import (
     SignInChallengeSerializer,
 )
 from api.writes.serializers import SignInCodeSerializer, SignInSerializer
+from api.writes.session_cookie import is_by_cookie
 from domain.commands import sessions
 from domain.commands.ports import StoredSession
 from domain.commands.sessions import SessionLifetime, SignIn
@@ -69,10 +70,9 @@ class SessionsView(NoStoreAPIView):
     @operation("revokeAllSessions", "Revoke all sessions of the caller", {204: None})
     def delete(self, request: Request) -> HttpResponse:
         now = datetime.now(UTC)
-        run_revocation(
+        return run_revocation(
             request, lambda claims: sessions.revoke_all_sessions(claims, unit_of_work, now)
         )
-        return no_content()
 
 
 def _serialize(session: StoredSession, current_id: UUID) -> dict[str, Any]:
@@ -99,14 +99,15 @@ class SignInView(NoStoreAPIView):
     )
     def post(self, request: Request) -> HttpResponse:
         body = SignInSerializer.parse(request.data)
+        as_cookie: bool = body.pop("session_cookie")
         command = SignIn(**body, network=get_network(request), client=get_session_client(request))
         now = datetime.now(UTC)
         result = sessions.sign_in(
             command, unit_of_work, keyring.get_keyring(), now, settings.SESSION_LIFETIME
         )
         project_and_enqueue(result.result)
-        response = {"session": serialize_session(result.token, result.expires_at)}
-        return json_response(response, status=201, headers={"Location": "/api/v1/profile/"})
+        headers = {"Location": "/api/v1/profile/"}
+        return session_response(result, {}, as_cookie=as_cookie, status=201, headers=headers)
 
 
 class CurrentSessionView(NoStoreAPIView):
@@ -132,7 +133,7 @@ class RefreshSessionView(NoStoreAPIView):
         require_empty_body(request)
         lifetime = SessionLifetime(settings.SESSION_LIFETIME, settings.SESSION_MAX_LIFETIME)
         result = sessions.refresh_session(
-            get_bearer_token(request),
+            get_session_token(request),
             unit_of_work,
             keyring.get_keyring(),
             datetime.now(UTC),
@@ -140,7 +141,7 @@ class RefreshSessionView(NoStoreAPIView):
             get_session_client(request),
         )
         project_and_enqueue(result.result)
-        return json_response({"session": serialize_session(result.token, result.expires_at)})
+        return session_response(result, {}, as_cookie=is_by_cookie(request))
 
 
 class SessionView(NoStoreAPIView):
@@ -153,7 +154,6 @@ class SessionView(NoStoreAPIView):
 
 def _revoke(request: Request, session_id: UUID | None = None) -> HttpResponse:
     now = datetime.now(UTC)
-    run_revocation(
+    return run_revocation(
         request, lambda claims: sessions.revoke_session(claims, unit_of_work, now, session_id)
     )
-    return no_content()

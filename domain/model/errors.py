@@ -21,6 +21,12 @@ class InvalidToken(RollcallError):
     code = "invalid_token"
 
 
+class OriginNotAllowed(RollcallError):
+    """The request has the session's cookie, and may have been sent by another site's page."""
+
+    code = "origin_not_allowed"
+
+
 class InvalidCode(RollcallError):
     """The code or link token is wrong, superseded or invalidated."""
 

@@ -20,7 +20,7 @@ _RESPONSES = {
     "redirect": (302, {"Location": "https://other.example/"}, ""),
     "malformed": (200, {}, "[1]"),
 }
-_NOT_FORWARDED = {"connection", "transfer-encoding", "content-length", "host"}
+_NOT_FORWARDED = {"connection", "transfer-encoding", "content-length"}
 
 
 class FaultyProxy(ThreadingHTTPServer):

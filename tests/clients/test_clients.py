@@ -90,3 +90,9 @@ def test_the_typescript_client_passes_the_story(
 ):
     output = run(node, str(built / "test" / "story.js"), proxy.url, number, backend_key)
     assert output.splitlines() == [step_name(each) for each in STEPS]
+
+
+def test_the_typescript_client_works_with_the_session_cookie_of_a_browser(
+    proxy: FaultyProxy, number: str, node: str, built: Path
+):
+    assert run(node, str(built / "test" / "cookie.js"), proxy.url, number) == "done\n"

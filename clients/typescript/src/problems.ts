@@ -30,6 +30,8 @@ export class MalformedJson extends RollcallError {}
 export class MethodNotAllowed extends RollcallError {}
 /** Not found. */
 export class NotFound extends RollcallError {}
+/** With a session cookie, changes need an Origin that is allowed. */
+export class OriginNotAllowed extends RollcallError {}
 /** If-Match or If-None-Match does not hold for the current ETag. */
 export class PreconditionFailed extends RollcallError {}
 /** Too many requests; see Retry-After. */
@@ -60,6 +62,7 @@ export const BY_CODE: Record<ErrorCode, typeof RollcallError> = {
   malformed_json: MalformedJson,
   method_not_allowed: MethodNotAllowed,
   not_found: NotFound,
+  origin_not_allowed: OriginNotAllowed,
   precondition_failed: PreconditionFailed,
   rate_limited: RateLimited,
   request_timeout: RequestTimeout,

@@ -332,7 +332,7 @@ export interface components {
             email_verified: boolean;
         };
         /** @enum {string} */
-        ErrorCode: "bad_request" | "body_too_large" | "code_expired" | "code_invalid" | "forbidden" | "idempotency_closed" | "idempotency_in_progress" | "idempotency_mismatch" | "internal_error" | "invalid_signature" | "invalid_token" | "malformed_json" | "method_not_allowed" | "not_found" | "precondition_failed" | "rate_limited" | "request_timeout" | "too_many_attempts" | "unavailable" | "unsupported_media_type" | "validation_failed";
+        ErrorCode: "bad_request" | "body_too_large" | "code_expired" | "code_invalid" | "forbidden" | "idempotency_closed" | "idempotency_in_progress" | "idempotency_mismatch" | "internal_error" | "invalid_signature" | "invalid_token" | "malformed_json" | "method_not_allowed" | "not_found" | "origin_not_allowed" | "precondition_failed" | "rate_limited" | "request_timeout" | "too_many_attempts" | "unavailable" | "unsupported_media_type" | "validation_failed";
         /** @description All data that is kept about a person. */
         Export: {
             /** Format: uuid */
@@ -434,9 +434,10 @@ export interface components {
         };
         /** @description A new session. */
         Session: {
-            token: string;
+            /** @description Absent if it is set as a cookie. */
+            token?: string;
             /** @enum {string} */
-            token_type: "Bearer";
+            token_type: "Bearer" | "Cookie";
             /** Format: date-time */
             expires_at: string;
         };
@@ -473,6 +474,11 @@ export interface components {
             challenge: string;
             /** @description Six digits, or ten characters in any case; spaces and hyphens are ignored. */
             code: string;
+            /**
+             * @description Whether the response sets the session's token as a cookie, and does not show it.
+             * @default false
+             */
+            session_cookie?: boolean;
         };
         /** @description A new person. */
         SignUpRequest: {
@@ -484,6 +490,11 @@ export interface components {
             phone: string;
             /** @default [] */
             hobbies?: string[] | string;
+            /**
+             * @description Whether the response sets the session's token as a cookie, and does not show it.
+             * @default false
+             */
+            session_cookie?: boolean;
         };
         /** @description A new person and their first session. */
         SignUpResponse: {

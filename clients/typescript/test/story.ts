@@ -7,6 +7,7 @@ import {
   RollcallError, Unavailable, UnexpectedResponse, ValidationFailed,
   type RollcallOptions, type Session,
 } from "../src/index.js";
+import { assert, assertEqual, rejected } from "./assert.js";
 
 declare const process: { argv: string[] };
 const [url, number, key] = process.argv.slice(2) as [string, string, string];
@@ -23,23 +24,6 @@ const address = makeAddress("tim");
 function makeAddress(name: string) {
   const digits = [...name].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % 100;
   return { email: `${name}${number}@example.com`, phone: `+34${600 + digits}${number}` };
-}
-
-function assert(condition: unknown, message = "not as expected"): asserts condition {
-  if (!condition) throw new Error(message);
-}
-
-function assertEqual(actual: unknown, expected: unknown) {
-  const [left, right] = [JSON.stringify(actual), JSON.stringify(expected)];
-  assert(left === right, `${left} instead of ${right}`);
-}
-
-async function rejected<T extends RollcallError>(
-  call: Promise<unknown>, errorClass: new (...args: any[]) => T,
-): Promise<T> {
-  const error = await call.then(() => undefined, (reason: unknown) => reason);
-  assert(error instanceof errorClass, `${error} instead of ${errorClass.name}`);
-  return error;
 }
 
 const sleep = (seconds: number) => new Promise((done) => setTimeout(done, seconds * 1000));
@@ -123,7 +107,7 @@ const STEPS: Record<string, () => Promise<void>> = {
 
   async "ask whose a token is as a backend"() {
     const backend = new Backend(url, { key });
-    const { token } = client.session!;
+    const token = client.session!.token!;
     const state = await backend.introspect(token, { claims: true });
     assertEqual([state.active, state.claims?.name], [true, "Augusta"]);
     const states = await backend.introspectMany([token, "forged", token]);

@@ -123,6 +123,7 @@ class ProblemDetails:
         "malformed_json",
         "method_not_allowed",
         "not_found",
+        "origin_not_allowed",
         "precondition_failed",
         "rate_limited",
         "request_timeout",
@@ -158,9 +159,9 @@ class ResendResponse:
 class Session:
     """A new session."""
 
-    token: Secret
-    token_type: Literal["Bearer"]
+    token_type: Literal["Bearer", "Cookie"]
     expires_at: datetime
+    token: Secret | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +197,7 @@ class SignInRequest:
 
     challenge: str
     code: str
+    session_cookie: bool | None = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +209,7 @@ class SignUpRequest:
     email: str
     phone: str
     hobbies: list[str] | str | None = field(default_factory=list)
+    session_cookie: bool | None = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,6 +90,12 @@ class NotFound(RollcallError):
     code = "not_found"
 
 
+class OriginNotAllowed(RollcallError):
+    """With a session cookie, changes need an Origin that is allowed."""
+
+    code = "origin_not_allowed"
+
+
 class PreconditionFailed(RollcallError):
     """If-Match or If-None-Match does not hold for the current ETag."""
 
@@ -147,6 +153,7 @@ BY_CODE: dict[str, type[RollcallError]] = {
     "malformed_json": MalformedJson,
     "method_not_allowed": MethodNotAllowed,
     "not_found": NotFound,
+    "origin_not_allowed": OriginNotAllowed,
     "precondition_failed": PreconditionFailed,
     "rate_limited": RateLimited,
     "request_timeout": RequestTimeout,
