@@ -1,25 +1,20 @@
 """Both clients do the same with a running service, and are what the OpenAPI document generates."""
 
 import asyncio
-import itertools
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from clients.generate import CLIENTS, GENERATED, generate
-from local.node import find_node, install_npm_packages, npm_program_command
-from local.processes import StackError
 from local.stack import Stack
+from rollcall_client import Backend, Rollcall, operations
+from rollcall_client.operation import Operation
+from tests.clients.conftest import run
 from tests.clients.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.clients.story import STEPS, Story, step_name
 from tests.support.backends import make_backend
 from tests.support.client import ApiClient, wait_until
-
-TYPESCRIPT = CLIENTS / "typescript"
-_numbers = itertools.count(time.time_ns() // 1_000_000 % 1_000_000)
 
 
 @pytest.fixture
@@ -29,43 +24,8 @@ def proxy(stack: Stack) -> Iterator[FaultyProxy]:
 
 
 @pytest.fixture
-def number() -> str:
-    """Six digits that no other person's address has."""
-    return f"{next(_numbers) % 1_000_000:06}"
-
-
-@pytest.fixture
 def backend_key(api: ApiClient, django_db_access: None) -> str:
     return make_backend(api.http).key
-
-
-@pytest.fixture(scope="session")
-def node() -> str:
-    """Node.js, with the packages of the TypeScript client."""
-    try:
-        path = find_node()
-    except StackError as error:
-        pytest.skip(str(error))
-    install_npm_packages(TYPESCRIPT)
-    return str(path)
-
-
-@pytest.fixture(scope="session")
-def built(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The TypeScript client and its story, compiled."""
-    folder: Path = tmp_path_factory.mktemp("typescript")
-    run(*npm_program_command(TYPESCRIPT, "tsc", "--outDir", str(folder)), cwd=TYPESCRIPT)
-    (folder / "package.json").write_text('{"type": "module"}')
-    (folder / "node_modules").symlink_to(TYPESCRIPT / "node_modules")
-    return folder
-
-
-def run(*argv: str, cwd: Path | None = None) -> str:
-    process = subprocess.run(
-        argv, cwd=cwd, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert process.returncode == 0, process.stdout + process.stderr
-    return process.stdout
 
 
 def test_generated_code_is_what_the_document_generates(api: ApiClient, node: str, tmp_path: Path):
@@ -75,6 +35,17 @@ def test_generated_code_is_what_the_document_generates(api: ApiClient, node: str
     for path in GENERATED.values():
         expected, committed = (tmp_path / path).read_text(), (CLIENTS / path).read_text()
         assert committed == expected, f"{path}: run `make clients`"
+
+
+def test_both_clients_have_a_method_for_each_operation():
+    typescript = "".join(
+        (CLIENTS / "typescript" / "src" / name).read_text() for name in ("backend.ts", "client.ts")
+    )
+    for name, operation in vars(operations).items():
+        if isinstance(operation, Operation):
+            method = name.lower().removesuffix("_token")
+            assert hasattr(Rollcall, method) or hasattr(Backend, method), method
+            assert f'#api.{operation.method}("{operation.path}"' in typescript, method
 
 
 @pytest.mark.parametrize("synchronous", [False, True], ids=["asynchronous", "synchronous"])
@@ -88,11 +59,11 @@ def test_the_python_client_passes_the_story(
 def test_the_typescript_client_passes_the_story(
     proxy: FaultyProxy, number: str, backend_key: str, node: str, built: Path
 ):
-    output = run(node, str(built / "test" / "story.js"), proxy.url, number, backend_key)
+    output = run(node, "dist/test/story.js", proxy.url, number, backend_key, cwd=built)
     assert output.splitlines() == [step_name(each) for each in STEPS]
 
 
 def test_the_typescript_client_works_with_the_session_cookie_of_a_browser(
     proxy: FaultyProxy, number: str, node: str, built: Path
 ):
-    assert run(node, str(built / "test" / "cookie.js"), proxy.url, number) == "done\n"
+    assert run(node, "dist/test/cookie.js", proxy.url, number, cwd=built) == "done\n"
