@@ -133,11 +133,9 @@ def _from_row(
 ) -> Person | Tombstone:
     if deleted_at is not None:
         return Tombstone(person_id, version, deleted_at)
-    *texts, hobbies, email_verified, phone_verified = columns[:-4]
-    digests, expiries, previous_digests, previous_expiries = (each or () for each in columns[-4:])
-    sessions = (
-        *map(ActiveSession, digests, expiries),
-        *map(ActiveSession, previous_digests, previous_expiries),
-    )
+    *texts, hobbies, email_verified, phone_verified, digests, expiries = columns[:-2]
+    sessions = tuple(map(ActiveSession, digests or (), expiries or ()))
+    if columns[-1]:
+        sessions += tuple(map(ActiveSession, *columns[-2:]))  # the tokens that were refreshed
     fields: list[Any] = [*texts, tuple(hobbies), email_verified, phone_verified, sessions]
     return Person(person_id, version, *fields)
