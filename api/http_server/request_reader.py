@@ -44,7 +44,7 @@ class RequestReader:
             return None
         self._position = end
         data = buffer[start:end]
-        request = self._head_cache.find(data)
+        request = self._head_cache.find_head(data)
         if request is None:
             request = parse_head(data)
             self._head_cache.add(data, request)

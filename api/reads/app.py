@@ -117,13 +117,13 @@ class Application:
         path = target.partition(b"?")[0]
         if path in PROFILE_PATHS and method in METHODS:
             handler = self._read
+        elif path in INTROSPECTION_PATHS:
+            self._introspection.handle(request)
+            return
         elif path in PROFILE_PATHS and _is_preflight(request):
             handler = self._preflight
         elif target in probes.TARGETS and method in METHODS:
             handler = self._probe
-        elif path in INTROSPECTION_PATHS:
-            self._introspection.handle(request)
-            return
         elif self._proxy is not None:
             is_webhook = path.startswith(_WEBHOOKS)
             limit = environment.WEBHOOK_BODY_MAX_BYTES if is_webhook else environment.BODY_MAX_BYTES

@@ -4,12 +4,12 @@ One token in a form costs what a read costs: the same lookup in the client-side 
 to a thousand in JSON are looked up together: see `api.reads.batch_introspection`.
 """
 
+from functools import partial
 from time import perf_counter, time
 from typing import override
 
 import structlog
 
-from api.bearer import bearer_token
 from api.http_server.request import Request
 from api.observability.loop_metrics import loop_metrics
 from api.reads.backend_keys import BackendKeys
@@ -96,37 +96,41 @@ class Introspection:
             self._respond(request, problem)
         else:
             try:
-                self._backend_keys.check(bearer_token(headers.get("authorization", "")), time())
+                self._backend_keys.check(headers.get("authorization", ""), time())
             except RollcallError as error:
                 self._respond(request, error_response(headers, error))
+                return
+            if request.body and headers.get("content-type") == FORM and _is_identity(headers):
+                self._introspect_one(policy.headers, request)  # nearly all: in one segment
             else:
-                self._read_body(request)
+                self._read_body(request, policy.headers)
 
-    def _read_body(self, request: Request) -> None:
+    def _read_body(self, request: Request, common_headers: bytes) -> None:
         headers = request.headers
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if "content-encoding" in headers:
+        if not _is_identity(headers):
             problem = "unsupported_media_type", ("accept-encoding", "identity")
             self._respond(request, problem_response(headers, *problem))
         elif media_type not in (FORM, JSON):
             problem = "unsupported_media_type", ("accept", f"{FORM}, {JSON}")
             self._respond(request, problem_response(headers, *problem))
         else:
-            on_body = self._introspect_one if media_type == FORM else self._introspect_many
+            on_body = self._introspect_many
+            if media_type == FORM:
+                on_body = partial(self._introspect_one, common_headers)
             if request.content_length == 0:
                 on_body(request)
             else:
                 request.read_body(environment.INTROSPECTION_BODY_MAX_BYTES, on_body)
 
-    def _introspect_one(self, request: Request) -> None:
+    def _introspect_one(self, common_headers: bytes, request: Request) -> None:
         try:
             token, with_claims = parse_form(bytes(request.body))
         except InvalidBody as error:
             self._respond(request, validation_response(request.headers, error.errors))
         else:
             introspector = self._with_claims if with_claims else self._plain
-            policy = find_policy(request.headers, for_browsers=False)
-            introspector.look_up(request, policy.headers, token)
+            introspector.look_up(request, common_headers, token)
 
     def _introspect_many(self, request: Request) -> None:
         try:
@@ -154,3 +158,8 @@ class Introspection:
         seconds = perf_counter() - request.received_at
         method = request.method
         loop_metrics.observe(HTTP_REQUEST_DURATION, seconds, method, _ROUTE, status, source)
+
+
+def _is_identity(headers: Headers) -> bool:
+    """Returns whether the body has no content coding."""
+    return "content-encoding" not in headers

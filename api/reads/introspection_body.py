@@ -10,11 +10,14 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from domain.model.session_token import TOKEN_LENGTH
+
 MAX_TOKENS = 1_000
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 _MAX_PARAMETERS = 16  # of a form
 # What nearly all clients send after the token, in place of a parser that costs as much as the rest
 # of a request: whether the profile is asked for.
+_BEGIN, _END = 6, 6 + TOKEN_LENGTH
 _UNRESERVED = (ascii_letters + digits + "-._~").encode()  # means itself in a form
 _USUAL_ENDS = {
     b"": False,
@@ -51,12 +54,10 @@ def parse_form(body: bytes) -> tuple[str, bool]:
 
     Unknown parameters are ignored, and none may be repeated (RFC 6749 section 3.1).
     """
-    first, separator, rest = body.partition(b"&")
-    with_claims = _USUAL_ENDS.get(separator + rest)
-    name, value = first[:6], first[6:]
-    is_plain = value and not value.translate(None, _UNRESERVED)
-    if with_claims is not None and name == b"token=" and is_plain:
-        return value.decode(), with_claims
+    token, with_claims = body[_BEGIN:_END], _USUAL_ENDS.get(body[_END:])
+    is_plain = token and not token.translate(None, _UNRESERVED)
+    if is_plain and with_claims is not None and body.startswith(b"token="):
+        return token.decode(), with_claims
     return _parse_any_form(body)
 
 

@@ -1,12 +1,15 @@
 """Introspection of tokens by the operator's backends, in the read process."""
 
+import socket
 import time
 from collections.abc import Iterator
 
 import httpx
+import orjson
 import pytest
 
 from local.stack import Stack
+from local.tcp_ports import HOST
 from tests.support.backends import PATH, Backend, make_backend
 from tests.support.client import ApiClient, field_errors, problem_code, read_process, wait_until
 from tests.support.faults import resume, suspend
@@ -247,3 +250,96 @@ def test_read_process_without_a_proxy_introspects(stack: Stack, backend: Backend
         route = 'method="POST",route="/api/v1/introspect",source='
         expected = [f'{route}"{source}",status="200"' for source in ("redis", "batch")]
         wait_until(lambda: all(each in httpx.get(f"{url}/metrics").text for each in expected))
+
+
+# --- Hostile clients, and reads beside ----------------------------------------------------------
+
+
+def encode_request(backend: Backend, body: bytes, *headers: str, path: str = PATH) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {backend.key}"]
+    lines += headers or ("Content-Type: application/x-www-form-urlencoded",)
+    if not any("Transfer-Encoding" in line for line in headers):
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def exchange(stack: Stack, *segments: bytes, responses: int = 1) -> list[tuple[int, bytes]]:
+    """Sends segments one after the other on one connection; returns statuses and bodies."""
+    with socket.create_connection((HOST, stack.port), timeout=20) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream = connection.makefile("rb")
+        for segment in segments:
+            connection.sendall(segment)
+        received = []
+        for _ in range(responses):
+            status = int(stream.readline().split()[1])
+            length = 0
+            while (line := stream.readline()) not in (b"\r\n", b""):
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split()[1])
+            received.append((status, stream.read(length)))
+        return received
+
+
+def test_requests_in_any_segments_get_the_same_response(
+    stack: Stack, backend: Backend, api: ApiClient
+):
+    """Also once the header section is cached, for each of the processes."""
+    form = f"token={api.sign_up().token}".encode()
+    other = f"token={forge(form[6:].decode())}".encode()
+    active, inactive = encode_request(backend, form), encode_request(backend, other)
+    for _ in range(6):
+        ((status, body),) = exchange(stack, active)
+        assert (status, body[:15]) == (200, b'{"active":true,')
+        assert exchange(stack, active[:-50], active[-50:]) == [(200, body)]
+        assert exchange(stack, active[: -len(form)], form) == [(200, body)]
+        assert exchange(stack, active[:40], active[40:]) == [(200, body)]
+        expected = [(200, body), (200, b'{"active":false}'), (200, body)]
+        assert exchange(stack, active + inactive + active, responses=3) == expected
+        parts = active + inactive[:-1], inactive[-1:] + active
+        assert exchange(stack, *parts, responses=3) == expected
+        chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(form), form)
+        media_type = "Content-Type: application/x-www-form-urlencoded"
+        head = encode_request(backend, b"", media_type, "Transfer-Encoding: chunked")
+        assert exchange(stack, head + chunked) == [(200, body)]
+
+
+def test_body_over_the_limit_is_a_413_and_one_at_the_limit_is_read(stack: Stack, backend: Backend):
+    limit = 128 * 1024
+    for size, status in ((limit, 400), (limit + 1, 413)):
+        body = b"[" + b" " * (size - 2) + b"]"
+        head = encode_request(backend, body, "Content-Type: application/json")
+        for _ in range(2):
+            assert exchange(stack, head)[0][0] == status
+    chunk = b"%x\r\n%b\r\n" % (limit, b" " * limit)
+    media_type = "Content-Type: application/json"
+    head = encode_request(backend, b"", media_type, "Transfer-Encoding: chunked")
+    assert exchange(stack, head + chunk + chunk)[0][0] == 413
+
+
+def test_body_of_a_stranger_is_not_read(stack: Stack, backend: Backend):
+    stranger = Backend(backend.http, "", forge(backend.key))
+    head = encode_request(stranger, b" " * 100_000, "Content-Type: application/json")
+    assert exchange(stack, head[:400])[0][0] == 401  # without waiting for the rest
+
+
+def test_many_lists_at_once_end_in_results_or_503_and_hold_up_no_read(
+    stack: Stack, backend: Backend, api: ApiClient, scale: int
+):
+    person = api.sign_up()
+    body = orjson.dumps({"tokens": [person.token, *(f"text {n}" for n in range(999))]})
+    request = encode_request(backend, body, "Content-Type: application/json")
+    sockets = [socket.create_connection((HOST, stack.port), timeout=20) for _ in range(100)]
+    try:
+        for each in sockets:
+            each.sendall(request)
+        started_at = time.monotonic()
+        assert person.profile().status_code == 200
+        assert time.monotonic() - started_at < 1
+        statuses = {int(each.makefile("rb").readline().split()[1]) for each in sockets}
+    finally:
+        for each in sockets:
+            each.close()
+    assert statuses <= {200, 503}
+    assert 200 in statuses
+    assert backend.introspect(person.token)["active"]
