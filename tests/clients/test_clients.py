@@ -28,6 +28,13 @@ def backend_key(api: ApiClient, django_db_access: None) -> str:
     return make_backend(api.http).key
 
 
+def count_people(email: str) -> int:
+    """Returns how many have signed up with an address; needs Django."""
+    from domain.postgres.models import Person
+
+    return Person.objects.filter(email=email).count()
+
+
 def test_generated_code_is_what_the_document_generates(api: ApiClient, node: str, tmp_path: Path):
     # The first one takes the service seconds, on a busy machine longer than a request may.
     wait_until(lambda: api.http.get("/api/v1/schema/").is_success)
@@ -54,6 +61,7 @@ def test_the_python_client_passes_the_story(
 ):
     story = Story(proxy.url, number, backend_key, synchronous=synchronous)
     assert asyncio.run(story.run()) == [step_name(each) for each in STEPS]
+    assert count_people(f"lost{number}@example.com") == 1
 
 
 def test_the_typescript_client_passes_the_story(
@@ -61,6 +69,7 @@ def test_the_typescript_client_passes_the_story(
 ):
     output = run(node, "dist/test/story.js", proxy.url, number, backend_key, cwd=built)
     assert output.splitlines() == [step_name(each) for each in STEPS]
+    assert count_people(f"lost{number}@example.com") == 1
 
 
 def test_the_typescript_client_works_with_the_session_cookie_of_a_browser(
