@@ -90,13 +90,13 @@ def complete_document(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     result["components"]["schemas"] |= _problem_schemas()
     result["components"]["securitySchemes"] = {
         "sessionToken": _bearer("A session token."),
-        "backendKey": _bearer("A key made by `manage.py backends make`."),
         "sessionCookie": {
             "type": "apiKey",
             "in": "cookie",
             "name": SESSION_COOKIE,
             "description": "A session token that a browser keeps; changes need an allowed Origin.",
         },
+        "backendKey": _bearer("A key made by `manage.py backends make`."),
         "metricsToken": _bearer("The value of METRICS_TOKEN."),
         "vonageJwt": _bearer("A JWT signed by Vonage."),
     }
