@@ -11,7 +11,6 @@ import json
 import re
 import subprocess
 import sys
-import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,8 @@ from local.node import install_npm_packages, npm_program_command
 
 CLIENTS = Path(__file__).parent
 PYTHON, TYPESCRIPT = Path("python/src/rollcall_client"), Path("typescript/src")
-GENERATED = {  # by what the file is compared as
-    "models": PYTHON / "models.py",
-    "operations": PYTHON / "operations.py",
-    "problems": PYTHON / "problems.py",
-    "sync_backend": PYTHON / "sync_backend.py",
-    "sync_client": PYTHON / "sync_client.py",
-    "sync_connection": PYTHON / "sync_connection.py",
-    "schema": TYPESCRIPT / "schema.ts",
-    "typescript problems": TYPESCRIPT / "problems.ts",
-}
+_PYTHON_MODULES = ("models", "operations", "problems")
+_SYNC_MODULES = ("sync_backend", "sync_client", "sync_connection")
 # Fields whose values `repr` does not show.
 _SECRETS = ("Session.token", "SignInChallenge.challenge")
 _HEADER = "Generated from the OpenAPI document by `make clients`: do not edit."
@@ -53,46 +44,61 @@ _TO_SYNC = {
 }
 
 
-def generate(folder: Path, document: dict[str, Any]) -> None:
-    """Writes all files of `GENERATED` below `folder`. Raises `StackError` if there is no npm."""
-    document = select_for_clients(document)
-    for path in GENERATED.values():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        file = Path(temporary) / "openapi.json"
-        file.write_text(json.dumps(document))
-        _run_datamodel_codegen(file, folder / GENERATED["models"])
-        _run_openapi_typescript(file, folder / GENERATED["schema"])
-    codes = document["components"]["schemas"]["ErrorCode"]["x-enumDescriptions"]
-    for name, text in {
-        "operations": _render_operations(document),
-        "problems": _render_problems(codes),
-        **{name: _render_sync(name) for name in GENERATED if name.startswith("sync_")},
-        "typescript problems": _render_typescript_problems(codes),
-    }.items():
-        (folder / GENERATED[name]).write_text(text)
-    _run_ruff(*(folder / path for path in GENERATED.values() if path.suffix == ".py"))
+def generate_python(folder: Path, document: dict[str, Any]) -> list[Path]:
+    """Writes the generated modules of the Python client below `folder`; returns their paths there.
+
+    `document` is what `select_for_clients` returns.
+    """
+    paths = {name: PYTHON / f"{name}.py" for name in (*_PYTHON_MODULES, *_SYNC_MODULES)}
+    (folder / PYTHON).mkdir(parents=True, exist_ok=True)
+    _run_datamodel_codegen(document, folder / paths["models"])
+    (folder / paths["operations"]).write_text(_render_operations(document))
+    (folder / paths["problems"]).write_text(_render_problems(_error_codes(document)))
+    for name in _SYNC_MODULES:
+        (folder / paths[name]).write_text(_render_sync(name))
+    _run_ruff(*(folder / path for path in paths.values()))
+    return list(paths.values())
 
 
-def _run_datamodel_codegen(document: Path, output: Path) -> None:
+def generate_typescript(folder: Path, document: dict[str, Any]) -> list[Path]:
+    """Writes the generated modules of the TypeScript client, as `generate_python` does.
+
+    Raises `StackError` if there is no Node.js or npm.
+    """
+    schema, problems = TYPESCRIPT / "schema.ts", TYPESCRIPT / "problems.ts"
+    (folder / TYPESCRIPT).mkdir(parents=True, exist_ok=True)
+    _run_openapi_typescript(document, folder / schema)
+    codes = _error_codes(document)
+    (folder / problems).write_text(_render_typescript_problems(codes))
+    return [schema, problems]
+
+
+def _error_codes(document: dict[str, Any]) -> dict[str, str]:
+    """Returns the text of each error code."""
+    codes: dict[str, str] = document["components"]["schemas"]["ErrorCode"]["x-enumDescriptions"]
+    return codes
+
+
+def _run_datamodel_codegen(document: dict[str, Any], output: Path) -> None:
     secrets = dict.fromkeys(_SECRETS, "rollcall_client.secret.Secret")
     options = """--input-file-type openapi --output-model-type dataclasses.dataclass
         --frozen-dataclasses --keyword-only --enum-field-as-literal all --collapse-root-models
         --output-datetime-class datetime --target-python-version 3.12 --disable-future-imports
         --use-schema-description --use-single-line-docstring --formatters builtin"""
     argv = [str(Path(sys.executable).parent / "datamodel-codegen"), *options.split()]
-    argv += ["--input", str(document), "--output", str(output), "--ignore-pyproject"]
+    argv += ["--output", str(output), "--ignore-pyproject"]
     argv += ["--type-overrides", json.dumps(secrets), "--custom-file-header", f"# {_HEADER}"]
-    subprocess.run(argv, check=True, timeout=_TIMEOUT)
+    subprocess.run(argv, input=json.dumps(document).encode(), check=True, timeout=_TIMEOUT)
 
 
-def _run_openapi_typescript(document: Path, output: Path) -> None:
+def _run_openapi_typescript(document: dict[str, Any], output: Path) -> None:
     folder = CLIENTS / "typescript"
     install_npm_packages(folder)
-    argv = npm_program_command(folder, "openapi-typescript", str(document))
+    argv = npm_program_command(folder, "openapi-typescript")
     argv += ["--output", str(output), "--root-types", "--root-types-no-schema-prefix"]
     argv += ["--default-non-nullable", "false"]
-    subprocess.run(argv, check=True, timeout=_TIMEOUT, stdout=subprocess.DEVNULL)
+    standard_input = json.dumps(document).encode()
+    subprocess.run(argv, input=standard_input, check=True, timeout=_TIMEOUT, capture_output=True)
     _, _, types = output.read_text().partition("*/\n")  # after the generator's own header
     output.write_text(f"// {_HEADER}\n{types}")
 
@@ -178,4 +184,6 @@ def _render_sync(name: str) -> str:
 
 
 if __name__ == "__main__":
-    generate(CLIENTS, dump_document())
+    selected = select_for_clients(dump_document())
+    generate_python(CLIENTS, selected)
+    generate_typescript(CLIENTS, selected)

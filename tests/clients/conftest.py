@@ -36,9 +36,9 @@ def node() -> str:
     """Node.js, with the packages of the TypeScript client."""
     try:
         path = find_node()
+        install_npm_packages(TYPESCRIPT)
     except StackError as error:
         pytest.skip(str(error))
-    install_npm_packages(TYPESCRIPT)
     return str(path)
 
 
