@@ -29,8 +29,9 @@ _histogram = partial(Histogram, registry=REGISTRY)
 
 HTTP_REQUEST_DURATION = _histogram(
     "rollcall_http_request_duration_seconds",
-    "Duration of HTTP requests, by method, route and status; of profile reads also by source:"
-    " client_cache, redis, backfill (after a miss), or none (rejected before it was asked).",
+    "Duration of HTTP requests, by method, route and status; of profile reads and introspection"
+    " also by source: client_cache, redis, backfill (after a miss), batch (many tokens), or none"
+    " (rejected before it was asked).",
     ["method", "route", "status", "source"],
     buckets=BUCKETS,
 )
