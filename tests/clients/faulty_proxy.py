@@ -16,6 +16,7 @@ _RESPONSES = {
     "long": (503, {"Retry-After": "3600"}, _PROBLEM % ("unavailable", 503)),
     "limited": (429, {"Retry-After": "7"}, _PROBLEM % ("rate_limited", 429)),
     "unknown": (418, {"X-Request-ID": "request-1"}, _PROBLEM % ("from_the_future", 418)),
+    "in progress": (409, {}, _PROBLEM % ("idempotency_in_progress", 409)),
     "page": (502, {"Content-Type": "text/html"}, "<h1>Bad gateway</h1>"),
     "redirect": (302, {"Location": "https://other.example/"}, ""),
     "malformed": (200, {}, "[1]"),

@@ -17,8 +17,10 @@ export const DEFAULT_RETRY: Retry = { attempts: 4, total: 30 };
 export function retryDelay(
   retry: Retry, attempt: number, elapsed: number, error: RollcallError,
 ): number | undefined {
-  const temporary = error.status === 503 || error instanceof NoResponse;
-  if (attempt >= retry.attempts || !temporary) return undefined;
+  // In progress is the request whose connection was lost.
+  const isInProgress = error.code === "idempotency_in_progress";
+  const isTemporary = error.status === 503 || error instanceof NoResponse || isInProgress;
+  if (attempt >= retry.attempts || !isTemporary) return undefined;
   // All clients lose their connections at the same moment: they must not all return at one.
   const wait = error.retryAfter ?? (0.5 + Math.random() / 2) * 0.2 * 2 ** attempt;
   return elapsed + wait <= retry.total ? wait : undefined;

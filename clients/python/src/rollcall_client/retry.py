@@ -20,7 +20,12 @@ class Retry:
 
         `attempt` counts from 1; `elapsed` are the seconds since the first one began.
         """
-        if attempt >= self.attempts or not (error.status == 503 or isinstance(error, NoResponse)):
+        is_temporary = (
+            error.status == 503
+            or isinstance(error, NoResponse)
+            or error.code == "idempotency_in_progress"  # the request whose connection was lost
+        )
+        if attempt >= self.attempts or not is_temporary:
             return None
         # All clients lose their connections at the same moment: they must not all return at one.
         backoff = random.uniform(0.5, 1) * 0.2 * 2**attempt  # noqa: S311  # no secret
