@@ -156,6 +156,9 @@ def _headers(status: str, is_limited: bool) -> dict[str, Any]:
     if is_limited:
         texts["RateLimit-Policy"] = 'The limit: `"sign-up";q=10;w=60` is 10 requests in 60 seconds.'
         texts["RateLimit"] = 'The remaining quota: `"sign-up";r=4;t=60` is 4 in 60 seconds.'
+    if status >= "400":
+        texts["Content-Language"] = "The language of the texts."
+        texts["Vary"] = "`Accept-Language`."
     if status == "401":
         texts["WWW-Authenticate"] = "`Bearer`."
     elif status == "415":

@@ -24,6 +24,7 @@ _COLUMNS: dict[str, tuple[type, tuple[str, ...]]] = {
     "sign_ins": (models.SignInChallenge, ("channel", "created_at", "attempts")),
     "known_networks": (models.KnownNetwork, ("last_used_at",)),
     "idempotency_keys": (models.IdempotencyKey, ("created_at",)),
+    "events": (models.Event, ("kind", "version", "session_id", "created_at")),
     "messages": (models.OutboxEntry, ("kind", "created_at")),
 }
 
@@ -35,7 +36,7 @@ def export_person(person_id: UUID) -> dict[str, Any] | None:
     """
     person = person_queries.get_person(person_id)
     row = models.Person.objects.filter(id=person_id).values(
-        "created_at", "email_verified_at", "phone_verified_at"
+        "created_at", "email_verified_at", "phone_verified_at", "locale"
     )
     if not isinstance(person, Person) or not row:
         return None

@@ -34,6 +34,7 @@ MAX_ROWS_READ = 12_000  # by one scan: lists of the admin end at 10,000
 GROWING = {
     "django_admin_log",
     "rollcall_confirmation",
+    "rollcall_event",
     "rollcall_idempotencykey",
     "rollcall_knownnetwork",
     "rollcall_outboxentry",
@@ -50,7 +51,7 @@ BACKGROUND_WORK = """
 import django
 django.setup()
 from datetime import UTC, datetime, timedelta
-from domain.postgres import outbox_queries, person_queries
+from domain.postgres import event_leases, event_queries, outbox_queries, person_queries
 from domain.projection.people_pages import MAX_ID
 from workers import purge
 purge._STEP_BUDGET = 0
@@ -59,6 +60,14 @@ outbox_queries.changed_since(datetime.now(UTC) - timedelta(minutes=1), 100_000)
 page = person_queries.list_people_after(person_queries.NIL_UUID, MAX_ID, 2000)
 person_queries.sum_versions(page[0].id, page[-1].id)
 person_queries.get_versions(person.id for person in page)
+pending = event_queries.list_events("pending", None, 16)
+leased = event_leases.lease_next([event.person_id for event in pending])
+event_leases.record([event_leases.EventOutcome(event, "timeout", 3600) for event in leased])
+event_leases.lease_due(16)
+next(event_queries.replay_finished(datetime.now(UTC) - timedelta(days=6), ("delivered", "failed")))
+event_queries.replay_person(leased[0].person_id)
+list(event_queries.list_events(None, leased[0].person_id, 50))
+list(event_queries.list_events(None, None, 50))
 """
 PURGE = """
 import time, django
@@ -90,11 +99,14 @@ SIX_DAYS_PASS = """
     UPDATE rollcall_person SET created_at = created_at - interval '6 days'
     WHERE email_verified_at IS NULL AND created_at > now() - interval '7 days';
     UPDATE rollcall_outboxentry SET finished_at = finished_at - interval '6 days'
+    WHERE finished_at > now() - interval '7 days';
+    UPDATE rollcall_event SET finished_at = finished_at - interval '6 days'
     WHERE finished_at > now() - interval '7 days'
 """
 EXPIRED = [
     "person WHERE created_at < now() - interval '7 days' AND email_verified_at IS NULL",
     "outboxentry WHERE finished_at < now() - interval '7 days'",
+    "event WHERE finished_at < now() - interval '7 days'",
     "session WHERE expires_at < now() - interval '1 hour'",
     "confirmation WHERE superseded_at < now() - interval '7 days'",
     "signinchallenge WHERE created_at < now() - interval '1 day 1 hour'",
@@ -187,6 +199,10 @@ def use_admin(stack: Stack, person: SignedUpPerson) -> None:
     paths += [f"{models}/outboxentry/?state__exact={state}&o=-6" for state in states]
     paths += [f"{models}/outboxentry/?state__exact={state}&q={person.id}" for state in states]
     paths += [f"{models}/outboxentry/?kind=confirmation&reason_code=x&state__exact=done"]
+    events = f"{models}/event/"
+    paths += [events, f"{events}?p=150", f"{events}?q={person.id}"]
+    for state in ("pending", "failed", "delivered"):
+        paths += [f"{events}?state__exact={state}", f"{events}?state__exact={state}&q={person.id}"]
     paths += ["/admin/admin/logentry/", f"/admin/admin/logentry/?q={person.id}"]
     with admin_session(stack) as staff:
         for path in paths:
@@ -231,6 +247,8 @@ def test_statements_of_all_kinds_were_recorded(plans: list[Plan]):
         "WITH matched AS MATERIALIZED",
         "SET state = 'queued', due_at",  # the relay
         "SELECT min(created_at) FROM rollcall_outboxentry",  # /metrics
+        "AS blocked_until FROM due",  # the delivery of events
+        "FROM unnest('{",
         "FROM rollcall_ratelimitwindow WHERE true AND expires_at",  # the purge
         "DELETE FROM rollcall_person WHERE id = ANY",
         "finished_at IS NOT NULL AND finished_at >=",  # the fence
