@@ -344,11 +344,14 @@ export interface components {
             email_verified_at: string | null;
             /** Format: date-time */
             phone_verified_at: string | null;
+            /** @description Null: the default language. */
+            locale: string | null;
             sessions: components["schemas"]["ExportedRow"][];
             confirmations: components["schemas"]["ExportedRow"][];
             sign_ins: components["schemas"]["ExportedRow"][];
             known_networks: components["schemas"]["ExportedRow"][];
             idempotency_keys: components["schemas"]["ExportedRow"][];
+            events: components["schemas"]["ExportedRow"][];
             messages: components["schemas"]["ExportedRow"][];
         };
         /** @description A row of an export; which fields it has depends on its list. */
@@ -490,6 +493,8 @@ export interface components {
             phone: string;
             /** @default [] */
             hobbies?: string[] | string;
+            /** @description A BCP 47 language tag, for messages and not part of the profile; supported are en, es, de, fr, pt, it, ar, and tags that begin with one of them (`de-AT`). */
+            locale?: string;
             /**
              * @description Whether the response sets the session's token as a cookie, and does not show it.
              * @default false
@@ -546,6 +551,8 @@ export interface components {
             /** @description With + and country code; kept as E.164. */
             phone?: string;
             hobbies?: string[] | string;
+            /** @description A BCP 47 language tag, for messages and not part of the profile; supported are en, es, de, fr, pt, it, ar, and tags that begin with one of them (`de-AT`). */
+            locale?: string;
         };
     };
     responses: never;
@@ -1123,6 +1130,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description The language of messages, unless `locale` is sent. */
+                "Accept-Language"?: string;
                 /** @description Repeating the key and body within 10 minutes returns the same person. */
                 "Idempotency-Key"?: string;
             };

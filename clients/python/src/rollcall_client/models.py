@@ -209,6 +209,7 @@ class SignUpRequest:
     email: str
     phone: str
     hobbies: list[str] | str | None = field(default_factory=list)
+    locale: str | None = None
     session_cookie: bool | None = False
 
 
@@ -260,6 +261,7 @@ class UpdateProfileRequest:
     email: str | None = None
     phone: str | None = None
     hobbies: list[str] | str | None = None
+    locale: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,11 +273,13 @@ class Export:
     created_at: datetime
     email_verified_at: datetime | None
     phone_verified_at: datetime | None
+    locale: str | None
     sessions: list[ExportedRow]
     confirmations: list[ExportedRow]
     sign_ins: list[ExportedRow]
     known_networks: list[ExportedRow]
     idempotency_keys: list[ExportedRow]
+    events: list[ExportedRow]
     messages: list[ExportedRow]
 
 
