@@ -1,6 +1,6 @@
 """All routes of the write process, with and without a trailing slash.
 
-GET and HEAD of a profile are served by the read process: see `api.reads`.
+GET and HEAD of a profile and introspection are served by the read process: see `api.reads`.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from api.observability import health, metrics
 from api.pages import preview
 from api.pages import views as pages
 from api.webhooks import views as webhooks
-from api.writes import accounts, confirmations, error_handlers, export, sessions
+from api.writes import accounts, confirmations, error_handlers, export, introspection, sessions
 
 
 def with_optional_slash(route: str, view: Any, **options: Any) -> list[URLPattern]:
@@ -32,6 +32,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *with_optional_slash("api/v1/signup/", accounts.SignUpView),
     *with_optional_slash("api/v1/profile/", accounts.ProfileView),
     *with_optional_slash("api/v1/profile/export/", export.ExportView),
+    *with_optional_slash("api/v1/introspect/", introspection.IntrospectionView),
     *with_optional_slash("api/v1/confirmations/", confirmations.ConfirmationStatusView),
     *with_optional_slash("api/v1/confirmations/email/", confirmations.EmailConfirmationView),
     *with_optional_slash("api/v1/confirmations/email/resend/", confirmations.EmailResendView),

@@ -31,6 +31,7 @@ from settings.environment import (
     LOG_LEVEL,
     env,
 )
+from settings.events import *  # noqa: F403  # as above
 from settings.logging_config import configure_logging
 from settings.messages import *  # noqa: F403  # as above
 from settings.rate_limits import PRODUCTION_LIMITS, parse_rate_limits
@@ -208,6 +209,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
+    "COMPONENT_SPLIT_PATCH": False,  # the body of PATCH has a class and a name of its own
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     # No validator: it would send the address of the document to swagger.io.

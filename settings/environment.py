@@ -121,6 +121,7 @@ ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", validators.allowed_host)
 ALLOWED_HOSTS = ALLOWED_HOSTS if IS_PRODUCTION else DEVELOPMENT_HOSTS
 # Enforced by api/http_server/request_body.py and api/writes/middleware.py.
 BODY_MAX_BYTES = 64 * 1024
+INTROSPECTION_BODY_MAX_BYTES = 128 * 1024  # a thousand tokens take 103 KB
 WEBHOOK_BODY_MAX_BYTES = 1024 * 1024  # SendGrid posts its events in batches of up to 768 KiB
 # number of proxies in front whose `X-Forwarded-For` is trusted; 0 behind one: all clients share one
 # rate limit

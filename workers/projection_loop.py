@@ -10,6 +10,7 @@ from django.db import close_old_connections, connections
 from domain.metrics.registry import PROFILE_BACKFILLS
 from domain.model.errors import ServiceUnavailable
 from domain.postgres.errors import translate_database_errors
+from domain.projection import backend_keys
 from domain.projection.backfill import pop_misses
 from domain.projection.client import Primary, get_primaries, translate_redis_errors
 from domain.projection.fencing import Fence, Fencing
@@ -29,8 +30,8 @@ _RETRY_DELAY = 0.2  # seconds, while a dependency is unavailable; less than a re
 
 
 class ProjectionLoop:
-    """Fences a primary, backfills its misses, and rebuilds it in a thread of its own after it has
-    lost its profiles.
+    """Fences a primary, writes the backend keys to it, backfills its misses, and rebuilds it in a
+    thread of its own after it has lost its profiles.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class ProjectionLoop:
                         if (primary := self._find_primary()) is None:
                             return
                         self._start_rebuild(primary, self._fencing.advance(primary))
+                        backend_keys.project(primary)
                         if time.monotonic() < self._recovers_until:
                             self._fencing.mark_unfinished(primary)
                         self._backfill_misses(primary)

@@ -95,10 +95,13 @@ class Connection(asyncio.Protocol):
     def _dispatch(self, request: Request) -> None:
         self._request = request
         request.connection, request.received_at = self, self._received_at
-        has_body = request.content_length != 0
+        has_body = request.content_length != 0 and not request.body
         self._enter(ConnectionState.BODY if has_body else ConnectionState.ACTIVE)
         self._server.application.handle(request)
         if self.state == ConnectionState.BODY:
+            if (request.content_length or 0) > request.max_body_bytes:
+                self._reject("body_too_large")
+                return
             self._reader.body = RequestBody(request)
             if request.expects_continue and not self._reader.unread:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -49,7 +49,10 @@ class Request:
         To be called within `Application.handle`. A body over `max_bytes`, or one that is not
         complete in time, is rejected by the connection (413, 408), and `on_disconnect` is called.
         """
-        self.max_body_bytes, self.on_body = max_bytes, on_body
+        if self.body:  # it came with the header section, and is short: see `HeadCache`
+            on_body(self)
+        else:
+            self.max_body_bytes, self.on_body = max_bytes, on_body
 
 
 class ConnectionInterface(Protocol):

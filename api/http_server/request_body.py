@@ -16,13 +16,10 @@ class BodyTooLarge(Exception):
 class RequestBody:
     """The body of a request while it is received; trailers are discarded.
 
-    Raises `BodyTooLarge` if its length is known to be too large.
     `has_leftover`: bytes that followed a chunked body in the same segment were discarded.
     """
 
     def __init__(self, request: Request) -> None:
-        if (request.content_length or 0) > request.max_body_bytes:
-            raise BodyTooLarge
         self.data = bytearray()
         self.is_complete = self.has_leftover = False
         self._request = request

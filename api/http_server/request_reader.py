@@ -44,8 +44,10 @@ class RequestReader:
             return None
         self._position = end
         data = buffer[start:end]
-        request = parse_head(data)
-        self._head_cache.add(data, request)
+        request = self._head_cache.find_head(data)
+        if request is None:
+            request = parse_head(data)
+            self._head_cache.add(data, request)
         return request
 
     def read_body(self) -> RequestBody | None:

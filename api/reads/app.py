@@ -1,4 +1,6 @@
-"""The application of the read process: routes requests to profile, probes and reverse proxy."""
+"""The application of the read process: routes requests to profile, introspection, probes and
+reverse proxy.
+"""
 
 import asyncio
 import gc
@@ -14,12 +16,22 @@ from api.http_server.response_encoding import encode_headers
 from api.observability.loop_metrics import loop_metrics
 from api.problem_details import PROBLEMS
 from api.reads import probes
+from api.reads.backend_keys import BackendKeys
+from api.reads.cache_miss import MissCoalescer
+from api.reads.introspection import INTROSPECTION_PATHS, Introspection
 from api.reads.profile import ProfileReader
 from api.reads.proxy import Proxy
 from api.reads.redis.cluster import make_redis
 from api.reads.redis.server_check import STATUSES
 from api.reads.request_policy import find_policy
-from api.reads.responses import METHODS, Response, error_response, get_request_id, problem_response
+from api.reads.responses import (
+    METHODS,
+    Response,
+    error_response,
+    get_request_id,
+    problem_response,
+    redirect_to_https,
+)
 from api.reads.socket_address import parse_upstream
 from domain.metrics import registry
 from domain.metrics.exposition import CONTENT_TYPE, render_process_metrics
@@ -41,15 +53,19 @@ class Application:
 
     def __init__(self) -> None:
         environment.require("SECRET_KEY", "REDIS_URL", "ALLOWED_HOSTS")
+        backend_keys = BackendKeys()
         self._redis = make_redis(
             parse_url(environment.REDIS_URL),
             timeout=environment.READ_REDIS_TIMEOUT,
             max_pending=environment.READ_REDIS_MAX_PENDING,
             max_staleness=environment.CLIENT_CACHE_MAX_STALENESS,
             cache_bytes=environment.CLIENT_CACHE_MAX_BYTES,
+            backend_keys=backend_keys,
         )
         keys = Keyring([environment.SECRET_KEY, *environment.SECRET_KEY_FALLBACKS])
-        self._reader = ProfileReader(self._redis, keys, environment.READ_MISS_TIMEOUT)
+        misses = MissCoalescer(self._redis, environment.READ_MISS_TIMEOUT)
+        self._reader = ProfileReader(self._redis, keys, misses)
+        self._introspection = Introspection(self._redis, keys, misses, backend_keys)
         upstream = environment.WRITE_UPSTREAM
         self._proxy = Proxy(parse_upstream(upstream), self._reject) if upstream else None
         self._shutting_down = False
@@ -101,6 +117,9 @@ class Application:
         path = target.partition(b"?")[0]
         if path in PROFILE_PATHS and method in METHODS:
             handler = self._read
+        elif path in INTROSPECTION_PATHS:
+            self._introspection.handle(request)
+            return
         elif path in PROFILE_PATHS and _is_preflight(request):
             handler = self._preflight
         elif target in probes.TARGETS and method in METHODS:
@@ -122,7 +141,7 @@ class Application:
         if not policy.is_allowed:
             self._respond(request, problem_response(request.headers, "bad_request"))
         elif policy.redirects:
-            self._respond(request, _redirect_to_https(request))
+            self._respond(request, redirect_to_https(request.headers, request.target))
         else:
             self._reader.handle(request, policy.headers)
 
@@ -194,11 +213,6 @@ def _is_preflight(request: Request) -> bool:
         and "access-control-request-method" in request.headers
         and bool(environment.CORS_ALLOWED_ORIGINS)
     )
-
-
-def _redirect_to_https(request: Request) -> Response:
-    location = f"https://{request.headers.get('host', '')}{request.target.decode('latin-1')}"
-    return 301, encode_headers([("location", location)]), b""
 
 
 def _asks_for_metrics(request: Request) -> bool:

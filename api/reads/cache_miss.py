@@ -49,7 +49,12 @@ class MissCoalescer:
         self._follow_tasks: set[Task[None]] = set()
 
     async def wait(self, token: TokenClaims) -> None:
-        """Returns when the profile is as new as the token needs it, or after the timeout.
+        """Returns when the profile is as new as the token needs it, or after the timeout."""
+        # Shielded: a client that disconnects must not cancel it for the others.
+        await asyncio.shield(self.expect(token))
+
+    def expect(self, token: TokenClaims) -> Future[None]:
+        """Returns a future that is done when `wait` would return, not to be cancelled.
 
         Any number of requests for a person send one backfill request. Errors only end the wait:
         the read that follows meets them too.
@@ -57,8 +62,7 @@ class MissCoalescer:
         loop_metrics.inc(registry.PROFILE_CACHE_MISSES)
         miss = self._misses.get(token.person_id) or self._request_backfill(token.person_id)
         miss.version = max(token.version, miss.version)
-        # Shielded: a client that disconnects must not cancel it for the others.
-        await asyncio.shield(miss.done)
+        return miss.done
 
     def _request_backfill(self, person_id: UUID) -> _PendingMiss:
         loop_metrics.inc(registry.PROFILE_BACKFILL_REQUESTS)

@@ -37,31 +37,41 @@ from domain.profile import CacheMiss
 
 log = structlog.get_logger(__name__)
 
-_ROUTE = "/api/v1/profile"
 _HMGET = b"*6\r\n$5\r\nHMGET\r\n$34\r\np:%b\r\n$1\r\nb\r\n$1\r\ne\r\n$1\r\nv\r\n$32\r\n%b\r\n"
 
 
 class ProfileReader:
-    """Reads profiles through `redis`; a missing one is waited for `miss_timeout` seconds."""
+    """Reads profiles through `redis`; for a missing one `misses` wait."""
 
-    def __init__(self, redis: AnyRedis, keys: Keyring, miss_timeout: float) -> None:
+    route = "/api/v1/profile"  # for the metrics
+
+    def __init__(self, redis: AnyRedis, keys: Keyring, misses: MissCoalescer) -> None:
         self._redis = redis
         self._keys = keys
-        self._misses = MissCoalescer(redis, miss_timeout)
+        self._misses = misses
         self._tasks: set[Task[None]] = set()
 
     def handle(self, request: Request, common_headers: bytes) -> None:
         """Responds to a read of the caller's own profile, now or later; `common_headers` end the
         header block of the response. Raises nothing.
         """
-        redis = self._redis
-        cache = redis.cache
         try:
             # As `find_session_token`, whose call would cost most reads 0.1 us.
             if (authorization := request.headers.get("authorization")) is not None:
                 text = bearer_token(authorization)
             else:
                 text = cookie_token(request.headers.get("cookie", ""))
+        except InvalidToken as error:
+            response = self._to_response(request.headers, error)
+            self._respond(request, common_headers, response, "none")
+        else:
+            self.look_up(request, common_headers, text)
+
+    def look_up(self, request: Request, common_headers: bytes, text: str) -> None:
+        """Responds with what belongs to a token, as `handle` does."""
+        redis = self._redis
+        cache = redis.cache
+        try:
             digest = session_token.token_digest(text)
             entry = cache.find(digest) if cache is not None else None
             if entry is None:
@@ -75,7 +85,7 @@ class ProfileReader:
                 return
         except Exception as error:  # noqa: BLE001  # each gets a response; ours alone are not logged
             response = self._to_response(request.headers, error)
-            _respond(request, common_headers, response, "none")
+            self._respond(request, common_headers, response, "none")
         else:
             self._on_reply(request, common_headers, entry.token, "client_cache", entry.reply)
 
@@ -93,7 +103,7 @@ class ProfileReader:
         redirect of Redis Cluster is followed.
         """
         try:
-            response = profile_response(request.headers, token, parse_reply(reply), time())
+            response = self._render(request.headers, token, parse_reply(reply))
         except Exception as error:  # noqa: BLE001  # as in `handle`
             is_miss = isinstance(error, CacheMiss)
             if (is_miss and source != "backfill") or is_redirect(error):
@@ -104,7 +114,7 @@ class ProfileReader:
                 task.add_done_callback(self._tasks.discard)
                 return
             response = self._to_response(request.headers, error)
-        _respond(request, common_headers, response, source)
+        self._respond(request, common_headers, response, source)
 
     async def _retry(
         self, request: Request, common_headers: bytes, token: TokenClaims, source: str
@@ -121,6 +131,9 @@ class ProfileReader:
             reply = error
         self._on_reply(request, common_headers, token, source, reply)
 
+    def _render(self, headers: Headers, token: TokenClaims, reply: list[bytes | None]) -> Response:
+        return profile_response(headers, token, reply, time())
+
     def _to_response(self, headers: Headers, error: Exception) -> Response:
         if isinstance(error, hiredis.ReplyError):
             self._redis.on_command_error(error)
@@ -131,6 +144,15 @@ class ProfileReader:
         request_id = get_request_id(headers)
         log.error("profile_read_failed", request_id=request_id, exc_info=error)
         return problem_response({"x-request-id": request_id}, "internal_error")
+
+    def _respond(
+        self, request: Request, common_headers: bytes, response: Response, source: str
+    ) -> None:
+        status, headers, body = response
+        request.respond(status, headers + common_headers, body)
+        seconds = perf_counter() - request.received_at
+        method, route = request.method, self.route
+        loop_metrics.observe(HTTP_REQUEST_DURATION, seconds, method, route, status, source)
 
 
 def encode_hmget(token: TokenClaims) -> bytes:
@@ -147,10 +169,3 @@ def parse_reply(reply: Any) -> list[bytes | None]:
     if type(reply) is not list or len(reply) != profile.FIELD_COUNT:
         raise RedisUnavailable  # not a reply to HMGET
     return reply
-
-
-def _respond(request: Request, common_headers: bytes, response: Response, source: str) -> None:
-    status, headers, body = response
-    request.respond(status, headers + common_headers, body)
-    seconds = perf_counter() - request.received_at
-    loop_metrics.observe(HTTP_REQUEST_DURATION, seconds, request.method, _ROUTE, status, source)

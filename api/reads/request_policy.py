@@ -31,10 +31,11 @@ class Policy:
     redirects: bool
 
 
-def find_policy(headers: Mapping[str, str]) -> Policy:
-    """Returns the policy for a request with these headers."""
+def find_policy(headers: Mapping[str, str], *, for_browsers: bool = True) -> Policy:
+    """Returns the policy for a request with these headers; without CORS unless `for_browsers`."""
     get = headers.get
-    return _make_policy(get("host"), get("x-forwarded-proto", ""), get("origin", ""))
+    origin = get("origin", "") if for_browsers else ""
+    return _make_policy(get("host"), get("x-forwarded-proto", ""), origin)
 
 
 @lru_cache(1024)  # clients repeat these headers; without it a read costs a seventh more

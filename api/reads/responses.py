@@ -16,7 +16,7 @@ from api.problem_details import (
     resolve_request_id,
 )
 from domain import profile
-from domain.model.errors import PreconditionFailed, RollcallError
+from domain.model.errors import InvalidField, PreconditionFailed, RollcallError
 from domain.model.language import negotiate_language
 from domain.model.session_token import TokenClaims
 from settings import environment
@@ -68,6 +68,19 @@ def problem_response(headers: Headers, code: str, *extra: tuple[str, str]) -> Re
     request_id = get_request_id(headers)
     document = build_problem(code, request_id, language=_get_language(headers))
     return _encode_problem(document, *extra, ("x-request-id", request_id))
+
+
+def validation_response(headers: Headers, errors: Mapping[str, InvalidField]) -> Response:
+    """Returns a 400 that names every wrong field."""
+    request_id, language = get_request_id(headers), _get_language(headers)
+    document = build_problem("validation_failed", request_id, errors=errors, language=language)
+    return _encode_problem(document, ("x-request-id", request_id))
+
+
+def redirect_to_https(headers: Headers, target: bytes) -> Response:
+    """Returns the redirect of a request that was made by plain HTTP."""
+    location = f"https://{headers.get('host', '')}{target.decode('latin-1')}"
+    return 301, encode_headers([("location", location)]), b""
 
 
 def _encode_problem(document: ProblemDetails, *extra: tuple[str, str]) -> Response:

@@ -16,6 +16,7 @@ from api.writes.rate_limiting import match_limit
 
 type Security = list[dict[str, list[str]]]
 
+BACKEND_KEY: Security = [{"backendKey": []}]
 _BY_COOKIE: dict[str, list[str]] = {"sessionCookie": []}
 SESSION_TOKEN: Security = [{"sessionToken": []}, _BY_COOKIE]
 OPTIONAL_SESSION_TOKEN: Security = [*SESSION_TOKEN, {}]
@@ -24,6 +25,7 @@ PUBLIC: Security = [{}]
 _TAGS = {
     "/api/v1/confirmations/": "confirmations",
     "/api/v1/docs/": "pages",
+    "/api/v1/introspect/": "backends",
     "/api/v1/profile/": "people",
     "/api/v1/sessions/": "sessions",
     "/api/v1/signup/": "people",
@@ -94,6 +96,7 @@ def complete_document(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
             "name": SESSION_COOKIE,
             "description": "A session token that a browser keeps; changes need an allowed Origin.",
         },
+        "backendKey": _bearer("A key made by `manage.py backends make`."),
         "metricsToken": _bearer("The value of METRICS_TOKEN."),
         "vonageJwt": _bearer("A JWT signed by Vonage."),
     }
@@ -168,9 +171,12 @@ def _headers(status: str, is_limited: bool) -> dict[str, Any]:
 def _problem_schemas() -> dict[str, Any]:
     """Returns the schemas of what `api.problem_details.build_problem` makes."""
     texts: dict[str, Any] = dict.fromkeys(("type", "title", "detail", "request_id"), _TEXT)
-    required = texts | {"status": {"type": "integer"}, "code": _TEXT | {"enum": sorted(PROBLEMS)}}
+    code = {"$ref": "#/components/schemas/ErrorCode"}
+    required = texts | {"status": {"type": "integer"}, "code": code}
     errors = {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}}
+    details = {code: detail for code, (_, detail) in sorted(PROBLEMS.items())}
     return {
+        "ErrorCode": _TEXT | {"enum": list(details), "x-enumDescriptions": details},
         "ProblemDetails": _object_schema(required) | {"properties": required | {"errors": errors}},
         "FieldError": _object_schema(dict.fromkeys(("field", "code", "message"), _TEXT)),
     }

@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 _ROUTES: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
     (("GET", "HEAD"), "/api/v1/profile/export", "other"),
     (("GET", "HEAD"), "/api/v1/profile", None),
+    ((), "/api/v1/introspect", None),  # by the operator's own backends
     (("POST",), "/api/v1/signup", "sign-up"),
     (("POST",), "/api/v1/sessions/current", "other"),
     (("POST",), "/api/v1/sessions", "sign-in"),

@@ -114,6 +114,7 @@ class ExportSerializer(serializers.Serializer[Any]):
     sign_ins = ExportedRowSerializer(many=True)
     known_networks = ExportedRowSerializer(many=True)
     idempotency_keys = ExportedRowSerializer(many=True)
+    events = ExportedRowSerializer(many=True)
     messages = ExportedRowSerializer(many=True)
 
 

@@ -29,8 +29,9 @@ _histogram = partial(Histogram, registry=REGISTRY)
 
 HTTP_REQUEST_DURATION = _histogram(
     "rollcall_http_request_duration_seconds",
-    "Duration of HTTP requests, by method, route and status; of profile reads also by source:"
-    " client_cache, redis, backfill (after a miss), or none (rejected before it was asked).",
+    "Duration of HTTP requests, by method, route and status; of profile reads and introspection"
+    " also by source: client_cache, redis, backfill (after a miss), batch (many tokens), or none"
+    " (rejected before it was asked).",
     ["method", "route", "status", "source"],
     buckets=BUCKETS,
 )
@@ -122,6 +123,11 @@ MESSAGE_HANDOVER_DURATION = _histogram(
     ["kind"],
     buckets=MESSAGE_BUCKETS,
 )
+EVENT_ATTEMPTS = _counter(
+    "rollcall_event_attempts_total",
+    "Attempts to deliver an event, by outcome: delivered, retried or failed (given up).",
+    ["outcome"],
+)
 PURGED_ROWS = _counter(
     "rollcall_purged_rows_total",
     "Expired rows (or people, with all of theirs) that the purge has deleted, by what they are.",
@@ -175,3 +181,5 @@ for _reason in ("overloaded", "upstream_hung", "upstream_timeout", "upstream_una
 for _metric in (REDIS_DISCONNECTS, REDIS_CALLBACK_ERRORS):
     _metric.labels("profiles")
 RATE_LIMITED_REQUESTS.labels("anonymous")
+for _outcome in ("delivered", "retried", "failed"):
+    EVENT_ATTEMPTS.labels(_outcome)

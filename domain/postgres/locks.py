@@ -40,6 +40,11 @@ def try_lock_purge() -> bool:
     return bool(_execute("SELECT pg_try_advisory_xact_lock(%s)", _to_id("purge")))
 
 
+def lock_backend_keys() -> None:
+    """Takes the lock of changes to backend keys."""
+    _execute("SELECT pg_advisory_xact_lock(%s)", _to_id("backend keys"))
+
+
 def _to_id(*parts: str) -> int:
     digest = sha256("\0".join(parts).encode()).digest()
     return int.from_bytes(digest[:8], signed=True)

@@ -24,6 +24,7 @@ _COLUMNS: dict[str, tuple[type, tuple[str, ...]]] = {
     "sign_ins": (models.SignInChallenge, ("channel", "created_at", "attempts")),
     "known_networks": (models.KnownNetwork, ("last_used_at",)),
     "idempotency_keys": (models.IdempotencyKey, ("created_at",)),
+    "events": (models.Event, ("kind", "version", "session_id", "created_at")),
     "messages": (models.OutboxEntry, ("kind", "created_at")),
 }
 

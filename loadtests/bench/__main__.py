@@ -24,6 +24,7 @@ from loadtests.bench import (
     beside_writers,
     chart,
     cluster,
+    introspection,
     knee,
     reads,
     rebuild,
@@ -39,6 +40,7 @@ from local.processes import StackError
 
 SECTIONS: dict[str, Callable[[Config, Path], list[Section]]] = {
     "reads": reads.run,
+    "introspection": introspection.run,
     "growth": scaling.run,
     "cluster": cluster.run,
     "knee": knee.run,

@@ -39,6 +39,20 @@ def reads(lines: list[str]) -> Iterator[bytes]:
         yield b"%b%b\r\n\r\n" % (head, random.choice(encoded))
 
 
+def introspections(lines: list[str], key: str, more: str = "") -> Iterator[bytes]:
+    """Yields introspections by the backend with that key, each of the token of a random line;
+    `more` follows it in the form.
+    """
+    encoded = [line.encode() for line in lines]
+    head = (
+        f"POST /api/v1/introspect/ HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {key}\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: "
+        f"{len('token=') + len(lines[0]) + len(more)}\r\n\r\ntoken="
+    ).encode()
+    while True:
+        yield b"%b%b%b" % (head, random.choice(encoded), more.encode())
+
+
 def sign_ups(lines: list[str], host: str = HOST) -> Iterator[bytes]:
     """Yields sign-ups with the body of each line, in order and repeatedly."""
     head = f"POST /api/v1/signup/ HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json"
@@ -166,7 +180,13 @@ class Load:
 
 
 async def _run(options: argparse.Namespace) -> None:
-    kinds = {"reads": reads, "sign-ups": sign_ups}
+    key = options.backend_key
+    kinds: dict[str, Callable[[list[str]], Iterator[bytes]]] = {
+        "reads": reads,
+        "sign-ups": sign_ups,
+        "introspections": lambda lines: introspections(lines, key),
+        "introspections-with-claims": lambda lines: introspections(lines, key, "&claims=profile"),
+    }
     lines = options.lines.read_text().splitlines()[: options.hot_set_size]
     load = Load(kinds[options.kind](lines), options.seconds, options.rate)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, load.stop)
@@ -181,10 +201,11 @@ async def _run(options: argparse.Namespace) -> None:
 def main() -> None:
     """Runs the load that the command line describes."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench.generator")
-    parser.add_argument("kind", choices=["reads", "sign-ups"])
+    parser.add_argument("kind")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--lines", type=Path, required=True, help="tokens, or bodies")
     parser.add_argument("--hot-set-size", type=int, help="use only the first lines")
+    parser.add_argument("--backend-key", default="")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rate", type=float, help="requests per second")

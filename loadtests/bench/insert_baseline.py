@@ -45,8 +45,8 @@ def _make_row(keys: Keyring, number: int) -> dict[str, Any]:
         "key_id": keys.signing_key.id,
         "network_hash": secrets.token_bytes(16),
         "locale": "en",
-        "traceparent": None,
         "lease": 20,
+        "traceparent": None,
     }
 
 

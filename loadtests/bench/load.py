@@ -54,15 +54,18 @@ def measure(
     folder: Path,
     hot_set_size: int | None = None,
     connections: int = CONNECTIONS,
+    argv: list[str] | None = None,
 ) -> Measurement:
-    """Reads profiles for `seconds`: of all people, or of the first `hot_set_size`.
+    """Reads profiles for `seconds`: of all people, or of the first `hot_set_size`. `argv`: the
+    command of another load.
 
     Raises `StackError` if the generator fails, or if any read does.
     """
     redis = server.dataset.redis_pids
     before = _counters(server, redis)
     with pinned_to_core(OTHERS_CORE):
-        argv = _read_argv(server, seconds, hot_set_size or server.dataset.people, connections)
+        if argv is None:
+            argv = _read_argv(server, seconds, hot_set_size or server.dataset.people, connections)
         result = run_generator(argv, seconds, folder)
     server_cpu, redis_cpu, generator_cpu, busy, elapsed = (
         after - earlier for after, earlier in zip(_counters(server, redis), before, strict=True)
@@ -93,7 +96,7 @@ def run_generator(
     return result
 
 
-def generator_argv(kind: str, port: int, lines: Path, **options: float) -> list[str]:
+def generator_argv(kind: str, port: int, lines: Path, **options: float | str) -> list[str]:
     """Returns the command of our own generator, with options such as rate=100."""
     argv = [sys.executable, "-m", "loadtests.bench.generator", kind]
     argv += ["--port", str(port), "--lines", str(lines)]

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from local.stack import Stack
 from tests.support.admin_client import admin_session
+from tests.support.backends import make_backend
 from tests.support.client import read_process, socket_path, write_process
 from tests.support.recorded_service import RecordedService
 from tests.support.write_recorder import record_writes
@@ -21,7 +23,9 @@ def service(stack: Stack, django_setup: None) -> Iterator[RecordedService]:
         read_process(stack, WRITE_UPSTREAM=f"unix:{socket_path(write_url)}") as (_, url),
         admin_session(stack) as staff,
     ):
-        service = RecordedService(url, recorder, staff.cookies["sessionid"])
+        with httpx.Client(base_url=url) as http:
+            key = make_backend(http).key
+        service = RecordedService(url, recorder, staff.cookies["sessionid"], key)
         yield service
         service.disconnect()
         service.http.close()

@@ -75,6 +75,7 @@ def check(service: RecordedService, request: GeneratedRequest) -> Answer:
 # Of no type that any field has, then values that no field of that name has.
 WRONG_TYPES: tuple[Any, ...] = (None, 1, -1.5, True, {}, {"a": [1]}, [1], [None], [[]])
 WRONG = {
+    "tokens": ([], ["a", "a"], ["a", 1], [None], "a"),
     "name": ("", " ", "\0", "\n", "\u200b", "x" * 101),
     "surname": ("", "\t", "a\u2028b", "x" * 3000),
     "email": ("", "@", "a@b", "a b@example.com", "x" * 600, "a@example.com\0"),
@@ -83,6 +84,7 @@ WRONG = {
     "code": ("", "12345", "abcdef", "0" * 400),
     "token": ("", "é", "x" * 201),
 }
+BOOLEANS = {"claims", "session_cookie"}
 UNKNOWN = st.sampled_from(("nickname", "Name", "id", "", "__proto__", "né", "email ", "body"))
 EXACTLY_ONE_OF = {
     "requestSignInCode": ("email", "phone"),
@@ -119,7 +121,7 @@ def invalid_bodies(draw: st.DrawFn, operations: tuple[Operation, ...]) -> Invali
         match draw(st.sampled_from(kinds)):
             case "wrong":
                 values = (*WRONG_TYPES, *WRONG.get(name, ()))
-                if name == "session_cookie":
+                if name in BOOLEANS:
                     values = tuple(value for value in values if value is not True)
                 body[name] = draw(st.sampled_from(values))
                 wrong.add(name)

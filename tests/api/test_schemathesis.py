@@ -49,7 +49,7 @@ def test_generated_requests_get_documented_responses(
         def responds_as_documented(case: schemathesis.Case[Any], who: Credentials) -> None:
             nonlocal count
             count += 1
-            response = case.call_and_validate(checks=CHECKS, headers=service.bearer(who))
+            response = case.call_and_validate(checks=CHECKS, headers=service.bearer(who, case.path))
             service.assert_rules(case.method, response.status_code, response.content)
             if case.method == "DELETE" and response.status_code == 204:
                 service.renew()

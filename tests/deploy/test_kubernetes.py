@@ -142,11 +142,12 @@ def test_example_names_every_required_setting():
 def test_http_route_sends_reads_to_the_read_service():
     (route,) = (each for each in RESOURCES if each["kind"] == "HTTPRoute")
     reads, rest = route["spec"]["rules"]
-    assert {(m["method"], m["path"]["value"]) for m in reads["matches"]} == {
-        (method, path)
-        for method in ("GET", "HEAD", "OPTIONS")
-        for path in ("/api/v1/profile", "/api/v1/profile/")
+    profile, introspection = "/api/v1/profile", "/api/v1/introspect"
+    assert {(m.get("method"), m["path"]["value"].rstrip("/")) for m in reads["matches"]} == {
+        *((method, profile) for method in ("GET", "HEAD", "OPTIONS")),
+        (None, introspection),
     }
+    assert len(reads["matches"]) == 8  # with and without a slash
     assert rest["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
     backends = [(ref["name"], ref["port"]) for rule in (reads, rest) for ref in rule["backendRefs"]]
     services = {

@@ -14,6 +14,7 @@ from local.processes import Process
 from local.stack import Stack
 from local.tcp_ports import HOST, find_free_port
 from tests.conftest import LONG
+from tests.support.backends import make_backend
 from tests.support.client import ApiClient, read_process, wait_until, write_process
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -77,7 +78,7 @@ def client(stack: Stack, request: pytest.FixtureRequest, tmp_path: Path) -> Iter
         yield client
 
 
-def test_balancer_routes_by_method_and_path(client: httpx.Client):
+def test_balancer_routes_by_method_and_path(client: httpx.Client, django_db_access: None):
     api = ApiClient(client)
     person = api.sign_up()
     assert person.profile().json() == person.body
@@ -88,6 +89,8 @@ def test_balancer_routes_by_method_and_path(client: httpx.Client):
     head = person.request("HEAD", "profile")
     assert (head.status_code, head.content) == (200, b"")
     assert client.get("/api/v1/schema/").status_code == 200
+    assert make_backend(client).introspect(person.token)["sub"] == person.id  # not a 503
+    assert client.get("/api/v1/introspect").headers["allow"] == "POST"
     assert person.request("DELETE", "profile/").status_code == 204
     assert person.profile().status_code == 401
     # Only the write process counts requests against rate limits: this shows which side responded.

@@ -68,6 +68,8 @@ VALID = {
     "phone": "+34666123456",
     "hobbies": ["chess", "go"],
     "code": "000000",
+    "tokens": ["a", "b"],
+    "claims": True,
 }
 
 _SCALARS = (

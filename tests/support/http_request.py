@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, NamedTuple
 
 from api.http_server.request import Request
+from api.reads.cache_miss import MissCoalescer
 from api.reads.profile import ProfileReader
 from api.reads.redis.cluster import make_redis
 from domain.model.keyring import Keyring
@@ -39,7 +40,7 @@ class Reader:
     ) -> None:
         defaults = {"max_staleness": 0.02, "check_interval": 60.0}
         self.redis: Any = make_redis(parse_url(url), **defaults | options)
-        self._reader = ProfileReader(self.redis, keys, miss_timeout)
+        self._reader = ProfileReader(self.redis, keys, MissCoalescer(self.redis, miss_timeout))
 
     def start(self) -> None:
         self.redis.start()

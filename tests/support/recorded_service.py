@@ -35,12 +35,15 @@ class Answer(NamedTuple):
 class RecordedService:
     """A read process before a write process whose writes are recorded, and its clients.
 
-    `staff_session` is the session of a user of the admin.
+    `staff_session` is the session of a user of the admin, `backend_key` that of a backend.
     """
 
-    def __init__(self, url: str, recorder: WriteRecorder, staff_session: str) -> None:
+    def __init__(
+        self, url: str, recorder: WriteRecorder, staff_session: str, backend_key: str
+    ) -> None:
         self.url, self._port, self._recorder = url, int(url.rpartition(":")[2]), recorder
         self._staff_session = staff_session
+        self._backend_key = backend_key
         self.http = httpx.Client(base_url=url, timeout=20)
         self._socket: socket.socket | None = None
         self._tokens: dict[Credentials, str] = {}
@@ -59,9 +62,13 @@ class RecordedService:
         }
         assert self._recorder.take() >= {"rollcall_person", "rollcall_session", "redis"}
 
-    def bearer(self, credentials: Credentials) -> dict[str, str]:
-        """Returns the header with a person's token; none for nobody's."""
+    def bearer(self, credentials: Credentials, path: str = "") -> dict[str, str]:
+        """Returns the header with a person's token, or on a path of backends a backend's key; none
+        for nobody's.
+        """
         token = self._tokens.get(credentials)
+        if path.startswith("/api/v1/introspect") and credentials is Credentials.LIVE:
+            token = self._backend_key
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     def assert_rules(self, method: str, status: int, body: bytes) -> None:
@@ -120,4 +127,4 @@ class RecordedService:
             return {name: value for name, value in fields.items() if name != "Content-Type"}
         if is_live and request.target.startswith(b"/admin/"):
             return {"Cookie": f"sessionid={self._staff_session}"}
-        return self.bearer(request.credentials)
+        return self.bearer(request.credentials, request.target.decode("latin-1"))

@@ -12,6 +12,7 @@ import hiredis
 import structlog
 
 from api.observability.loop_metrics import loop_metrics
+from api.reads.backend_keys import BackendKeys
 from api.reads.client_cache import ClientCache
 from api.reads.redis.connection import (
     MultiplexedConnection,
@@ -29,7 +30,8 @@ from api.reads.redis.server_check import (
     failure_status,
 )
 from api.reads.socket_address import SocketAddress
-from domain import profile
+from domain import fence, profile
+from domain.backend_keys import load_command
 from domain.metrics import registry
 from domain.model.session_token import TokenClaims
 from domain.redis_url import CLUSTER, RedisUrl
@@ -48,7 +50,8 @@ class RedisClient:
 
     `timeout`: seconds for a reply; `max_pending` commands; `max_staleness`, seconds that
     an entry of the client-side cache is used after Redis last replied (0: no cache), which takes
-    `cache_bytes` at most; `check_interval`, seconds between two checks of role and fence.
+    `cache_bytes` at most; `check_interval`, seconds between two checks of role and fence, which
+    load `backend_keys` too.
 
     `cache` is the client-side cache, while there is a connection that Redis sends invalidations
     on; nodes of a Redis Cluster share one. `status`, one of `STATUSES`, is what `/readyz` reports.
@@ -64,6 +67,7 @@ class RedisClient:
         cache_bytes: int = 8 * 1024 * 1024,
         check_interval: float = 0.5,
         cache: ClientCache | None = None,
+        backend_keys: BackendKeys | None = None,
     ) -> None:
         self.cache: ClientCache | None = None
         self.status = "unavailable"
@@ -71,6 +75,7 @@ class RedisClient:
         if cache is None and max_staleness:
             cache = ClientCache(max_staleness, cache_bytes)
         self._own_cache = cache
+        self._backend_keys = backend_keys
         self._check_interval = check_interval
         self._host = url.hosts[0][0] if url.hosts else ""
         self._handshake = url.handshake()
@@ -203,13 +208,24 @@ class RedisClient:
     async def _connect(self, connection: MultiplexedConnection, address: SocketAddress) -> None:
         async with asyncio.timeout(self._timeout):  # its TimeoutError is an OSError
             await address.connect(lambda: connection)
-            commands = (*self._handshake, *self.check.commands())
+            commands = (*self._handshake, *self._check_commands())
             replies = await connection.handshake(commands)
         for reply in replies[: len(self._handshake)]:
             if isinstance(reply, hiredis.ReplyError):
                 raise reply
-        self.status = self.check.status(replies[len(self._handshake) :])
+        self._on_check(replies[len(self._handshake) :])
         connection.mark_ready()
+
+    def _check_commands(self) -> list[tuple[str, ...]]:
+        commands = self.check.commands()
+        return [*commands, load_command(self.check.hash_tag)] if self._backend_keys else commands
+
+    def _on_check(self, replies: list[Any]) -> None:
+        """Takes the replies to the commands of a check. Raises as `ServerCheck.status` does."""
+        keys_reply = replies.pop() if self._backend_keys else None
+        self.status = self.check.status(replies)
+        if self._backend_keys:
+            self._backend_keys.load(keys_reply, fence.parse_identity(*replies[:2]))
 
     async def _check_regularly(
         self, connection: MultiplexedConnection, closed: asyncio.Event, address: SocketAddress
@@ -225,9 +241,8 @@ class RedisClient:
                     async with asyncio.timeout(self._check_interval):
                         await closed.wait()
                     raise RedisUnavailable
-                commands = map(encode_command, self.check.commands())
-                replies = await gather_replies(map(connection.execute_command, commands))
-                self.status = self.check.status(replies)
+                commands = map(encode_command, self._check_commands())
+                self._on_check(await gather_replies(map(connection.execute_command, commands)))
                 if await moved:
                     raise UntrustedServer("unavailable")
             finally:

@@ -20,8 +20,10 @@ from domain.model.keyed_hash import hash_address
 from domain.model.one_time_code import CodeSeed
 from domain.model.person import ActiveSession, Person, SessionClient
 from domain.model.session_token import MAX_SESSIONS, TokenClaims
-from domain.postgres import known_networks, locks, models, outbox, rate_limits
+from domain.postgres import events, known_networks, locks, models, outbox, rate_limits
+from domain.postgres.events import Change
 from domain.postgres.keyring import get_keyring
+from domain.postgres.models import Event
 from domain.postgres.person_queries import NIL_UUID, reload_person, verified_owner_filter
 from domain.postgres.rate_limits import RateLimit
 from domain.postgres.repositories.accounts import AccountRepository
@@ -61,13 +63,21 @@ class SessionRepository(AccountRepository):
         )
         rows = models.Session.objects.filter(person_id=person_id)
         newest = rows.filter(expires_at__gt=Now()).order_by("-id").values("id")[:MAX_SESSIONS]
-        rows.exclude(id__in=list(newest.values_list("id", flat=True))).delete()
+        self._revoke(rows.exclude(id__in=list(newest.values_list("id", flat=True))))
         return self.bump_version(person_id)
 
     def revoke_sessions(self, person_id: UUID, digest: bytes | None = None) -> None:
         rows = models.Session.objects.filter(person_id=person_id)
         if digest is not None:
             rows = rows.filter(Q(digest=digest) | Q(previous_digest=digest))
+        self._revoke(rows)
+
+    def _revoke(self, rows: QuerySet[models.Session]) -> None:
+        """Deletes sessions of the locked person."""
+        if events.is_enabled():
+            active = rows.filter(expires_at__gt=Now()).order_by("id")
+            ids = [to_stored_session(row).id for row in active]
+            self._changes += [Change(Event.Kind.SESSION_REVOKED, each) for each in ids]
         rows.delete()
 
     def list_sessions(self, person_id: UUID, now: datetime) -> list[StoredSession]:
@@ -138,7 +148,10 @@ class SessionRepository(AccountRepository):
             raise InvalidCode
         rate_limits.take_back_failure([bytes(row.address_hash)])
         if getattr(person, f"{row.channel}_first_sign_in_at") is None:
-            _revoke_all_before(confirmed_at, person, address.channel)
+            sessions, resets_other = _undo_all_before(confirmed_at, person, address.channel)
+            self._revoke(sessions)
+            if resets_other:
+                self._changes.append(Change(Event.Kind.PROFILE_CHANGED))
         known_networks.remember(person.id, network_hashes)
         return reload_person(person.id)
 
@@ -162,10 +175,13 @@ def _has_token(row: models.SignInChallenge, token: str) -> bool:
     return one_time_code.constant_time_equal(expected, token)
 
 
-def _revoke_all_before(confirmed_at: datetime, person: models.Person, channel: Channel) -> None:
-    """Revokes what another may have prepared who signed up with this person's address: the sessions
+def _undo_all_before(
+    confirmed_at: datetime, person: models.Person, channel: Channel
+) -> tuple[QuerySet[models.Session], bool]:
+    """Undoes what another may have prepared who signed up with this person's address: the sessions
     and known networks from before it was confirmed, a verification of the other address by one of
-    these sessions, and changes of an address, whose link needs no session.
+    these sessions, and changes of an address, whose link needs no session. Returns the sessions,
+    which the caller revokes, and whether the other address is not verified any more.
 
     A session in which the code of this address was entered is its owner's: what that one has
     verified stays. If another one has verified an address of the other channel, that one may have
@@ -188,10 +204,10 @@ def _revoke_all_before(confirmed_at: datetime, person: models.Person, channel: C
         if own_session is None or _find_session(confirmed, person, other) != own_session:
             confirmed.filter(channel=other).update(superseded_at=Now())
             changes[f"{other}_verified_at"] = None
-    sessions.delete()
     changes_of_address = pending_confirmations(person.id).exclude(replaces_address="")
     changes_of_address.update(superseded_at=Now())
     models.Person.objects.filter(id=person.id).update(**changes)
+    return sessions, f"{other}_verified_at" in changes
 
 
 def _find_session(

@@ -18,7 +18,7 @@ from domain.model.address import Address, Channel
 from domain.model.errors import IdempotencyClosed, IdempotencyInProgress, IdempotencyMismatch
 from domain.model.one_time_code import CodeSeed
 from domain.model.person import Person, SessionClient
-from domain.postgres import locks, models
+from domain.postgres import events, locks, models
 from domain.postgres.person_queries import reload_person
 from domain.trace_context import current_traceparent
 
@@ -57,6 +57,14 @@ INSERT_SIGN_UP = """
     ) AS entry
     RETURNING id, kind
 """
+_INSERT_EVENT = """, event AS (
+        INSERT INTO rollcall_event (kind, person_id, version)
+        VALUES ('person.created', %(id)s, %(version)s)
+    )
+    INSERT INTO rollcall_outboxentry"""
+INSERT_SIGN_UP_AND_EVENT = INSERT_SIGN_UP.replace(
+    "\n    INSERT INTO rollcall_outboxentry", _INSERT_EVENT
+)
 
 
 class SignUpRepository:
@@ -91,9 +99,11 @@ class SignUpRepository:
         # cursors interpolate parameters, so that each statement is a new one.
         connection.close_if_health_check_failed()
         connection.ensure_connection()
+        statement = INSERT_SIGN_UP_AND_EVENT if events.is_enabled() else INSERT_SIGN_UP
         with connection.wrap_database_errors:
             cursor = psycopg.Cursor(connection.connection)
-            return list(starmap(OutboxRef, cursor.execute(INSERT_SIGN_UP, params, prepare=True)))
+            rows = cursor.execute(statement, params, prepare=True)
+            return list(starmap(OutboxRef, rows))
 
     def find_sign_up_by_idempotency_key(
         self, idempotency_key: str, key_hashes: list[bytes], request_fingerprints: list[bytes]

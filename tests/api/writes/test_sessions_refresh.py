@@ -48,6 +48,7 @@ def test_refresh_returns_a_new_token_with_a_new_lifetime(person):
     response = person.request("POST", REFRESH)
     assert (response.status_code, list(response.json())) == (200, ["session"])
     assert response.headers["cache-control"] == "no-store"
+    assert response.headers["ratelimit-policy"].startswith('"other"')
     session = response.json()["session"]
     assert list(session) == ["token", "token_type", "expires_at"]
     assert (session["token_type"], session["token"] == person.token) == ("Bearer", False)

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("rollcall", "0009_session_refresh")]
+    dependencies = [("rollcall", "0011_event")]
 
     operations = [
         # Without a default: it rewrites no row, and the previous version may leave it out.
