@@ -11,6 +11,7 @@ from django.urls import URLPattern, URLResolver, path
 from drf_spectacular.views import SpectacularJSONAPIView
 
 from api.observability import health, metrics
+from api.pages import preview
 from api.pages import views as pages
 from api.webhooks import views as webhooks
 from api.writes import accounts, confirmations, error_handlers, export, introspection, sessions
@@ -57,6 +58,8 @@ if settings.DEV_MAILBOX_ENABLED:
     urlpatterns += [
         *with_optional_slash("dev/mailbox/", pages.DevMailboxView),
         *with_optional_slash("dev/mailbox.json", pages.DevMailboxJSONView),
+        *with_optional_slash("dev/messages/", preview.PreviewView),
+        path("dev/messages/<int:number>.html", preview.FramedEmailView.as_view()),
     ]
 
 handler400 = error_handlers.bad_request

@@ -13,17 +13,20 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from api import cors
+from domain.model.language import SUPPORTED
 from domain.postgres.backend.peewee_database import PeeweeDatabase
 from domain.projection.pools import make_pool
 from domain.projection.redis_pool import REJECTED
 from domain.redis_url import parse_queue_url
 from settings import validators
 from settings.addresses import validate_region
+from settings.catalogues import compile_catalogues
 from settings.database import configure_database
 from settings.environment import *  # noqa: F403  # Django's settings have them, by the same names
 from settings.environment import (
     BODY_MAX_BYTES,
     CORS_ALLOWED_ORIGINS,
+    DEFAULT_LANGUAGE,
     IS_PRODUCTION,
     LOG_LEVEL,
     env,
@@ -106,7 +109,9 @@ TEMPLATES = [
         },
     }
 ]
-LANGUAGE_CODE = "en"
+compile_catalogues()
+LANGUAGE_CODE = DEFAULT_LANGUAGE
+LANGUAGES = [(code, code) for code in SUPPORTED]
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # no collectstatic: files are found in the packages at the start
@@ -204,6 +209,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
+    "COMPONENT_SPLIT_PATCH": False,  # the body of PATCH has a class and a name of its own
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     # No validator: it would send the address of the document to swagger.io.

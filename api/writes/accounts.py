@@ -13,6 +13,7 @@ from api.preconditions import evaluate_preconditions
 from api.writes.after_commit import project_and_enqueue
 from api.writes.base import (
     NoStoreAPIView,
+    get_language,
     get_network,
     get_session_client,
     get_token_claims,
@@ -56,6 +57,7 @@ class SignUpView(NoStoreAPIView):
             "Repeating the key and body within 10 minutes returns the same person.",
             {"type": "string", "pattern": "^[!-~]{16,255}$"},
         ),
+        request_header("Accept-Language", "The language of messages, unless `locale` is sent."),
         body=SignUpSerializer,
         security=PUBLIC,
     )
@@ -63,8 +65,12 @@ class SignUpView(NoStoreAPIView):
         key, now = request.META.get("HTTP_IDEMPOTENCY_KEY"), datetime.now(UTC)
         body = SignUpSerializer.parse(request.data, _check_idempotency_key(key))
         as_cookie: bool = body.pop("session_cookie")
-        client = get_session_client(request)
-        command = SignUp(**body, network=get_network(request), client=client)
+        command = SignUp(
+            **body,
+            network=get_network(request),
+            client=get_session_client(request),
+            preferred_language=get_language(request),
+        )
         result = _sign_up(command, key, now)
         project_and_enqueue(result.result, signed_up_at=None if result.replayed else now)
         person = result.result.person
@@ -112,7 +118,7 @@ class ProfileView(NoStoreAPIView):
         ),
         response_header("ETag", "A strong validator of the body.", 200, 304),
         response_header("Cache-Control", "`private, no-cache`.", 200, 304),
-        response_header("Vary", "`Authorization, Cookie`.", 200, 304, 401, 412, 503),
+        response_header("Vary", "`Authorization, Cookie`.", 200, 304),
     )
     def get(self, request: Request) -> HttpResponse:
         """Served by the read process."""

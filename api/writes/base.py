@@ -26,6 +26,7 @@ from domain.commands.ports import CommandResult
 from domain.commands.sessions import NewSession
 from domain.model import session_token
 from domain.model.errors import InvalidToken, NotFound
+from domain.model.language import negotiate_language
 from domain.model.person import Person, SessionClient, Tombstone
 from domain.model.session_token import TokenClaims
 from domain.postgres import keyring
@@ -62,6 +63,11 @@ def get_network(request: Request) -> str:
     `ClientIPMiddleware` has set the address.
     """
     return client_network(request.META["REMOTE_ADDR"])
+
+
+def get_language(request: Request) -> str | None:
+    """Returns the supported language that the request prefers; None: the default."""
+    return negotiate_language(request.META.get("HTTP_ACCEPT_LANGUAGE", ""))
 
 
 def get_session_client(request: Request) -> SessionClient:

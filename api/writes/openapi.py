@@ -156,6 +156,9 @@ def _headers(status: str, is_limited: bool) -> dict[str, Any]:
     if is_limited:
         texts["RateLimit-Policy"] = 'The limit: `"sign-up";q=10;w=60` is 10 requests in 60 seconds.'
         texts["RateLimit"] = 'The remaining quota: `"sign-up";r=4;t=60` is 4 in 60 seconds.'
+    if status >= "400":
+        texts["Content-Language"] = "The language of the texts."
+        texts["Vary"] = "`Accept-Language`."
     if status == "401":
         texts["WWW-Authenticate"] = "`Bearer`."
     elif status == "415":
@@ -168,9 +171,12 @@ def _headers(status: str, is_limited: bool) -> dict[str, Any]:
 def _problem_schemas() -> dict[str, Any]:
     """Returns the schemas of what `api.problem_details.build_problem` makes."""
     texts: dict[str, Any] = dict.fromkeys(("type", "title", "detail", "request_id"), _TEXT)
-    required = texts | {"status": {"type": "integer"}, "code": _TEXT | {"enum": sorted(PROBLEMS)}}
+    code = {"$ref": "#/components/schemas/ErrorCode"}
+    required = texts | {"status": {"type": "integer"}, "code": code}
     errors = {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}}
+    details = {code: detail for code, (_, detail) in sorted(PROBLEMS.items())}
     return {
+        "ErrorCode": _TEXT | {"enum": list(details), "x-enumDescriptions": details},
         "ProblemDetails": _object_schema(required) | {"properties": required | {"errors": errors}},
         "FieldError": _object_schema(dict.fromkeys(("field", "code", "message"), _TEXT)),
     }

@@ -108,6 +108,7 @@ class ExportSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     email_verified_at = serializers.DateTimeField(allow_null=True)
     phone_verified_at = serializers.DateTimeField(allow_null=True)
+    locale = serializers.CharField(allow_null=True, help_text="Null: the default language.")
     sessions = ExportedRowSerializer(many=True)
     confirmations = ExportedRowSerializer(many=True)
     sign_ins = ExportedRowSerializer(many=True)

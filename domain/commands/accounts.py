@@ -20,8 +20,10 @@ from domain.model.session_token import TokenClaims
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SignUp:
-    """A new person. The fields are results of the parsers in `domain.model.person` and `.address`;
-    `network` is the client's, by which messages are counted.
+    """A new person. The fields are results of the parsers in `domain.model.person`, `.address` and
+    `.language`; `network` is the client's, by which messages are counted. Without a `locale`
+    messages are in `preferred_language`, that of the client, which is not part of what a repeated
+    request must have in common.
     """
 
     name: str
@@ -31,6 +33,8 @@ class SignUp:
     hobbies: tuple[str, ...]
     network: str
     client: SessionClient
+    locale: str | None = None
+    preferred_language: str | None = None
 
 
 def sign_up(
@@ -65,6 +69,8 @@ def sign_up_idempotently(
     key_hashes = keyring.macs_with_all_keys(b"idempotency key", idempotency_key.encode())
     texts = (command.name, command.surname, command.email.value, command.phone.value)
     body = [text.encode() for text in (*texts, *command.hobbies)]
+    if command.locale is not None:
+        body.append(f"\0{command.locale}".encode())  # no hobby: they have no control characters
     request_fingerprints = keyring.macs_with_all_keys(b"idempotency body", *body)
     expires_at = now + session_lifetime
     with unit_of_work() as uow:
@@ -101,7 +107,8 @@ def _sign_up(
     )
     seeds = {channel: one_time_code.generate_seed(keyring) for channel in Channel}
     network_hash = hash_network(keyring, command.network)[0]
-    outbox_refs = uow.sign_up(person, seeds, network_hash, command.client)
+    locale = command.locale or command.preferred_language
+    outbox_refs = uow.sign_up(person, seeds, network_hash, command.client, locale)
     return NewSession(CommandResult(person, outbox_refs), token, expires_at)
 
 
@@ -124,6 +131,7 @@ class UpdateProfile:
     email: Address | None = None
     phone: Address | None = None
     hobbies: tuple[str, ...] | None = None
+    locale: str | None = None
 
 
 def update_profile(
@@ -132,11 +140,14 @@ def update_profile(
     """Updates a profile. A new address receives a code, which supersedes those of the one before.
 
     A verified address stays in the profile until the new one is confirmed; it and the verified
-    address of the other channel receive a notice.
+    address of the other channel receive a notice. The locale is not part of the profile: a change
+    of it alone does not raise the version.
     Raises `InvalidToken`, `PreconditionFailed`, `RateLimited`.
     """
     with unit_of_work() as uow:
         current = _lock_person(uow, command.claims, command.precondition, now)
+        if command.locale is not None:
+            uow.set_locale(current.id, command.locale)
         fields = {name: getattr(command, name) for name in ("name", "surname", "hobbies")}
         updated = replace(current, **{k: v for k, v in fields.items() if v is not None})
         outbox_refs: list[OutboxRef] = []

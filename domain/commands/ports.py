@@ -84,8 +84,10 @@ class UnitOfWork(Protocol):
         seeds: dict[Channel, CodeSeed],
         network_hash: bytes,
         client: SessionClient,
+        locale: str | None,
     ) -> list[OutboxRef]:
-        """Creates a person with their one session, and a confirmation of each address.
+        """Creates a person with their one session, and a confirmation of each address. `locale` is
+        the language of their messages, None for the default.
 
         Returns the outbox entries: one for the profile, one for each message.
         """
@@ -122,6 +124,9 @@ class UnitOfWork(Protocol):
 
     def update_person(self, person: Person) -> None:
         """Updates names, addresses and hobbies to those of `person`; ignores its other fields."""
+
+    def set_locale(self, person_id: UUID, locale: str) -> None:
+        """Sets the language of the person's messages."""
 
     def erase(self, person_id: UUID) -> CommandResult[Tombstone] | None:
         """Deletes everything about a person but id, version and time; None if there is no such

@@ -143,6 +143,11 @@ PROVIDER_REQUESTS = _counter(
     "Messages given to a provider, by outcome (accepted, refused, failed) and reason.",
     ["provider", "outcome", "reason"],
 )
+SMS_SEGMENTS = _counter(
+    "rollcall_sms_segments_total",
+    "Segments of accepted text messages, which are paid for.",
+    ["provider"],
+)
 PROVIDER_REQUEST_DURATION = _histogram(
     "rollcall_provider_request_duration_seconds",
     "Duration of requests to a provider.",

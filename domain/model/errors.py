@@ -110,8 +110,10 @@ class QuotaExceeded(RollcallError):
 
 
 class InvalidField(RollcallError):
-    """A value is invalid for its field. `message` is for people, and never contains the value."""
+    """A value is invalid for its field. `template` is a text for people, which never contains the
+    value; it is translated before `params` replace their names in braces.
+    """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, template: str, **params: object) -> None:
         super().__init__(code)
-        self.message = message
+        self.template, self.params = template, params

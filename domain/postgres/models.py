@@ -21,6 +21,7 @@ class Person(models.Model):
     email_canonical = models.CharField(max_length=300)  # case folding may lengthen a text
     phone = models.CharField(max_length=16)
     hobbies = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    locale = models.CharField(max_length=8, null=True, blank=True)  # of messages; None: the default
     email_verified_at = models.DateTimeField(null=True, blank=True)
     phone_verified_at = models.DateTimeField(null=True, blank=True)
     # When the owner of the address first signed in with it; see `repositories.sessions`.

@@ -36,7 +36,7 @@ def export_person(person_id: UUID) -> dict[str, Any] | None:
     """
     person = person_queries.get_person(person_id)
     row = models.Person.objects.filter(id=person_id).values(
-        "created_at", "email_verified_at", "phone_verified_at"
+        "created_at", "email_verified_at", "phone_verified_at", "locale"
     )
     if not isinstance(person, Person) or not row:
         return None

@@ -63,6 +63,7 @@ class InMemoryUnitOfWork:
         seeds: dict[Channel, CodeSeed],
         network_hash: bytes,
         client: SessionClient,
+        locale: str | None,
     ) -> list[ports.OutboxRef]:
         self.store.people[person.id] = person
         outbox_refs = self._add_outbox_entry(person.id, None)

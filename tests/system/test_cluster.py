@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from domain.redis_cluster import find_hash_tag, key_slot
 from local.redis_topologies import ReplicatedValkey, ValkeyCluster
 from local.stack import Stack
 from local.tcp_ports import HOST
+from tests.support.backends import Backend
 from tests.support.client import ApiClient, SignedUpPerson, wait_until
 from tests.support.faults import resume, suspend
 from tests.support.stacks import extra_stack
@@ -176,6 +177,34 @@ def test_slots_move_under_load_without_a_failed_read(service: Service):
     for person in traffic.sign_ups:
         wait_until(partial(is_readable, person))
     assert wait_until(lambda: api.http.get("/readyz").status_code == 200)
+
+
+def test_backend_introspects_people_of_all_primaries_while_a_slot_moves(service: Service):
+    api, stack, cluster = service
+    key = manage(stack, "backends", "make", "shop").strip()
+    backend = Backend(api.http, "shop", key)
+    people = sign_up_everywhere(service)
+    tokens, ids = [person.token for person in people], [person.id for person in people]
+    wait_until(lambda: backend.status() == 200, timeout=5)
+    source = owner(cluster, slot_of(people[0]))
+    move = SlotMove(
+        cluster, slot_of(people[0]), next(s for s in cluster.servers if s is not source)
+    )
+    steps: list[Callable[[], None]] = [move.start, move.finish]
+    for step in steps:
+        step()
+        assert [state["sub"] for state in backend.introspect_all(tokens)] == ids
+        assert [backend.introspect(token)["sub"] for token in tokens] == ids
+    manage(stack, "backends", "end", "shop")
+    wait_until(lambda: backend.status() == 401, timeout=5)
+
+
+def manage(stack: Stack, *arguments: str) -> str:
+    """Runs a command; returns what it prints."""
+    argv = [sys.executable, "manage.py", *arguments]
+    env = stack.environment()
+    result = subprocess.run(argv, env=env, check=True, timeout=60, capture_output=True, text=True)
+    return result.stdout
 
 
 def test_slot_that_no_primary_serves_is_unavailable_at_once(service: Service):

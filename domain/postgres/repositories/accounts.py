@@ -49,6 +49,9 @@ class AccountRepository:
         )
         self._changes.append(Change(Event.Kind.PROFILE_CHANGED))
 
+    def set_locale(self, person_id: UUID, locale: str) -> None:
+        models.Person.objects.filter(id=person_id).update(locale=locale)
+
     def erase(self, person_id: UUID) -> CommandResult[Tombstone] | None:
         row = models.Person.objects.select_for_update().filter(id=person_id).first()
         if row is None:

@@ -29,9 +29,10 @@ KEY_LIFETIME = timedelta(hours=24)  # of an idempotency key
 INSERT_SIGN_UP = """
     WITH person AS (
         INSERT INTO rollcall_person
-            (id, name, surname, email, email_canonical, phone, hobbies, version)
+            (id, name, surname, email, email_canonical, phone, hobbies, locale,
+                version)
         VALUES (%(id)s, %(name)s, %(surname)s, %(email)s, %(email_canonical)s, %(phone)s,
-            string_to_array(%(hobbies)s, chr(10)), %(version)s)
+            string_to_array(%(hobbies)s, chr(10)), %(locale)s, %(version)s)
     ), session AS (
         INSERT INTO rollcall_session (person_id, digest, expires_at, user_agent, network)
         VALUES (%(id)s, %(digest)s, %(expires_at)s, %(user_agent)s, %(network)s)
@@ -75,6 +76,7 @@ class SignUpRepository:
         seeds: dict[Channel, CodeSeed],
         network_hash: bytes,
         client: SessionClient,
+        locale: str | None,
     ) -> list[OutboxRef]:
         (session,) = person.sessions
         params = asdict(person) | {
@@ -89,6 +91,7 @@ class SignUpRepository:
             "network": client.network,
             "key_id": seeds[Channel.EMAIL].key_id,
             "network_hash": network_hash,
+            "locale": locale,
             "lease": settings.OUTBOX_LEASE.total_seconds(),
             "traceparent": current_traceparent.get(),
         }

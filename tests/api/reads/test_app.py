@@ -42,9 +42,14 @@ ALWAYS = {
 }
 CACHING = {"cache-control": "private, no-cache", "vary": "Authorization, Cookie", "etag": "{etag}"}
 OK_HEADERS = CACHING | {"content-type": "application/json", "content-length": "{length}"}
-PROBLEM = {"content-type": "application/problem+json", "cache-control": "no-store"}
-ERROR_HEADERS = PROBLEM | {"www-authenticate": "Bearer", "vary": "Authorization, Cookie"}
-FAILED_HEADERS = PROBLEM | {"vary": "Authorization, Cookie"}
+PROBLEM = {
+    "content-type": "application/problem+json",
+    "cache-control": "no-store",
+    "content-language": "en",
+    "vary": "Accept-Language",
+}
+FAILED_HEADERS = PROBLEM | {"vary": "Accept-Language, Authorization, Cookie"}
+ERROR_HEADERS = FAILED_HEADERS | {"www-authenticate": "Bearer"}
 METHOD_NOT_ALLOWED = PROBLEM | {"allow": "GET, HEAD, PATCH, DELETE"}
 VALID = {"authorization": "Bearer {token}"}
 REQUESTS: dict[str, tuple[dict[str, str], int, dict[str, str]]] = {

@@ -68,7 +68,7 @@ def test_altered_or_truncated_token_is_rejected(api: ApiClient):
         assert response.status_code == 401
     assert problem_code(response) == "invalid_token"
     assert response.headers["www-authenticate"] == "Bearer"
-    assert response.headers["vary"] == "Authorization, Cookie"
+    assert response.headers["vary"] == "Accept-Language, Authorization, Cookie"
 
 
 @pytest.mark.parametrize(
