@@ -17,6 +17,7 @@ COPY api api
 COPY domain domain
 COPY settings settings
 COPY workers workers
+RUN /opt/venv/bin/python -m settings.catalogues && find . -name '*.po' -delete
 # The root is read-only when it runs, so it is compiled now; by hash, because times differ between builds.
 RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib /app
 

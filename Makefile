@@ -19,7 +19,7 @@ PROD_ENV := DJANGO_SETTINGS_MODULE=settings.prod ALLOWED_HOSTS=rollcall.example 
 
 SBOM := sbom.json
 
-.PHONY: help run dev example doctor docs test check sbom load load-ui bench faults
+.PHONY: help run dev example doctor docs test check sbom load load-ui bench faults clients
 
 help:
 	@echo "make run     the whole service on this machine; PORT=8000 and DATA_DIR=.data can be set"
@@ -29,6 +29,7 @@ help:
 	@echo "make docs    the documentation, in .cache/site; ARGS=serve to read it while writing"
 	@echo "make test    the tests; LONG=1 for the large counts, ARGS='-k signup' for pytest"
 	@echo "make check   lint, types, import contracts, migrations, deploy check, OpenAPI, vulnerabilities"
+	@echo "make clients generates the Python and the TypeScript client from the OpenAPI document; needs Node.js 20 or newer"
 	@echo "make sbom    the software bill of materials, in sbom.json (CycloneDX); SBOM is the file"
 	@echo "make load    PROFILE=steady, peak, spike, soak, signup-storm, cold or knee; HOST=http://…, DURATION=10m,"
 	@echo "             RATE, WRITES, LIMIT=read_p99=3, PEOPLE, REDIS, OUT; exit 1 if a limit is broken; docs/load-tests.md"
@@ -97,6 +98,9 @@ check: .venv/.installed
 	@echo "OpenAPI:" && $(OFFLINE_ENV) $(PYTHON) manage.py spectacular --validate --fail-on-warn --file /dev/null
 
 	@echo "vulnerabilities:" && $(PYTHON) -m local.audit requirements.lock
+
+clients: .venv/.installed
+	@$(PYTHON) -m clients.generate
 
 # Of what is deployed. Without time and serial number, and not validated against the schema, which
 # takes most of the time: the test looks at it.

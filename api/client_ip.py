@@ -43,6 +43,18 @@ def client_site(address: str) -> str | None:
     return f"{client.packed[:6].hex(':', 2)}::/48" if isinstance(client, IPv6Address) else None
 
 
+def displayed_network(address: str) -> str:
+    """Returns the network that a person sees beside a session: an IPv4 address's /24, an IPv6
+    address's /48, the least that is announced on the Internet; empty for anything else.
+    """
+    match _parse_ip(address):
+        case IPv4Address(packed=packed):
+            return f"{IPv4Address(packed[:3] + bytes(1))}/24"
+        case IPv6Address(packed=packed):
+            return f"{IPv6Address(packed[:6] + bytes(10))}/48"
+    return ""
+
+
 @lru_cache(1024)
 def _parse_ip(text: str) -> IPv4Address | IPv6Address | None:
     """Parses an address as proxies write it: bare, with a port, or in brackets."""

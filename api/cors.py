@@ -61,6 +61,7 @@ def response_headers(origin: str, allowed_origins: Collection[str]) -> Headers:
     if origin in allowed_origins:
         headers += [
             ("access-control-allow-origin", origin),
+            ("access-control-allow-credentials", "true"),  # the session's cookie
             ("access-control-expose-headers", ", ".join(EXPOSED_HEADERS)),
         ]
     return headers

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from domain.model.errors import RollcallError
+from api.translations import translate
+from domain.model.errors import InvalidField, RollcallError
 
-# Status and `detail` by code.
+# Status and `detail` by code. Both are translated, as are the messages of invalid fields; codes and
+# names of fields never are.
 PROBLEMS: dict[str, tuple[int, str]] = {
     "malformed_json": (400, "The body is not valid JSON."),
     "validation_failed": (400, "Some fields are missing or wrong; see errors."),
@@ -22,6 +24,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "invalid_token": (401, "Send a valid session token as: Authorization: Bearer <token>."),
     "invalid_signature": (401, "The signature is missing, invalid or expired."),
     "forbidden": (403, "Permission denied."),
+    "origin_not_allowed": (403, "With a session cookie, changes need an Origin that is allowed."),
     "not_found": (404, "Not found."),
     "method_not_allowed": (405, "The method is not allowed for this resource; see Allow."),
     "request_timeout": (408, "The request was not complete in time."),
@@ -52,35 +55,52 @@ def build_problem(
     code: str,
     request_id: str,
     headers: Mapping[str, str] | None = None,
-    errors: list[dict[str, str]] | None = None,
+    errors: Mapping[str, InvalidField] | None = None,
+    *,
+    language: str = "en",
 ) -> ProblemDetails:
-    """Returns the document for a code of `PROBLEMS`; `errors` lists every wrong field.
+    """Returns the document for a code of `PROBLEMS` in a language; `errors` has every wrong field.
 
     A 401 has `WWW-Authenticate` (RFC 9110 section 11.6.1). Raises `KeyError` for an unknown code.
     """
     status, detail = PROBLEMS[code]
     document: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": translate(HTTPStatus(status).phrase, language),
         "status": status,
-        "detail": detail,
+        "detail": translate(detail, language),
         "code": code,
         "request_id": request_id,
     }
     if errors is not None:
-        document["errors"] = errors
-    common_headers = {"content-type": "application/problem+json", "cache-control": "no-store"}
+        document["errors"] = [
+            {
+                "field": field,
+                "code": invalid.code,
+                "message": translate(invalid.template, language).format(**invalid.params),
+            }
+            for field, invalid in errors.items()
+        ]
+    common_headers = {
+        "content-type": "application/problem+json",
+        "cache-control": "no-store",
+        "content-language": language,
+        "vary": "Accept-Language",
+    }
     if status == HTTPStatus.UNAUTHORIZED:
         common_headers["www-authenticate"] = "Bearer"
     return ProblemDetails(status, {**common_headers, **(headers or {})}, orjson.dumps(document))
 
 
-def problem_from_error(error: RollcallError, request_id: str) -> ProblemDetails:
-    """Returns the document for one of our own errors."""
+def problem_from_error(
+    error: RollcallError, request_id: str, language: str = "en"
+) -> ProblemDetails:
+    """Returns the document for one of our own errors, in a language."""
     retry_after = getattr(error, "retry_after", None)
     headers = {} if retry_after is None else {"retry-after": str(retry_after)}
     code = error.code if error.code in PROBLEMS else "internal_error"
-    return build_problem(code, request_id, headers, getattr(error, "errors", None))
+    errors = getattr(error, "errors", None)
+    return build_problem(code, request_id, headers, errors, language=language)
 
 
 def resolve_request_id(client_id: str) -> str:

@@ -11,6 +11,7 @@ from django.urls import URLPattern, URLResolver, path
 from drf_spectacular.views import SpectacularJSONAPIView
 
 from api.observability import health, metrics
+from api.pages import preview
 from api.pages import views as pages
 from api.webhooks import views as webhooks
 from api.writes import accounts, confirmations, error_handlers, export, introspection, sessions
@@ -40,6 +41,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *with_optional_slash("api/v1/sessions/", sessions.SessionsView),
     *with_optional_slash("api/v1/sessions/confirm/", sessions.SignInView),
     *with_optional_slash("api/v1/sessions/current/", sessions.CurrentSessionView),
+    *with_optional_slash("api/v1/sessions/current/refresh/", sessions.RefreshSessionView),
     *with_optional_slash("api/v1/sessions/<uuid:session_id>/", sessions.SessionView),
     path("api/v1/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/v1/schema", SpectacularJSONAPIView.as_view()),
@@ -56,6 +58,8 @@ if settings.DEV_MAILBOX_ENABLED:
     urlpatterns += [
         *with_optional_slash("dev/mailbox/", pages.DevMailboxView),
         *with_optional_slash("dev/mailbox.json", pages.DevMailboxJSONView),
+        *with_optional_slash("dev/messages/", preview.PreviewView),
+        path("dev/messages/<int:number>.html", preview.FramedEmailView.as_view()),
     ]
 
 handler400 = error_handlers.bad_request

@@ -12,7 +12,7 @@ from local.stack import Stack
 
 _ROOT = Path(__file__).resolve().parent.parent
 _FOLDERS = ("api", "domain", "settings", "workers")
-_SUFFIXES = {".py", ".html", ".css", ".js", ".txt"}
+_SUFFIXES = {".py", ".html", ".css", ".js", ".txt", ".po"}
 _INTERVAL = 0.5  # seconds between two looks at some 200 files, which take a few milliseconds
 
 

@@ -13,21 +13,25 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from api import cors
+from domain.model.language import SUPPORTED
 from domain.postgres.backend.peewee_database import PeeweeDatabase
 from domain.projection.pools import make_pool
 from domain.projection.redis_pool import REJECTED
 from domain.redis_url import parse_queue_url
 from settings import validators
 from settings.addresses import validate_region
+from settings.catalogues import compile_catalogues
 from settings.database import configure_database
 from settings.environment import *  # noqa: F403  # Django's settings have them, by the same names
 from settings.environment import (
     BODY_MAX_BYTES,
     CORS_ALLOWED_ORIGINS,
+    DEFAULT_LANGUAGE,
     IS_PRODUCTION,
     LOG_LEVEL,
     env,
 )
+from settings.events import *  # noqa: F403  # as above
 from settings.logging_config import configure_logging
 from settings.messages import *  # noqa: F403  # as above
 from settings.rate_limits import PRODUCTION_LIMITS, parse_rate_limits
@@ -40,6 +44,7 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 # The rules of api.cors, which the read process follows too.
 CORS_ALLOW_METHODS = cors.ALLOWED_METHODS
 CORS_ALLOW_HEADERS = cors.ALLOWED_HEADERS
+CORS_ALLOW_CREDENTIALS = True
 CORS_EXPOSE_HEADERS = cors.EXPOSED_HEADERS
 CORS_PREFLIGHT_MAX_AGE = cors.MAX_AGE
 
@@ -104,7 +109,9 @@ TEMPLATES = [
         },
     }
 ]
-LANGUAGE_CODE = "en"
+compile_catalogues()
+LANGUAGE_CODE = DEFAULT_LANGUAGE
+LANGUAGES = [(code, code) for code in SUPPORTED]
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # no collectstatic: files are found in the packages at the start
@@ -202,6 +209,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
+    "COMPONENT_SPLIT_PATCH": False,  # the body of PATCH has a class and a name of its own
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     # No validator: it would send the address of the document to swagger.io.
@@ -213,6 +221,10 @@ SPECTACULAR_SETTINGS = {
 # --- People and messages -----------------------------------------------------------------------
 # days until a session expires
 SESSION_LIFETIME = timedelta(days=env.int("SESSION_LIFETIME_DAYS", 30, validate=validators.days))
+# days after the sign-in for which a session lasts at most, however often it is refreshed
+SESSION_MAX_LIFETIME = timedelta(
+    days=env.int("SESSION_MAX_LIFETIME_DAYS", 365, validate=validators.days)
+)
 # ISO 3166-1 country of phone numbers without a country code; empty: they are refused
 DEFAULT_PHONE_REGION = env.str("DEFAULT_PHONE_REGION", "", validate=validate_region).upper() or None
 # seconds after which what a killed worker left undone is done by another; the slowest send takes 8

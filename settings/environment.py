@@ -12,6 +12,7 @@ from typing import Any, override
 from environs import Env, EnvValidationError, ValidationError, validate
 
 from api.reads.socket_address import parse_upstream
+from domain.model.language import SUPPORTED
 from domain.redis_url import parse_url
 from settings import validators
 
@@ -64,6 +65,19 @@ def read_list(name: str, validate: Callable[[str], object] = validators.printabl
     return _split(env.str(name, "", validate=validate_all))
 
 
+def read_folder(name: str) -> Path | None:
+    """Returns the folder that a variable names, None if it is unset. Raises `EnvValidationError`,
+    which names the variable, if there is no such folder.
+    """
+
+    def validate_folder(text: str) -> None:
+        if text and not (Path(text).is_absolute() and Path(text).is_dir()):
+            raise ValidationError("It must be the absolute path of a folder that exists.")
+
+    text = env.str(name, "", validate=validate_folder)
+    return Path(text) if text else None
+
+
 def _split(text: str) -> list[str]:
     return [item for part in text.split(",") if (item := part.strip())]
 
@@ -80,6 +94,9 @@ LOG_LEVEL = env.str(
     "INFO",
     validate=validators.one_of(("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
 ).upper()
+
+# language of messages, pages and errors for people who prefer none that there is
+DEFAULT_LANGUAGE = env.str("DEFAULT_LANGUAGE", "en", validate=validators.one_of(SUPPORTED)).lower()
 
 # --- Secrets -------------------------------------------------------------------------------------
 # secret that sessions and codes are derived from: at least 50 random characters

@@ -16,7 +16,8 @@ from domain.model.errors import RollcallError
 
 _MAX_FRAMES = 12
 _VERBOSE_LOGGERS = (
-    "sendgrid", "python_http_client", "vonage", "urllib3", "peewee", "django.db.backends"
+    "sendgrid", "python_http_client", "vonage", "urllib3", "peewee", "django.db.backends",
+    "django.template",
 )  # fmt: skip  # one glance shows the whole list
 # gunicorn's messages that quote a request begin with these.
 _GUNICORN_QUOTES = ("Invalid request from", "Error handling request")
@@ -63,7 +64,7 @@ def configure_logging(level: str) -> dict[str, Any]:
             # Two lines a task at INFO; the dashboard shows the same.
             "huey": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
             "huey.consumer": {"level": level},
-            # These log whole requests and statements, with all values.
+            # These log whole requests, statements and contexts, with all values.
             **{name: {"level": "WARNING"} for name in _VERBOSE_LOGGERS},
         },
     }

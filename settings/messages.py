@@ -6,7 +6,7 @@ from environs import validate
 
 from settings import validators
 from settings.addresses import parse_countries, validate_email
-from settings.environment import DATA_DIR, env, read_list
+from settings.environment import DATA_DIR, env, read_folder, read_list
 from settings.public_keys import parse_p256_key
 from workers.providers import standard_webhooks
 
@@ -41,6 +41,10 @@ SMS_CONVERSION_MIN_SAMPLE = env.int(
 )
 # fraction of these codes that must be used, or sign-ups to that prefix wait
 SMS_CONVERSION_MIN_RATE = env.float("SMS_CONVERSION_MIN_RATE", 0.1, validate=validators.fraction)
+
+# --- Texts ---------------------------------------------------------------------------------------
+# folder with templates of your own (docs/messages.md); empty: none
+MESSAGE_TEMPLATES = read_folder("MESSAGE_TEMPLATES")
 
 # --- Providers -----------------------------------------------------------------------------------
 # mailbox (a file) or providers (SendGrid and Vonage); production always uses providers

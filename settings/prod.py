@@ -1,7 +1,13 @@
 """Production: refuses to start without its secrets, or with one from development."""
 
 from settings.base import *  # noqa: F403  # settings modules extend one another
-from settings.base import EMAIL_PROVIDER, PROVIDER_SETTINGS, PUBLIC_URL, SMS_PROVIDER
+from settings.base import (
+    EMAIL_PROVIDER,
+    EVENT_WEBHOOK_URL,
+    PROVIDER_SETTINGS,
+    PUBLIC_URL,
+    SMS_PROVIDER,
+)
 from settings.environment import HSTS_SECONDS, TRUST_X_FORWARDED_PROTO, InvalidSetting, require
 
 require(
@@ -11,6 +17,8 @@ require(
 )  # fmt: skip  # one glance shows the whole list; all countries, or no proxy, is explicit
 if not PUBLIC_URL.startswith("https://"):
     raise InvalidSetting("PUBLIC_URL must begin with https://.")
+if EVENT_WEBHOOK_URL and not EVENT_WEBHOOK_URL.lower().startswith("https://"):
+    raise InvalidSetting("EVENT_WEBHOOK_URL must begin with https://.")
 
 DEBUG = False
 MESSAGE_BACKEND = "providers"

@@ -14,6 +14,7 @@ import pytest
 from django.db import connections
 
 from local.stack import Stack
+from settings.catalogues import compile_catalogues
 from tests.support import webhook_signatures
 from tests.support.chromium import CHROMEDRIVER, CHROMIUM
 from tests.support.client import ApiClient
@@ -31,6 +32,7 @@ collect_ignore = [] if CHROMIUM and CHROMEDRIVER else ["api/pages/test_browser.p
 
 def pytest_configure(config: pytest.Config) -> None:
     """Provides the data that all stacks start from, for the processes of pytest-xdist too."""
+    compile_catalogues()
     if not hasattr(config, "workerinput"):
         with ExitStack() as stack:
             stack.enter_context(data_template())

@@ -6,6 +6,8 @@ all of them when it is wiped. The relay compensates for both, because it reads P
 It also fences the profile Redis: readers do not trust one that was started from a snapshot, or took
 over, before the relay has marked what it lacks. See `domain.projection.fencing`.
 
+It delivers events too (`workers.events.delivery`), in a thread of its own.
+
 Cache misses do not go through Huey: their readers wait for a quarter of a second. After Redis has
 lost its data every read misses, and the relay backfills all waiting ones in a few round trips.
 """
@@ -15,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 import structlog
+from django.conf import settings
 from django.db import close_old_connections
 
 from domain.metrics.registry import RELAY_LAST_RUN
@@ -24,6 +27,7 @@ from domain.postgres.errors import translate_database_errors
 from domain.projection.client import get_primaries, translate_redis_errors
 from domain.projection.fencing import Fencing
 from workers import queue
+from workers.events.delivery import EventDelivery
 from workers.projection_loop import ProjectionLoop
 
 log = structlog.get_logger(__name__)
@@ -44,6 +48,7 @@ class Relay:
         self._stop_event = threading.Event()
         self._fencing = Fencing()
         self._projections: dict[str, Future[None]] = {}  # by the primary's hash tag
+        self._events: Future[None] | None = None
 
     def stop(self) -> None:
         """Stops `run` within `MAX_WAIT` seconds."""
@@ -56,6 +61,7 @@ class Relay:
                 while not self._stop_event.is_set():
                     RELAY_LAST_RUN.set_to_current_time()
                     self._start_projections(executor)
+                    self._start_events(executor)
                     self._stop_event.wait(max(self.dispatch_due(), _MIN_WAIT))
             finally:
                 self._stop_event.set()
@@ -75,6 +81,13 @@ class Relay:
                         primary.hash_tag, self._fencing, executor, self._stop_event
                     )
                     self._projections[primary.hash_tag] = executor.submit(loop.run)
+
+    def _start_events(self, executor: ThreadPoolExecutor) -> None:
+        """Starts the thread that delivers events, if there are any. Raises what ended it."""
+        if self._events is not None and self._events.done():
+            self._events.result()
+        elif self._events is None and settings.EVENT_WEBHOOK_URL:
+            self._events = executor.submit(EventDelivery(self._stop_event).run)
 
     def dispatch_due(self) -> float:
         """Dispatches due entries to Huey; returns how many seconds to wait for the next."""

@@ -8,10 +8,12 @@ the log record what a task raises.
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from time import monotonic
 from typing import NamedTuple
 
 import structlog
+from django.core.checks import run_checks
 from huey import crontab
 from huey.contrib.djhuey import db_periodic_task, db_task, on_startup
 
@@ -23,6 +25,7 @@ from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.projection import writer
 from workers import purge, tracing
 from workers.handlers import address_change, confirmation, sign_in
+from workers.messages.checks import TAG
 from workers.providers.base import PermanentFailure, TemporaryFailure
 
 log = structlog.get_logger(__name__)
@@ -42,6 +45,18 @@ logging.getLogger("huey").addFilter(_is_unexpected)
 def start_tracing() -> None:
     """Called by Huey in each of a worker's threads."""
     tracing.start("rollcall-worker")
+
+
+_checked_messages = Lock()  # acquired once and for all: a worker has many threads
+
+
+@on_startup("messages")
+def report_messages() -> None:
+    """Logs what is wrong with templates and settings of messages."""
+    if _checked_messages.acquire(blocking=False):
+        for found in run_checks(tags=[TAG], include_deployment_checks=True):
+            level = "error" if found.is_serious() else "warning"
+            getattr(log, level)("message_check", id=found.id, message=found.msg)
 
 
 class TaskFailed(RollcallError):

@@ -2,9 +2,9 @@
 
 from django.apps import apps
 
-from api.admin import model_admins, outbox
+from api.admin import events, model_admins, outbox
 
-__all__ = ["model_admins", "outbox"]
+__all__ = ["events", "model_admins", "outbox"]
 
 if apps.is_installed("huey.contrib.djhuey.stats"):  # HUEY_DASHBOARD
     from api.admin import huey_dashboard

@@ -4,9 +4,10 @@ from typing import Any, ClassVar, override
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet
+from django.db.models import BooleanField, F, Func, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.functional import cached_property
 
@@ -22,6 +23,21 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # is not generic w
     def count(self) -> int:
         # In the list's order, by its index: a table may begin with many deleted rows.
         return int(self.object_list[:MAX_ROWS].count())  # type: ignore[attr-defined]  # typed as any sequence; is a query set
+
+
+def with_ids_of[Row: Model](rows: QuerySet[Row], found: QuerySet[Row]) -> QuerySet[Row]:
+    """Returns those of the rows that are among `found`, which is bounded.
+
+    By id = ANY(ARRAY(SELECT …)): with IN, Postgres may read the whole table and look each row up.
+    """
+    is_found = Func(
+        F("id"),
+        ArraySubquery(found.values("id")),
+        template="(%(expressions)s))",
+        arg_joiner=" = ANY(",
+        output_field=BooleanField(),
+    )
+    return rows.filter(is_found)
 
 
 class ReadOnlyMixin:

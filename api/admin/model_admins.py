@@ -46,7 +46,7 @@ class SessionInline(ReadOnlyInline):
 @admin.register(Person)
 class PersonAdmin(PersonSearchAdmin):
     fields = ("id", "name", "surname", "masked_email", "email_verified_at", "masked_phone",
-              "phone_verified_at", "hobbies", "version", "created_at",
+              "phone_verified_at", "hobbies", "locale", "version", "created_at",
               "confirmation_statuses")  # fmt: skip  # one glance
     list_display = ("id", "name", "surname", "masked_email", "email_verified_at", "masked_phone",
                     "phone_verified_at", "created_at")  # fmt: skip  # one glance

@@ -5,15 +5,14 @@ from typing import Any, override
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.postgres.expressions import ArraySubquery
 from django.db import transaction
-from django.db.models import BooleanField, Count, F, Func, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from api.admin.base import MAX_ROWS, PersonSearchAdmin
+from api.admin.base import MAX_ROWS, PersonSearchAdmin, with_ids_of
 from domain.postgres import outbox
 from domain.postgres.models import OutboxEntry
 from workers import queue
@@ -47,16 +46,7 @@ def _window(rows: _Rows, state: str) -> _Rows:
         found = OutboxEntry.objects.filter(finished_at__isnull=False)
         rows = rows.filter(state=state)
     order = "due_at" if state in _OPEN_STATES else "-finished_at"
-    ids = ArraySubquery(found.order_by(order).values("id")[:MAX_ROWS])
-    # id = ANY(ARRAY(SELECT …)): with IN, Postgres may read the whole table and look each row up.
-    is_found = Func(
-        F("id"),
-        ids,
-        template="(%(expressions)s))",
-        arg_joiner=" = ANY(",
-        output_field=BooleanField(),
-    )
-    return rows.filter(is_found)
+    return with_ids_of(rows, found.order_by(order)[:MAX_ROWS])
 
 
 class StateFilter(admin.SimpleListFilter):

@@ -10,13 +10,15 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from rest_framework.request import Request
 
+from api.bearer import bearer_token
 from api.observability import redis_metrics
-from api.writes.base import NoStoreAPIView, get_bearer_token
+from api.writes.base import NoStoreAPIView
 from api.writes.openapi import operation
 from domain.metrics.exposition import CONTENT_TYPE, ProcessCollector
 from domain.model.errors import InvalidToken, ServiceUnavailable
-from domain.postgres import outbox_stats
+from domain.postgres import event_queries, outbox_stats
 from domain.postgres.errors import translate_database_errors
+from domain.postgres.event_queries import EventStats
 from domain.postgres.outbox_stats import OVERDUE_AFTER, OutboxStats
 
 _POSTGRES_UP = "Whether Postgres responds."
@@ -36,7 +38,8 @@ class MetricsView(NoStoreAPIView):
     )
     def get(self, request: Request) -> HttpResponse:
         if token := settings.METRICS_TOKEN:
-            if not hmac.compare_digest(get_bearer_token(request).encode(), token.encode()):
+            sent = bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
+            if not hmac.compare_digest(sent.encode(), token.encode()):
                 raise InvalidToken
         elif not settings.METRICS_PUBLIC:
             raise Http404
@@ -51,12 +54,13 @@ class MetricsCollector(Collector):
         yield from redis_metrics.collect()
         try:
             with translate_database_errors():
-                stats = outbox_stats.collect()
+                stats, events = outbox_stats.collect(), event_queries.collect()
         except ServiceUnavailable:
             yield _gauge("rollcall_postgres_up", _POSTGRES_UP, False)
         else:
             yield _gauge("rollcall_postgres_up", _POSTGRES_UP, True)
             yield from _outbox(stats)
+            yield from _events(events)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -68,6 +72,14 @@ def _family(name: str, text: str, label: str, values: Mapping[str, float]) -> Me
     for value, number in values.items():
         family.add_metric([value], number)
     return family
+
+
+def _events(stats: EventStats) -> Iterator[Metric]:
+    text = "Events that are not delivered, by state: pending, or failed (given up)."
+    values = {"pending": stats.pending, "failed": stats.failed}
+    yield _family("rollcall_events", text, "state", values)
+    text = "Age of the oldest event that is pending."
+    yield _gauge("rollcall_event_oldest_age_seconds", text, stats.oldest_age)
 
 
 def _outbox(stats: OutboxStats) -> Iterator[Metric]:

@@ -6,7 +6,7 @@ tests/api/pages/test_csp.py compares them with the pages.
 
 from django.utils.csp import CSP
 
-type Policy = dict[str, list[str]]
+type Policy = dict[str, list[str] | str]
 
 PAGE: Policy = {
     "default-src": [CSP.NONE],
@@ -17,6 +17,14 @@ PAGE: Policy = {
     "base-uri": [CSP.NONE],
     "form-action": [CSP.NONE],
     "frame-ancestors": [CSP.NONE],
+}
+# The preview of messages, and an e-mail in its frame: as mail programs show it, without scripts.
+PREVIEW: Policy = PAGE | {"frame-src": [CSP.SELF]}
+FRAMED_EMAIL: Policy = {
+    "default-src": [CSP.NONE],
+    "style-src": [CSP.UNSAFE_INLINE],
+    "frame-ancestors": [CSP.SELF],
+    "sandbox": "",  # without exceptions
 }
 _SWAGGER_UI_STYLE = "'sha256-MMpT0iDxyjALd9PdfepImGX3DBfJPXZ4IlDWdPAgtn0='"
 DOCUMENTATION: Policy = PAGE | {"style-src": [CSP.SELF, _SWAGGER_UI_STYLE]}

@@ -6,6 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
 from django.utils.decorators import method_decorator
 from django.views.decorators.csp import csp_override
 from drf_spectacular.views import SpectacularSwaggerSplitView
@@ -13,6 +15,7 @@ from rest_framework.request import Request
 
 from api.pages import csp
 from api.writes.base import NoStoreAPIView
+from api.writes.error_handlers import get_response_language
 from api.writes.json_parser import json_response
 from api.writes.openapi import PUBLIC, operation
 from api.writes.response_serializers import ConfirmationLinkSerializer
@@ -44,7 +47,12 @@ class ConfirmEmailView(NoStoreAPIView):
             "service": settings.SERVICE_NAME,
             "link_hours": int(LINK_LIFETIME.total_seconds() // 3600),
         }
-        return _render_page(request, "confirm_email.html", context)
+        language = get_response_language(request)
+        with translation.override(language):
+            page = _render_page(request, "confirm_email.html", context)
+        page["Content-Language"] = language
+        patch_vary_headers(page, ["Accept-Language"])
+        return page
 
     @operation(
         "inspectConfirmationLink",

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from domain.model.errors import InvalidField
 from domain.model.session_token import TOKEN_LENGTH
 
 MAX_TOKENS = 1_000
@@ -28,14 +29,11 @@ _USUAL_ENDS = {
 
 
 class InvalidBody(Exception):
-    """`errors` has a code and a message for each wrong field."""
+    """`errors` has each wrong field."""
 
-    def __init__(self, errors: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, errors: Mapping[str, InvalidField]) -> None:
         super().__init__()
-        self.errors = [
-            {"field": field, "code": code, "message": message}
-            for field, (code, message) in errors.items()
-        ]
+        self.errors = errors
 
 
 class MalformedJSON(Exception):
@@ -71,16 +69,20 @@ def _parse_any_form(body: bytes) -> tuple[str, bool]:
             max_num_fields=_MAX_PARAMETERS,
         )
     except ValueError:  # UnicodeDecodeError is one
-        message = f"Send a form with at most {_MAX_PARAMETERS} parameters."
-        raise InvalidBody({"body": ("malformed_form", message)}) from None
+        error = InvalidField(
+            "malformed_form",
+            "Send a form with at most {maximum} parameters.",
+            maximum=_MAX_PARAMETERS,
+        )
+        raise InvalidBody({"body": error}) from None
     form = dict(pairs)
     errors = {}
     for name in {name for name, _ in pairs if [each for each, _ in pairs].count(name) > 1}:
-        errors[name] = ("repeated", "Send this parameter once.")
+        errors[name] = InvalidField("repeated", "Send this parameter once.")
     if not form.get("token"):
-        errors.setdefault("token", ("required", "This field is required."))
+        errors.setdefault("token", InvalidField("required", "This field is required."))
     if form.get("claims", "profile") != "profile":
-        errors.setdefault("claims", ("invalid", 'Send "profile", or leave it out.'))
+        errors.setdefault("claims", InvalidField("invalid", 'Send "profile", or leave it out.'))
     if errors:
         raise InvalidBody(errors)
     return form["token"], "claims" in form
@@ -93,29 +95,29 @@ def parse_json(body: bytes) -> TokenList:
     except orjson.JSONDecodeError:
         raise MalformedJSON from None
     if not isinstance(document, dict):
-        raise InvalidBody({"body": ("not_an_object", "Send a JSON object.")})
+        raise InvalidBody({"body": InvalidField("not_an_object", "Send a JSON object.")})
     errors = {}
     tokens, with_claims = document.get("tokens"), document.get("claims", False)
     if error := _find_error(document, tokens):
         errors["tokens"] = error
     if not isinstance(with_claims, bool):
-        errors["claims"] = ("not_a_boolean", "Send true or false.")
+        errors["claims"] = InvalidField("not_a_boolean", "Send true or false.")
     for name in document.keys() - {"tokens", "claims"}:
-        errors[name] = ("unknown_field", "Unknown field.")
+        errors[name] = InvalidField("unknown_field", "Unknown field.")
     if errors:
         raise InvalidBody(errors)
     return TokenList(document["tokens"], with_claims)
 
 
-def _find_error(document: dict[str, Any], tokens: Any) -> tuple[str, str] | None:
+def _find_error(document: dict[str, Any], tokens: Any) -> InvalidField | None:
     if "tokens" not in document:
-        return "required", "This field is required."
+        return InvalidField("required", "This field is required.")
     if not isinstance(tokens, list) or not all(type(token) is str for token in tokens):
-        return "not_a_list", "Send a list of strings."
+        return InvalidField("not_a_list", "Send a list of strings.")
     if not tokens:
-        return "blank", "Send at least one token."
+        return InvalidField("blank", "Send at least one token.")
     if len(tokens) > MAX_TOKENS:
-        return "too_many", f"Send at most {MAX_TOKENS} tokens."
+        return InvalidField("too_many", "Send at most {maximum} tokens.", maximum=MAX_TOKENS)
     if len(set(tokens)) < len(tokens):
-        return "repeated", "Send each token once."
+        return InvalidField("repeated", "Send each token once.")
     return None

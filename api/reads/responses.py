@@ -16,8 +16,10 @@ from api.problem_details import (
     resolve_request_id,
 )
 from domain import profile
-from domain.model.errors import PreconditionFailed, RollcallError
+from domain.model.errors import InvalidField, PreconditionFailed, RollcallError
+from domain.model.language import negotiate_language
 from domain.model.session_token import TokenClaims
+from settings import environment
 
 type Headers = Mapping[str, str]
 # Status, header block, body. The server adds the length, and leaves the body out where the protocol
@@ -25,7 +27,8 @@ type Headers = Mapping[str, str]
 type Response = tuple[int, bytes, bytes]
 
 METHODS = ("GET", "HEAD")
-_CACHING = b"cache-control: private, no-cache\r\nvary: Authorization\r\n"
+_VARY = ("vary", "Authorization, Cookie")
+_CACHING = encode_headers([("cache-control", "private, no-cache"), _VARY])
 _HEADERS_200 = (
     b"content-type: application/json\r\n" + _CACHING + b"etag: %b\r\nx-request-id: %b\r\n"
 )
@@ -54,20 +57,23 @@ def profile_response(
 def error_response(headers: Headers, error: RollcallError) -> Response:
     """Returns 401, 412 or 503 for one of our own errors."""
     request_id = get_request_id(headers)
-    document = problem_from_error(error, request_id)
-    return _encode_problem(document, ("vary", "Authorization"), ("x-request-id", request_id))
+    document = problem_from_error(error, request_id, _get_language(headers))
+    return _encode_problem(
+        document, ("vary", "Authorization, Cookie"), ("x-request-id", request_id)
+    )
 
 
 def problem_response(headers: Headers, code: str, *extra: tuple[str, str]) -> Response:
     """Returns the problem document of an error code, with extra headers."""
     request_id = get_request_id(headers)
-    return _encode_problem(build_problem(code, request_id), *extra, ("x-request-id", request_id))
+    document = build_problem(code, request_id, language=_get_language(headers))
+    return _encode_problem(document, *extra, ("x-request-id", request_id))
 
 
-def validation_response(headers: Headers, errors: list[dict[str, str]]) -> Response:
-    """Returns a 400 that names every wrong field: `field`, `code` and `message` of each."""
-    request_id = get_request_id(headers)
-    document = build_problem("validation_failed", request_id, errors=errors)
+def validation_response(headers: Headers, errors: Mapping[str, InvalidField]) -> Response:
+    """Returns a 400 that names every wrong field."""
+    request_id, language = get_request_id(headers), _get_language(headers)
+    document = build_problem("validation_failed", request_id, errors=errors, language=language)
     return _encode_problem(document, ("x-request-id", request_id))
 
 
@@ -79,6 +85,12 @@ def redirect_to_https(headers: Headers, target: bytes) -> Response:
 
 def _encode_problem(document: ProblemDetails, *extra: tuple[str, str]) -> Response:
     return document.status, encode_headers([*document.headers.items(), *extra]), document.body
+
+
+def _get_language(headers: Headers) -> str:
+    """Returns the language of the texts in an error."""
+    preferred = negotiate_language(headers.get("accept-language", ""))
+    return preferred or environment.DEFAULT_LANGUAGE
 
 
 def get_request_id(headers: Headers) -> str:

@@ -13,12 +13,14 @@ from api.preconditions import evaluate_preconditions
 from api.writes.after_commit import project_and_enqueue
 from api.writes.base import (
     NoStoreAPIView,
+    get_language,
     get_network,
+    get_session_client,
     get_token_claims,
     run_revocation,
-    serialize_session,
+    session_response,
 )
-from api.writes.json_parser import json_response, no_content
+from api.writes.json_parser import json_response
 from api.writes.openapi import PUBLIC, operation, request_header, response_header
 from api.writes.response_serializers import ProfileSerializer, SignUpResponseSerializer
 from api.writes.serializers import SignUpSerializer, UpdateProfileSerializer
@@ -55,24 +57,28 @@ class SignUpView(NoStoreAPIView):
             "Repeating the key and body within 10 minutes returns the same person.",
             {"type": "string", "pattern": "^[!-~]{16,255}$"},
         ),
+        request_header("Accept-Language", "The language of messages, unless `locale` is sent."),
         body=SignUpSerializer,
         security=PUBLIC,
     )
     def post(self, request: Request) -> HttpResponse:
         key, now = request.META.get("HTTP_IDEMPOTENCY_KEY"), datetime.now(UTC)
         body = SignUpSerializer.parse(request.data, _check_idempotency_key(key))
-        result = _sign_up(SignUp(**body, network=get_network(request)), key, now)
+        as_cookie: bool = body.pop("session_cookie")
+        command = SignUp(
+            **body,
+            network=get_network(request),
+            client=get_session_client(request),
+            preferred_language=get_language(request),
+        )
+        result = _sign_up(command, key, now)
         project_and_enqueue(result.result, signed_up_at=None if result.replayed else now)
         person = result.result.person
-        response = {
-            "id": str(person.id),
-            "profile": profile.to_public_dict(person),
-            "session": serialize_session(result.token, result.expires_at),
-        }
+        response = {"id": str(person.id), "profile": profile.to_public_dict(person)}
         headers = {"Location": "/api/v1/profile/"}
         if result.replayed:
             headers["Idempotency-Replayed"] = "true"
-        return json_response(response, status=201, headers=headers)
+        return session_response(result, response, as_cookie=as_cookie, status=201, headers=headers)
 
 
 @cache
@@ -112,7 +118,7 @@ class ProfileView(NoStoreAPIView):
         ),
         response_header("ETag", "A strong validator of the body.", 200, 304),
         response_header("Cache-Control", "`private, no-cache`.", 200, 304),
-        response_header("Vary", "`Authorization`.", 200, 304, 401, 412, 503),
+        response_header("Vary", "`Authorization, Cookie`.", 200, 304),
     )
     def get(self, request: Request) -> HttpResponse:
         """Served by the read process."""
@@ -153,13 +159,12 @@ class ProfileView(NoStoreAPIView):
     )
     def delete(self, request: Request) -> HttpResponse:
         precondition = _precondition(request)
-        run_revocation(
+        return run_revocation(
             request,
             lambda token: accounts.delete_profile(
                 token, unit_of_work, datetime.now(UTC), precondition
             ),
         )
-        return no_content()
 
 
 def _precondition(request: Request) -> Precondition:

@@ -5,17 +5,29 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from api.bearer import bearer_token
-from api.client_ip import client_network
+from api.bearer import find_session_token
+from api.client_ip import client_network, displayed_network
+from api.user_agent import describe_user_agent
 from api.writes.after_commit import project_revocation
+from api.writes.json_parser import json_response, no_content
+from api.writes.serializers import EmptySerializer
+from api.writes.session_cookie import (
+    check_origin,
+    clear_session_cookie,
+    is_by_cookie,
+    set_session_cookie,
+)
 from domain.commands import sessions
 from domain.commands.ports import CommandResult
+from domain.commands.sessions import NewSession
 from domain.model import session_token
 from domain.model.errors import InvalidToken, NotFound
-from domain.model.person import Person, Tombstone
+from domain.model.language import negotiate_language
+from domain.model.person import Person, SessionClient, Tombstone
 from domain.model.session_token import TokenClaims
 from domain.postgres import keyring
 from domain.postgres.unit_of_work import unit_of_work
@@ -33,9 +45,17 @@ class NoStoreAPIView(APIView):
         return response
 
 
-def get_bearer_token(request: Request) -> str:
-    """Returns the request's bearer token. Raises `InvalidToken` if it has none."""
-    return bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
+def get_session_token(request: Request) -> str:
+    """Returns the request's token, of `Authorization` or of the cookie.
+
+    Raises `InvalidToken` if it has none, and `OriginNotAllowed` if a page of another site may have
+    made the browser add the cookie.
+    """
+    get = request.META.get
+    token = find_session_token(get("HTTP_AUTHORIZATION"), get("HTTP_COOKIE", ""))
+    if is_by_cookie(request):
+        check_origin(request)
+    return token
 
 
 def get_network(request: Request) -> str:
@@ -45,26 +65,44 @@ def get_network(request: Request) -> str:
     return client_network(request.META["REMOTE_ADDR"])
 
 
+def get_language(request: Request) -> str | None:
+    """Returns the supported language that the request prefers; None: the default."""
+    return negotiate_language(request.META.get("HTTP_ACCEPT_LANGUAGE", ""))
+
+
+def get_session_client(request: Request) -> SessionClient:
+    """Returns what is kept beside a session of where the request comes from."""
+    user_agent = describe_user_agent(request.META.get("HTTP_USER_AGENT", ""))
+    return SessionClient(user_agent, displayed_network(request.META["REMOTE_ADDR"]))
+
+
 def get_token_claims(request: Request) -> TokenClaims:
     """Returns the claims of the request's token; the command checks that its session is active.
 
     Raises `InvalidToken`.
     """
-    return session_token.verify_token(keyring.get_keyring(), get_bearer_token(request))
+    return session_token.verify_token(keyring.get_keyring(), get_session_token(request))
 
 
 def authenticate(request: Request) -> UUID:
     """Returns the id of the person whose active session the request has. Raises `InvalidToken`."""
     return sessions.authenticate(
-        get_bearer_token(request), unit_of_work, keyring.get_keyring(), datetime.now(UTC)
+        get_session_token(request), unit_of_work, keyring.get_keyring(), datetime.now(UTC)
     )
+
+
+def require_empty_body(request: Request) -> None:
+    """Raises `ValidationFailed` if the request has a body, other than an empty object."""
+    if request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
+        EmptySerializer.parse(request.data)
 
 
 def run_revocation(
     request: Request,
     command: Callable[[TokenClaims], CommandResult[Person] | CommandResult[Tombstone]],
-) -> None:
-    """Executes a command that revokes sessions; returns once no reader accepts them.
+) -> HttpResponse:
+    """Executes a command that revokes sessions; returns a 204 once no reader accepts them, which
+    clears the cookie if its session is one of them.
 
     Raises `InvalidToken`, and `ServiceUnavailable` while Redis is unavailable: the outbox entry
     completes it, and repeating the request shows completion with a 401. Raises `NotFound` if the
@@ -78,11 +116,27 @@ def run_revocation(
         writer.sleep_max_staleness()
         raise
     project_revocation(committed)
+    response = no_content()
+    if is_by_cookie(request) and not _has_session(committed.person, token):
+        clear_session_cookie(response)
+    return response
 
 
-def serialize_session(token: str, expires_at: datetime) -> dict[str, str | None]:
-    """Returns a new session as in responses."""
-    return {"token": token, "token_type": "Bearer", "expires_at": format_rfc3339(expires_at)}
+def _has_session(person: Person | Tombstone, token: TokenClaims) -> bool:
+    return isinstance(person, Person) and any(s.digest == token.digest for s in person.sessions)
+
+
+def session_response(
+    session: NewSession, body: dict[str, Any], *, as_cookie: bool, **options: Any
+) -> HttpResponse:
+    """Returns `body` and a new session, whose token is in the body, or `as_cookie` in a cookie."""
+    fields = {} if as_cookie else {"token": session.token}
+    fields["token_type"] = "Cookie" if as_cookie else "Bearer"
+    fields["expires_at"] = str(format_rfc3339(session.expires_at))
+    response = json_response(body | {"session": fields}, **options)
+    if as_cookie:
+        set_session_cookie(response, session.token, session.expires_at)
+    return response
 
 
 def format_rfc3339(time: datetime | None) -> str | None:

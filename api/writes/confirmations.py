@@ -14,6 +14,7 @@ from api.writes.base import (
     format_rfc3339,
     get_network,
     get_token_claims,
+    require_empty_body,
 )
 from api.writes.json_parser import json_response
 from api.writes.openapi import OPTIONAL_SESSION_TOKEN, operation
@@ -23,7 +24,7 @@ from api.writes.response_serializers import (
     PhoneConfirmedSerializer,
     ResendResponseSerializer,
 )
-from api.writes.serializers import ConfirmEmailSerializer, ConfirmPhoneSerializer, EmptySerializer
+from api.writes.serializers import ConfirmEmailSerializer, ConfirmPhoneSerializer
 from domain.commands import confirmations
 from domain.commands.confirmations import ConfirmByCode
 from domain.model.address import Channel
@@ -109,8 +110,7 @@ class PhoneResendView(NoStoreAPIView):
 
 
 def _resend(request: Request, channel: Channel) -> HttpResponse:
-    if request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
-        EmptySerializer.parse(request.data)
+    require_empty_body(request)
     person_id, now = authenticate(request), datetime.now(UTC)
     result = confirmations.resend_confirmation(
         person_id, channel, unit_of_work, keyring.get_keyring(), now, get_network(request)

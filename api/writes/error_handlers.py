@@ -3,23 +3,33 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 
 from api.problem_details import ProblemDetails, build_problem, problem_from_error
 from domain.model.errors import RollcallError
+from domain.model.language import negotiate_language
 
 
 def problem_response(
     request: HttpRequest, code: str, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
     """Returns the problem document for a code of `api.problem_details.PROBLEMS`."""
-    return _to_response(build_problem(code, _request_id(request), headers))
+    language = get_response_language(request)
+    return _to_response(build_problem(code, _request_id(request), headers, language=language))
 
 
 def error_response(request: HttpRequest, error: RollcallError) -> HttpResponse:
     """Returns the problem document for one of our own errors."""
-    return _to_response(problem_from_error(error, _request_id(request)))
+    language = get_response_language(request)
+    return _to_response(problem_from_error(error, _request_id(request), language))
+
+
+def get_response_language(request: HttpRequest) -> str:
+    """Returns the language of texts in the response to a request."""
+    accept_language = request.META.get("HTTP_ACCEPT_LANGUAGE", "")
+    return negotiate_language(accept_language) or settings.DEFAULT_LANGUAGE
 
 
 def _to_response(problem: ProblemDetails) -> HttpResponse:

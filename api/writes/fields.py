@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from domain.model.address import Address, parse_email, parse_phone
 from domain.model.errors import InvalidField
+from domain.model.language import SUPPORTED, parse_locale
 from domain.model.one_time_code import TOKEN_LENGTH, normalize_code, parse_token
 from domain.model.person import (
     HOBBY_MAX_LENGTH,
@@ -30,6 +31,16 @@ class TextField(serializers.Field[Any, Any, Any, Any]):
         if not isinstance(data, str):
             raise InvalidField("not_a_string", "Send a string.")
         return self.parse(data)
+
+
+@extend_schema_field({"type": "boolean"})
+class FlagField(serializers.Field[Any, Any, Any, Any]):
+    """true or false; DRF's own takes many a word for one of them."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            raise InvalidField("not_a_boolean", "Send true or false.")
+        return data
 
 
 @extend_schema_field({"type": "string", "minLength": 1, "maxLength": NAME_MAX_LENGTH})
@@ -77,6 +88,21 @@ class HobbiesField(serializers.Field[Any, Any, Any, Any]):
                 "not_a_list", "Send a list of strings, or one string with a hobby a line."
             )
         return parse_hobbies(data)
+
+
+@extend_schema_field(
+    {
+        "type": "string",
+        "maxLength": 35,
+        "description": "A BCP 47 language tag, for messages and not part of the profile; supported"
+        f" are {', '.join(SUPPORTED)}, and tags that begin with one of them (`de-AT`).",
+    }
+)
+class LocaleField(TextField):
+    """The language of messages."""
+
+    def parse(self, text: str) -> str:
+        return parse_locale(text)
 
 
 @extend_schema_field(

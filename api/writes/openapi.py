@@ -10,13 +10,15 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
+from api.bearer import SESSION_COOKIE
 from api.problem_details import PROBLEMS
 from api.writes.rate_limiting import match_limit
 
 type Security = list[dict[str, list[str]]]
 
-SESSION_TOKEN: Security = [{"sessionToken": []}]
 BACKEND_KEY: Security = [{"backendKey": []}]
+_BY_COOKIE: dict[str, list[str]] = {"sessionCookie": []}
+SESSION_TOKEN: Security = [{"sessionToken": []}, _BY_COOKIE]
 OPTIONAL_SESSION_TOKEN: Security = [*SESSION_TOKEN, {}]
 PUBLIC: Security = [{}]
 
@@ -82,10 +84,18 @@ def complete_document(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     for path, operations in paths.items():
         for method, description in operations.items():
             description["tags"] = [next(_TAGS[p] for p in _TAGS if path.startswith(p))]
+            if method not in ("get", "head") and _BY_COOKIE in description["security"]:
+                description["responses"].setdefault("403", {})
             _add_problems(description, is_limited=bool(match_limit(method.upper(), path)))
     result["components"]["schemas"] |= _problem_schemas()
     result["components"]["securitySchemes"] = {
         "sessionToken": _bearer("A session token."),
+        "sessionCookie": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": SESSION_COOKIE,
+            "description": "A session token that a browser keeps; changes need an allowed Origin.",
+        },
         "backendKey": _bearer("A key made by `manage.py backends make`."),
         "metricsToken": _bearer("The value of METRICS_TOKEN."),
         "vonageJwt": _bearer("A JWT signed by Vonage."),
@@ -146,6 +156,9 @@ def _headers(status: str, is_limited: bool) -> dict[str, Any]:
     if is_limited:
         texts["RateLimit-Policy"] = 'The limit: `"sign-up";q=10;w=60` is 10 requests in 60 seconds.'
         texts["RateLimit"] = 'The remaining quota: `"sign-up";r=4;t=60` is 4 in 60 seconds.'
+    if status >= "400":
+        texts["Content-Language"] = "The language of the texts."
+        texts["Vary"] = "`Accept-Language`."
     if status == "401":
         texts["WWW-Authenticate"] = "`Bearer`."
     elif status == "415":
@@ -158,9 +171,12 @@ def _headers(status: str, is_limited: bool) -> dict[str, Any]:
 def _problem_schemas() -> dict[str, Any]:
     """Returns the schemas of what `api.problem_details.build_problem` makes."""
     texts: dict[str, Any] = dict.fromkeys(("type", "title", "detail", "request_id"), _TEXT)
-    required = texts | {"status": {"type": "integer"}, "code": _TEXT | {"enum": sorted(PROBLEMS)}}
+    code = {"$ref": "#/components/schemas/ErrorCode"}
+    required = texts | {"status": {"type": "integer"}, "code": code}
     errors = {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}}
+    details = {code: detail for code, (_, detail) in sorted(PROBLEMS.items())}
     return {
+        "ErrorCode": _TEXT | {"enum": list(details), "x-enumDescriptions": details},
         "ProblemDetails": _object_schema(required) | {"properties": required | {"errors": errors}},
         "FieldError": _object_schema(dict.fromkeys(("field", "code", "message"), _TEXT)),
     }

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from redis import RedisError
 
-from api.bearer import bearer_token
+from api.bearer import find_session_token
 from api.client_ip import client_network, client_site
 from api.writes.error_handlers import problem_response
 from domain.metrics.registry import RATE_LIMITED_REQUESTS, RATE_LIMITER_ERRORS
@@ -29,6 +29,7 @@ _ROUTES: tuple[tuple[tuple[str, ...], str, str | None], ...] = (
     (("GET", "HEAD"), "/api/v1/profile", None),
     ((), "/api/v1/introspect", None),  # by the operator's own backends
     (("POST",), "/api/v1/signup", "sign-up"),
+    (("POST",), "/api/v1/sessions/current", "other"),
     (("POST",), "/api/v1/sessions", "sign-in"),
     (("POST",), "/api/v1/confirmations", "confirmation"),
     (("POST",), "/confirm/", "confirmation"),
@@ -173,7 +174,9 @@ def _is_anonymous(request: HttpRequest, route: str) -> bool:
     if route in _NEVER_ANONYMOUS:
         return False
     try:
-        verify_token(get_keyring(), bearer_token(request.META.get("HTTP_AUTHORIZATION", "")))
+        get = request.META.get
+        token = find_session_token(get("HTTP_AUTHORIZATION"), get("HTTP_COOKIE", ""))
+        verify_token(get_keyring(), token)
     except InvalidToken:
         return True
     return False

@@ -21,8 +21,8 @@ class ProfileSerializer(serializers.Serializer[Any]):
 class SessionSerializer(serializers.Serializer[Any]):
     """A new session."""
 
-    token = serializers.CharField()
-    token_type = serializers.ChoiceField(choices=["Bearer"])
+    token = serializers.CharField(required=False, help_text="Absent if it is set as a cookie.")
+    token_type = serializers.ChoiceField(choices=["Bearer", "Cookie"])
     expires_at = serializers.DateTimeField()
 
 
@@ -75,6 +75,12 @@ class ListedSessionSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField()
+    user_agent = serializers.CharField(
+        help_text='Browser and system, such as "Firefox on Linux"; empty if unknown.'
+    )
+    network = serializers.CharField(
+        help_text="The IPv4 /24 or IPv6 /48 of the sign-in or last refresh; empty if unknown."
+    )
     current = serializers.BooleanField(help_text="Whether it is that of the token sent.")
 
 
@@ -88,6 +94,8 @@ class ExportedRowSerializer(serializers.Serializer[Any]):
     attempts = serializers.IntegerField(required=False)
     created_at = serializers.DateTimeField(required=False)
     expires_at = serializers.DateTimeField(required=False)
+    user_agent = serializers.CharField(required=False)
+    network = serializers.CharField(required=False)
     confirmed_at = serializers.DateTimeField(required=False, allow_null=True)
     last_used_at = serializers.DateTimeField(required=False)
 
@@ -100,11 +108,13 @@ class ExportSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     email_verified_at = serializers.DateTimeField(allow_null=True)
     phone_verified_at = serializers.DateTimeField(allow_null=True)
+    locale = serializers.CharField(allow_null=True, help_text="Null: the default language.")
     sessions = ExportedRowSerializer(many=True)
     confirmations = ExportedRowSerializer(many=True)
     sign_ins = ExportedRowSerializer(many=True)
     known_networks = ExportedRowSerializer(many=True)
     idempotency_keys = ExportedRowSerializer(many=True)
+    events = ExportedRowSerializer(many=True)
     messages = ExportedRowSerializer(many=True)
 
 
@@ -120,7 +130,7 @@ ConfirmationStatusesSerializer = _inline(
 EmailConfirmedSerializer = _inline("EmailConfirmed", email_verified=serializers.BooleanField())
 PhoneConfirmedSerializer = _inline("PhoneConfirmed", phone_verified=serializers.BooleanField())
 SessionListSerializer = _inline("SessionList", sessions=ListedSessionSerializer(many=True))
-SignInResponseSerializer = _inline("SignInResponse", session=SessionSerializer())
+SessionResponseSerializer = _inline("SessionResponse", session=SessionSerializer())
 LivenessSerializer = _inline("Liveness", status=serializers.CharField())
 ReadinessSerializer = _inline(
     "Readiness",

@@ -11,25 +11,26 @@ from api.writes.fields import (
     ChallengeField,
     CodeField,
     EmailField,
+    FlagField,
     HobbiesField,
     LinkTokenField,
+    LocaleField,
     NameField,
     PhoneField,
 )
 from domain.model.errors import InvalidField, RollcallError
 
+_COOKIE_HELP = "Whether the response sets the session's token as a cookie, and does not show it."
+
 
 class ValidationFailed(RollcallError):
-    """An invalid body or header; `errors` lists every wrong field with code and message."""
+    """An invalid body or header; `errors` has every wrong field with what is wrong."""
 
     code = "validation_failed"
 
     def __init__(self, errors: dict[str, InvalidField]) -> None:
         super().__init__()
-        self.errors = [
-            {"field": field, "code": invalid.code, "message": invalid.message}
-            for field, invalid in errors.items()
-        ]
+        self.errors = errors
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -38,7 +39,7 @@ class StrictSerializer(serializers.Serializer[Any]):
     DRF's own validation costs three times as much, for features that no field here uses.
     """
 
-    exactly_one_of: tuple[str, ...] = ()  # names of fields of which exactly one must be sent
+    exactly_one_of: tuple[str, ...] = ()  # names of two fields of which exactly one must be sent
 
     @classmethod
     def parse(
@@ -62,8 +63,11 @@ class StrictSerializer(serializers.Serializer[Any]):
             if name not in fields:
                 errors[name] = InvalidField("unknown_field", "Unknown field.")
         if cls.exactly_one_of and sum(name in data for name in cls.exactly_one_of) != 1:
-            message = f"Send either {' or '.join(cls.exactly_one_of)}."
-            errors.setdefault(cls.exactly_one_of[0], InvalidField("exactly_one_of", message))
+            first, second = cls.exactly_one_of
+            neither_or_both = InvalidField(
+                "exactly_one_of", "Send either {first} or {second}.", first=first, second=second
+            )
+            errors.setdefault(first, neither_or_both)
         if errors:
             raise ValidationFailed(errors)
         return values
@@ -89,6 +93,8 @@ class SignUpSerializer(StrictSerializer):
     email = EmailField()
     phone = PhoneField()
     hobbies = HobbiesField(required=False, default=())
+    locale = LocaleField(required=False)
+    session_cookie = FlagField(required=False, default=False, help_text=_COOKIE_HELP)
 
 
 class UpdateProfileSerializer(StrictSerializer):
@@ -99,6 +105,7 @@ class UpdateProfileSerializer(StrictSerializer):
     email = EmailField(required=False)
     phone = PhoneField(required=False)
     hobbies = HobbiesField(required=False)
+    locale = LocaleField(required=False)
 
 
 class SignInCodeSerializer(StrictSerializer):
@@ -132,6 +139,7 @@ class SignInSerializer(StrictSerializer):
 
     challenge = ChallengeField()
     code = CodeField()
+    session_cookie = FlagField(required=False, default=False, help_text=_COOKIE_HELP)
 
 
 class InspectLinkSerializer(StrictSerializer):

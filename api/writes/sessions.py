@@ -13,21 +13,25 @@ from api.writes.base import (
     NoStoreAPIView,
     format_rfc3339,
     get_network,
+    get_session_client,
+    get_session_token,
     get_token_claims,
+    require_empty_body,
     run_revocation,
-    serialize_session,
+    session_response,
 )
-from api.writes.json_parser import json_response, no_content
+from api.writes.json_parser import json_response
 from api.writes.openapi import PUBLIC, operation, response_header
 from api.writes.response_serializers import (
     SessionListSerializer,
+    SessionResponseSerializer,
     SignInChallengeSerializer,
-    SignInResponseSerializer,
 )
 from api.writes.serializers import SignInCodeSerializer, SignInSerializer
+from api.writes.session_cookie import is_by_cookie
 from domain.commands import sessions
-from domain.commands.ports import ListedSession
-from domain.commands.sessions import SignIn
+from domain.commands.ports import StoredSession
+from domain.commands.sessions import SessionLifetime, SignIn
 from domain.postgres import keyring
 from domain.postgres.unit_of_work import unit_of_work
 from workers import queue
@@ -60,24 +64,25 @@ class SessionsView(NoStoreAPIView):
     @operation("listSessions", "List the caller's sessions", {200: SessionListSerializer})
     def get(self, request: Request) -> HttpResponse:
         claims = get_token_claims(request)
-        active = sessions.list_sessions(claims, unit_of_work, datetime.now(UTC))
-        return json_response({"sessions": [_serialize(each, claims.digest) for each in active]})
+        active, current_id = sessions.list_sessions(claims, unit_of_work, datetime.now(UTC))
+        return json_response({"sessions": [_serialize(each, current_id) for each in active]})
 
     @operation("revokeAllSessions", "Revoke all sessions of the caller", {204: None})
     def delete(self, request: Request) -> HttpResponse:
         now = datetime.now(UTC)
-        run_revocation(
+        return run_revocation(
             request, lambda claims: sessions.revoke_all_sessions(claims, unit_of_work, now)
         )
-        return no_content()
 
 
-def _serialize(session: ListedSession, current_digest: bytes) -> dict[str, Any]:
+def _serialize(session: StoredSession, current_id: UUID) -> dict[str, Any]:
     return {
         "id": str(session.id),
         "created_at": format_rfc3339(session.created_at),
         "expires_at": format_rfc3339(session.expires_at),
-        "current": session.digest == current_digest,
+        "user_agent": session.client.user_agent,
+        "network": session.client.network,
+        "current": session.id == current_id,
     }
 
 
@@ -87,20 +92,22 @@ class SignInView(NoStoreAPIView):
     @operation(
         "signIn",
         "Sign in with a code",
-        {201: SignInResponseSerializer},
+        {201: SessionResponseSerializer},
         response_header("Location", "The URL of the profile.", 201),
         body=SignInSerializer,
         security=PUBLIC,
     )
     def post(self, request: Request) -> HttpResponse:
-        command = SignIn(**SignInSerializer.parse(request.data), network=get_network(request))
+        body = SignInSerializer.parse(request.data)
+        as_cookie: bool = body.pop("session_cookie")
+        command = SignIn(**body, network=get_network(request), client=get_session_client(request))
         now = datetime.now(UTC)
         result = sessions.sign_in(
             command, unit_of_work, keyring.get_keyring(), now, settings.SESSION_LIFETIME
         )
         project_and_enqueue(result.result)
-        response = {"session": serialize_session(result.token, result.expires_at)}
-        return json_response(response, status=201, headers={"Location": "/api/v1/profile/"})
+        headers = {"Location": "/api/v1/profile/"}
+        return session_response(result, {}, as_cookie=as_cookie, status=201, headers=headers)
 
 
 class CurrentSessionView(NoStoreAPIView):
@@ -109,6 +116,32 @@ class CurrentSessionView(NoStoreAPIView):
     @operation("revokeCurrentSession", "Revoke the current session", {204: None})
     def delete(self, request: Request) -> HttpResponse:
         return _revoke(request)
+
+
+class RefreshSessionView(NoStoreAPIView):
+    """Replaces the token of the session."""
+
+    @operation(
+        "refreshSession",
+        "Replace the session's token by one with a new lifetime",
+        {200: SessionResponseSerializer, 400: None, 413: None, 415: None},
+    )
+    def post(self, request: Request) -> HttpResponse:
+        """The old token is accepted for 30 seconds more. Repeating the request with it within that
+        time returns the same new token.
+        """
+        require_empty_body(request)
+        lifetime = SessionLifetime(settings.SESSION_LIFETIME, settings.SESSION_MAX_LIFETIME)
+        result = sessions.refresh_session(
+            get_session_token(request),
+            unit_of_work,
+            keyring.get_keyring(),
+            datetime.now(UTC),
+            lifetime,
+            get_session_client(request),
+        )
+        project_and_enqueue(result.result)
+        return session_response(result, {}, as_cookie=is_by_cookie(request))
 
 
 class SessionView(NoStoreAPIView):
@@ -121,7 +154,6 @@ class SessionView(NoStoreAPIView):
 
 def _revoke(request: Request, session_id: UUID | None = None) -> HttpResponse:
     now = datetime.now(UTC)
-    run_revocation(
+    return run_revocation(
         request, lambda claims: sessions.revoke_session(claims, unit_of_work, now, session_id)
     )
-    return no_content()

@@ -14,14 +14,16 @@ from domain.model.address import Address, Channel
 from domain.model.errors import InvalidToken, PreconditionFailed
 from domain.model.keyed_hash import hash_network
 from domain.model.keyring import Keyring
-from domain.model.person import ActiveSession, Person, Tombstone
+from domain.model.person import ActiveSession, Person, SessionClient, Tombstone
 from domain.model.session_token import TokenClaims
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SignUp:
-    """A new person. The fields are results of the parsers in `domain.model.person` and `.address`;
-    `network` is the client's.
+    """A new person. The fields are results of the parsers in `domain.model.person`, `.address` and
+    `.language`; `network` is the client's, by which messages are counted. Without a `locale`
+    messages are in `preferred_language`, that of the client, which is not part of what a repeated
+    request must have in common.
     """
 
     name: str
@@ -30,6 +32,9 @@ class SignUp:
     phone: Address
     hobbies: tuple[str, ...]
     network: str
+    client: SessionClient
+    locale: str | None = None
+    preferred_language: str | None = None
 
 
 def sign_up(
@@ -64,6 +69,8 @@ def sign_up_idempotently(
     key_hashes = keyring.macs_with_all_keys(b"idempotency key", idempotency_key.encode())
     texts = (command.name, command.surname, command.email.value, command.phone.value)
     body = [text.encode() for text in (*texts, *command.hobbies)]
+    if command.locale is not None:
+        body.append(f"\0{command.locale}".encode())  # no hobby: they have no control characters
     request_fingerprints = keyring.macs_with_all_keys(b"idempotency body", *body)
     expires_at = now + session_lifetime
     with unit_of_work() as uow:
@@ -72,7 +79,8 @@ def sign_up_idempotently(
         )
         if person is not None:
             uow.revoke_sessions(person.id)
-            return replace(start_session(uow, person, keyring, expires_at), replayed=True)
+            new_session = start_session(uow, person, keyring, expires_at, command.client)
+            return replace(new_session, replayed=True)
         session = _sign_up(command, uow, keyring, expires_at)
         person_id = session.result.person.id
         uow.store_idempotency_key(key_hashes[0], request_fingerprints[0], person_id)
@@ -98,7 +106,9 @@ def _sign_up(
         sessions=(ActiveSession(digest, expires_at),),
     )
     seeds = {channel: one_time_code.generate_seed(keyring) for channel in Channel}
-    outbox_refs = uow.sign_up(person, seeds, hash_network(keyring, command.network)[0])
+    network_hash = hash_network(keyring, command.network)[0]
+    locale = command.locale or command.preferred_language
+    outbox_refs = uow.sign_up(person, seeds, network_hash, command.client, locale)
     return NewSession(CommandResult(person, outbox_refs), token, expires_at)
 
 
@@ -121,6 +131,7 @@ class UpdateProfile:
     email: Address | None = None
     phone: Address | None = None
     hobbies: tuple[str, ...] | None = None
+    locale: str | None = None
 
 
 def update_profile(
@@ -129,11 +140,14 @@ def update_profile(
     """Updates a profile. A new address receives a code, which supersedes those of the one before.
 
     A verified address stays in the profile until the new one is confirmed; it and the verified
-    address of the other channel receive a notice.
+    address of the other channel receive a notice. The locale is not part of the profile: a change
+    of it alone does not raise the version.
     Raises `InvalidToken`, `PreconditionFailed`, `RateLimited`.
     """
     with unit_of_work() as uow:
         current = _lock_person(uow, command.claims, command.precondition, now)
+        if command.locale is not None:
+            uow.set_locale(current.id, command.locale)
         fields = {name: getattr(command, name) for name in ("name", "surname", "hobbies")}
         updated = replace(current, **{k: v for k, v in fields.items() if v is not None})
         outbox_refs: list[OutboxRef] = []

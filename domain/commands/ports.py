@@ -13,7 +13,7 @@ from uuid import UUID
 
 from domain.model.address import Address, Channel
 from domain.model.one_time_code import CodeSeed, DerivationContext
-from domain.model.person import ActiveSession, Person, Tombstone
+from domain.model.person import ActiveSession, Person, SessionClient, Tombstone
 from domain.model.session_token import TokenClaims
 
 
@@ -58,13 +58,18 @@ class SignInChallenge:
 
 
 @dataclass(frozen=True, slots=True)
-class ListedSession:
-    """An active session as its person may see it."""
+class StoredSession:
+    """An active session. `id` is the one that its person sees, and stays the same when the token is
+    refreshed; `token_version` is the version in a refreshed token, else None. `client` is that of
+    the sign-in or the last refresh.
+    """
 
     id: UUID
     created_at: datetime
     expires_at: datetime
     digest: bytes = field(repr=False)
+    token_version: int | None
+    client: SessionClient
 
 
 class UnitOfWork(Protocol):
@@ -74,9 +79,15 @@ class UnitOfWork(Protocol):
     """
 
     def sign_up(
-        self, person: Person, seeds: dict[Channel, CodeSeed], network_hash: bytes
+        self,
+        person: Person,
+        seeds: dict[Channel, CodeSeed],
+        network_hash: bytes,
+        client: SessionClient,
+        locale: str | None,
     ) -> list[OutboxRef]:
-        """Creates a person with their one session, and a confirmation of each address.
+        """Creates a person with their one session, and a confirmation of each address. `locale` is
+        the language of their messages, None for the default.
 
         Returns the outbox entries: one for the profile, one for each message.
         """
@@ -95,8 +106,10 @@ class UnitOfWork(Protocol):
     ) -> None:
         """Stores the key and the fingerprint of the body of a sign-up."""
 
-    def find_active_session(self, digest: bytes, now: datetime) -> UUID | None:
-        """Returns the id of the session's person; None if the session is unknown or expired."""
+    def find_session(self, claims: TokenClaims, now: datetime) -> StoredSession | None:
+        """Returns the active session of a token, or of the one before it while that is accepted;
+        None if there is none.
+        """
 
     def lock_person_by_token(self, claims: TokenClaims, now: datetime) -> Person:
         """Returns the token's person, locked until the end of the transaction. Raises
@@ -111,6 +124,9 @@ class UnitOfWork(Protocol):
 
     def update_person(self, person: Person) -> None:
         """Updates names, addresses and hobbies to those of `person`; ignores its other fields."""
+
+    def set_locale(self, person_id: UUID, locale: str) -> None:
+        """Sets the language of the person's messages."""
 
     def erase(self, person_id: UUID) -> CommandResult[Tombstone] | None:
         """Deletes everything about a person but id, version and time; None if there is no such
@@ -162,14 +178,30 @@ class UnitOfWork(Protocol):
     def resend_cooldown(self, person_id: UUID, channel: Channel) -> int:
         """Returns the seconds until another message may be requested; 0: now."""
 
-    def create_session(self, person_id: UUID, session: ActiveSession) -> CommandResult[Person]:
+    def create_session(
+        self, person_id: UUID, session: ActiveSession, client: SessionClient
+    ) -> CommandResult[Person]:
         """Creates a session and raises the version; revokes the oldest above the limit."""
 
-    def list_sessions(self, person_id: UUID, now: datetime) -> list[ListedSession]:
+    def list_sessions(self, person_id: UUID, now: datetime) -> list[StoredSession]:
         """Returns the active sessions, newest first."""
 
+    def replace_token(
+        self,
+        digest: bytes,
+        accepted_until: datetime,
+        new: ActiveSession,
+        version: int,
+        client: SessionClient,
+    ) -> None:
+        """Replaces the token with that digest, which is accepted until then, by a new one that has
+        that version in it. The token before it is accepted no longer.
+        """
+
     def revoke_sessions(self, person_id: UUID, digest: bytes | None = None) -> None:
-        """Revokes the session with that digest, or all sessions of the person."""
+        """Revokes the session with that digest, of its token or of the one before, or all sessions
+        of the person.
+        """
 
     def create_sign_in_challenge(
         self,

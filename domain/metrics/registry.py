@@ -123,6 +123,11 @@ MESSAGE_HANDOVER_DURATION = _histogram(
     ["kind"],
     buckets=MESSAGE_BUCKETS,
 )
+EVENT_ATTEMPTS = _counter(
+    "rollcall_event_attempts_total",
+    "Attempts to deliver an event, by outcome: delivered, retried or failed (given up).",
+    ["outcome"],
+)
 PURGED_ROWS = _counter(
     "rollcall_purged_rows_total",
     "Expired rows (or people, with all of theirs) that the purge has deleted, by what they are.",
@@ -137,6 +142,11 @@ PROVIDER_REQUESTS = _counter(
     "rollcall_provider_requests_total",
     "Messages given to a provider, by outcome (accepted, refused, failed) and reason.",
     ["provider", "outcome", "reason"],
+)
+SMS_SEGMENTS = _counter(
+    "rollcall_sms_segments_total",
+    "Segments of accepted text messages, which are paid for.",
+    ["provider"],
 )
 PROVIDER_REQUEST_DURATION = _histogram(
     "rollcall_provider_request_duration_seconds",
@@ -171,3 +181,5 @@ for _reason in ("overloaded", "upstream_hung", "upstream_timeout", "upstream_una
 for _metric in (REDIS_DISCONNECTS, REDIS_CALLBACK_ERRORS):
     _metric.labels("profiles")
 RATE_LIMITED_REQUESTS.labels("anonymous")
+for _outcome in ("delivered", "retried", "failed"):
+    EVENT_ATTEMPTS.labels(_outcome)

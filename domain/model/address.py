@@ -49,14 +49,14 @@ def parse_email(text: str) -> Address:
     Raises `InvalidField` (`invalid`, `too_long`).
     """
     if len(text.encode()) > 2 * EMAIL_MAX_BYTES:
-        raise InvalidField("too_long", f"Use at most {EMAIL_MAX_BYTES} bytes.")
+        raise InvalidField("too_long", "Use at most {count} bytes.", count=EMAIL_MAX_BYTES)
     try:
         value = validate_email(trim(text), check_deliverability=False, strict=True).normalized
     except EmailNotValidError:
         # The library's own text repeats parts of the address, so it is not passed on.
         raise InvalidField("invalid", "This is not a valid e-mail address.") from None
     if len(value.encode()) > EMAIL_MAX_BYTES:
-        raise InvalidField("too_long", f"Use at most {EMAIL_MAX_BYTES} bytes.")
+        raise InvalidField("too_long", "Use at most {count} bytes.", count=EMAIL_MAX_BYTES)
     return Address(Channel.EMAIL, value)
 
 

@@ -21,6 +21,12 @@ class InvalidToken(RollcallError):
     code = "invalid_token"
 
 
+class OriginNotAllowed(RollcallError):
+    """The request has the session's cookie, and may have been sent by another site's page."""
+
+    code = "origin_not_allowed"
+
+
 class InvalidCode(RollcallError):
     """The code or link token is wrong, superseded or invalidated."""
 
@@ -104,8 +110,10 @@ class QuotaExceeded(RollcallError):
 
 
 class InvalidField(RollcallError):
-    """A value is invalid for its field. `message` is for people, and never contains the value."""
+    """A value is invalid for its field. `template` is a text for people, which never contains the
+    value; it is translated before `params` replace their names in braces.
+    """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, template: str, **params: object) -> None:
         super().__init__(code)
-        self.message = message
+        self.template, self.params = template, params

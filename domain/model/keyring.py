@@ -54,16 +54,16 @@ class Keyring:
     """Keys derived from `secrets`, the signing key first. Raises `ValueError` if there is none."""
 
     def __init__(self, secrets: list[str]) -> None:
-        self._keys = [
+        self.keys = [
             Key(hmac.digest(secret, b"rollcall key id", sha256)[:KEY_ID_BYTES], secret)
             for secret in map(str.encode, secrets)
         ]
-        self.signing_key, *_ = self._keys
-        self._by_id = {key.id: key for key in reversed(self._keys)}
+        self.signing_key, *_ = self.keys
+        self._by_id = {key.id: key for key in reversed(self.keys)}
 
     def macs_with_all_keys(self, purpose: bytes, *parts: bytes) -> list[bytes]:
         """Returns `Key.mac` by every key, the signing key's first: to find what any made."""
-        return [key.mac(purpose, *parts) for key in self._keys]
+        return [key.mac(purpose, *parts) for key in self.keys]
 
     def get(self, key_id: bytes) -> Key | None:
         """Returns the key with that id, or None if it is not in the keyring."""

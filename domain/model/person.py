@@ -34,6 +34,16 @@ class ActiveSession:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class SessionClient:
+    """From where a session is used, as its person may see it: the families of browser and system,
+    and the network. Empty: unknown.
+    """
+
+    user_agent: str = ""
+    network: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Person:
     """A person's state in Postgres at one version."""
 
@@ -76,7 +86,7 @@ def _parse_optional_text(text: str, max_length: int) -> str:
     if len(text) <= _MAX_DECOMPOSITION * max_length:
         text = unicodedata.normalize("NFC", text)
     if len(text) > max_length:
-        raise InvalidField("too_long", f"Use at most {max_length} characters.")
+        raise InvalidField("too_long", "Use at most {count} characters.", count=max_length)
     if any(_is_forbidden(character) for character in text):
         raise InvalidField("control_characters", "Control characters are not allowed.")
     return text if any(unicode_text.is_visible(character) for character in text) else ""
@@ -101,5 +111,5 @@ def parse_hobbies(value: str | Iterable[str]) -> tuple[str, ...]:
     parsed = [_parse_optional_text(line, HOBBY_MAX_LENGTH) for line in lines]
     hobbies = tuple(hobby for hobby in parsed if hobby)
     if len(hobbies) > MAX_HOBBIES:
-        raise InvalidField("too_many", f"List at most {MAX_HOBBIES} hobbies.")
+        raise InvalidField("too_many", "List at most {count} hobbies.", count=MAX_HOBBIES)
     return hobbies

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from domain.model.errors import InvalidToken
-from domain.model.keyring import KEY_ID_BYTES, Keyring
+from domain.model.keyring import KEY_ID_BYTES, Key, Keyring
 
 TOKEN_LENGTH = 100
 MAX_SESSIONS = 10
@@ -23,7 +23,7 @@ _FORMAT = b"\x01"
 _TOKEN_BYTES = 75
 _MAC_BYTES = 16
 _VERSION_BYTES = 6
-_PURPOSE = b"session token"
+_PURPOSE, _REFRESH_PURPOSE = b"session token", b"refreshed session token"
 
 
 # base64url to base64; the two characters that only base64 has are mapped to one in neither.
@@ -48,16 +48,26 @@ class TokenClaims(NamedTuple):
 
 def issue_token(keyring: Keyring, person_id: UUID, version: int) -> tuple[str, bytes]:
     """Issues a token for a person; returns it and its SHA-256 digest, which is stored."""
-    key = keyring.signing_key
-    claims = b"".join(
-        (
-            _FORMAT,
-            key.id,
-            person_id.bytes,
-            version.to_bytes(_VERSION_BYTES),
-            secrets.token_bytes(32),
-        )
-    )
+    return _sign(keyring.signing_key, person_id, version, secrets.token_bytes(32))
+
+
+def derive_refreshed_tokens(
+    keyring: Keyring, token: str, person_id: UUID, version: int
+) -> list[tuple[str, bytes]]:
+    """Returns what may follow a token when it is refreshed, with the digests: by every key, the
+    signing key's first.
+
+    The random part is an HMAC over the token itself. So repeating a refresh gives the same new
+    token, which is not stored; and what is stored, digests alone, gives it to no one.
+    """
+    return [
+        _sign(key, person_id, version, key.mac(_REFRESH_PURPOSE, token.encode()))
+        for key in keyring.keys
+    ]
+
+
+def _sign(key: Key, person_id: UUID, version: int, random: bytes) -> tuple[str, bytes]:
+    claims = b"".join((_FORMAT, key.id, person_id.bytes, version.to_bytes(_VERSION_BYTES), random))
     token = urlsafe_b64encode(claims + key.mac(_PURPOSE, claims)[:_MAC_BYTES])
     return token.decode(), sha256(token).digest()
 

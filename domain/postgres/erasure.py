@@ -1,4 +1,6 @@
-"""Erases people: all rows but a tombstone each, and the outbox entry that projects it."""
+"""Erases people: all rows but a tombstone each, the outbox entry that projects it, and events,
+which have no personal data.
+"""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -7,7 +9,7 @@ from django.db import connection
 
 from domain.commands.ports import CommandResult
 from domain.model.person import Tombstone
-from domain.postgres import models, outbox
+from domain.postgres import events, models, outbox
 
 _INSERT_TOMBSTONES = """
     INSERT INTO rollcall_tombstone (id, version)
@@ -28,5 +30,6 @@ def erase_locked(versions: Mapping[UUID, int]) -> list[CommandResult[Tombstone]]
         cursor.execute("DELETE FROM rollcall_person WHERE id = ANY(%s)", [ids])
         cursor.execute(_INSERT_TOMBSTONES, [ids, [version + 1 for version in versions.values()]])
         tombstones = [Tombstone(*row) for row in cursor.fetchall()]
+    events.add_deletions(tombstones)
     refs = outbox.add_projections([tombstone.id for tombstone in tombstones])
     return [CommandResult(each, [ref]) for each, ref in zip(tombstones, refs, strict=True)]

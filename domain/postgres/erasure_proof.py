@@ -23,4 +23,6 @@ def count_rows_by_table(person_id: UUID) -> dict[str, int]:
 def _person_columns(table: type[Model]) -> list[str]:
     if table in (models.Person, models.Tombstone):
         return ["id"]
+    if table is models.Event:
+        return ["person_id"]
     return [field.name for field in table._meta.fields if field.related_model is models.Person]

@@ -21,6 +21,7 @@ class Person(models.Model):
     email_canonical = models.CharField(max_length=300)  # case folding may lengthen a text
     phone = models.CharField(max_length=16)
     hobbies = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    locale = models.CharField(max_length=8, null=True, blank=True)  # of messages; None: the default
     email_verified_at = models.DateTimeField(null=True, blank=True)
     phone_verified_at = models.DateTimeField(null=True, blank=True)
     # When the owner of the address first signed in with it; see `repositories.sessions`.
@@ -74,12 +75,24 @@ class Tombstone(models.Model):
 
 
 class Session(models.Model):
-    """A session, stored as the SHA-256 digest of its token."""
+    """A session, stored as the SHA-256 digest of its token.
+
+    The columns that may be NULL are of a session whose token has been refreshed: the digest of the
+    token before and until when that is accepted, the version in the token, and the digest of the
+    first token, from which the session's public id is derived.
+    """
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="sessions")
     digest = models.BinaryField(unique=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField()
+    previous_digest = models.BinaryField(null=True)
+    previous_expires_at = models.DateTimeField(null=True)
+    token_version = models.BigIntegerField(null=True)
+    first_digest = models.BinaryField(null=True)
+    # Of the sign-in or the last refresh; see `domain.model.person.SessionClient`.
+    user_agent = models.CharField(max_length=40, blank=True, default="", db_default="")
+    network = models.CharField(max_length=43, blank=True, default="", db_default="")
 
     class Meta:
         indexes = [models.Index(fields=["expires_at"], name="session_expires_at_idx")]
@@ -380,3 +393,59 @@ class OutboxEntry(models.Model):
                 fields=["sign_in"], condition=Q(sign_in__isnull=False), name="outbox_sign_in_idx"
             ),
         ]
+
+
+class Event(models.Model):
+    """A change of a person that the operator's webhook receives, after those of the same person
+    with smaller ids. It has no personal data, and outlives its person.
+
+    pending -> delivered or failed; `lease_token` identifies the process that delivers it, until
+    `due_at`. Most columns have their defaults in the table: a sign-up inserts four of them.
+    """
+
+    class Kind(models.TextChoices):
+        PERSON_CREATED = "person.created"
+        EMAIL_CONFIRMED = "email.confirmed"
+        PHONE_CONFIRMED = "phone.confirmed"
+        PROFILE_CHANGED = "profile.changed"
+        SESSION_REVOKED = "session.revoked"
+        PERSON_DELETED = "person.deleted"
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        DELIVERED = "delivered"
+        FAILED = "failed"
+
+    kind = models.CharField(max_length=15, choices=Kind)
+    person_id = models.UUIDField()
+    version = models.BigIntegerField()  # of the person since this change
+    session_id = models.UUIDField(null=True, blank=True)  # the public id of a session that ended
+    state = models.CharField(
+        max_length=9, choices=State, default=State.PENDING, db_default=State.PENDING
+    )
+    due_at = models.DateTimeField(db_default=Now())
+    lease_token = models.UUIDField(null=True, blank=True)
+    attempts = models.PositiveIntegerField(default=0, db_default=0)
+    reason_code = models.CharField(max_length=40, blank=True, default="", db_default="")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    first_attempted_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["due_at", "id"], condition=Q(state="pending"), name="event_due_at_idx"
+            ),
+            # For a person's first pending event, and for all of a person's.
+            models.Index(fields=["person_id", "state", "id"], name="event_person_idx"),
+            # For the oldest pending one, those that failed last, and all since a time.
+            models.Index(fields=["state", "created_at"], name="event_state_created_at_idx"),
+            models.Index(
+                fields=["finished_at"],
+                condition=Q(finished_at__isnull=False),
+                name="event_finished_at_idx",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"

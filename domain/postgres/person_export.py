@@ -7,13 +7,16 @@ from uuid import UUID
 
 from domain.model.person import Person
 from domain.postgres import models, person_queries
-from domain.postgres.repositories.sessions import public_id
+from domain.postgres.session_queries import public_id
 from domain.profile import to_public_dict
 
 # Left out: secrets (digests, salts, codes), keyed hashes of networks, and the results of messages,
 # which would reveal whether an address belongs to another person.
 _COLUMNS: dict[str, tuple[type, tuple[str, ...]]] = {
-    "sessions": (models.Session, ("digest", "created_at", "expires_at")),
+    "sessions": (
+        models.Session,
+        ("first_digest", "digest", "created_at", "expires_at", "user_agent", "network"),
+    ),
     "confirmations": (
         models.Confirmation,
         ("channel", "address", "created_at", "attempts", "confirmed_at"),
@@ -21,6 +24,7 @@ _COLUMNS: dict[str, tuple[type, tuple[str, ...]]] = {
     "sign_ins": (models.SignInChallenge, ("channel", "created_at", "attempts")),
     "known_networks": (models.KnownNetwork, ("last_used_at",)),
     "idempotency_keys": (models.IdempotencyKey, ("created_at",)),
+    "events": (models.Event, ("kind", "version", "session_id", "created_at")),
     "messages": (models.OutboxEntry, ("kind", "created_at")),
 }
 
@@ -32,7 +36,7 @@ def export_person(person_id: UUID) -> dict[str, Any] | None:
     """
     person = person_queries.get_person(person_id)
     row = models.Person.objects.filter(id=person_id).values(
-        "created_at", "email_verified_at", "phone_verified_at"
+        "created_at", "email_verified_at", "phone_verified_at", "locale"
     )
     if not isinstance(person, Person) or not row:
         return None
@@ -51,8 +55,8 @@ def _list(name: str, person_id: UUID) -> list[dict[str, Any]]:
 def _to_json(row: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a row with times in UTC, and a session's public id in place of its digest."""
     if "digest" in row:
-        others = {name: value for name, value in row.items() if name != "digest"}
-        row = {"id": public_id(bytes(row["digest"])), **others}
+        others = {name: value for name, value in row.items() if not name.endswith("digest")}
+        row = {"id": public_id(bytes(row["first_digest"] or row["digest"])), **others}
     return {
         name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
         for name, value in row.items()

@@ -28,10 +28,15 @@ _PEOPLE_AND_TOMBSTONES = """(
 # ids are passed to the sessions' index as a list, because ranges cost twice as much.
 _SELECT = """
     WITH matched AS MATERIALIZED (SELECT * FROM {people} WHERE {condition})
-    SELECT matched.*, digests, expiries FROM matched LEFT JOIN (
+    SELECT matched.*, digests, expiries, previous_digests, previous_expiries
+    FROM matched LEFT JOIN (
         SELECT person_id,
             (array_agg(digest ORDER BY id DESC))[1:{sessions}] AS digests,
-            (array_agg(expires_at ORDER BY id DESC))[1:{sessions}] AS expiries
+            (array_agg(expires_at ORDER BY id DESC))[1:{sessions}] AS expiries,
+            (array_agg(previous_digest ORDER BY id DESC)
+                FILTER (WHERE previous_expires_at > now()))[1:{sessions}] AS previous_digests,
+            (array_agg(previous_expires_at ORDER BY id DESC)
+                FILTER (WHERE previous_expires_at > now()))[1:{sessions}] AS previous_expiries
         FROM rollcall_session
         WHERE person_id = ANY(ARRAY(SELECT id FROM matched)) AND expires_at > now()
         GROUP BY person_id
@@ -128,7 +133,9 @@ def _from_row(
 ) -> Person | Tombstone:
     if deleted_at is not None:
         return Tombstone(person_id, version, deleted_at)
-    *texts, hobbies, email_verified, phone_verified, digests, expiries = columns
+    *texts, hobbies, email_verified, phone_verified, digests, expiries = columns[:-2]
     sessions = tuple(map(ActiveSession, digests or (), expiries or ()))
+    if columns[-1]:
+        sessions += tuple(map(ActiveSession, *columns[-2:]))  # the tokens that were refreshed
     fields: list[Any] = [*texts, tuple(hobbies), email_verified, phone_verified, sessions]
     return Person(person_id, version, *fields)

@@ -66,6 +66,7 @@ def get_expiries() -> dict[str, Expiry]:
     retention = settings.OUTBOX_RETENTION
     return {
         "outbox_entries": Expiry("outboxentry", "finished_at", retention),
+        "events": Expiry("event", "finished_at", settings.EVENT_RETENTION),
         "sessions": Expiry("session", "expires_at"),
         "confirmations": Expiry(
             "confirmation", "superseded_at", retention, entries_by="confirmation_id"

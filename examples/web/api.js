@@ -1,6 +1,9 @@
 // A client of Rollcall's HTTP API in a browser, from another origin (CORS).
 
-const STORAGE_KEY = "rollcall-token"; // of this tab; a script that is injected could read it
+// The session: {token, expires_at} of this tab, which a script that is injected could read; or only
+// {expires_at} for all tabs, while the browser keeps the token in a cookie that no script can read.
+const STORAGE_KEY = "rollcall-session";
+const REFRESH_BEFORE = 15 * 86_400_000; // milliseconds before the end of a session
 const MAX_ATTEMPTS = 4;
 
 /** An error of the API, a problem document (RFC 9457): status, code, detail, errors. */
@@ -13,7 +16,7 @@ export class Problem extends Error {
 
 export class Client {
   #url;
-  #token = sessionStorage.getItem(STORAGE_KEY);
+  #session = JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? localStorage.getItem(STORAGE_KEY));
   #etag = null; // of the profile that was read last
 
   constructor(url) {
@@ -21,16 +24,18 @@ export class Client {
   }
 
   get isSignedIn() {
-    return this.#token !== null;
+    return this.#session !== null;
   }
 
   // --- People ---
 
-  async signUp(fields) {
+  /** `inCookie`: the browser keeps the token, for which page and service must be of one site. */
+  async signUp(fields, inCookie = false) {
     // Made once, so that a repetition after a lost response creates no second person.
     const headers = { "Idempotency-Key": crypto.randomUUID() };
-    const { body } = await this.#send("POST", "signup/", { body: fields, headers });
-    this.#setToken(body.session.token);
+    const request = { body: { ...fields, session_cookie: inCookie }, headers };
+    const { body } = await this.#send("POST", "signup/", request);
+    this.#setSession(body.session);
     return body.profile;
   }
 
@@ -46,7 +51,7 @@ export class Client {
 
   async deleteAccount() {
     await this.#send("DELETE", "profile/");
-    this.#setToken(null);
+    this.#setSession(null);
   }
 
   async exportData() {
@@ -73,9 +78,20 @@ export class Client {
     return (await this.#send("POST", "sessions/", { body: { email } })).body.challenge;
   }
 
-  async signIn(challenge, code) {
-    const { body } = await this.#send("POST", "sessions/confirm/", { body: { challenge, code } });
-    this.#setToken(body.session.token);
+  async signIn(challenge, code, inCookie = false) {
+    const request = { body: { challenge, code, session_cookie: inCookie } };
+    this.#setSession((await this.#send("POST", "sessions/confirm/", request)).body.session);
+  }
+
+  /** Gives the session a new token and lifetime; returns its end. */
+  async refresh() {
+    const { session } = (await this.#send("POST", "sessions/current/refresh/")).body;
+    this.#setSession(session);
+    return session.expires_at;
+  }
+
+  async refreshIfDue() {
+    if (Date.parse(this.#session.expires_at) - Date.now() < REFRESH_BEFORE) await this.refresh();
   }
 
   async listSessions() {
@@ -88,21 +104,23 @@ export class Client {
 
   async signOut() {
     await this.#send("DELETE", "sessions/current/");
-    this.#setToken(null);
+    this.#setSession(null);
   }
 
   /** Forgets a session that has ended elsewhere. */
   forget() {
-    this.#setToken(null);
+    this.#setSession(null);
   }
 
   // --- Requests ---
 
-  #setToken(token) {
-    this.#token = token;
+  #setSession(session) {
+    this.#session = session;
     this.#etag = null;
-    if (token === null) sessionStorage.removeItem(STORAGE_KEY);
-    else sessionStorage.setItem(STORAGE_KEY, token);
+    sessionStorage.removeItem(STORAGE_KEY);
+    localStorage.removeItem(STORAGE_KEY);
+    const storage = session?.token ? sessionStorage : localStorage;
+    if (session) storage.setItem(STORAGE_KEY, JSON.stringify(session));
   }
 
   #keepEtag({ body, headers }) {
@@ -115,9 +133,10 @@ export class Client {
     for (let attempt = 1; ; attempt++) {
       const response = await fetch(`${this.#url}/api/v1/${path}`, {
         method,
+        credentials: "include", // the cookie, if there is one
         headers: {
           ...(body && { "Content-Type": "application/json" }),
-          ...(this.#token && { Authorization: `Bearer ${this.#token}` }),
+          ...(this.#session?.token && { Authorization: `Bearer ${this.#session.token}` }),
           ...headers,
         },
         body: body && JSON.stringify(body),

@@ -73,6 +73,7 @@ function showMessage(text) {
 async function render() {
   const isSignedIn = client.isSignedIn;
   if (isSignedIn) {
+    await client.refreshIfDue();
     const [profile, sessions] = await Promise.all([client.getProfile(), client.listSessions()]);
     renderProfile(profile);
     renderConfirmations(profile);
@@ -114,30 +115,37 @@ function renderSessions(sessions) {
   byId("sessions").replaceChildren(...sessions.map(makeSession));
 }
 
-function makeSession({ id, created_at, current }) {
+function makeSession({ id, created_at, user_agent, network, current }) {
   const item = document.createElement("li");
   const text = document.createElement("span");
-  text.textContent = `Since ${new Date(created_at).toLocaleString()}${current ? ", this one" : ""}`;
-  item.append(text);
-  if (!current) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "secondary";
-    button.textContent = "End";
-    run(button, async () => {
-      await client.revokeSession(id);
-      await render();
-      showMessage("That session has ended.");
-    });
-    item.append(button);
-  }
+  const where = [user_agent, network && `from ${network}`].filter(Boolean).join(" ");
+  const since = `since ${new Date(created_at).toLocaleString()}`;
+  text.textContent = [where, since, current && "this one"].filter(Boolean).join(", ");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "secondary";
+  button.textContent = current ? "Refresh" : "End";
+  run(button, current ? refreshSession : () => endSession(id));
+  item.append(text, button);
   return item;
+}
+
+async function refreshSession() {
+  const end = new Date(await client.refresh());
+  await render();
+  showMessage(`This session lasts until ${end.toLocaleDateString()}.`);
+}
+
+async function endSession(id) {
+  await client.revokeSession(id);
+  await render();
+  showMessage("That session has ended.");
 }
 
 // --- What people do ---
 
 run(byId("sign-up"), async (fields) => {
-  await client.signUp(fields);
+  await client.signUp(fields, byId("in-cookie").checked);
   await render();
   showMessage("Welcome. Two messages with codes are on their way.");
 });
@@ -150,7 +158,7 @@ run(byId("request-code"), async ({ email }) => {
 });
 
 run(byId("sign-in"), async ({ code }) => {
-  await client.signIn(challenge, code);
+  await client.signIn(challenge, code, byId("in-cookie").checked);
   byId("sign-in").hidden = true;
   await render();
 });

@@ -40,9 +40,13 @@ def _make_row(keys: Keyring, number: int) -> dict[str, Any]:
         "version": person.version,
         "digest": session.digest,
         "expires_at": session.expires_at,
+        "user_agent": "Firefox on Linux",
+        "network": "203.0.113.0/24",
         "key_id": keys.signing_key.id,
         "network_hash": secrets.token_bytes(16),
+        "locale": "en",
         "lease": 20,
+        "traceparent": None,
     }
 
 

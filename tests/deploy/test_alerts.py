@@ -49,6 +49,8 @@ SIMULATED = {
     "RollcallRedisCallbackErrors",
     "RollcallProfileVerifyOld",
     "RollcallMessagesOverdue",
+    "RollcallEventsLate",
+    "RollcallEventsGivenUp",
 }
 type Act = Callable[[], object]
 

@@ -48,6 +48,7 @@ def test_defaults_that_the_security_page_states_are_those_of_production():
         "SMS_TO_OWNERS_PER_DAY": "5000",
         "SMS_CONVERSION_MIN_SAMPLE": "100",
         "SESSION_LIFETIME_DAYS": "30",
+        "SESSION_MAX_LIFETIME_DAYS": "365",
         "RATE_LIMIT_SIGN_UP": "10/minute",
         "RATE_LIMIT_SIGN_IN": "10/minute",
         "RATE_LIMIT_CONFIRMATION": "30/minute",

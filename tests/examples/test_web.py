@@ -1,8 +1,10 @@
 """The example web app in Chromium, from another origin than the service."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -126,6 +128,9 @@ def test_person_signs_up_confirms_changes_and_ends_sessions(page: Page, api: Api
     page.browser.refresh()
     wait_until(lambda: len(page.browser.find_elements(By.CSS_SELECTOR, "#sessions li")) == 2)
     page.take_picture("sessions")
+    clients = [item.text for item in page.browser.find_elements(By.CSS_SELECTOR, "#sessions li")]
+    assert clients[0].startswith("Python from 127.0.0.0/24, since ")
+    assert clients[1].startswith("Chrome on Linux from 127.0.0.0/24, since ")
     page.click("#sessions button")
     page.wait_for("That session has ended.")
     assert api.http.get("/api/v1/profile/", headers=other).status_code == 401
@@ -137,9 +142,43 @@ def test_session_that_ended_elsewhere_signs_the_person_out(page: Page, api: ApiC
     person = sign_up_payload()
     page.fill("#sign-up", **{n: str(person[n]) for n in ("name", "surname", "email", "phone")})
     page.wait_for("Welcome")
-    token = page.browser.execute_script("return sessionStorage.getItem('rollcall-token')")
+    stored = page.browser.execute_script("return sessionStorage.getItem('rollcall-session')")
+    token = json.loads(stored)["token"]
     bearer = {"Authorization": f"Bearer {token}"}
     assert api.http.delete("/api/v1/sessions/", headers=bearer).status_code == 204
     page.fill("#profile", name="Grace")
     page.wait_for("Your session has ended.")
     assert page.find("#signed-out").is_displayed()
+
+
+def test_session_in_a_cookie_is_refreshed_and_shared_by_tabs(
+    page: Page, example: tuple[Stack, str]
+):
+    person = sign_up_payload()
+    page.click("#in-cookie")
+    page.fill("#sign-up", **{n: str(person[n]) for n in ("name", "surname", "email", "phone")})
+    page.wait_for("Welcome")
+    script = "return JSON.stringify([sessionStorage, localStorage, document.cookie])"
+    cookie = read_cookie(page)
+    assert cookie["value"] not in page.browser.execute_script(script)
+    page.click("#sessions button")
+    page.wait_for("This session lasts until")
+    assert read_cookie(page)["value"] != cookie["value"]
+
+    first = page.browser.current_window_handle
+    page.browser.switch_to.new_window("tab")
+    other = Page(page.browser, example[1])
+    wait_until(lambda: other.find("#profile [name=name]").get_property("value") == "Ada")
+    other.click("#sign-out")
+    wait_until(lambda: other.find("#signed-out").is_displayed())
+    assert page.browser.get_cookies() == []
+    page.browser.switch_to.window(first)
+    page.fill("#profile", name="Grace")
+    page.wait_for("Your session has ended.")
+
+
+def read_cookie(page: Page) -> dict[str, Any]:
+    (cookie,) = page.browser.get_cookies()
+    attributes = [cookie[name] for name in ("name", "httpOnly", "secure", "sameSite")]
+    assert attributes == ["__Host-session", True, True, "Lax"]
+    return dict(cookie)

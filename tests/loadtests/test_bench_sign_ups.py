@@ -1,5 +1,6 @@
 """The plain DRF application that `make bench` compares sign-ups with."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,3 +75,12 @@ def test_peer_rejects_an_invalid_body(plain):
     invalid = plain.post(URL, json={"email": "nobody", "phone": "1"})
     assert invalid.status_code == 400
     assert invalid.json().keys() == {"name", "surname", "email", "phone"}
+
+
+def test_baseline_has_all_parameters_of_the_statement(django_setup: None):
+    from domain.model.keyring import Keyring
+    from domain.postgres.repositories.sign_ups import INSERT_SIGN_UP
+    from loadtests.bench.insert_baseline import _make_row
+
+    parameters = set(re.findall(r"%\((\w+)\)s", INSERT_SIGN_UP))
+    assert _make_row(Keyring(["a secret"]), 1).keys() == parameters

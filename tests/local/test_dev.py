@@ -150,7 +150,9 @@ def test_change_of_files_restarts_every_process(dev: Dev, tree: Path) -> None:
     replace(tree / "api" / "reads" / "responses.py", "no-cache", "no-cache, stale-if-error=1")
     replace(tree / "api" / "writes" / "base.py", "no-store", "no-store, private")
     replace(
-        tree / "workers" / "messages" / "confirmation.py", "Confirm your", "Please confirm your"
+        tree / "workers" / "messages" / "templates" / "confirmation.subject.txt",
+        "Confirm your",
+        "Please confirm your",
     )
     tasks = tree / "workers" / "tasks.py"
     tasks.write_text(tasks.read_text().replace("imports", "import"))

@@ -69,6 +69,7 @@ REFUSED = {
             "WRITE_THREADS",
             "HUEY_WORKERS",
             "SESSION_LIFETIME_DAYS",
+            "SESSION_MAX_LIFETIME_DAYS",
             "OUTBOX_LEASE_SECONDS",
             "OUTBOX_RETENTION_DAYS",
             "UNVERIFIED_RETENTION_DAYS",
@@ -87,6 +88,14 @@ REFUSED = {
             "TRUSTED_PROXIES",
         ),
         ("-1", "999999999999", "many"),
+    ),
+    "EVENT_WEBHOOK_CONCURRENCY": ("0", "257", "many"),
+    "EVENT_WEBHOOK_TIMEOUT": ("0", "61", "nan"),
+    "EVENT_WEBHOOK_SECRET": ("whsec_", "secret", "whsec_c2hvcnQ=", ","),
+    "EVENT_WEBHOOK_URL": (
+        "receiver.example",
+        "http://receiver.example/events",
+        "https://receiver.example/events",  # without a secret
     ),
     "SMS_CONVERSION_MIN_RATE": ("-0.1", "1.1", "nan", "10%"),
     "RATE_LIMIT_SIGN_UP": ("often", "0/minute", "10/0hours", "1/minute;2/hour", "9/9999999years"),

@@ -3,7 +3,7 @@
 Arguments: the Redis URL, SECRET_KEY, a file of tokens, one a line, and a file of 8-byte integers:
 for each token the state after the last answered write (twice the version, plus one if the session
 was revoked; -1 during a write), and last 1 once it is to stop. Prints a line of JSON: the number of
-reads, and the errors.
+reads, of those that used an entry of the client-side cache, and the errors.
 """
 
 import asyncio
@@ -11,10 +11,11 @@ import json
 import mmap
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from api.reads.client_cache import CacheEntry, ClientCache
 from domain.model.keyring import Keyring
 from tests.support.http_request import Reader
 
@@ -29,6 +30,20 @@ def shared_states(path: Path) -> Iterator["memoryview[int]"]:
         buffer.cast("q") as states,
     ):
         yield states
+
+
+def count_cache_hits() -> Callable[[], int]:
+    """Returns a function that returns how many reads of this process have used an entry."""
+    find, count = ClientCache.find, 0
+
+    def counting_find(self: ClientCache, digest: bytes) -> CacheEntry | None:
+        nonlocal count
+        entry = find(self, digest)
+        count += entry is not None
+        return entry
+
+    ClientCache.find = counting_find  # type: ignore[method-assign]  # only in this program
+    return lambda: count
 
 
 async def check_staleness(
@@ -49,7 +64,7 @@ async def check_staleness(
 
 async def main(url: str, secret: str, tokens: str, shared: str) -> None:
     """Reads until the stop flag is set."""
-    token_list = Path(tokens).read_text().split()
+    token_list, cache_hits = Path(tokens).read_text().split(), count_cache_hits()
     with shared_states(Path(shared)) as states:
         reader = Reader(url, Keyring([secret]))
         reader.start()
@@ -60,7 +75,8 @@ async def main(url: str, secret: str, tokens: str, shared: str) -> None:
             errors += [text for text in await asyncio.gather(*checks) if text]
             count += len(numbers)
         await reader.close()
-    sys.stdout.write(json.dumps({"reads": count, "errors": errors[:10]}) + "\n")
+    result = {"reads": count, "cache_hits": cache_hits(), "errors": errors[:10]}
+    sys.stdout.write(json.dumps(result) + "\n")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from local.stack import Stack
 from tests.support import fake_provider
 from tests.support.admin_client import TableParser, admin_session, form_origin
 from tests.support.client import ApiClient, SignedUpPerson, wait_until
+from tests.support.events import event_settings
 from tests.support.fake_provider import FakeProvider, provider_settings
 from tests.support.stacks import extra_stack
 from tests.support.webhook_signatures import ENV, post_receipts, sign_sendgrid, sign_vonage
@@ -44,6 +45,10 @@ EMAIL, NEW_EMAIL, NEXT_EMAIL = (
 )
 REJECTED_EMAIL = f"{REJECTED}@bücher-erasure.example"
 PHONE, NEXT_PHONE = "+34699812735", "+34699847216"
+_COUNT_UNFINISHED = """
+    SELECT (SELECT count(*) FROM rollcall_outboxentry WHERE finished_at IS NULL)
+        + (SELECT count(*) FROM rollcall_event WHERE finished_at IS NULL)
+"""
 TABLES_OF_PEOPLE = """
     SELECT table_name FROM information_schema.columns
     WHERE table_schema = 'public' AND column_name = 'person_id'
@@ -69,8 +74,7 @@ class Service(NamedTuple):
 
     def is_settled(self) -> bool:
         """Returns whether no work is left."""
-        query = "SELECT count(*) FROM rollcall_outboxentry WHERE finished_at IS NULL"
-        return self.database.execute(query).fetchone() == (0,)
+        return self.database.execute(_COUNT_UNFINISHED).fetchone() == (0,)
 
 
 @contextmanager
@@ -79,10 +83,12 @@ def run_service(data_dir: Path) -> Iterator[Service]:
     with ExitStack() as running:
         sendgrid = running.enter_context(FakeProvider())
         vonage = running.enter_context(FakeProvider(tls=True))
+        receiver = running.enter_context(FakeProvider())
         env = {
             "HUEY_DASHBOARD": "true",
             "TRUSTED_PROXIES": "1",
             **provider_settings(sendgrid, vonage),
+            **event_settings(receiver.url),
             **ENV,
         }
         stack = running.enter_context(extra_stack(data_dir, **env))

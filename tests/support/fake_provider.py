@@ -73,6 +73,7 @@ class FakeProvider:
         self.default_response: Respond = accept()
         self.released = threading.Event()
         self.ids = count(1)
+        self.connections = 0
         self._queue: deque[Respond] = deque()
         self._received = threading.Condition()
         self._folder = tempfile.TemporaryDirectory()
@@ -144,6 +145,11 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else the second write of a response waits 40 ms
     server: _Server
+
+    def setup(self) -> None:
+        """Counts the connections."""
+        super().setup()
+        self.provider.connections += 1
 
     @property
     def provider(self) -> FakeProvider:

@@ -84,7 +84,19 @@ _REST = """
     SELECT time, 1, id, '', 2, 'erased' FROM {half};
     SELECT setval(pg_get_serial_sequence('rollcall_confirmation', 'id'), 2 * {people})
 """
+# Those of the last thousand people wait: half of them for an earlier one of the same person.
+_EVENT = """
+    INSERT INTO rollcall_event (kind, person_id, version, state, due_at, created_at, finished_at)
+    SELECT 'person.created',
+        CASE WHEN n > {finished} THEN md5('person ' || n / 2)::uuid ELSE id END, 1,
+        CASE WHEN n > {finished} THEN 'pending' WHEN n % 5000 = 0 THEN 'failed'
+            ELSE 'delivered' END,
+        CASE WHEN n > {finished} THEN now() + interval '1 day' ELSE time END, time,
+        CASE WHEN n <= {finished} THEN time END
+    FROM {all}
+"""
 _STATEMENTS = [_PERSON, _SESSION, _CONFIRMATION, _OUTBOX, _CHALLENGE, _CHALLENGE_OUTBOX, _REST]
+_STATEMENTS += [_EVENT]
 _INDEXES = """
     SELECT indexname, indexdef FROM pg_indexes JOIN pg_class ON relname = indexname
     WHERE schemaname = 'public' AND tablename LIKE 'rollcall_%'

@@ -11,7 +11,8 @@ from domain.commands import ports
 from domain.model.address import Address, Channel
 from domain.model.errors import InvalidCode, TooManyAttempts
 from domain.model.one_time_code import MAX_ATTEMPTS, CodeSeed, DerivationContext
-from domain.model.person import Person
+from domain.model.person import Person, SessionClient
+from domain.model.session_token import TokenClaims
 
 
 @dataclass
@@ -57,7 +58,12 @@ class InMemoryUnitOfWork:
         self.store = store
 
     def sign_up(
-        self, person: Person, seeds: dict[Channel, CodeSeed], network_hash: bytes
+        self,
+        person: Person,
+        seeds: dict[Channel, CodeSeed],
+        network_hash: bytes,
+        client: SessionClient,
+        locale: str | None,
     ) -> list[ports.OutboxRef]:
         self.store.people[person.id] = person
         outbox_refs = self._add_outbox_entry(person.id, None)
@@ -74,10 +80,14 @@ class InMemoryUnitOfWork:
         kind = "project_profile" if row_id is None else "confirmation"
         return [ports.OutboxRef(len(self.store.outbox) - 1, kind)]
 
-    def find_active_session(self, digest: bytes, now: datetime) -> UUID | None:
-        for person in self.store.people.values():
-            if any(s.digest == digest and s.expires_at > now for s in person.sessions):
-                return person.id
+    def find_session(self, claims: TokenClaims, now: datetime) -> ports.StoredSession | None:
+        person = self.store.people[claims.person_id]
+        for each in person.sessions:
+            if each.digest == claims.digest and each.expires_at > now:
+                client = SessionClient()
+                return ports.StoredSession(
+                    person.id, now, each.expires_at, each.digest, None, client
+                )
         return None
 
     def record_attempt(self, person_id: UUID, channel: Channel) -> ports.Confirmation:

@@ -94,7 +94,7 @@ def keep_writing(
 
 
 def test_readers_never_see_state_older_than_an_answered_write(
-    stack, django_db_access, tmp_path: Path, count_redis_reads, scale
+    stack, django_db_access, tmp_path: Path, scale
 ):
     """10,000 writes with LONG=1, else 1,000; every third revokes the session."""
     from django.conf import settings
@@ -110,7 +110,6 @@ def test_readers_never_see_state_older_than_an_answered_write(
     shared.write_bytes(bytes(8 * (PEOPLE + 1)))
     argv = [sys.executable, "-m", "tests.support.cache_reader"]
     argv += [settings.REDIS_URL, settings.SECRET_KEY, str(tokens), str(shared)]
-    before = count_redis_reads()
     with shared_states(shared) as states:
         states[:PEOPLE] = memoryview(bytes((2).to_bytes(8, sys.byteorder) * PEOPLE)).cast("q")
         readers = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -129,7 +128,6 @@ def test_readers_never_see_state_older_than_an_answered_write(
             outputs = [reader.communicate(timeout=30)[0] for reader in readers]
     results = [json.loads(lines.splitlines()[-1]) for lines in outputs]
     assert [result["errors"] for result in results] == [[], []]
-    count = sum(result["reads"] for result in results)
     assert all(result["reads"] > 1_000 for result in results)
-    # How many depends on how busy the machine is: a copy is used for 20 ms after a reply of Redis.
-    assert count - (count_redis_reads() - before) > 50, "copies were in use"
+    # How many depends on how busy the machine is: an entry is used for 20 ms after Redis replied.
+    assert all(result["cache_hits"] for result in results)

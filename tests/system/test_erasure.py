@@ -41,7 +41,7 @@ PAGES = [
 ]
 # What may name an erased person by their id.
 KEEPS_ID = {"public.rollcall_tombstone", "public.rollcall_outboxentry", "public.django_admin_log"}
-KEEPS_ID |= {"pg_catalog.pg_statistic"}
+KEEPS_ID |= {"pg_catalog.pg_statistic", "public.rollcall_event"}
 ALL_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 OWN_TABLES = f"{ALL_TABLES} AND tablename LIKE 'rollcall%'"
 TIMES = """

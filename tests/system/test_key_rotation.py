@@ -89,6 +89,15 @@ def test_session_of_one_process_is_read_and_written_by_the_other(services, first
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_refresh_is_repeated_with_the_same_token_by_the_other(services, first, second):
+    person = services[first].sign_up()
+    path = "sessions/current/refresh/"
+    answers = [at(person, services[name]).request("POST", path).json() for name in (first, second)]
+    assert answers[0] == answers[1]
+    assert at(person, services[second]).profile().status_code == 200
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
 def test_code_link_and_challenge_of_one_process_are_confirmed_by_the_other(
     services, use_worker, first, second
 ):

@@ -10,7 +10,8 @@ from domain.model.address import Address, Channel
 from domain.postgres import message_quotas, models
 from domain.postgres.delivery_receipts import make_reference
 from domain.postgres.outbox import LeasedEntry, Outcome
-from workers.messages import notices
+from workers.messages import drafts
+from workers.messages.rendering import render
 from workers.providers.base import PermanentFailure
 from workers.providers.registry import get_provider
 
@@ -53,8 +54,9 @@ def _send(entry: LeasedEntry, row: models.Confirmation, to: Address) -> Outcome:
     if age > one_time_code.LINK_LIFETIME:
         raise PermanentFailure("notice_expired")
     message_quotas.use_notice_quota(entry.id, to, age)
-    message = notices.address_change_notice(
-        settings, channel=to.channel, to=to.value, changed=Channel(row.channel)
+    draft = drafts.address_change_notice(
+        settings, channel=to.channel, to=to.value, changed=row.channel
     )
+    message = render(settings, row.person.locale, draft)
     message_id = get_provider(to.channel).send(message, make_reference(entry.id))
     return Outcome(_State.DONE, provider_message_id=message_id)

@@ -16,8 +16,9 @@ from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.postgres.person_queries import verified_owner_filter
 from domain.postgres.repositories.confirmations import derivation_context, is_expired
 from workers.handlers.keys import require_key
-from workers.messages import confirmation, notices
-from workers.messages.message import Message
+from workers.messages import drafts
+from workers.messages.drafts import Draft
+from workers.messages.rendering import render
 from workers.providers.base import PermanentFailure
 from workers.providers.registry import get_provider
 
@@ -44,7 +45,8 @@ def send(entry: LeasedEntry) -> Outcome | None:
     address = Address(Channel(row.channel), row.address)
     # The owner must not get a code that would confirm another person.
     owners = models.Person.objects.filter(verified_owner_filter(address)).exclude(id=row.person_id)
-    has_verified_owner = owners.exists()
+    locales = list(owners.values_list("locale", flat=True))
+    has_verified_owner = bool(locales)
     if _waits_for_email(row) and _postpone_until_confirmed(entry, row):
         return None
     if not has_verified_owner:
@@ -52,16 +54,17 @@ def send(entry: LeasedEntry) -> Outcome | None:
     purpose, has_code = ("notice", False) if has_verified_owner else ("confirmation", True)
     if not message_quotas.reserve_first_attempt(row, purpose, address, has_code=has_code):
         return Outcome(_State.DISCARDED, "person_deleted")
-    message = _build_notice(row) if has_verified_owner else _build_message(row)
+    draft = _draft_notice(row) if has_verified_owner else _draft_message(row)
+    message = render(settings, locales[0] if has_verified_owner else row.person.locale, draft)
     message_id = get_provider(address.channel).send(message, make_reference(entry.id))
     return Outcome(_State.DONE, "owner_notified" if has_verified_owner else "", message_id)
 
 
-def _build_notice(row: models.Confirmation) -> Message:
-    """Builds the notice to the address' owner. Raises `PermanentFailure` once it is of no use."""
+def _draft_notice(row: models.Confirmation) -> Draft:
+    """Returns the notice to the address' owner. Raises `PermanentFailure` once it is of no use."""
     if is_expired(row, one_time_code.LINK_LIFETIME):
         raise PermanentFailure("notice_expired")
-    return notices.address_in_use_notice(settings, channel=row.channel, to=row.address)
+    return drafts.address_in_use_notice(settings, channel=row.channel, to=row.address)
 
 
 def _waits_for_email(row: models.Confirmation) -> bool:
@@ -88,20 +91,20 @@ def _postpone_until_confirmed(entry: LeasedEntry, row: models.Confirmation) -> b
         return True
 
 
-def _build_message(row: models.Confirmation) -> Message:
-    """Builds the message with what has not expired. Raises `PermanentFailure` if all has."""
+def _draft_message(row: models.Confirmation) -> Draft:
+    """Returns the message with what has not expired. Raises `PermanentFailure` if all has."""
     context, keyring = derivation_context(row), get_keyring()
     to, name = row.address, row.person.name
     is_code_valid = not is_expired(row, one_time_code.CODE_LIFETIME[context.channel])
     code = one_time_code.derive_code(keyring, context) if is_code_valid else None
     if context.channel == Channel.PHONE and code is not None:
-        return confirmation.confirmation_sms(settings, to=to, name=name, code=code)
+        return drafts.confirmation_sms(settings, to=to, name=name, code=code)
     is_link_valid = context.channel == Channel.EMAIL and not is_expired(
         row, one_time_code.LINK_LIFETIME
     )
     link_token = one_time_code.derive_link_token(keyring, context)
     if is_link_valid and link_token is not None:
-        return confirmation.confirmation_email(
+        return drafts.confirmation_email(
             settings, to=to, name=name, code=code, link_token=link_token
         )
     raise PermanentFailure("code_expired")

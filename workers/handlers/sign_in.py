@@ -13,7 +13,8 @@ from domain.postgres.keyring import get_keyring
 from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.postgres.repositories.confirmations import derivation_context, is_expired
 from workers.handlers.keys import require_key
-from workers.messages import notices
+from workers.messages import drafts
+from workers.messages.rendering import render
 from workers.providers.base import PermanentFailure
 from workers.providers.registry import get_provider
 
@@ -48,7 +49,8 @@ def send(entry: LeasedEntry) -> Outcome:
     code = one_time_code.derive_code(get_keyring(), derivation_context(row), one_time_code.SIGN_IN)
     if code is None:  # the address was not verified when its sending was first attempted
         return Outcome(_State.DISCARDED, "address_not_verified")
-    message = notices.sign_in_code(settings, channel=address.channel, to=address.value, code=code)
+    draft = drafts.sign_in_code(settings, channel=address.channel, to=address.value, code=code)
+    message = render(settings, row.person.locale if row.person else None, draft)
     message_id = get_provider(address.channel).send(message, make_reference(entry.id))
     return Outcome(_State.DONE, provider_message_id=message_id)
 

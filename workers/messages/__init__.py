@@ -1,1 +1,1 @@
-"""The texts of the messages: pure functions, no Django."""
+"""Messages: what each one says (`drafts`), and how it is rendered in a language (`rendering`)."""

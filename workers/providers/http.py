@@ -65,7 +65,7 @@ class ProviderSession(requests.Session):
         self._timer: threading.Timer | None = None
         self.auth = lambda request: request  # else ~/.netrc may replace the provider's key
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _Adapter(self.limit_connection))
+            self.mount(scheme, Adapter(self.limit_connection))
 
     def request(self, method: Any, url: Any, **options: Any) -> requests.Response:  # type: ignore[override]  # all other parameters are options
         """Returns the response of a success; raises `SendError` for all else."""
@@ -74,7 +74,7 @@ class ProviderSession(requests.Session):
         try:
             result = super().request(method, url, **options)
         except OSError as error:  # as all errors of requests are
-            result = _classify_exception(error, connected=self._timer is not None)
+            result = classify_exception(error, connected=self._timer is not None)
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -110,7 +110,7 @@ def shut_down(connection: socket.socket) -> None:
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
-class _Adapter(HTTPAdapter):
+class Adapter(HTTPAdapter):
     """The transport of requests, which reports connections, and reads certificates only once."""
 
     def __init__(self, on_connect: Callable[[socket.socket], None]) -> None:
@@ -120,8 +120,12 @@ class _Adapter(HTTPAdapter):
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Prepares the connection pool of a request: requests calls this before it connects."""
         on_connect, connection_class = self._on_connect, conn.ConnectionCls
+        if hasattr(connection_class, "is_reported"):
+            return  # the pool was prepared for an earlier request
 
         class Connection(connection_class):  # type: ignore[misc, valid-type]
+            is_reported = True
+
             def connect(self) -> None:
                 super().connect()
                 on_connect(self.sock)
@@ -142,14 +146,14 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
 
 def _classify_status(response: requests.Response) -> SendError:
     """Classifies a response other than success."""
-    status, delay = response.status_code, _parse_retry_after(response.headers.get("Retry-After"))
+    status, delay = response.status_code, parse_retry_after(response.headers.get("Retry-After"))
     if status < 400:
         return TemporaryFailure("invalid_response")
     code = "provider_error" if status >= 500 else _TEMPORARY_STATUSES.get(status)
     return TemporaryFailure(code, delay) if code else PermanentFailure("rejected")
 
 
-def _classify_exception(error: BaseException, *, connected: bool) -> SendError:
+def classify_exception(error: BaseException, *, connected: bool) -> SendError:
     """Classifies an error of the transport. Errors wrap errors, and the first cause decides."""
     causes = [error]
     while cause := causes[-1].__cause__ or causes[-1].__context__:
@@ -163,7 +167,7 @@ def _classify_exception(error: BaseException, *, connected: bool) -> SendError:
     return TemporaryFailure("invalid_response")
 
 
-def _parse_retry_after(value: str | None) -> float | None:
+def parse_retry_after(value: str | None) -> float | None:
     """Converts `Retry-After` (RFC 9110 section 10.2.3) to seconds, at most an hour."""
     try:
         return min(Retry().parse_retry_after(value or ""), _MAX_RETRY_AFTER)

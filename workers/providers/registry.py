@@ -6,8 +6,9 @@ from time import perf_counter
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from domain.metrics.registry import PROVIDER_REQUEST_DURATION, PROVIDER_REQUESTS
+from domain.metrics.registry import PROVIDER_REQUEST_DURATION, PROVIDER_REQUESTS, SMS_SEGMENTS
 from workers import tracing
+from workers.messages.gsm7 import count_segments
 from workers.messages.message import Message
 from workers.providers.base import PermanentFailure, Provider, SendError
 from workers.providers.mailbox import FileMailbox
@@ -47,6 +48,8 @@ class _ObservedProvider:
             with tracing.span(f"send by {self._name}", "CLIENT"):
                 message_id = self._provider.send(message, reference)
             outcome = "accepted", ""
+            if message.channel == "phone":
+                SMS_SEGMENTS.labels(self._name).inc(count_segments(message.text))
         except SendError as error:
             is_final = isinstance(error, PermanentFailure)
             outcome = "refused" if is_final else "failed", error.code

@@ -74,10 +74,11 @@ function show(state, retryAfter) {
   if (hadFocus && !label) heading.focus();
 }
 
+// In the language of the page.
 function formatDuration(seconds) {
-  if (!seconds) return "a minute";
   const [count, unit] = seconds < 100 ? [seconds, "second"] : [Math.ceil(seconds / 60), "minute"];
-  return count === 1 ? `1 ${unit}` : `${count} ${unit}s`;
+  const options = { style: "unit", unit: seconds ? unit : "minute", unitDisplay: "long" };
+  return new Intl.NumberFormat(document.documentElement.lang, options).format(count || 1);
 }
 
 button.addEventListener("click", async () => {

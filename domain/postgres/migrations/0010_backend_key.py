@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("rollcall", "0008_purge_indexes"),
+        ("rollcall", "0009_session_refresh"),
     ]
 
     operations = [

@@ -11,13 +11,18 @@ from django.db.models import Case, F, When
 from domain.commands.ports import CommandResult
 from domain.model.address import Address, Channel
 from domain.model.person import Person, Tombstone
-from domain.postgres import locks, models, outbox
+from domain.postgres import events, locks, models, outbox
 from domain.postgres.erasure import erase_locked
+from domain.postgres.events import Change
+from domain.postgres.models import Event
 from domain.postgres.person_queries import reload_person
 
 
 class AccountRepository:
     """The part of a unit of work that changes accounts."""
+
+    def __init__(self) -> None:
+        self._changes: list[Change] = []  # of the locked person, until `bump_version`
 
     def lock_person(self, person_id: UUID) -> bool:
         return models.Person.objects.select_for_update().filter(id=person_id).exists()
@@ -25,7 +30,10 @@ class AccountRepository:
     def bump_version(self, person_id: UUID) -> CommandResult[Person]:
         models.Person.objects.filter(id=person_id).update(version=F("version") + 1)
         outbox_ref = outbox.add(models.OutboxEntry.Kind.PROJECT_PROFILE, person_id)
-        return CommandResult(reload_person(person_id), [outbox_ref])
+        person = reload_person(person_id)
+        events.add(person_id, person.version, self._changes)
+        self._changes.clear()
+        return CommandResult(person, [outbox_ref])
 
     def update_person(self, person: Person) -> None:
         email_canonical = Address(Channel.EMAIL, person.email).canonical
@@ -39,6 +47,10 @@ class AccountRepository:
             phone_first_sign_in_at=_unless_changed("phone", person.phone),
             hobbies=list(person.hobbies),
         )
+        self._changes.append(Change(Event.Kind.PROFILE_CHANGED))
+
+    def set_locale(self, person_id: UUID, locale: str) -> None:
+        models.Person.objects.filter(id=person_id).update(locale=locale)
 
     def erase(self, person_id: UUID) -> CommandResult[Tombstone] | None:
         row = models.Person.objects.select_for_update().filter(id=person_id).first()

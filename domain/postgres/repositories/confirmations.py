@@ -20,11 +20,18 @@ from domain.model.keyed_hash import hash_address
 from domain.model.one_time_code import CodeSeed, DerivationContext
 from domain.model.person import Person
 from domain.postgres import known_networks, locks, models, outbox, rate_limits, sms_quotas
+from domain.postgres.events import Change
 from domain.postgres.keyring import get_keyring
-from domain.postgres.models import OutboxEntry
+from domain.postgres.models import Event, OutboxEntry
 from domain.postgres.person_queries import NIL_UUID, verified_owner_filter
 from domain.postgres.rate_limits import RateLimit
 from domain.postgres.repositories.accounts import AccountRepository
+from domain.postgres.session_queries import filter_by_token
+
+_CONFIRMED = {
+    Channel.EMAIL: Event.Kind.EMAIL_CONFIRMED,
+    Channel.PHONE: Event.Kind.PHONE_CONFIRMED,
+}
 
 
 class ConfirmationRepository(AccountRepository):
@@ -55,7 +62,7 @@ class ConfirmationRepository(AccountRepository):
             raise InvalidCode
         session_created_at = None
         if session_digest is not None:
-            sessions = models.Session.objects.filter(person_id=row.person_id, digest=session_digest)
+            sessions = filter_by_token(row.person_id, session_digest, Now())
             session_created_at = sessions.values_list("created_at", flat=True).first()
             if session_created_at is None:  # revoked since the request was authenticated
                 raise InvalidToken
@@ -73,6 +80,7 @@ class ConfirmationRepository(AccountRepository):
             outbox.release(row.person_id, "email_not_confirmed")
         elif row.first_attempted_at is not None and not row.replaces_address:
             sms_quotas.record_conversion(row.address, row.first_attempted_at)
+        self._changes.append(Change(_CONFIRMED[context.channel]))
         return self.bump_version(row.person_id)
 
     def create_confirmation(

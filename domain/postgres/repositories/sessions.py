@@ -3,25 +3,27 @@
 The methods are described in `domain.commands.ports.UnitOfWork`.
 """
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import QuerySet
-from django.db.models.functions import Now
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce, Now
 
-from domain.commands.ports import CommandResult, ListedSession, OutboxRef, SignInChallenge
+from domain.commands.ports import CommandResult, OutboxRef, SignInChallenge, StoredSession
 from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.model.errors import InvalidCode, InvalidToken, TooManyAttempts
 from domain.model.keyed_hash import hash_address
 from domain.model.one_time_code import CodeSeed
-from domain.model.person import ActiveSession, Person
+from domain.model.person import ActiveSession, Person, SessionClient
 from domain.model.session_token import MAX_SESSIONS, TokenClaims
-from domain.postgres import known_networks, locks, models, outbox, rate_limits
+from domain.postgres import events, known_networks, locks, models, outbox, rate_limits
+from domain.postgres.events import Change
 from domain.postgres.keyring import get_keyring
+from domain.postgres.models import Event
 from domain.postgres.person_queries import NIL_UUID, reload_person, verified_owner_filter
 from domain.postgres.rate_limits import RateLimit
 from domain.postgres.repositories.accounts import AccountRepository
@@ -31,44 +33,74 @@ from domain.postgres.repositories.confirmations import (
     is_expired,
     pending_confirmations,
 )
+from domain.postgres.session_queries import filter_by_token, to_stored_session
 
 
 class SessionRepository(AccountRepository):
     """The part of a unit of work that authenticates people and signs them in."""
 
-    def find_active_session(self, digest: bytes, now: datetime) -> UUID | None:
-        rows = models.Session.objects.filter(digest=digest, expires_at__gt=now)
-        return rows.values_list("person_id", flat=True).first()
+    def find_session(self, claims: TokenClaims, now: datetime) -> StoredSession | None:
+        rows = filter_by_token(claims.person_id, claims.digest, now).filter(expires_at__gt=now)
+        row = rows.first()
+        return to_stored_session(row) if row else None
 
     def lock_person_by_token(self, claims: TokenClaims, now: datetime) -> Person:
         # The person is locked first: sessions are revoked under the same lock.
         if not self.lock_person(claims.person_id):
             raise InvalidToken
-        if self.find_active_session(claims.digest, now) != claims.person_id:
+        if self.find_session(claims, now) is None:
             raise InvalidToken
         return reload_person(claims.person_id)
 
-    def create_session(self, person_id: UUID, session: ActiveSession) -> CommandResult[Person]:
+    def create_session(
+        self, person_id: UUID, session: ActiveSession, client: SessionClient
+    ) -> CommandResult[Person]:
         models.Session.objects.create(
-            person_id=person_id, digest=session.digest, expires_at=session.expires_at
+            person_id=person_id,
+            digest=session.digest,
+            expires_at=session.expires_at,
+            **asdict(client),
         )
         rows = models.Session.objects.filter(person_id=person_id)
         newest = rows.filter(expires_at__gt=Now()).order_by("-id").values("id")[:MAX_SESSIONS]
-        rows.exclude(id__in=list(newest.values_list("id", flat=True))).delete()
+        self._revoke(rows.exclude(id__in=list(newest.values_list("id", flat=True))))
         return self.bump_version(person_id)
 
     def revoke_sessions(self, person_id: UUID, digest: bytes | None = None) -> None:
         rows = models.Session.objects.filter(person_id=person_id)
-        (rows if digest is None else rows.filter(digest=digest)).delete()
+        if digest is not None:
+            rows = rows.filter(Q(digest=digest) | Q(previous_digest=digest))
+        self._revoke(rows)
 
-    def list_sessions(self, person_id: UUID, now: datetime) -> list[ListedSession]:
+    def _revoke(self, rows: QuerySet[models.Session]) -> None:
+        """Deletes sessions of the locked person."""
+        if events.is_enabled():
+            active = rows.filter(expires_at__gt=Now()).order_by("id")
+            ids = [to_stored_session(row).id for row in active]
+            self._changes += [Change(Event.Kind.SESSION_REVOKED, each) for each in ids]
+        rows.delete()
+
+    def list_sessions(self, person_id: UUID, now: datetime) -> list[StoredSession]:
         rows = models.Session.objects.filter(person_id=person_id, expires_at__gt=now)
-        return [
-            ListedSession(public_id(bytes(digest)), created_at, expires_at, bytes(digest))
-            for digest, created_at, expires_at in rows.order_by("-id").values_list(
-                "digest", "created_at", "expires_at"
-            )[:MAX_SESSIONS]
-        ]
+        return [to_stored_session(row) for row in rows.order_by("-id")[:MAX_SESSIONS]]
+
+    def replace_token(
+        self,
+        digest: bytes,
+        accepted_until: datetime,
+        new: ActiveSession,
+        version: int,
+        client: SessionClient,
+    ) -> None:
+        models.Session.objects.filter(digest=digest).update(
+            digest=new.digest,
+            expires_at=new.expires_at,
+            previous_digest=digest,
+            previous_expires_at=accepted_until,
+            token_version=version,
+            first_digest=Coalesce("first_digest", "digest"),
+            **asdict(client),
+        )
 
     def create_sign_in_challenge(
         self,
@@ -116,14 +148,12 @@ class SessionRepository(AccountRepository):
             raise InvalidCode
         rate_limits.take_back_failure([bytes(row.address_hash)])
         if getattr(person, f"{row.channel}_first_sign_in_at") is None:
-            _revoke_all_before(confirmed_at, person, address.channel)
+            sessions, resets_other = _undo_all_before(confirmed_at, person, address.channel)
+            self._revoke(sessions)
+            if resets_other:
+                self._changes.append(Change(Event.Kind.PROFILE_CHANGED))
         known_networks.remember(person.id, network_hashes)
         return reload_person(person.id)
-
-
-def public_id(digest: bytes) -> UUID:
-    """Returns the id by which a person may name a session; it reveals nothing of the token."""
-    return UUID(bytes=sha256(b"session id:" + digest).digest()[:16])
 
 
 def _cooldown(address_hashes: list[bytes], network_hashes: list[bytes]) -> timedelta:
@@ -145,10 +175,13 @@ def _has_token(row: models.SignInChallenge, token: str) -> bool:
     return one_time_code.constant_time_equal(expected, token)
 
 
-def _revoke_all_before(confirmed_at: datetime, person: models.Person, channel: Channel) -> None:
-    """Revokes what another may have prepared who signed up with this person's address: the sessions
+def _undo_all_before(
+    confirmed_at: datetime, person: models.Person, channel: Channel
+) -> tuple[QuerySet[models.Session], bool]:
+    """Undoes what another may have prepared who signed up with this person's address: the sessions
     and known networks from before it was confirmed, a verification of the other address by one of
-    these sessions, and changes of an address, whose link needs no session.
+    these sessions, and changes of an address, whose link needs no session. Returns the sessions,
+    which the caller revokes, and whether the other address is not verified any more.
 
     A session in which the code of this address was entered is its owner's: what that one has
     verified stays. If another one has verified an address of the other channel, that one may have
@@ -171,10 +204,10 @@ def _revoke_all_before(confirmed_at: datetime, person: models.Person, channel: C
         if own_session is None or _find_session(confirmed, person, other) != own_session:
             confirmed.filter(channel=other).update(superseded_at=Now())
             changes[f"{other}_verified_at"] = None
-    sessions.delete()
     changes_of_address = pending_confirmations(person.id).exclude(replaces_address="")
     changes_of_address.update(superseded_at=Now())
     models.Person.objects.filter(id=person.id).update(**changes)
+    return sessions, f"{other}_verified_at" in changes
 
 
 def _find_session(

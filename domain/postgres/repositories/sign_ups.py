@@ -17,8 +17,8 @@ from domain.commands.ports import OutboxRef
 from domain.model.address import Address, Channel
 from domain.model.errors import IdempotencyClosed, IdempotencyInProgress, IdempotencyMismatch
 from domain.model.one_time_code import CodeSeed
-from domain.model.person import Person
-from domain.postgres import locks, models
+from domain.model.person import Person, SessionClient
+from domain.postgres import events, locks, models
 from domain.postgres.person_queries import reload_person
 from domain.trace_context import current_traceparent
 
@@ -29,12 +29,13 @@ KEY_LIFETIME = timedelta(hours=24)  # of an idempotency key
 INSERT_SIGN_UP = """
     WITH person AS (
         INSERT INTO rollcall_person
-            (id, name, surname, email, email_canonical, phone, hobbies, version)
+            (id, name, surname, email, email_canonical, phone, hobbies, locale,
+                version)
         VALUES (%(id)s, %(name)s, %(surname)s, %(email)s, %(email_canonical)s, %(phone)s,
-            string_to_array(%(hobbies)s, chr(10)), %(version)s)
+            string_to_array(%(hobbies)s, chr(10)), %(locale)s, %(version)s)
     ), session AS (
-        INSERT INTO rollcall_session (person_id, digest, expires_at)
-        VALUES (%(id)s, %(digest)s, %(expires_at)s)
+        INSERT INTO rollcall_session (person_id, digest, expires_at, user_agent, network)
+        VALUES (%(id)s, %(digest)s, %(expires_at)s, %(user_agent)s, %(network)s)
     ), confirmation AS (
         INSERT INTO rollcall_confirmation
             (person_id, channel, address, address_canonical, salt, key_id, attempts, network_hash)
@@ -56,13 +57,26 @@ INSERT_SIGN_UP = """
     ) AS entry
     RETURNING id, kind
 """
+_INSERT_EVENT = """, event AS (
+        INSERT INTO rollcall_event (kind, person_id, version)
+        VALUES ('person.created', %(id)s, %(version)s)
+    )
+    INSERT INTO rollcall_outboxentry"""
+INSERT_SIGN_UP_AND_EVENT = INSERT_SIGN_UP.replace(
+    "\n    INSERT INTO rollcall_outboxentry", _INSERT_EVENT
+)
 
 
 class SignUpRepository:
     """The part of a unit of work that signs people up."""
 
     def sign_up(
-        self, person: Person, seeds: dict[Channel, CodeSeed], network_hash: bytes
+        self,
+        person: Person,
+        seeds: dict[Channel, CodeSeed],
+        network_hash: bytes,
+        client: SessionClient,
+        locale: str | None,
     ) -> list[OutboxRef]:
         (session,) = person.sessions
         params = asdict(person) | {
@@ -73,8 +87,11 @@ class SignUpRepository:
             "hobbies": "\n".join(person.hobbies),  # none of which has a newline
             "digest": session.digest,
             "expires_at": session.expires_at,
+            "user_agent": client.user_agent,
+            "network": client.network,
             "key_id": seeds[Channel.EMAIL].key_id,
             "network_hash": network_hash,
+            "locale": locale,
             "lease": settings.OUTBOX_LEASE.total_seconds(),
             "traceparent": current_traceparent.get(),
         }
@@ -82,9 +99,11 @@ class SignUpRepository:
         # cursors interpolate parameters, so that each statement is a new one.
         connection.close_if_health_check_failed()
         connection.ensure_connection()
+        statement = INSERT_SIGN_UP_AND_EVENT if events.is_enabled() else INSERT_SIGN_UP
         with connection.wrap_database_errors:
             cursor = psycopg.Cursor(connection.connection)
-            return list(starmap(OutboxRef, cursor.execute(INSERT_SIGN_UP, params, prepare=True)))
+            rows = cursor.execute(statement, params, prepare=True)
+            return list(starmap(OutboxRef, rows))
 
     def find_sign_up_by_idempotency_key(
         self, idempotency_key: str, key_hashes: list[bytes], request_fingerprints: list[bytes]

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -225,25 +226,20 @@ def test_outbox_and_queue_are_gauges(stack: Stack, django_db_access, api: ApiCli
         values = get_samples(api.http)
         assert (values["redis_up queue"], "queue_depth" in values) == (0, False)
         assert values["redis_up profiles"] == 1
+        growth = track_growth(api.http)
     finally:
         if not stack.services["queue"].is_running:
             stack.services["queue"].start()
         for name in ("worker", "relay"):
             resume(stack.services[name])
-    growth = track_growth(api.http)
     person.wait_for_outbox()
-    assert wait_until(lambda: growth("outbox_attempts_total confirmation done").popitem()[1] >= 2)
-    assert wait_until(
-        lambda: growth("message_handover_duration_seconds_count confirmation").popitem()[1] >= 2
-    )
-
-    # The other people's messages are still going out: the two agree once these have ended.
-    def requests_are_timed() -> bool:
-        names = ("provider_requests_total accepted", "provider_request_duration_seconds_count")
-        counted, timed = growth(*(f"{name} mailbox" for name in names)).values()
-        return counted == timed >= 2
-
-    assert wait_until(requests_are_timed)
+    for name in (
+        "outbox_attempts_total confirmation done",
+        "message_handover_duration_seconds_count confirmation",
+        "provider_requests_total accepted mailbox",
+        "provider_request_duration_seconds_count mailbox",
+    ):
+        assert wait_until(partial(lambda name: growth(name)[name] >= 2, name))
 
 
 def test_postponed_messages_are_counted_by_reason(django_db_access, api: ApiClient):

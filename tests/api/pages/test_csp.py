@@ -8,7 +8,7 @@ from tests.support.csp import find_blocked
 
 
 @pytest.mark.parametrize(
-    "path", ["/confirm/email/", "/dev/mailbox/", "/api/v1/docs/", "/admin/login/"]
+    "path", ["/confirm/email/", "/dev/mailbox/", "/dev/messages/", "/api/v1/docs/", "/admin/login/"]
 )
 def test_page_has_a_policy_that_blocks_nothing_of_its_own(api: ApiClient, path):
     page = api.http.get(path)

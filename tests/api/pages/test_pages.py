@@ -1,5 +1,6 @@
 """The pages: confirmation link and development mailbox."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -151,3 +152,29 @@ def test_mailbox_json_has_the_expected_keys(api: ApiClient):
         ]  # fmt: skip  # one line, as in the contract
         assert person.message(channel)["channel"] == channel
         assert person.message(channel)["to"] == person.body[channel]
+
+
+def test_preview_has_every_message_of_a_language_in_sandboxed_frames(api: ApiClient):
+    page = api.http.get("/dev/messages/", params={"language": "ar"})
+    assert page.status_code == 200
+    assert page.text.count("1 segment, ") == 5
+    assert page.text.count("UCS-2") == 5
+    frames = re.findall(r'<iframe sandbox src="([^"]+)"', page.text)
+    assert len(frames) == 6
+    for frame in frames:
+        email = api.http.get(frame)
+        assert email.status_code == 200
+        assert '<html lang="ar" dir="rtl">' in email.text
+        policy = email.headers["content-security-policy"]
+        assert policy == (
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
+        )
+        assert email.headers["x-frame-options"] == "SAMEORIGIN"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/dev/messages/?language=zh", "/dev/messages/99.html", "/dev/messages/0.html?language=x"],
+)
+def test_preview_of_what_there_is_not_is_a_404(api: ApiClient, path):
+    assert problem_code(api.http.get(path)) == "not_found"

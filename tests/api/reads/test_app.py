@@ -40,11 +40,16 @@ ALWAYS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "x-request-id": "of-this-test",
 }
-CACHING = {"cache-control": "private, no-cache", "vary": "Authorization", "etag": "{etag}"}
+CACHING = {"cache-control": "private, no-cache", "vary": "Authorization, Cookie", "etag": "{etag}"}
 OK_HEADERS = CACHING | {"content-type": "application/json", "content-length": "{length}"}
-PROBLEM = {"content-type": "application/problem+json", "cache-control": "no-store"}
-ERROR_HEADERS = PROBLEM | {"www-authenticate": "Bearer", "vary": "Authorization"}
-FAILED_HEADERS = PROBLEM | {"vary": "Authorization"}
+PROBLEM = {
+    "content-type": "application/problem+json",
+    "cache-control": "no-store",
+    "content-language": "en",
+    "vary": "Accept-Language",
+}
+FAILED_HEADERS = PROBLEM | {"vary": "Accept-Language, Authorization, Cookie"}
+ERROR_HEADERS = FAILED_HEADERS | {"www-authenticate": "Bearer"}
 METHOD_NOT_ALLOWED = PROBLEM | {"allow": "GET, HEAD, PATCH, DELETE"}
 VALID = {"authorization": "Bearer {token}"}
 REQUESTS: dict[str, tuple[dict[str, str], int, dict[str, str]]] = {

@@ -16,7 +16,7 @@ def test_profile_has_seven_fields_in_order(api: ApiClient):
     ]  # fmt: skip  # one line, as in the contract
     assert response.headers["content-type"] == "application/json"
     assert response.headers["cache-control"] == "private, no-cache"
-    assert response.headers["vary"] == "Authorization"
+    assert response.headers["vary"] == "Authorization, Cookie"
 
 
 def test_matching_if_none_match_is_a_304_without_a_body(api: ApiClient):
@@ -28,7 +28,7 @@ def test_matching_if_none_match_is_a_304_without_a_body(api: ApiClient):
         assert response.status_code == 304
         assert response.content == b""
         assert response.headers["etag"] == etag
-        assert response.headers["vary"] == "Authorization"
+        assert response.headers["vary"] == "Authorization, Cookie"
     for sent in ('"other"', etag.strip('"'), "", "\x80", '"' * 1000):
         unusual = {b"If-None-Match": sent.encode("latin-1")}
         bearer = {name.encode(): value.encode() for name, value in person.bearer.items()}
@@ -68,7 +68,7 @@ def test_altered_or_truncated_token_is_rejected(api: ApiClient):
         assert response.status_code == 401
     assert problem_code(response) == "invalid_token"
     assert response.headers["www-authenticate"] == "Bearer"
-    assert response.headers["vary"] == "Authorization"
+    assert response.headers["vary"] == "Accept-Language, Authorization, Cookie"
 
 
 @pytest.mark.parametrize(

@@ -185,10 +185,28 @@ def test_sessions_are_listed_newest_first(person):
     _, current = person.sign_in(), person.sign_in()
     sessions = current.request("GET", "sessions/").json()["sessions"]
     assert [session["current"] for session in sessions] == [True, False]
-    assert list(sessions[0]) == ["id", "created_at", "expires_at", "current"]
+    assert list(sessions[0]) == [
+        *("id", "created_at", "expires_at", "user_agent", "network", "current")
+    ]
     assert sessions[0]["created_at"] >= sessions[1]["created_at"]
     assert current.token not in str(sessions)
     assert problem_code(person.api.http.get("/api/v1/sessions/")) == "invalid_token"
+
+
+def test_listed_session_has_families_and_network_of_sign_in_or_last_refresh(api: ApiClient):
+    def listed() -> tuple[str, str]:
+        (session,) = signed_up.request("GET", "sessions/").json()["sessions"]
+        return session["user_agent"], session["network"]
+
+    firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+    body = sign_up_payload()
+    response = api.post("/api/v1/signup/", body, **{"User-Agent": f"{firefox} {'x' * 6000}"})
+    signed_up = SignedUpPerson(api, response)
+    assert listed() == ("Firefox on Linux", "127.0.0.0/24")
+    signed_up.request("POST", "sessions/current/refresh/", headers={"User-Agent": "x"})
+    assert listed() == ("", "127.0.0.0/24")
+    exported = signed_up.request("GET", "profile/export/").json()["sessions"][0]
+    assert (exported["user_agent"], exported["network"]) == listed()
 
 
 def test_one_session_is_revoked_by_its_id(person):

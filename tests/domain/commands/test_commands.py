@@ -13,7 +13,7 @@ from domain.model import one_time_code, session_token
 from domain.model.address import Channel, parse_email, parse_phone
 from domain.model.errors import InvalidCode, InvalidToken, TooManyAttempts
 from domain.model.keyring import Keyring
-from domain.model.person import Person
+from domain.model.person import Person, SessionClient
 from tests.support.client import sign_up_payload
 from tests.support.in_memory_uow import InMemoryStore
 
@@ -41,6 +41,7 @@ def sign_up(units: UnitOfWorkFactory, body: dict[str, str] | None = None) -> New
         parse_phone(body["phone"]),
         ("chess",),
         network="192.0.2.1",
+        client=SessionClient("Firefox on Linux", "192.0.2.0/24"),
     )
     account = accounts.sign_up(command, units, KEYS, NOW, timedelta(days=30))
     if not isinstance(getattr(units, "__self__", None), InMemoryStore):

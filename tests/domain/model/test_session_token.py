@@ -54,6 +54,19 @@ def test_token_of_another_key_is_rejected():
         session_token.verify_token(KEYS, token)
 
 
+def test_refreshed_token_follows_from_the_old_one_and_a_key():
+    old, _ = session_token.issue_token(KEYS, PERSON, 7)
+    both = Keyring(["a newer secret", "one secret"])
+    newer, own = session_token.derive_refreshed_tokens(both, old, PERSON, 8)
+    assert session_token.derive_refreshed_tokens(KEYS, old, PERSON, 8) == [own]
+    assert session_token.verify_token(KEYS, own[0]) == session_token.TokenClaims(
+        PERSON.bytes, 8, own[1]
+    )
+    assert session_token.verify_token(both, newer[0]).digest == newer[1] != own[1]
+    other, _ = session_token.issue_token(KEYS, PERSON, 7)
+    assert session_token.derive_refreshed_tokens(KEYS, other, PERSON, 8) != [own]
+
+
 def make_context(**other: object) -> one_time_code.DerivationContext:
     valid: dict[str, object] = {
         "row_id": 1,

@@ -83,6 +83,20 @@ def test_session_whose_revocation_is_lost_is_not_read_again(sessions):
     assert verify(first) == []
 
 
+def test_session_whose_refresh_is_lost_goes_on_with_its_old_token(sessions):
+    first, second = sessions
+    with lost_commits(first):
+        response = first.request("POST", "sessions/current/refresh/")
+        refreshed = first.with_token(response.json()["session"]["token"])
+    assert refreshed.patch({"name": "Grace"}).status_code == 401
+    assert second.patch({"name": "Grace"}).status_code == 200
+    assert refreshed.profile().status_code == 401
+    assert first.profile().json()["name"] == "Grace"
+    again = first.request("POST", "sessions/current/refresh/")
+    assert first.with_token(again.json()["session"]["token"]).profile().status_code == 200
+    assert verify(first) == []
+
+
 def test_person_whose_erasure_is_lost_is_not_read_again(sessions):
     from datetime import UTC, datetime
 

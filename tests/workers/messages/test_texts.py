@@ -10,28 +10,53 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from workers.messages import notices
-from workers.messages.confirmation import confirmation_email, confirmation_sms
-from workers.messages.gsm7 import count_septets, is_gsm7
+from domain.model.language import SUPPORTED
+from workers.messages import drafts
+from workers.messages.drafts import Draft
+from workers.messages.gsm7 import count_segments, count_septets, is_gsm7
 from workers.messages.message import Message
+
+pytestmark = pytest.mark.usefixtures("django_setup")
 
 URL = "https://rollcall.test"
 LINK = f"{URL}/confirm/email/#AbC-_9"
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=120)
 
 
-def email(service: str = "Rollcall", public_url: str = URL, **changes: Any) -> Message:
+def make_settings(**changes: Any) -> Any:
+    """Returns what messages need of Django's settings."""
+    plain = {"SERVICE_NAME": "Rollcall", "PUBLIC_URL": URL, "SMS_DOMAIN": "rollcall.test"}
+    return SimpleNamespace(
+        **{**plain, "DEFAULT_LANGUAGE": "en", "MESSAGE_TEMPLATES": None} | changes
+    )
+
+
+SETTINGS = make_settings()
+
+
+def render(draft: Draft, language: str | None = None, settings: Any = SETTINGS) -> Message:
+    """Renders a message. Imported here: Django is set up by a fixture."""
+    from workers.messages import rendering
+
+    return rendering.render(settings, language, draft)
+
+
+def email(
+    service: str = "Rollcall", public_url: str = URL, language: str = "en", **changes: Any
+) -> Message:
     """Returns a confirmation e-mail."""
-    settings = SimpleNamespace(SERVICE_NAME=service, PUBLIC_URL=public_url)
+    settings = make_settings(SERVICE_NAME=service, PUBLIC_URL=public_url)
     plain = {"to": "ada@example.org", "name": "Ada Lovelace", "code": "731964"}
-    return confirmation_email(settings, **{**plain, "link_token": "AbC-_9", **changes})
+    fields = {**plain, "link_token": "AbC-_9", **changes}
+    return render(drafts.confirmation_email(settings, **fields), language, settings)
 
 
-def sms(domain: str = "rollcall.test", **changes: Any) -> Message:
+def sms(domain: str = "rollcall.test", language: str = "en", **changes: Any) -> Message:
     """Returns a confirmation text message."""
-    settings = SimpleNamespace(SERVICE_NAME="Rollcall", SMS_DOMAIN=domain)
+    settings = make_settings(SMS_DOMAIN=domain)
     plain = {"to": "+447700900123", "name": "Ada Lovelace", "code": "731964"}
-    return confirmation_sms(settings, **{**plain, **changes})
+    draft = drafts.confirmation_sms(settings, **{**plain, **changes})
+    return render(draft, language, settings)
 
 
 class Page(HTMLParser):
@@ -90,7 +115,7 @@ def test_email_after_code_expiry_has_only_the_link() -> None:
 def test_email_loads_nothing_and_has_only_the_confirmation_link() -> None:
     message = email()
     page = Page(message.html)
-    assert page.elements[0] == ("html", {"lang": "en"})
+    assert page.elements[0] == ("html", {"lang": "en", "dir": "ltr"})
     links = [attributes for tag, attributes in page.elements if tag == "a"]
     assert links == [{"href": LINK}]
     assert not {"img", "script", "link", "iframe", "style", "form"} & set(page.tags())
@@ -240,18 +265,20 @@ def test_gsm_alphabet_has_127_characters_and_10_extended_ones() -> None:
 
 # --- Sign-in codes and notices ------------------------------------------------------------------
 
-SETTINGS = SimpleNamespace(SERVICE_NAME="Rollcall", PUBLIC_URL=URL, SMS_DOMAIN="rollcall.test")
+
+def sign_in_code(channel: str, to: str) -> Message:
+    return render(drafts.sign_in_code(SETTINGS, channel=channel, to=to, code="731964"))
 
 
 def test_sign_in_code_has_its_lifetime_and_is_bound_to_the_domain() -> None:
-    mail = notices.sign_in_code(SETTINGS, channel="email", to="ada@example.org", code="731964")
+    mail = sign_in_code("email", "ada@example.org")
     assert mail.text == (
         "Enter this code within 10 minutes to sign in at Rollcall:\n\n    731964\n\n"
-        "If this was not you, do nothing, and give what is in this message to nobody.\n\n"
+        "If this was not you, do nothing, and do not share what is in this message with anyone.\n\n"
         "Rollcall, https://rollcall.test\n"
     )
     assert (mail.channel, mail.code, mail.link) == ("email", "731964", None)
-    text = notices.sign_in_code(SETTINGS, channel="phone", to="+447700900123", code="731964")
+    text = sign_in_code("phone", "+447700900123")
     assert text == Message("phone", "+447700900123", "", text.text, "", "731964")
     assert text.text == (
         "731964 is your Rollcall sign-in code for 10 min. If this was not you, do nothing."
@@ -260,16 +287,16 @@ def test_sign_in_code_has_its_lifetime_and_is_bound_to_the_domain() -> None:
 
 
 @pytest.mark.parametrize(
-    "render",
+    "make_draft",
     [
-        notices.address_in_use_notice,
-        partial(notices.address_change_notice, changed="email"),
-        partial(notices.address_change_notice, changed="phone"),
+        drafts.address_in_use_notice,
+        partial(drafts.address_change_notice, changed="email"),
+        partial(drafts.address_change_notice, changed="phone"),
     ],
 )
 @pytest.mark.parametrize("channel", ["email", "phone"])
-def test_notice_names_the_service_and_has_no_code(render: Any, channel: str) -> None:
-    message = render(SETTINGS, channel=channel, to="address")
+def test_notice_names_the_service_and_has_no_code(make_draft: Any, channel: str) -> None:
+    message = render(make_draft(SETTINGS, channel=channel, to="address"))
     assert (message.channel, message.to, message.code, message.link) == (
         channel,
         "address",
@@ -286,3 +313,74 @@ def test_notice_names_the_service_and_has_no_code(render: Any, channel: str) -> 
 
 def test_repr_of_a_message_contains_no_secrets() -> None:
     assert repr(email()) == "Message(channel='email')"
+
+
+# --- Languages ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", SUPPORTED)
+def test_every_message_has_code_link_and_direction_in_every_language(language: str) -> None:
+    direction = "rtl" if language == "ar" else "ltr"
+    english = [render(draft) for draft in drafts.samples(SETTINGS)]
+    for draft, other in zip(drafts.samples(SETTINGS), english, strict=True):
+        message = render(draft, language)
+        assert (message.code, message.link) == (draft.code, draft.link)
+        for required in filter(None, (draft.code, draft.link)):
+            assert required in message.text
+        if message.html:
+            page = Page(message.html)
+            assert page.elements[0] == ("html", {"lang": language, "dir": direction})
+            assert page.tags() == Page(other.html).tags()
+        assert language == "en" or message.text != other.text
+
+
+@settings(max_examples=50, deadline=None)
+@given(NAMES, st.sampled_from(SUPPORTED))
+@example("x\n\n@evil.test #000000", "ar")
+def test_name_does_not_change_the_structure_in_any_language(name: str, language: str) -> None:
+    plain, message = email(language=language), email(name=name, language=language)
+    assert Page(message.html).tags() == Page(plain.html).tags()
+    assert message.text.count("\n") == plain.text.count("\n")
+    text = sms(name=name, language=language).text
+    assert text.split("\n")[1:] == ["", "@rollcall.test #731964"]
+    assert count_segments(text) == 1
+
+
+def test_name_code_and_link_are_isolated_from_the_direction_of_the_text() -> None:
+    arabic = email(language="ar").text
+    for isolated in ("Ada Lovelace", "731964", f"{LINK} "):  # no mark may be taken for the link's
+        assert f"\u2068{isolated}\u2069\n" in arabic
+    assert "\u2068مريم\u2069" in email(name="مريم").text
+    assert "\u2068" not in email().text
+
+
+@pytest.mark.parametrize("language", SUPPORTED)
+def test_text_message_is_one_segment_for_names_of_usual_length(language: str) -> None:
+    """In GSM's alphabet, without the accents that it lacks, for any service and longer codes."""
+    from workers.messages.checks import ALWAYS_FITS
+
+    is_arabic = language == "ar"
+    short = make_settings(SERVICE_NAME="x" * 9, SMS_DOMAIN="y" * (ALWAYS_FITS - 9))
+    long = make_settings(SERVICE_NAME="x" * 99, SMS_DOMAIN="a-rather-long-name.rollcall.test")
+    for each in (short,) if is_arabic else (short, long):
+        for draft in drafts.samples(each):
+            if draft.channel == "phone":
+                text = render(draft, language, each).text
+                assert is_gsm7(text) != is_arabic
+                assert count_segments(text) == 1, text
+
+
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [("", 1), ("x" * 160, 1), ("x" * 161, 2), ("€" * 81, 2), ("x" * 307, 3),
+     ("ç" * 70, 1), ("ç" * 71, 2), ("😀" * 36, 2), ("ç" * 135, 3)],
+)  # fmt: skip  # pairs
+def test_segments_are_counted_by_the_alphabet(text: str, segments: int) -> None:
+    assert count_segments(text) == segments
+
+
+@pytest.mark.parametrize("language", ["zh", None, ""])
+def test_unknown_language_is_the_default_one(language: str | None) -> None:
+    german = make_settings(DEFAULT_LANGUAGE="de")
+    draft = drafts.sign_in_code(german, channel="email", to="x", code="731964")
+    assert render(draft, language, german).subject == "Ihr Anmeldecode für Rollcall"

@@ -1,0 +1,1 @@
+"""Events: delivered to the operator's webhook, in the order of each person."""
