@@ -310,7 +310,7 @@ async def repetitions_are_bounded(story: Story) -> None:
 
 
 @step
-async def other_errors_are_told_apart(story: Story) -> None:
+async def other_errors_are_distinguished(story: Story) -> None:
     await story.fail("limited", "unknown", "page", "redirect", "malformed")
     with pytest.raises(problems.RateLimited) as limited:
         await story.client.get_profile()

@@ -190,7 +190,7 @@ const STEPS: Record<string, () => Promise<void>> = {
     await rejected(makeClient(once).getProfile(), Unavailable);
   },
 
-  async "other errors are told apart"() {
+  async "other errors are distinguished"() {
     await fail("limited", "unknown", "page", "redirect", "malformed");
     assertEqual((await rejected(client.getProfile(), RateLimited)).retryAfter, 7);
     const unknown = await rejected(client.getProfile(), RollcallError);
