@@ -68,7 +68,7 @@ class BatchIntrospector:
             results = batch.response()
         except RollcallError as error:
             results = error
-        except Exception:  # a bug, or a malformed hash: the client gets a response
+        except Exception:  # a bug: the client gets a response all the same
             log.exception("batch_introspection_failed")
             results = RollcallError()
         on_results(results)
@@ -169,6 +169,9 @@ class _Batch:
                 self._redirected[number] = token
             return
         except RedisUnavailable:
+            return
+        except ValueError:  # a malformed hash: the other tokens get their results
+            log.error("token_state_malformed")
             return
         self._size += len(result)
         if self._size <= _MAX_RESPONSE_BYTES:
