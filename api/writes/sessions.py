@@ -31,7 +31,8 @@ from api.writes.serializers import SignInCodeSerializer, SignInSerializer
 from api.writes.session_cookie import is_by_cookie
 from domain.commands import sessions
 from domain.commands.ports import StoredSession
-from domain.commands.sessions import SessionLifetime, SignIn
+from domain.commands.session_refresh import SessionLifetime, refresh_session
+from domain.commands.sessions import SignIn
 from domain.postgres import keyring
 from domain.postgres.unit_of_work import unit_of_work
 from workers import queue
@@ -132,7 +133,7 @@ class RefreshSessionView(NoStoreAPIView):
         """
         require_empty_body(request)
         lifetime = SessionLifetime(settings.SESSION_LIFETIME, settings.SESSION_MAX_LIFETIME)
-        result = sessions.refresh_session(
+        result = refresh_session(
             get_session_token(request),
             unit_of_work,
             keyring.get_keyring(),

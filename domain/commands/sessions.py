@@ -19,8 +19,6 @@ from domain.model.keyring import Keyring
 from domain.model.person import ActiveSession, Person, SessionClient
 from domain.model.session_token import TokenClaims
 
-REFRESH_OVERLAP = timedelta(seconds=30)  # for which a refreshed token is still accepted
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NewSession:
@@ -128,64 +126,6 @@ def start_session(
     token, digest = session_token.issue_token(keyring, person.id, person.version + 1)
     result = uow.create_session(person.id, ActiveSession(digest, expires_at), client)
     return NewSession(result, token, expires_at)
-
-
-@dataclass(frozen=True, slots=True)
-class SessionLifetime:
-    """For how long a session lasts from its sign-in or refresh, and from its sign-in at most."""
-
-    since_refresh: timedelta
-    since_sign_in: timedelta
-
-
-def refresh_session(
-    token: str,
-    unit_of_work: UnitOfWorkFactory,
-    keyring: Keyring,
-    now: datetime,
-    lifetime: SessionLifetime,
-    client: SessionClient,
-) -> NewSession:
-    """Replaces a session's token by one with a new lifetime. The old one is accepted for a while:
-    requests with it may be under way, and its refresh may be repeated, with the same result.
-
-    Raises `InvalidToken`.
-    """
-    claims = session_token.verify_token(keyring, token)
-    with unit_of_work() as uow:
-        person = uow.lock_person_by_token(claims, now)
-        session = uow.find_session(claims, now)
-        if session is None:  # it has expired since the line before
-            raise InvalidToken
-        if session.digest != claims.digest:
-            return _repeat_refresh(token, session, person, keyring)
-        version = person.version + 1
-        new_token, digest = session_token.derive_refreshed_tokens(
-            keyring, token, person.id, version
-        )[0]
-        expires_at = min(now + lifetime.since_refresh, session.created_at + lifetime.since_sign_in)
-        expires_at = expires_at.replace(microsecond=0)
-        accepted_until = min(ceil_to_second(now + REFRESH_OVERLAP), session.expires_at)
-        new = ActiveSession(digest, expires_at)
-        uow.replace_token(claims.digest, accepted_until, new, version, client)
-        return NewSession(uow.bump_version(person.id), new_token, expires_at)
-
-
-def _repeat_refresh(
-    token: str, session: StoredSession, person: Person, keyring: Keyring
-) -> NewSession:
-    """Returns the new token of a session once more, from the token that it has replaced."""
-    for new_token, digest in session_token.derive_refreshed_tokens(
-        keyring, token, person.id, session.token_version or 0
-    ):
-        if digest == session.digest:
-            return NewSession(CommandResult(person, []), new_token, session.expires_at)
-    raise InvalidToken  # the key that has signed it is no longer in the keyring
-
-
-def ceil_to_second(time: datetime) -> datetime:
-    """Rounds a time up to whole seconds, which is what a profile hash has."""
-    return (time + timedelta(microseconds=999_999)).replace(microsecond=0)
 
 
 def list_sessions(

@@ -25,14 +25,25 @@ MIGRATIONS = "domain/postgres/migrations"
 
 @pytest.fixture(scope="module")
 def previous_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source tree from before the newest migration, so that an upgrade has one to run."""
-    newest = git("log", "-1", "--format=%H", "--", MIGRATIONS).decode().strip()
-    if not newest or not git("log", "-1", "--format=%P", newest).strip():
+    """The newest source tree with a part of today's migrations, so that an upgrade has some to run.
+
+    All of its migrations are today's: one that was changed before its release was never run.
+    """
+    today = list_migrations("HEAD")
+    commits = git("log", "--first-parent", "--format=%H", "--", MIGRATIONS).decode().split()
+    parents = git("log", "--no-walk", "--format=%P", *commits).decode().split() if commits else []
+    previous = next((p for p in parents if set() < list_migrations(p) < today), None)
+    if previous is None:
         pytest.skip("git has no history here, and so no previous release")
     folder = tmp_path_factory.mktemp("previous")
-    with tarfile.open(fileobj=BytesIO(git("archive", f"{newest}~1"))) as archive:
+    with tarfile.open(fileobj=BytesIO(git("archive", previous))) as archive:
         archive.extractall(folder, filter="data")
     return folder
+
+
+def list_migrations(commit: str) -> set[str]:
+    """Returns name and hash of each migration in a commit."""
+    return set(git("ls-tree", commit, f"{MIGRATIONS}/").decode().splitlines())
 
 
 def git(*arguments: str) -> bytes:

@@ -312,6 +312,7 @@ def test_first_sign_in_voids_an_address_change_that_was_prepared(api: ApiClient)
     attackers = sign_up_payload()["email"]
     assert planted.patch({"email": attackers}).status_code == 200
     link = wait_until(lambda: api.mailbox(attackers))[0]["link"]
+    wait_until(lambda: len(planted.messages("email")) == 2)  # the notice, which has no code
     victim = planted.sign_in("email")
     response = api.post("/api/v1/confirmations/email/", {"token": link.partition("#")[2]})
     assert problem_code(response) == "code_invalid"
