@@ -13,6 +13,7 @@ lost its data every read misses, and the relay backfills all waiting ones in a f
 """
 
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
@@ -38,6 +39,7 @@ BATCH_SIZE = 200
 MAX_QUEUE_DEPTH = 1_000
 MAX_WAIT = 0.7  # seconds
 _MIN_WAIT = 0.02
+_RESTART_DELAY = 3.0  # seconds
 _MAX_THREADS = 2_000  # two for each node of the largest Redis Cluster
 
 
@@ -49,6 +51,7 @@ class Relay:
         self._fencing = Fencing()
         self._projections: dict[str, Future[None]] = {}  # by the primary's hash tag
         self._events: Future[None] | None = None
+        self._events_restart_at = 0.0
 
     def stop(self) -> None:
         """Stops `run` within `MAX_WAIT` seconds."""
@@ -83,11 +86,20 @@ class Relay:
                     self._projections[primary.hash_tag] = executor.submit(loop.run)
 
     def _start_events(self, executor: ThreadPoolExecutor) -> None:
-        """Starts the thread that delivers events, if there are any. Raises what ended it."""
-        if self._events is not None and self._events.done():
-            self._events.result()
-        elif self._events is None and settings.EVENT_WEBHOOK_URL:
-            self._events = executor.submit(EventDelivery(self._stop_event).run)
+        """Starts the thread that delivers events, if there are any.
+
+        One that ends unexpectedly does not end the relay, on which messages depend.
+        """
+        now = time.monotonic()
+        if not settings.EVENT_WEBHOOK_URL or now < self._events_restart_at:
+            return
+        if self._events is not None:
+            if not self._events.done():
+                return
+            log.error("event_delivery_failed", exc_info=self._events.exception())
+            self._events_restart_at, self._events = now + _RESTART_DELAY, None
+            return
+        self._events = executor.submit(EventDelivery(self._stop_event).run)
 
     def dispatch_due(self) -> float:
         """Dispatches due entries to Huey; returns how many seconds to wait for the next."""

@@ -169,7 +169,7 @@ def test_precondition_over_http(shared_person, row):
         if response.status_code == 412:
             assert problem_code(response) == "precondition_failed"
     if get.status_code == 412:
-        assert get.headers["vary"] == "Authorization, Cookie"
+        assert get.headers["vary"] == "Accept-Language, Authorization, Cookie"
         assert get.headers["cache-control"] == "no-store"
         assert head.content == b""
         assert head.headers["content-type"] == get.headers["content-type"]

@@ -1,7 +1,7 @@
 """What the tests of the clients share: addresses, Node.js and the compiled TypeScript client."""
 
+import fcntl
 import itertools
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -43,12 +43,14 @@ def node() -> str:
 
 
 @pytest.fixture(scope="session")
-def built(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The TypeScript package, compiled in a folder of its own, with its tests."""
-    folder: Path = tmp_path_factory.mktemp("typescript")
-    tsc = npm_program_command(TYPESCRIPT, "tsc", "--outDir", str(folder / "dist"))
-    run(*tsc, cwd=TYPESCRIPT)
-    for name in ("package.json", "README.md"):
-        shutil.copy(TYPESCRIPT / name, folder / name)
-    (folder / "node_modules").symlink_to(TYPESCRIPT / "node_modules")
-    return folder
+def built(node: str) -> Path:
+    """The folder of the TypeScript client, compiled with its tests: what has changed since the
+    last time, by one process at a time.
+    """
+    dist = TYPESCRIPT / "dist"
+    dist.mkdir(exist_ok=True)
+    with (dist / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        incremental = ["--incremental", "--tsBuildInfoFile", str(dist / ".tsbuildinfo")]
+        run(*npm_program_command(TYPESCRIPT, "tsc", *incremental), cwd=TYPESCRIPT)
+    return TYPESCRIPT

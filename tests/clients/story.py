@@ -134,7 +134,7 @@ class Story:
 @step
 async def sign_up(story: Story) -> None:
     signed_up = await story.client.sign_up(
-        name="Ada", surname="Lovelace", hobbies=["engines"], **story.address
+        name="Ada", surname="Lovelace", hobbies=["engines"], locale="de-AT", **story.address
     )
     assert signed_up.profile.email == story.address["email"]
     assert not signed_up.profile.email_verified
@@ -310,7 +310,7 @@ async def repetitions_are_bounded(story: Story) -> None:
 
 
 @step
-async def other_errors_are_told_apart(story: Story) -> None:
+async def other_errors_are_distinguished(story: Story) -> None:
     await story.fail("limited", "unknown", "page", "redirect", "malformed")
     with pytest.raises(problems.RateLimited) as limited:
         await story.client.get_profile()
@@ -335,9 +335,10 @@ async def a_refresh_that_fails_is_put_off(story: Story) -> None:
 
 @step
 async def export_what_is_kept(story: Story) -> None:
+    await story.client.update_profile(locale="es")
     export = await story.client.export_profile()
-    profile = export["profile"]
-    assert profile["email"] == story.address["email"]
+    assert export["profile"]["email"] == story.address["email"]
+    assert export["locale"] == "es"
 
 
 @step

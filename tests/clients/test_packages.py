@@ -49,7 +49,7 @@ def read_blocks(page: Path, language: str) -> str:
 
 
 def personalise(code: str, stack: Stack, number: str) -> str:
-    """Returns the code with the address of the service, and addresses that are nobody's yet."""
+    """Returns the code with the address of the service, and addresses that are unused."""
     code = code.replace("ada@example.com", f"readme{number}@example.com")
     return code.replace(URL, stack.url).replace(PHONE, f"+34613{number}")
 

@@ -121,6 +121,8 @@ REFUSED = {
         "https://app.example, null",
     ),
     "SMS_COUNTRIES": (",", "UK", "ESP", "Spain", "ES;PT", "ES, *", "34"),
+    "DEFAULT_LANGUAGE": ("zh", "de-AT", "german"),
+    "MESSAGE_TEMPLATES": ("/nowhere", "docs", "/etc/hostname"),
     "DEFAULT_PHONE_REGION": ("UK", "Spain", "+34", "ES,PT", "001"),
     # URLs and hosts.
     "PUBLIC_URL": (
@@ -247,6 +249,7 @@ ACCEPTED = [
     ),
     ("SMS_COUNTRIES", "ES, pt\n", ["ES", "PT"]),
     ("SMS_COUNTRIES", "*", []),
+    ("DEFAULT_LANGUAGE", "AR", "ar"),
     ("DEFAULT_PHONE_REGION", "es", "ES"),
     ("DEFAULT_PHONE_REGION", " ", None),
     ("LOG_LEVEL", "warning", "WARNING"),

@@ -23,6 +23,9 @@ from workers.providers.http import (
 from workers.providers.standard_webhooks import signed_headers
 
 _MAX_RESPONSE_BYTES = 64 * 1024
+# Seconds for which an unused connection is kept: a firewall may have dropped it without a word, and
+# an event on it would wait for its whole timeout.
+_MAX_IDLE = 30.0
 
 
 class Receiver:
@@ -32,6 +35,7 @@ class Receiver:
         self._url, self._secrets, self._timeout = url, secrets, timeout
         self._socket: socket | None = None
         self._expires_at: float | None = None
+        self._used_at = time.monotonic()
         self._session = requests.Session()
         self._session.auth = lambda request: request  # else ~/.netrc may set a header
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # keeps none
@@ -40,7 +44,10 @@ class Receiver:
 
     def send(self, message_id: str, body: bytes) -> None:
         """Posts an event; returns when it was accepted, by any 2xx. Raises `SendError`."""
-        self._expires_at = time.monotonic() + self._timeout
+        now = time.monotonic()
+        if now - self._used_at > _MAX_IDLE:
+            self.close()
+        self._used_at, self._expires_at = now, now + self._timeout
         error: SendError | None = None
         try:
             error = self._post(body, self._sign(message_id, body))

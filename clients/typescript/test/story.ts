@@ -50,8 +50,8 @@ async function readCode(to: string, after = 0): Promise<string> {
 
 const STEPS: Record<string, () => Promise<void>> = {
   async "sign up"() {
-    const person = { name: "Ada", surname: "Lovelace", hobbies: ["engines"], ...address };
-    const signedUp = await client.signUp(person);
+    const person = { name: "Ada", surname: "Lovelace", hobbies: ["engines"], locale: "de-AT" };
+    const signedUp = await client.signUp({ ...person, ...address });
     assertEqual(signedUp.profile.email, address.email);
     assert(!signedUp.profile.email_verified);
     assertEqual([stored, client.session], [[signedUp.session], signedUp.session]);
@@ -190,7 +190,7 @@ const STEPS: Record<string, () => Promise<void>> = {
     await rejected(makeClient(once).getProfile(), Unavailable);
   },
 
-  async "other errors are told apart"() {
+  async "other errors are distinguished"() {
     await fail("limited", "unknown", "page", "redirect", "malformed");
     assertEqual((await rejected(client.getProfile(), RateLimited)).retryAfter, 7);
     const unknown = await rejected(client.getProfile(), RollcallError);
@@ -212,7 +212,9 @@ const STEPS: Record<string, () => Promise<void>> = {
   },
 
   async "export what is kept"() {
-    assertEqual((await client.exportProfile()).profile.email, address.email);
+    await client.updateProfile({ locale: "es" });
+    const { profile, locale } = await client.exportProfile();
+    assertEqual([profile.email, locale], [address.email, "es"]);
   },
 
   async "a deletion whose response is lost is completed"() {

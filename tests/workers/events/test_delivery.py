@@ -295,5 +295,23 @@ def test_delivery_survives_the_loss_of_its_connection_to_postgres(
         wait_until(end_connection)
     for person in people:
         assert service.received(person, 1)[0]["type"] == "person.created"
-    assert service.relay.is_running
-    assert service.relay.wait() is False
+    assert not service.relay.wait(), "it has not exited"
+
+
+def test_relay_survives_an_error_in_the_delivery_of_events(
+    service: EventService, django_db_access: None
+):
+    """Such as a migration that was not applied."""
+    from django.db import connection
+
+    log = service.relay.log
+    assert log is not None
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE rollcall_event RENAME TO elsewhere")
+        try:
+            wait_until(lambda: "event_delivery_failed" in log.read_text())
+        finally:
+            cursor.execute("ALTER TABLE elsewhere RENAME TO rollcall_event")
+    person = service.api.sign_up()
+    service.received(person, 1)
+    assert not service.relay.wait(), "it has not exited"

@@ -135,6 +135,17 @@ def test_replayed_sign_up_revokes_the_session_before(service: EventService):
     assert [each["type"] for each in events] == ["person.created", "session.revoked"]
 
 
+def test_refreshed_session_is_revoked_by_the_id_that_it_always_had(service: EventService):
+    person = service.api.sign_up()
+    (session_id,) = session_ids(person)
+    response = person.request("POST", "sessions/current/refresh/")
+    refreshed = person.with_token(response.json()["session"]["token"])
+    assert refreshed.request("DELETE", "sessions/").status_code == 204
+    created, revoked = service.received(person, 2)
+    assert created["type"] == "person.created", "a refresh is no event"
+    assert revoked["data"] == {"person_id": person.id, "version": 3, "session_id": session_id}
+
+
 def test_oldest_session_above_the_limit_is_revoked(writes_events: None, api: ApiClient):
     from domain.model.person import ActiveSession, SessionClient
     from domain.model.session_token import MAX_SESSIONS

@@ -146,6 +146,14 @@ def test_connection_is_kept_between_events(server: FakeProvider):
     assert {len(server.requests), server.connections} == {3, 1}
 
 
+def test_connection_that_was_not_used_for_long_is_replaced(
+    server: FakeProvider, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("workers.events.receiver._MAX_IDLE", 0.0)
+    assert send(server, 3) == ""
+    assert server.connections == 3
+
+
 def test_connection_that_the_receiver_has_closed_is_replaced(server: FakeProvider):
     server.queue_responses(fake_provider.status(204, {"Connection": "close"}, b""))
     assert send(server, 2) == ""

@@ -31,7 +31,9 @@ class Command(BaseCommand):
         listing.add_argument("--person", type=UUID, metavar="ID")
         listing.add_argument("--limit", type=int, default=50)
         replay = actions.add_parser("replay").add_mutually_exclusive_group(required=True)
-        replay.add_argument("--since", type=_parse_time, metavar="TIME", help="ISO 8601, or UTC")
+        replay.add_argument(
+            "--since", type=_parse_time, metavar="TIME", help="ISO 8601; UTC unless it says so"
+        )
         replay.add_argument("--person", type=UUID, metavar="ID")
         replay.add_argument("--id", type=_parse_id, help="a number, or a webhook-id")
         replay.add_argument("--failed", action="store_true", help="all that were given up")
@@ -50,7 +52,9 @@ class Command(BaseCommand):
         self.stdout.write(f"The oldest pending event is {stats.oldest_age:,.0f} s old.")
 
     def _list(self, options: dict[str, Any]) -> None:
-        rows = event_queries.list_events(options["state"], options["person"], options["limit"])
+        rows = event_queries.list_events(
+            options["state"], options["person"], max(1, options["limit"])
+        )
         for each in rows:
             created_at = each.created_at.astimezone(UTC)
             line = (

@@ -65,15 +65,22 @@ class Rollcall(Connection):
         email: str,
         phone: str,
         hobbies: list[str] | None = None,
+        locale: str | None = None,
         idempotency_key: str | None = None,
     ) -> models.SignUpResponse:
-        """Creates a person, and signs in as them. Two codes are sent.
+        """Creates a person, and signs in as them. Two codes are sent, in the language `locale`
+        (`de`, `pt-BR`).
 
         After a `NoResponse`, sign up again with the same `idempotency_key` (16 to 255 visible ASCII
         characters) to be sure that there is one person; without it each call has its own.
         """
         body = models.SignUpRequest(
-            name=name, surname=surname, email=email, phone=phone, hobbies=hobbies
+            name=name,
+            surname=surname,
+            email=email,
+            phone=phone,
+            hobbies=hobbies,
+            locale=locale,
         )
         headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
         signed_up = self._call(operations.SIGN_UP, body, headers, repeat=True)
@@ -115,10 +122,11 @@ class Rollcall(Connection):
         email: str | None = None,
         phone: str | None = None,
         hobbies: list[str] | None = None,
+        locale: str | None = None,
         if_unchanged: bool = False,
     ) -> models.Profile:
         """Changes what is given, and returns the new profile. A new address replaces the old one
-        once it is confirmed.
+        once it is confirmed. `locale` is the language of messages, and not part of the profile.
 
         `if_unchanged` raises `PreconditionFailed` if the profile is no longer the one that this
         client has read last, and `ValueError` if it has read none.
@@ -129,7 +137,12 @@ class Rollcall(Connection):
                 raise ValueError("if_unchanged takes a profile that this client has read")
             headers["If-Match"] = state.profile.etag
         body = models.UpdateProfileRequest(
-            name=name, surname=surname, email=email, phone=phone, hobbies=hobbies
+            name=name,
+            surname=surname,
+            email=email,
+            phone=phone,
+            hobbies=hobbies,
+            locale=locale,
         )
         response = self._send_authorized(operations.UPDATE_PROFILE, body, headers)
         return self._remember_profile(state, response)
