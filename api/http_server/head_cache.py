@@ -7,7 +7,6 @@ _TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+
 _MAX_ENTRIES, _MAX_POSTS = 1024, 256
 _MAX_HEAD_BYTES = 1024
 _MAX_BODY_BYTES = 4096  # of one that comes with its header section; no limit of a body is lower
-_P = ord("P")
 
 
 class HeadCache:
@@ -25,13 +24,11 @@ class HeadCache:
 
     def find(self, data: bytes) -> Request | None:
         """Returns the request in `data` if that is one whole request of a cached kind."""
-        if data[0] == _P:
-            return self._find_post(data)
         start = data.find(_BEARER) + len(_BEARER)
         end = data.find(b"\r", start)
         head = self._heads.get(data[:start] + data[end:])
         if head is None:
-            return None
+            return self._find_post(data)
         token = data[start:end]
         if token.translate(None, _TOKEN68):
             return None

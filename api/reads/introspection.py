@@ -58,12 +58,7 @@ class Introspector(ProfileReader):
         self, redis: AnyRedis, keys: Keyring, misses: MissCoalescer, *, with_claims: bool
     ) -> None:
         super().__init__(redis, keys, misses)
-        self._with_claims = with_claims
-
-    @override
-    def _render(self, headers: Headers, token: TokenClaims, reply: list[bytes | None]) -> Response:
-        body = render_token(token, reply, time(), with_claims=self._with_claims)
-        return 200, _HEADERS_200 % get_request_id(headers).encode(), body
+        self._render = _render_with_claims if with_claims else _render_plain
 
     @override
     def _to_response(self, headers: Headers, error: Exception) -> Response:
@@ -130,7 +125,7 @@ class Introspection:
             self._respond(request, validation_response(request.headers, error.errors))
         else:
             introspector = self._with_claims if with_claims else self._plain
-            introspector.look_up(request, common_headers, token)
+            introspector.handle(request, common_headers, token)
 
     def _introspect_many(self, request: Request) -> None:
         try:
@@ -158,6 +153,20 @@ class Introspection:
         seconds = perf_counter() - request.received_at
         method = request.method
         loop_metrics.observe(HTTP_REQUEST_DURATION, seconds, method, _ROUTE, status, source)
+
+
+def _render_plain(
+    headers: Headers, token: TokenClaims, reply: list[bytes | None], now: float
+) -> Response:
+    body = render_token(token, reply, now, with_claims=False)
+    return 200, _HEADERS_200 % get_request_id(headers).encode(), body
+
+
+def _render_with_claims(
+    headers: Headers, token: TokenClaims, reply: list[bytes | None], now: float
+) -> Response:
+    body = render_token(token, reply, now, with_claims=True)
+    return 200, _HEADERS_200 % get_request_id(headers).encode(), body
 
 
 def _is_identity(headers: Headers) -> bool:

@@ -6,6 +6,7 @@ and that calls what sends it.
 
 import asyncio
 from asyncio import Task
+from collections.abc import Callable
 from functools import partial
 from time import perf_counter, time
 from typing import Any
@@ -39,6 +40,8 @@ log = structlog.get_logger(__name__)
 
 _HMGET = b"*6\r\n$5\r\nHMGET\r\n$34\r\np:%b\r\n$1\r\nb\r\n$1\r\ne\r\n$1\r\nv\r\n$32\r\n%b\r\n"
 
+type Render = Callable[[Headers, TokenClaims, list[bytes | None], float], Response]
+
 
 class ProfileReader:
     """Reads profiles through `redis`; for a missing one `misses` wait."""
@@ -49,29 +52,23 @@ class ProfileReader:
         self._redis = redis
         self._keys = keys
         self._misses = misses
+        self._render: Render = profile_response  # an attribute costs less than a method
         self._tasks: set[Task[None]] = set()
 
-    def handle(self, request: Request, common_headers: bytes) -> None:
+    def handle(self, request: Request, common_headers: bytes, text: str | None = None) -> None:
         """Responds to a read of the caller's own profile, now or later; `common_headers` end the
-        header block of the response. Raises nothing.
+        header block of the response. `text`: a token in place of the caller's. Raises nothing.
         """
-        try:
-            # As `find_session_token`, whose call would cost most reads 0.1 us.
-            if (authorization := request.headers.get("authorization")) is not None:
-                text = bearer_token(authorization)
-            else:
-                text = cookie_token(request.headers.get("cookie", ""))
-        except InvalidToken as error:
-            response = self._to_response(request.headers, error)
-            self._respond(request, common_headers, response, "none")
-        else:
-            self.look_up(request, common_headers, text)
-
-    def look_up(self, request: Request, common_headers: bytes, text: str) -> None:
-        """Responds with what belongs to a token, as `handle` does."""
         redis = self._redis
         cache = redis.cache
         try:
+            # As `find_session_token`, whose call would cost most reads 0.1 us.
+            if text is not None:
+                pass
+            elif (authorization := request.headers.get("authorization")) is not None:
+                text = bearer_token(authorization)
+            else:
+                text = cookie_token(request.headers.get("cookie", ""))
             digest = session_token.token_digest(text)
             entry = cache.find(digest) if cache is not None else None
             if entry is None:
@@ -103,7 +100,7 @@ class ProfileReader:
         redirect of Redis Cluster is followed.
         """
         try:
-            response = self._render(request.headers, token, parse_reply(reply))
+            response = self._render(request.headers, token, parse_reply(reply), time())
         except Exception as error:  # noqa: BLE001  # as in `handle`
             is_miss = isinstance(error, CacheMiss)
             if (is_miss and source != "backfill") or is_redirect(error):
@@ -130,9 +127,6 @@ class ProfileReader:
         except Exception as error:  # noqa: BLE001  # as in `handle`
             reply = error
         self._on_reply(request, common_headers, token, source, reply)
-
-    def _render(self, headers: Headers, token: TokenClaims, reply: list[bytes | None]) -> Response:
-        return profile_response(headers, token, reply, time())
 
     def _to_response(self, headers: Headers, error: Exception) -> Response:
         if isinstance(error, hiredis.ReplyError):

@@ -72,5 +72,5 @@ def make_backend(http: httpx.Client) -> Backend:
     result = run_backends("make", name)
     assert result.returncode == 0, result.stderr
     backend = Backend(http, name, result.stdout.strip())
-    wait_until(lambda: backend.status() == 200, timeout=10)
+    wait_until(lambda: backend.status() == 200, timeout=30)
     return backend

@@ -185,7 +185,7 @@ def test_backend_introspects_people_of_all_primaries_while_a_slot_moves(service:
     backend = Backend(api.http, "shop", key)
     people = sign_up_everywhere(service)
     tokens, ids = [person.token for person in people], [person.id for person in people]
-    wait_until(lambda: backend.status() == 200, timeout=5)
+    wait_until(lambda: backend.status() == 200)
     source = owner(cluster, slot_of(people[0]))
     move = SlotMove(
         cluster, slot_of(people[0]), next(s for s in cluster.servers if s is not source)
@@ -196,7 +196,7 @@ def test_backend_introspects_people_of_all_primaries_while_a_slot_moves(service:
         assert [state["sub"] for state in backend.introspect_all(tokens)] == ids
         assert [backend.introspect(token)["sub"] for token in tokens] == ids
     manage(stack, "backends", "end", "shop")
-    wait_until(lambda: backend.status() == 401, timeout=5)
+    wait_until(lambda: backend.status() == 401)
 
 
 def manage(stack: Stack, *arguments: str) -> str:
