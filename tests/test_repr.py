@@ -50,12 +50,15 @@ SENSITIVE = {
 EXEMPT = {
     "CacheEntry.token": "claims, whose repr has no digest",
     "CodeSeed.key_id": "reveals nothing about the key",
+    "EventOutcome.reason_code": "a word for operators",
     "LeasedEntry.reason_code": "a word for operators",
+    "LeasedEvent.lease_token": "no client has a use for it",
     "Outcome.reason_code": "a word for operators",
     "Policy.headers": "of a response: the same for all clients",
     "ProblemDetails.body": "a problem document, which repeats no input",
     "ProblemDetails.headers": "of the same",
     "Redirect.address": "host and port",
+    "StoredSession.token_version": "a number",
     "Timeouts.body": "seconds",
     "_Work.task_name": "of Huey's tasks",
 }

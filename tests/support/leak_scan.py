@@ -25,9 +25,14 @@ def find_leaks(stack: Stack) -> list[str]:
         # Split at characters that addresses and tokens do not contain.
         if matches := set(re.findall(r"[\w.+@%-]+", line)) & (secrets - codes):
             leaks.append(f"{name}: {len(matches)} in {line[:60]}")
-        if set(re.findall(r"(?<![\w.:-])\d{6}(?![\w.:-])", _NOT_A_CODE.sub("", line))) & codes:
+        if find_codes(line) & codes:
             leaks.append(f"{name}: a code in {line[:60]}")
     return leaks
+
+
+def find_codes(text: str) -> set[str]:
+    """Returns the numbers of six digits that may be codes: not the microseconds of a time."""
+    return set(re.findall(r"(?<![\w.:-])\d{6}(?![\w.:-])", _NOT_A_CODE.sub("", text)))
 
 
 def _secrets(mailbox: Path) -> Iterator[str]:

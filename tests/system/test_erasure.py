@@ -52,6 +52,7 @@ SAMPLED_TEXTS = """
     SELECT s.attname FROM pg_stats AS s JOIN information_schema.columns AS c
         ON c.table_name = s.tablename AND c.column_name = s.attname
     WHERE s.tablename LIKE 'rollcall%' AND c.udt_name IN ('text', 'varchar', 'bytea', '_varchar')
+        AND s.tablename <> 'rollcall_backendkey'  -- of backends, not of people
 """
 
 

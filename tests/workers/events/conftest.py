@@ -9,7 +9,8 @@ from local.stack import Stack
 from tests.support.events import EventService, event_service
 
 
-@pytest.fixture(scope="session")
+# Its relays are relays of the stack, which other tests stop.
+@pytest.fixture(scope="package")
 def service(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventService]:
     with event_service(stack) as running:
         yield running
