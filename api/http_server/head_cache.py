@@ -24,11 +24,13 @@ class HeadCache:
 
     def find(self, data: bytes) -> Request | None:
         """Returns the request in `data` if that is one whole request of a cached kind."""
+        if data.startswith(b"P"):
+            return self._find_post(data)
         start = data.find(_BEARER) + len(_BEARER)
         end = data.find(b"\r", start)
         head = self._heads.get(data[:start] + data[end:])
         if head is None:
-            return self._find_post(data)
+            return None
         token = data[start:end]
         if token.translate(None, _TOKEN68):
             return None
