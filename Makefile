@@ -19,11 +19,12 @@ PROD_ENV := DJANGO_SETTINGS_MODULE=settings.prod ALLOWED_HOSTS=rollcall.example 
 
 SBOM := sbom.json
 
-.PHONY: help run dev example doctor docs test check sbom load load-ui bench faults clients
+.PHONY: help run dev manage example doctor docs test check sbom load load-ui bench faults clients
 
 help:
 	@echo "make run     the whole service on this machine; PORT=8000 and DATA_DIR=.data can be set"
 	@echo "make dev     the same with DEBUG=1; it restarts what runs when a source file changes"
+	@echo "make manage  a command of the service that runs: ARGS='backends make shop', ARGS=help; DATA_DIR as for make run"
 	@echo "make example the service, and a web app on another origin that uses it; EXAMPLE_PORT=8001 can be set"
 	@echo "make doctor  what is wrong on this machine, and how to fix it"
 	@echo "make docs    the documentation, in .cache/site; ARGS=serve to read it while writing"
@@ -44,6 +45,11 @@ run: .venv/.installed
 
 dev: .venv/.installed
 	@DEBUG=$${DEBUG:-1} exec $(PYTHON) -m local --reload --parent-pid $$PPID
+
+manage: .venv/.installed
+	@file="$$(realpath "$${DATA_DIR:-.data}")/environment"; \
+	test -f "$$file" || { echo "nothing has run here: first make run, in another terminal" >&2; exit 1; }; \
+	. "$$file" && exec $(PYTHON) manage.py $(ARGS)
 
 example: .venv/.installed
 	@exec $(PYTHON) -m local --example --parent-pid $$PPID

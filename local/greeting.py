@@ -52,6 +52,7 @@ Open in a browser:
   {url}/admin/  people, outbox, Huey's dashboard: user staff, password in {data}/staff-password
   {url}/metrics  for Prometheus
 
+`make manage ARGS="backends make shop"` runs a command of manage.py on all this.
 Ctrl-C stops everything; the data is kept. `make doctor` says what is wrong with a machine."""
 
 

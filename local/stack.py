@@ -7,6 +7,7 @@ with Stack(folder, env={"SMS_FROM": "Rollcall"}) as stack:
 
 import fcntl
 import os
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -18,7 +19,7 @@ import httpx
 from local.commands import READ_NICE, Commands, rollcall_commands
 from local.postgres import Postgres
 from local.processes import Process, StackError, stop_all, wait_any
-from local.secret_files import read_or_create_secret
+from local.secret_files import read_or_create_secret, write_secret
 from local.servers import Server, Valkey
 from local.tcp_ports import HOST, check_port, find_free_port
 
@@ -87,6 +88,7 @@ class Stack:
             self._check_port()
             for name, argv in self._commands.services.items():
                 self.services[name] = self._make_process(name, argv)
+            self._write_environment()
             with self._step("starting Rollcall"):
                 self._start_own_services()
             stack.pop_all()
@@ -143,6 +145,14 @@ class Stack:
             "DATA_DIR": str(self.data_dir),
             "PORT": str(self.port),
         }
+
+    def _write_environment(self) -> None:
+        """Writes what `make manage` reads: the variables that this run differs by from its shell,
+        as lines of a shell script.
+        """
+        variables = self.environment().items() - os.environ.items()
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(variables)]
+        write_secret(self.data_dir / "environment", "\n".join(lines))
 
     def wait_until_ready(self) -> None:
         """Returns when GET /readyz is a 200.

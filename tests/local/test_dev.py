@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,16 @@ def test_commands_of_the_greeting_work(dev: Dev, tree: Path) -> None:
     assert profile.startswith("HTTP/1.1 200 OK")
     assert '"hobbies":["compilers","sailing"]' in change
     assert '"to":"grace@example.com"' in mailbox
+
+
+def test_commands_of_manage_py_run_on_the_service(dev: Dev, tree: Path) -> None:
+    file = tree / "data" / "environment"
+    assert file.stat().st_mode & 0o777 == 0o600
+    script = f'. "{file}" && "{sys.executable}" manage.py backends make shop'
+    result = subprocess.run(
+        ["sh", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert result.stdout.startswith("rollcall_bk_"), result.stderr
 
 
 def test_greeting_says_what_runs_where_and_its_links_work(dev: Dev, tree: Path) -> None:
