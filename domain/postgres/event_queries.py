@@ -23,7 +23,7 @@ _COLLECT = """
             SELECT min(created_at) FROM rollcall_event WHERE state = 'pending'
         )), 0)::float
 """
-# By time, and not by state alone: what is delivered again meanwhile was finished later.
+# By time, and not by state alone: what is delivered again during the replay was finished later.
 _SELECT_FINISHED = """
     (SELECT id, created_at FROM rollcall_event
     WHERE state = '{}' AND created_at >= %(since)s AND finished_at < %(before)s

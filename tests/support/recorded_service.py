@@ -64,7 +64,7 @@ class RecordedService:
 
     def bearer(self, credentials: Credentials, path: str = "") -> dict[str, str]:
         """Returns the header with a person's token, or on a path of backends a backend's key; none
-        for nobody's.
+        for those of no person.
         """
         token = self._tokens.get(credentials)
         if path.startswith("/api/v1/introspect") and credentials is Credentials.LIVE:
