@@ -34,6 +34,7 @@ from settings.environment import (
 from settings.events import *  # noqa: F403  # as above
 from settings.logging_config import configure_logging
 from settings.messages import *  # noqa: F403  # as above
+from settings.messages import MESSAGE_TEMPLATES
 from settings.rate_limits import PRODUCTION_LIMITS, parse_rate_limits
 
 DEBUG = env.bool("DEBUG", False)  # whether errors are shown in detail; never in production
@@ -99,6 +100,7 @@ APPEND_SLASH = False  # a redirect would lose the body; both spellings are route
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [MESSAGE_TEMPLATES] if MESSAGE_TEMPLATES else [],  # for the confirmation page
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -49,7 +49,8 @@ class ConfirmEmailView(NoStoreAPIView):
         }
         language = get_response_language(request)
         with translation.override(language):
-            page = _render_page(request, "confirm_email.html", context)
+            names = [f"{language}/confirm_email.html", "confirm_email.html"]
+            page = _render_page(request, names, context)
         page["Content-Language"] = language
         patch_vary_headers(page, ["Accept-Language"])
         return page
@@ -77,7 +78,7 @@ class DevMailboxView(NoStoreAPIView):
         to = request.GET.get("to")
         messages = FileMailbox(settings.MAILBOX_PATH).list_messages(to, MAILBOX_PAGE_SIZE)
         context = {"messages": messages, "to": to or "", "page_size": MAILBOX_PAGE_SIZE}
-        return _render_page(request, "dev_mailbox.html", context)
+        return _render_page(request, ["dev_mailbox.html"], context)
 
 
 @method_decorator(csp_override(csp.DOCUMENTATION), name="dispatch")
@@ -95,7 +96,8 @@ class DevMailboxJSONView(NoStoreAPIView):
         return json_response(messages)
 
 
-def _render_page(request: Request, template: str, context: dict[str, Any]) -> HttpResponse:
-    response = render(request, template, context)
+def _render_page(request: Request, names: list[str], context: dict[str, Any]) -> HttpResponse:
+    """Renders the first of these templates that exists."""
+    response = render(request, names, context)
     response["Referrer-Policy"] = "no-referrer"
     return response

@@ -8,6 +8,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.template import TemplateSyntaxError
+from django.template.engine import Engine
 
 from domain.model.language import SUPPORTED
 from workers.messages.drafts import Draft, samples
@@ -16,6 +18,8 @@ from workers.messages.rendering import OWN_TEMPLATES, build
 
 TAG = "messages"
 _NAME = "<u>Ada</u>"
+_PAGE = "confirm_email.html"  # which the write process renders
+_LIBRARIES = {"i18n": "django.templatetags.i18n", "static": "django.templatetags.static"}
 # Characters of service name and host with which Rollcall's own text messages fit in every language.
 ALWAYS_FITS = 27
 
@@ -26,7 +30,7 @@ def check_messages(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckM
     folder = settings.MESSAGE_TEMPLATES
     if not folder and len(settings.SERVICE_NAME) + len(settings.SMS_DOMAIN) <= ALWAYS_FITS:
         return []
-    found = [*_check_names(folder)] if folder else []
+    found = [*_check_names(folder), *_check_pages(folder)] if folder else []
     for language in SUPPORTED:
         for draft in samples(settings, _NAME):
             found += check_draft(folder, language, draft)
@@ -68,7 +72,7 @@ def _check_names(folder: Path) -> Iterator[checks.CheckMessage]:
 
     Others may be included: their names begin with an underscore.
     """
-    names = {path.name for path in OWN_TEMPLATES.iterdir()}
+    names = {_PAGE, *(path.name for path in OWN_TEMPLATES.iterdir())}
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         is_known = parts[-1] in names and (len(parts) == 1 or parts[:-1] in _LANGUAGE_FOLDERS)
@@ -76,6 +80,20 @@ def _check_names(folder: Path) -> Iterator[checks.CheckMessage]:
             yield checks.Warning(
                 f"MESSAGE_TEMPLATES: {'/'.join(parts)} is the template of no message.",
                 id="messages.W002",
+            )
+
+
+def _check_pages(folder: Path) -> Iterator[checks.CheckMessage]:
+    """Parses the operator's confirmation pages."""
+    for path in sorted(folder.rglob(_PAGE)):
+        try:
+            Engine(builtins=["django.templatetags.i18n"], libraries=_LIBRARIES).from_string(
+                path.read_text()
+            )
+        except TemplateSyntaxError as error:
+            name = path.relative_to(folder)
+            yield checks.Error(
+                f"MESSAGE_TEMPLATES: {name} is malformed: {error}", id="messages.E001"
             )
 
 

@@ -2,12 +2,21 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.client import ApiClient, SignedUpPerson, field_errors, problem_code, wait_until
+from local.stack import Stack
+from tests.support.client import (
+    ApiClient,
+    SignedUpPerson,
+    field_errors,
+    problem_code,
+    wait_until,
+    write_process,
+)
 
 
 def inspect(api: ApiClient, token: Any) -> httpx.Response:
@@ -26,6 +35,20 @@ def get_stored_state(person: SignedUpPerson) -> Any:
 
     rows = Confirmation.objects.filter(person_id=person.id).order_by("id").values_list()
     return [*rows, *Person.objects.filter(id=person.id).values_list("version")]
+
+
+def test_page_is_the_operators_in_its_language(stack: Stack, tmp_path: Path):
+    (tmp_path / "de").mkdir()
+    (tmp_path / "confirm_email.html").write_text("Welcome to {{ service }}")
+    (tmp_path / "de" / "confirm_email.html").write_text("Willkommen bei {{ service }}")
+    with write_process(stack, MESSAGE_TEMPLATES=str(tmp_path)) as (_, url):
+        texts = {
+            language: httpx.get(
+                f"{url}/confirm/email/", headers={"Accept-Language": language}, timeout=20
+            ).text
+            for language in ("de", "fr")
+        }
+    assert texts == {"de": "Willkommen bei Rollcall", "fr": "Welcome to Rollcall"}
 
 
 def test_opening_the_link_confirms_nothing(api: ApiClient):

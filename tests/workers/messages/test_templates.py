@@ -121,6 +121,17 @@ def test_check_finds_what_is_wrong_without_being_broken(tmp_path: Path, monkeypa
     assert ("messages.W001", segments) in others
 
 
+def test_check_finds_a_malformed_confirmation_page(tmp_path: Path, monkeypatch):
+    write(
+        tmp_path,
+        confirm_email__html="{% load static %}{{ service }}",
+        de___confirm_email__html="{% if %}",
+    )
+    ((code, text),) = check(tmp_path, monkeypatch)
+    assert code == "messages.E001"
+    assert text.startswith("MESSAGE_TEMPLATES: de/confirm_email.html is malformed: ")
+
+
 def test_check_says_which_text_messages_need_two_segments(monkeypatch):
     service = "A service with a name"
     found = check(None, monkeypatch, SERVICE_NAME=service)  # type: ignore[arg-type]  # no folder
