@@ -19,6 +19,7 @@ from domain import profile
 from domain.model.errors import InvalidField, PreconditionFailed, RollcallError
 from domain.model.language import negotiate_language
 from domain.model.session_token import TokenClaims
+from settings import environment
 
 type Headers = Mapping[str, str]
 # Status, header block, body. The server adds the length, and leaves the body out where the protocol
@@ -88,9 +89,6 @@ def _encode_problem(document: ProblemDetails, *extra: tuple[str, str]) -> Respon
 
 def _get_language(headers: Headers) -> str:
     """Returns the language of the texts in an error."""
-    # Not at import: tests import this module before the environment of their service is set.
-    from settings import environment
-
     preferred = negotiate_language(headers.get("accept-language", ""))
     return preferred or environment.DEFAULT_LANGUAGE
 

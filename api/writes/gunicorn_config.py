@@ -30,7 +30,7 @@ keepalive = math.ceil(environment.KEEP_ALIVE_TIMEOUT)
 limit_request_line = 8190
 limit_request_fields = 128
 limit_request_field_size = 65_536
-# Nothing that a client sends changes what gunicorn tells Django of the connection: it is Django
+# Nothing that a client sends changes what gunicorn passes to Django of the connection: it is Django
 # that decides whom to trust (SECURE_PROXY_SSL_HEADER, TRUSTED_PROXIES). gunicorn trusts each peer
 # on a unix socket, so no header may be named here at all.
 forwarded_allow_ips = ""

@@ -81,7 +81,7 @@ def derive_code(
     keyring: Keyring, context: DerivationContext, purpose: bytes = CONFIRMATION
 ) -> str | None:
     """Returns the code for a purpose; None if its key is not in the keyring, or if none was sent:
-    it could be guessed without a message, as often as somebody signs up.
+    it could be guessed without a message, as often as a person signs up.
     """
     mac = _compute_mac(keyring, context, purpose)
     if mac is None or context.code_length is None:

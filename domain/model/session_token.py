@@ -2,7 +2,7 @@
 
 A token is 75 bytes in base64url, 100 characters: format (1), key id (4), person id (16), the
 person's version when it was issued (6), random (32), and 16 bytes of HMAC-SHA256 over all that. The
-MAC rejects forged tokens before Redis is queried; the version tells readers how old a profile hash
+MAC rejects forged tokens before Redis is queried; the version shows readers how old a profile hash
 may be; whether the session is active depends on its digest in that hash, or in Postgres.
 """
 

@@ -47,7 +47,7 @@ _INCREMENT = """
 class SmsClass(Enum):
     """What a text message is for, and so which quotas count it."""
 
-    SIGN_UP = "sign-up"  # a code to a number that somebody has entered
+    SIGN_UP = "sign-up"  # a code to a number that was entered
     NOTICE = "notice"  # in place of such a code, to the owner of the number: it converts nothing
     OWNER = "owner"  # a code or notice that the owner of a verified address expects
     KNOWN_OWNER = "known owner"  # a code that the owner asked for, from a network of theirs

@@ -77,9 +77,9 @@ def stutter(process: Process, seconds: float) -> None:
         pid = random.choice(child_pids(process.pid) or [process.pid])
         with suppress(ProcessLookupError):  # it has exited
             os.kill(pid, signal.SIGSTOP)
-            time.sleep(random.uniform(0.03, 0.12))
+            time.sleep(random.uniform(0.03, 0.12))  # the fault itself
             os.kill(pid, signal.SIGCONT)
-        time.sleep(random.uniform(0.0, 0.03))
+        time.sleep(random.uniform(0.0, 0.03))  # the pause between two of them
 
 
 def _send_to_all(process: Process, signum: signal.Signals) -> None:

@@ -24,7 +24,7 @@ import os, time, httpx
 urls = os.environ["MAILBOX"].split()
 def input(prompt):
     while not (messages := httpx.get(urls[0]).json()):
-        time.sleep(0.05)
+        time.sleep(0.05)  # a mailbox over HTTP: there is no event to await
     del urls[0]
     return messages[0]["code"]
 """

@@ -31,7 +31,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Accepts an event, or not."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        time.sleep(DELAY)
+        time.sleep(DELAY)  # what a receiver needs for its work
         webhook_id = self.headers["webhook-id"]
         is_accepted = _failures[webhook_id] > 2 or _RANDOM.random() >= 1 / 3
         if not is_accepted:

@@ -4,8 +4,6 @@ import asyncio
 from typing import Any, NamedTuple
 
 from api.http_server.request import Request
-from api.reads.cache_miss import MissCoalescer
-from api.reads.profile import ProfileReader
 from api.reads.redis.cluster import make_redis
 from domain.model.keyring import Keyring
 from domain.redis_url import parse_url
@@ -38,6 +36,10 @@ class Reader:
     def __init__(
         self, url: str, keys: Keyring, *, miss_timeout: float = 0.25, **options: Any
     ) -> None:
+        # Not earlier: they read the settings, which are those of the environment by then.
+        from api.reads.cache_miss import MissCoalescer
+        from api.reads.profile import ProfileReader
+
         defaults = {"max_staleness": 0.02, "check_interval": 60.0}
         self.redis: Any = make_redis(parse_url(url), **defaults | options)
         self._reader = ProfileReader(self.redis, keys, MissCoalescer(self.redis, miss_timeout))

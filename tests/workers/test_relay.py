@@ -92,7 +92,7 @@ def test_owner_gets_a_notice_without_a_code(django_db_access, api: ApiClient):
     messages = owner.messages("phone")
     assert len(messages) == 2
     assert messages[0]["code"] is None
-    assert "somebody signed up" in messages[0]["text"]
+    assert "someone signed up" in messages[0]["text"]
     assert str(other.request("GET", "confirmations/").json()["phone"]["status"]) == "sent"
 
 

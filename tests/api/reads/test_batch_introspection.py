@@ -7,8 +7,6 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from api.reads.batch_introspection import BatchIntrospector
-from api.reads.cache_miss import MissCoalescer
 from api.reads.introspection_body import TokenList
 from api.reads.redis.cluster import make_redis
 from domain.model import session_token
@@ -35,6 +33,10 @@ async def introspect(
     handler: Handler, tokens: list[str], lists: int = 1, **options: int
 ) -> list[bytes | RollcallError]:
     """Returns the results of so many lists of these tokens at once, with claims."""
+    # Not earlier: they read the settings, which are those of the environment by then.
+    from api.reads.batch_introspection import BatchIntrospector
+    from api.reads.cache_miss import MissCoalescer
+
     results: list[bytes | RollcallError] = []
     async with FakeRedis(handler).listening() as fake:
         redis = make_redis(parse_url(fake.url), timeout=0.3, check_interval=60.0, **options)

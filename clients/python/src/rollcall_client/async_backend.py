@@ -7,7 +7,7 @@ import httpx
 
 from rollcall_client import models, operations
 from rollcall_client.async_connection import AsyncConnection
-from rollcall_client.retry import Retry
+from rollcall_client.retry import DEFAULT_RETRY, Retry
 
 _ONE = replace(operations.INTROSPECT_TOKEN, encoding="data", result=models.TokenState)
 _MANY = replace(operations.INTROSPECT_TOKEN, result=models.TokenResults)
@@ -25,7 +25,7 @@ class AsyncBackend(AsyncConnection):
         *,
         key: str,
         timeout: float = 10.0,
-        retry: Retry = Retry(),  # noqa: B008  # immutable
+        retry: Retry = DEFAULT_RETRY,
         http: httpx.AsyncClient | None = None,
     ) -> None:
         super().__init__(base_url, timeout, retry, http)

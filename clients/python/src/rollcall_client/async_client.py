@@ -15,7 +15,7 @@ from rollcall_client.async_connection import AsyncConnection
 from rollcall_client.errors import RollcallError, parse
 from rollcall_client.operation import Operation
 from rollcall_client.problems import InvalidToken
-from rollcall_client.retry import Retry
+from rollcall_client.retry import DEFAULT_RETRY, Retry
 from rollcall_client.session import CachedProfile, SessionState
 
 _REFRESH_IN = timedelta(days=1)
@@ -43,7 +43,7 @@ class AsyncRollcall(AsyncConnection):
         on_session: Callable[[models.Session | None], Awaitable[None]] | None = None,
         refresh_before: timedelta = _REFRESH_IN,
         timeout: float = 10.0,
-        retry: Retry = Retry(),  # noqa: B008  # immutable
+        retry: Retry = DEFAULT_RETRY,
         http: httpx.AsyncClient | None = None,
     ) -> None:
         super().__init__(base_url, timeout, retry, http)

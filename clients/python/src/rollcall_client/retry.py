@@ -31,3 +31,6 @@ class Retry:
         backoff = random.uniform(0.5, 1) * 0.2 * 2**attempt  # noqa: S311  # no secret
         wait = backoff if error.retry_after is None else error.retry_after
         return wait if elapsed + wait <= self.total else None
+
+
+DEFAULT_RETRY = Retry()

@@ -7,7 +7,7 @@ from itertools import batched
 import httpx
 
 from rollcall_client import models, operations
-from rollcall_client.retry import Retry
+from rollcall_client.retry import DEFAULT_RETRY, Retry
 from rollcall_client.sync_connection import Connection
 
 _ONE = replace(operations.INTROSPECT_TOKEN, encoding="data", result=models.TokenState)
@@ -26,7 +26,7 @@ class Backend(Connection):
         *,
         key: str,
         timeout: float = 10.0,
-        retry: Retry = Retry(),  # noqa: B008  # immutable
+        retry: Retry = DEFAULT_RETRY,
         http: httpx.Client | None = None,
     ) -> None:
         super().__init__(base_url, timeout, retry, http)

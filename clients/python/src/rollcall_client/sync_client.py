@@ -15,7 +15,7 @@ from rollcall_client import models, operations
 from rollcall_client.errors import RollcallError, parse
 from rollcall_client.operation import Operation
 from rollcall_client.problems import InvalidToken
-from rollcall_client.retry import Retry
+from rollcall_client.retry import DEFAULT_RETRY, Retry
 from rollcall_client.session import CachedProfile, SessionState
 from rollcall_client.sync_connection import Connection
 
@@ -44,7 +44,7 @@ class Rollcall(Connection):
         on_session: Callable[[models.Session | None], None] | None = None,
         refresh_before: timedelta = _REFRESH_IN,
         timeout: float = 10.0,
-        retry: Retry = Retry(),  # noqa: B008  # immutable
+        retry: Retry = DEFAULT_RETRY,
         http: httpx.Client | None = None,
     ) -> None:
         super().__init__(base_url, timeout, retry, http)
