@@ -39,12 +39,11 @@ def isolate(text: str, *, is_rtl: bool) -> str:
     return f"{_FSI}{text}{space}{_PDI}"
 
 
-def origin_bound_line(sms_domain: str, code: str) -> str:
-    """Returns the last line of a text message, which binds the code to the host of `SMS_DOMAIN`.
+def origin_bound_line(domain: str, code: str) -> str:
+    """Returns the last line of a text message, which binds the code to the host of `domain`.
 
     Phones fill the code in there and nowhere else (https://wicg.github.io/sms-one-time-codes/).
     The format has no port; the setting may have one, or be a whole URL.
     """
-    domain = sms_domain
     host = urlsplit(domain if "//" in domain else f"//{domain}").hostname or domain
     return f"\n\n@{host.encode('idna').decode('ascii')} #{code}"
