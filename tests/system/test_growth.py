@@ -202,7 +202,7 @@ def use_admin(stack: Stack, person: SignedUpPerson) -> None:
     paths += [f"{models}/outboxentry/?state__exact={state}&q={person.id}" for state in states]
     paths += [f"{models}/outboxentry/?kind=confirmation&reason_code=x&state__exact=done"]
     events = f"{models}/event/"
-    paths += [events, f"{events}?p=150", f"{events}?q={person.id}"]
+    paths += [events, f"{events}?p=50", f"{events}?q={person.id}"]
     for state in ("pending", "failed", "delivered"):
         paths += [f"{events}?state__exact={state}", f"{events}?state__exact={state}&q={person.id}"]
     paths += ["/admin/admin/logentry/", f"/admin/admin/logentry/?q={person.id}"]
