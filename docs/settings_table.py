@@ -17,7 +17,15 @@ from settings.rate_limits import PRODUCTION_LIMITS, SITE_FACTOR
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "settings.md"
-_MODULES = ("environment.py", "base.py", "messages.py", "events.py")
+_MODULES = (
+    "environment.py",
+    "base.py",
+    "database.py",
+    "background_work.py",
+    "people.py",
+    "messages.py",
+    "events.py",
+)
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{4,}")
 _BEGIN, _END = "<!-- settings -->\n", "<!-- end of settings -->\n"
 

@@ -4,25 +4,16 @@ process shares.
 A missing or malformed value stops the start with a sentence that names it.
 """
 
-from datetime import timedelta
-from urllib.parse import urlsplit
-
 from django.utils.csp import CSP
-from environs import validate
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from api import cors
 from domain.model.language import SUPPORTED
-from domain.postgres.backend.peewee_database import PeeweeDatabase
-from domain.projection.pools import make_pool
-from domain.projection.redis_pool import REJECTED
-from domain.redis_url import parse_queue_url
 from settings import validators
-from settings.addresses import validate_region
+from settings.background_work import *  # noqa: F403  # Django has them by the same names
+from settings.background_work import HUEY_DASHBOARD
 from settings.catalogues import compile_catalogues
-from settings.database import configure_database
-from settings.environment import *  # noqa: F403  # Django's settings have them, by the same names
+from settings.database import *  # noqa: F403  # as above
+from settings.environment import *  # noqa: F403  # as above
 from settings.environment import (
     BODY_MAX_BYTES,
     CORS_ALLOWED_ORIGINS,
@@ -34,13 +25,11 @@ from settings.environment import (
 from settings.events import *  # noqa: F403  # as above
 from settings.logging_config import configure_logging
 from settings.messages import *  # noqa: F403  # as above
-from settings.messages import MESSAGE_TEMPLATES
+from settings.messages import MESSAGE_TEMPLATES, PUBLIC_URL, SERVICE_NAME
+from settings.people import *  # noqa: F403  # as above
 from settings.rate_limits import PRODUCTION_LIMITS, parse_rate_limits
 
 DEBUG = env.bool("DEBUG", False)  # whether errors are shown in detail; never in production
-# origin of the service for people, in links of messages: https://host[:port] in production
-PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000", validate=validators.web_origin)
-PUBLIC_URL = PUBLIC_URL.lower().removesuffix("/")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 # The rules of api.cors, which the read process follows too.
 CORS_ALLOW_METHODS = cors.ALLOWED_METHODS
@@ -67,6 +56,7 @@ INSTALLED_APPS = [
     "domain.postgres",
     "workers",
     "api",
+    *(["huey.contrib.djhuey.stats"] if HUEY_DASHBOARD else []),
 ]
 # URL of the OpenTelemetry collector that gets traces, by OTLP over HTTP; empty: none are made
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "", validate=validators.url)
@@ -136,59 +126,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 SESSION_COOKIE_AGE = 12 * 3600  # seconds; NIST SP 800-63B-4 section 2.2.3: at most 24 hours
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
-
-# --- Postgres: the truth -----------------------------------------------------------------------
-# URL of Postgres; several hosts are tried in order until one accepts writes
-DATABASE_URL = env.str("DATABASE_URL", "postgresql://127.0.0.1:5432/rollcall")
-# milliseconds that a statement may take in Postgres; 0: no limit
-STATEMENT_TIMEOUT_MS = env.int(
-    "STATEMENT_TIMEOUT_MS", 5_000, validate=validate.Range(min=0, max=86_400_000)
-)
-DATABASES = {"default": configure_database(DATABASE_URL, STATEMENT_TIMEOUT_MS)}
-
-# --- Huey: the pool and the wake-up ------------------------------------------------------------
-# URL of the queue Redis; it may be the same as REDIS_URL, but no Cluster
-QUEUE_URL = env.str(
-    "QUEUE_URL", "redis://127.0.0.1:6379/1", validate=validators.parsed_by(parse_queue_url)
-)
-# threads of one worker process
-HUEY_WORKERS = env.int("HUEY_WORKERS", 8, validate=validate.Range(min=1, max=1_000))
-HUEY = {
-    "name": "rollcall",
-    "huey_class": "workers.batch_huey.BatchHuey",
-    "immediate": False,  # djhuey's default is DEBUG: tasks would run inside the request
-    "results": False,
-    "connection": {
-        # A repeated push would enqueue a task twice, so it is retried only after a demoted primary
-        # has rejected it. The timeout must be above the consumer's blocking pop of one second.
-        "connection_pool": make_pool(
-            parse_queue_url(QUEUE_URL),
-            server="queue",
-            socket_connect_timeout=0.5,
-            socket_timeout=2,
-            retry=Retry(NoBackoff(), 1, REJECTED),
-        )
-    },
-    "consumer": {
-        "workers": HUEY_WORKERS,
-        "worker_type": "thread",  # they wait for providers; processes could be orphaned
-        "graceful_signal": "TERM",
-        "shutdown_timeout": 20,
-        "periodic": True,
-        "verbose": False,
-    },
-}
-# whether tasks are recorded in Postgres and shown in the admin
-HUEY_DASHBOARD = env.bool("HUEY_DASHBOARD", True)
-if HUEY_DASHBOARD:
-    INSTALLED_APPS.append("huey.contrib.djhuey.stats")
-HUEY_STATS = {
-    "database": PeeweeDatabase(DATABASE_URL, **DATABASES["default"]["OPTIONS"]),
-    "create_tables": False,  # a migration makes them, not every process at its start
-    "max_events": 200_000,
-    "inflight_hours": 0.25,  # for which a task of a killed worker is shown as running
-    "capture_args": False,
-}
+OTP_TOTP_ISSUER = SERVICE_NAME  # in authenticator apps
 
 # --- HTTP --------------------------------------------------------------------------------------
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES  # for forms
@@ -219,33 +157,5 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,  # they would repeat the values
     "POSTPROCESSING_HOOKS": ["api.writes.openapi.complete_document"],
 }
-
-# --- People and messages -----------------------------------------------------------------------
-# days until a session expires
-SESSION_LIFETIME = timedelta(days=env.int("SESSION_LIFETIME_DAYS", 30, validate=validators.days))
-# days after the sign-in for which a session lasts at most, however often it is refreshed
-SESSION_MAX_LIFETIME = timedelta(
-    days=env.int("SESSION_MAX_LIFETIME_DAYS", 365, validate=validators.days)
-)
-# ISO 3166-1 country of phone numbers without a country code; empty: they are refused
-DEFAULT_PHONE_REGION = env.str("DEFAULT_PHONE_REGION", "", validate=validate_region).upper() or None
-# seconds after which what a killed worker left undone is done by another; the slowest send takes 8
-OUTBOX_LEASE = timedelta(
-    seconds=env.int("OUTBOX_LEASE_SECONDS", 20, validate=validate.Range(min=1, max=86_400))
-)
-# days for which finished outbox entries are kept
-OUTBOX_RETENTION = timedelta(days=env.int("OUTBOX_RETENTION_DAYS", 7, validate=validators.days))
-# days after which people who confirmed no address are erased
-UNVERIFIED_RETENTION = timedelta(
-    days=env.int("UNVERIFIED_RETENTION_DAYS", 7, validate=validators.days)
-)
-IDEMPOTENCY_REPLAY_WINDOW = timedelta(minutes=10)  # for repeating a sign-up by its key
-# name of the service in messages and pages
-SERVICE_NAME = env.str("SERVICE_NAME", "Rollcall", validate=validate.Length(max=100))
-OTP_TOTP_ISSUER = SERVICE_NAME  # in authenticator apps
-# domain that browsers may fill a code of a text message into; that of PUBLIC_URL by default
-SMS_DOMAIN = env.str(
-    "SMS_DOMAIN", urlsplit(PUBLIC_URL).hostname or "localhost", validate=validators.host_name
-)
 
 LOGGING = configure_logging(level=LOG_LEVEL)

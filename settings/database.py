@@ -1,11 +1,14 @@
-"""DATABASE_URL and time limits as Django's settings."""
+"""Settings of Postgres: DATABASE_URL and time limits."""
 
 import re
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from environs import validate
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
+
+from settings.environment import env
 
 _NAMES = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
 # Each connection sets these itself: two have a setting, and the code relies on the others.
@@ -88,3 +91,12 @@ def _parse_url(url: str) -> dict[str, Any]:
             f"DATABASE_URL: options may not have {refused[0]}; there is STATEMENT_TIMEOUT_MS."
         )
     return params
+
+
+# URL of Postgres; several hosts are tried in order until one accepts writes
+DATABASE_URL = env.str("DATABASE_URL", "postgresql://127.0.0.1:5432/rollcall")
+# milliseconds that a statement may take in Postgres; 0: no limit
+STATEMENT_TIMEOUT_MS = env.int(
+    "STATEMENT_TIMEOUT_MS", 5_000, validate=validate.Range(min=0, max=86_400_000)
+)
+DATABASES = {"default": configure_database(DATABASE_URL, STATEMENT_TIMEOUT_MS)}

@@ -1,6 +1,7 @@
 """Settings of messages: their quotas, and the providers that send them."""
 
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from environs import validate
 
@@ -43,6 +44,15 @@ SMS_CONVERSION_MIN_SAMPLE = env.int(
 SMS_CONVERSION_MIN_RATE = env.float("SMS_CONVERSION_MIN_RATE", 0.1, validate=validators.fraction)
 
 # --- Texts ---------------------------------------------------------------------------------------
+# origin of the service for people, in links of messages: https://host[:port] in production
+PUBLIC_URL = env.str("PUBLIC_URL", "http://127.0.0.1:8000", validate=validators.web_origin)
+PUBLIC_URL = PUBLIC_URL.lower().removesuffix("/")
+# name of the service in messages and pages
+SERVICE_NAME = env.str("SERVICE_NAME", "Rollcall", validate=validate.Length(max=100))
+# domain that browsers may fill a code of a text message into; that of PUBLIC_URL by default
+SMS_DOMAIN = env.str(
+    "SMS_DOMAIN", urlsplit(PUBLIC_URL).hostname or "localhost", validate=validators.host_name
+)
 # folder with templates of your own (docs/messages.md); empty: none
 MESSAGE_TEMPLATES = read_folder("MESSAGE_TEMPLATES")
 
