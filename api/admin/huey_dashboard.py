@@ -5,7 +5,6 @@ from collections import Counter, defaultdict
 from typing import Any, override
 
 from django.contrib import admin
-from django.db import connection
 from django.db.models import Count, Q
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
@@ -17,6 +16,7 @@ from huey.signals import SIGNAL_COMPLETE, SIGNAL_ERROR, SIGNAL_EXECUTING, SIGNAL
 
 from api.admin.base import MAX_ROWS
 from domain.postgres.models import OutboxEntry
+from domain.postgres.sql import fetch_all
 
 _MINUTES = 60  # of the chart
 # One pass over what was recorded in a day; Huey's own methods make four.
@@ -37,15 +37,14 @@ class _Statistics:
         self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._seconds: Counter[str] = Counter()
         self._by_minute = {signal: [0] * _MINUTES for signal in (SIGNAL_COMPLETE, SIGNAL_ERROR)}
-        with connection.cursor() as cursor:
-            cursor.execute(_COUNT_EVENTS, [now, _MINUTES, recorder.name, now])
-            for task, signal, minutes_ago, count, seconds, first, last in cursor.fetchall():
-                self.first, self.last = min(self.first, first), max(self.last, last)
-                self._counts[task][signal] += count
-                if signal == SIGNAL_COMPLETE:
-                    self._seconds[task] += seconds
-                if signal in self._by_minute and 0 <= minutes_ago < _MINUTES:
-                    self._by_minute[signal][_MINUTES - 1 - minutes_ago] += count
+        rows = fetch_all(_COUNT_EVENTS, [now, _MINUTES, recorder.name, now])
+        for task, signal, minutes_ago, count, seconds, first, last in rows:
+            self.first, self.last = min(self.first, first), max(self.last, last)
+            self._counts[task][signal] += count
+            if signal == SIGNAL_COMPLETE:
+                self._seconds[task] += seconds
+            if signal in self._by_minute and 0 <= minutes_ago < _MINUTES:
+                self._by_minute[signal][_MINUTES - 1 - minutes_ago] += count
 
     def task_breakdown(self) -> list[dict[str, Any]]:
         rows = []

@@ -19,6 +19,7 @@ from api.writes.response_serializers import LivenessSerializer, ReadinessSeriali
 from domain import fence
 from domain.postgres.backend.connection import MisconfiguredServer
 from domain.postgres.errors import to_service_unavailable
+from domain.postgres.sql import fetch_one
 from domain.projection.client import Primary, describe_error, get_primaries
 from domain.projection.redis_command import execute_pipeline
 
@@ -127,9 +128,7 @@ def _check_primary(primary: Primary) -> str:
 
 def _check_postgres() -> str:
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SHOW transaction_read_only")
-            (read_only,) = cursor.fetchone()
+        (read_only,) = fetch_one("SHOW transaction_read_only")
     except Error as error:
         if isinstance(error.__cause__, MisconfiguredServer):
             return "misconfigured"  # its log line names what to set

@@ -6,7 +6,7 @@ in milliseconds: after a failover that has lost changes, the next one is the new
 
 from datetime import timedelta
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -16,6 +16,7 @@ from domain.model.errors import RollcallError
 from domain.postgres.errors import translate_database_errors
 from domain.postgres.locks import lock_backend_keys
 from domain.postgres.models import BackendKey
+from domain.postgres.sql import fetch_all, fetch_one
 
 _NOT_ENDED = Q(ends_at=None) | Q(ends_at__gt=Now())
 
@@ -75,12 +76,10 @@ def get_key_set() -> KeySet:
     Raises Django's `OperationalError` and `InterfaceError`.
     """
     # One statement, and so one snapshot: version and keys belong together.
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT digest, ceil(extract(epoch FROM ends_at))::bigint,"
-            " ends_at IS NULL OR ends_at > now(), version FROM rollcall_backendkey"
-        )
-        rows = cursor.fetchall()
+    rows = fetch_all(
+        "SELECT digest, ceil(extract(epoch FROM ends_at))::bigint,"
+        " ends_at IS NULL OR ends_at > now(), version FROM rollcall_backendkey"
+    )
     version = max((version for *_, version in rows), default=0)
     return KeySet(version, {bytes(digest): end for digest, end, is_active, _ in rows if is_active})
 
@@ -88,13 +87,12 @@ def get_key_set() -> KeySet:
 def _lock_for_change() -> int:
     """Returns the version of a change. Other changes wait until this transaction ends."""
     lock_backend_keys()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT greatest(coalesce(max(version), 0) + 1,"
-            " (extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM rollcall_backendkey"
-        )
-        version: int = cursor.fetchone()[0]
-        return version
+    version: int
+    (version,) = fetch_one(
+        "SELECT greatest(coalesce(max(version), 0) + 1,"
+        " (extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM rollcall_backendkey"
+    )
+    return version
 
 
 def _insert(name: str, version: int) -> str:

@@ -13,9 +13,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import connection
-
 from domain.postgres.keyring import get_keyring
+from domain.postgres.sql import execute
 
 _PURPOSE = b"delivery receipt"
 # Without the condition on '' the partial index is not used.
@@ -82,8 +81,7 @@ def _set_status(sql: str, reports: list[tuple[int, _Report]] | list[tuple[str, _
     if reports:
         keys = [key for key, _ in reports]
         times, failures = zip(*(report for _, report in reports), strict=True)
-        with connection.cursor() as cursor:
-            cursor.execute(sql, [keys, list(times), list(failures)])
+        execute(sql, [keys, list(times), list(failures)])
 
 
 def _parse_reference(reference: object) -> int | None:

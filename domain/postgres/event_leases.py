@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import connection
+
+from domain.postgres.sql import fetch_all
 
 GIVE_UP_AFTER = timedelta(days=3)  # since the first attempt
 
@@ -106,7 +107,7 @@ def lease_due(limit: int) -> tuple[list[LeasedEvent], bool]:
     """Looks at up to `limit` due events, the longest due first, and leases those that are the first
     of their person. Returns them, and whether more may be due.
     """
-    rows = _execute(_LEASE_DUE, {"limit": limit} | _lease_params())
+    rows = fetch_all(_LEASE_DUE, {"limit": limit} | _lease_params())
     *leased, (*_, due_count) = sorted(rows, key=lambda row: row[0] is None)
     return [LeasedEvent(*row[:-1]) for row in leased], due_count == limit
 
@@ -119,7 +120,7 @@ def lease_next(person_ids: Sequence[UUID]) -> list[LeasedEvent]:
     """
     return [
         LeasedEvent(*row)
-        for row in _execute(_LEASE_NEXT, {"person_ids": list(person_ids)} | _lease_params())
+        for row in fetch_all(_LEASE_NEXT, {"person_ids": list(person_ids)} | _lease_params())
     ]
 
 
@@ -132,15 +133,8 @@ def record(outcomes: Sequence[EventOutcome]) -> list[tuple[UUID, str]]:
         "delays": [each.delay for each in outcomes],
         "give_up_after": GIVE_UP_AFTER,
     }
-    return _execute(_RECORD, params)
+    return fetch_all(_RECORD, params)
 
 
 def _lease_params() -> dict[str, Any]:
     return {"token": uuid4(), "lease": lease_duration()}
-
-
-def _execute(sql: str, params: dict[str, Any]) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        rows: list[Any] = cursor.fetchall()
-        return rows

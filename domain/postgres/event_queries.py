@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import QuerySet
 
 from domain.postgres.models import Event
+from domain.postgres.sql import execute, fetch_all, fetch_one
 from domain.postgres.statement_timeout import statement_timeout
 
 COUNT_LIMIT = 100_000  # rows; bounds the cost of counting
@@ -49,9 +49,8 @@ class EventStats:
 
 def collect() -> EventStats:
     """Collects the statistics. Raises OperationalError, also after half a second."""
-    with statement_timeout(_STATEMENT_TIMEOUT), connection.cursor() as cursor:
-        cursor.execute(_COLLECT, [COUNT_LIMIT, COUNT_LIMIT])
-        return EventStats(*cursor.fetchone())
+    with statement_timeout(_STATEMENT_TIMEOUT):
+        return EventStats(*fetch_one(_COLLECT, [COUNT_LIMIT, COUNT_LIMIT]))
 
 
 def list_events(state: str | None, person_id: UUID | None, limit: int) -> QuerySet[Event]:
@@ -69,9 +68,7 @@ def replay(ids: list[int]) -> int:
     """Has these events delivered again, in their order; those that wait are due at once. Not one
     that is being delivered. Returns how many.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_REPLAY, [ids])
-        return int(cursor.rowcount)
+    return execute(_REPLAY, [ids])
 
 
 def replay_person(person_id: UUID) -> int:
@@ -85,15 +82,8 @@ def replay_finished(since: datetime | str, states: tuple[str, ...]) -> Iterator[
     """
     select = " UNION ALL ".join(_SELECT_FINISHED.format(state) for state in states)
     sql = f"SELECT * FROM ({select}) AS found ORDER BY created_at, id LIMIT %(limit)s"  # noqa: S608  # ours
-    (before,) = _fetch("SELECT now()", {})[0]
+    (before,) = fetch_one("SELECT now()")
     params: dict[str, Any] = {"since": since, "before": before, "limit": _BATCH_SIZE}
-    while rows := _fetch(sql, params):
+    while rows := fetch_all(sql, params):
         yield replay([event_id for event_id, _ in rows])
         params["since"] = rows[-1][1]
-
-
-def _fetch(sql: str, params: dict[str, Any]) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        rows: list[Any] = cursor.fetchall()
-        return rows

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 
 from domain.model.person import Tombstone
 from domain.postgres.models import Event
+from domain.postgres.sql import execute
 
 _INSERT = """
     INSERT INTO rollcall_event (kind, person_id, version, session_id)
@@ -45,5 +45,4 @@ def add_deletions(tombstones: Sequence[Tombstone]) -> None:
 
 def _insert(rows: Iterable[tuple[Event.Kind, UUID, int, UUID | None]]) -> None:
     if is_enabled() and (columns := [list(column) for column in zip(*rows, strict=True)]):
-        with connection.cursor() as cursor:
-            cursor.execute(_INSERT, columns)
+        execute(_INSERT, columns)

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from django.db import connection
-
 from domain.postgres.models import KnownNetwork
+from domain.postgres.sql import execute
 
 _MAX_NETWORKS = 10  # of a person: homes, offices, and the last of a mobile network
 _UPSERT = """
@@ -21,8 +20,7 @@ def remember(person_id: UUID, network_hashes: Sequence[bytes]) -> None:
     """
     rows = KnownNetwork.objects.filter(person_id=person_id)
     rows.filter(network_hash__in=network_hashes[1:]).delete()  # by an earlier signing key
-    with connection.cursor() as cursor:
-        cursor.execute(_UPSERT, [person_id, network_hashes[0]])
+    execute(_UPSERT, [person_id, network_hashes[0]])
     newest = rows.order_by("-last_used_at").values_list("id", flat=True)[:_MAX_NETWORKS]
     rows.exclude(id__in=list(newest)).delete()
 

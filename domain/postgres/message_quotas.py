@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 
 from domain.model import one_time_code
@@ -20,6 +20,7 @@ from domain.postgres.keyring import get_keyring
 from domain.postgres.models import OutboxEntry
 from domain.postgres.rate_limits import RateLimit
 from domain.postgres.sms_quotas import SmsClass
+from domain.postgres.sql import fetch_one
 
 _MAX_POSTPONEMENT = one_time_code.LINK_LIFETIME
 # The attempts left at six-digit codes that were sent to an address and have not expired: to its
@@ -159,8 +160,6 @@ def _choose_code_length(address: Address) -> int:
         "confirmation_lifetime": one_time_code.CODE_LIFETIME[address.channel],
         "sign_in_lifetime": one_time_code.SIGN_IN_LIFETIME,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNT_OPEN_GUESSES, params)
-        open_guesses = int(cursor.fetchone()[0])
+    (open_guesses,) = fetch_one(_COUNT_OPEN_GUESSES, params)
     # Counted last: an attempt in between counts twice, and not never.
-    return one_time_code.choose_code_length(rate_limits.count_failures(hashes), open_guesses)
+    return one_time_code.choose_code_length(rate_limits.count_failures(hashes), int(open_guesses))

@@ -13,13 +13,13 @@ from time import monotonic
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Min, Model, QuerySet
 from django.db.models.functions import Now
 
 from domain.commands.ports import OutboxRef
 from domain.metrics.registry import MESSAGE_HANDOVER_DURATION, OUTBOX_ATTEMPTS
 from domain.postgres.models import OutboxEntry
+from domain.postgres.sql import fetch_all, fetch_one
 from domain.trace_context import current_traceparent
 
 BACKOFF_INITIAL = timedelta(seconds=2)
@@ -107,9 +107,8 @@ def lease_due(limit: int) -> list[OutboxRef]:
             ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED
         ) RETURNING id, kind
     """
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [settings.OUTBOX_LEASE.total_seconds(), limit])
-        return list(starmap(OutboxRef, cursor.fetchall()))
+    rows = fetch_all(sql, [settings.OUTBOX_LEASE.total_seconds(), limit])
+    return list(starmap(OutboxRef, rows))
 
 
 def seconds_until_due() -> float | None:
@@ -131,9 +130,7 @@ def claim(entry_id: int) -> LeasedEntry | None:
             extract(epoch FROM now() - created_at)::float, traceparent
     """
     lease_token = uuid4()
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [lease_token, settings.OUTBOX_LEASE.total_seconds(), entry_id])
-        row = cursor.fetchone()
+    row = fetch_one(sql, [lease_token, settings.OUTBOX_LEASE.total_seconds(), entry_id])
     if row is None:
         return None
     kind, person_id, attempts, reason_code, age, traceparent = row
@@ -211,9 +208,8 @@ def retry(entry_ids: Sequence[int]) -> list[OutboxRef]:
         SET state = 'queued', due_at = now() + make_interval(secs => %s), finished_at = NULL
         WHERE id = ANY(%s) AND state IN ('pending', 'queued', 'failed') RETURNING id, kind
     """
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [settings.OUTBOX_LEASE.total_seconds(), list(entry_ids)])
-        return list(starmap(OutboxRef, cursor.fetchall()))
+    rows = fetch_all(sql, [settings.OUTBOX_LEASE.total_seconds(), list(entry_ids)])
+    return list(starmap(OutboxRef, rows))
 
 
 def give_up(entry_ids: Sequence[int]) -> list[int]:
@@ -229,9 +225,7 @@ def give_up(entry_ids: Sequence[int]) -> list[int]:
             AND (state IN ('pending', 'queued') OR (state = 'running' AND due_at <= now()))
         RETURNING id
     """
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [GIVEN_UP, list(entry_ids)])
-        return [entry_id for (entry_id,) in cursor.fetchall()]
+    return [entry_id for (entry_id,) in fetch_all(sql, [GIVEN_UP, list(entry_ids)])]
 
 
 def release(person_id: UUID, reason_code: str) -> None:

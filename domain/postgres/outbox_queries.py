@@ -5,8 +5,9 @@ from uuid import UUID
 
 import psycopg
 import structlog
-from django.db import OperationalError, connection
+from django.db import OperationalError
 
+from domain.postgres.sql import fetch_all
 from domain.postgres.statement_timeout import statement_timeout
 
 log = structlog.get_logger(__name__)
@@ -32,9 +33,8 @@ def changed_since(since: datetime, limit: int) -> list[UUID] | None:
     Raises Django's `OperationalError` and `InterfaceError` when Postgres is unavailable.
     """
     try:
-        with statement_timeout(_CHANGED_TIMEOUT), connection.cursor() as cursor:
-            cursor.execute(_SELECT_CHANGED, {"since": since, "rows": limit + 1})
-            rows = cursor.fetchall()
+        with statement_timeout(_CHANGED_TIMEOUT):
+            rows = fetch_all(_SELECT_CHANGED, {"since": since, "rows": limit + 1})
     except OperationalError as error:
         if not isinstance(error.__cause__, psycopg.errors.QueryCanceled):
             raise

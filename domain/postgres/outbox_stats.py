@@ -7,17 +7,16 @@ Their cost does not grow with the table: finished entries are not read (processe
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
-
-from django.db import connection, transaction
 
 from domain.postgres.models import OutboxEntry
 from domain.postgres.outbox import POSTPONED_REASONS
 from domain.postgres.sms_quotas import get_budgets
+from domain.postgres.sql import fetch_all, fetch_one
+from domain.postgres.statement_timeout import statement_timeout
 
 COUNT_LIMIT = 100_000  # rows; bounds the cost of counting
 OVERDUE_AFTER = 30  # seconds, the objective for messages
-_STATEMENT_TIMEOUT = "500ms"  # of each query
+_STATEMENT_TIMEOUT = 0.5  # seconds, of each query
 _MESSAGE_KINDS = [kind for kind in OutboxEntry.Kind.values if kind != "project_profile"]
 
 _COUNT_UNFINISHED = """
@@ -64,17 +63,12 @@ class OutboxStats:
 
 def collect() -> OutboxStats:
     """Collects the statistics. Raises OperationalError, also after the statement timeout."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [_STATEMENT_TIMEOUT])
-        cursor.execute(_COUNT_UNFINISHED, [COUNT_LIMIT])
-        open_counts = cursor.fetchall()
-        cursor.execute(_SELECT_OLDEST_DUE_AGE)
-        ((oldest_due_age,),) = cursor.fetchall()
-        cursor.execute(_SELECT_OLDEST_AGES, [OutboxEntry.Kind.values])
-        oldest_ages = dict(cursor.fetchall())
-        params: Any = [_MESSAGE_KINDS, OVERDUE_AFTER, list(POSTPONED_REASONS), COUNT_LIMIT]
-        cursor.execute(_COUNT_OVERDUE_MESSAGES, params)
-        ((overdue,),) = cursor.fetchall()
+    with statement_timeout(_STATEMENT_TIMEOUT):
+        open_counts = fetch_all(_COUNT_UNFINISHED, [COUNT_LIMIT])
+        (oldest_due_age,) = fetch_one(_SELECT_OLDEST_DUE_AGE)
+        oldest_ages = dict(fetch_all(_SELECT_OLDEST_AGES, [OutboxEntry.Kind.values]))
+        params = [_MESSAGE_KINDS, OVERDUE_AFTER, list(POSTPONED_REASONS), COUNT_LIMIT]
+        (overdue,) = fetch_one(_COUNT_OVERDUE_MESSAGES, params)
         budgets = get_budgets()
     unfinished: dict[tuple[str, str], int] = dict.fromkeys(
         product(OutboxEntry.Kind.values, OutboxEntry.UNFINISHED), 0

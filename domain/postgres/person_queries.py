@@ -13,6 +13,7 @@ from domain.model.address import Address, Channel
 from domain.model.person import ActiveSession, Person, Tombstone
 from domain.model.session_token import MAX_SESSIONS
 from domain.postgres import models
+from domain.postgres.sql import fetch_all, fetch_one
 
 NIL_UUID = UUID(int=0)  # before every person's id (RFC 9562 section 5.9); no id equals it
 
@@ -71,9 +72,7 @@ def list_people_after(after: UUID, last: UUID, limit: int) -> list[Person | Tomb
 
 def get_versions(ids: Iterable[UUID]) -> dict[UUID, int]:
     """Returns the current (or last) versions of these people and tombstones."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SELECT_VERSIONS, [list(ids)])
-        return dict(cursor.fetchall())
+    return dict(fetch_all(_SELECT_VERSIONS, [list(ids)]))
 
 
 def sum_versions(after: UUID, last: UUID) -> int:
@@ -81,9 +80,8 @@ def sum_versions(after: UUID, last: UUID) -> int:
 
     Every sign-up, change and deletion raises it.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_SUM_VERSIONS, [after, last])
-        return int(cursor.fetchone()[0] or 0)
+    (total,) = fetch_one(_SUM_VERSIONS, [after, last])
+    return int(total or 0)
 
 
 def find_by_address(address: Address, limit: int = 100) -> list[UUID]:

@@ -8,10 +8,9 @@ transaction can see it. It skips rows that others have locked, and waits for non
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
-from django.db import connection
 
 from domain.commands.ports import CommandResult
 from domain.model.person import Tombstone
@@ -19,6 +18,7 @@ from domain.postgres import locks
 from domain.postgres.erasure import erase_locked
 from domain.postgres.rate_limits import WINDOW, ZERO
 from domain.postgres.repositories.sign_ups import KEY_LIFETIME
+from domain.postgres.sql import fetch_all, fetch_one
 from domain.postgres.statement_timeout import statement_timeout
 
 _BATCH_SIZE = 5_000  # rows
@@ -95,9 +95,8 @@ def delete_batch(expiry: Expiry, since: datetime | None = None) -> tuple[int, da
         delete_entries = _DELETE_ENTRIES.format(expiry.entries_by)
     sql = _DELETE.format(select=select, delete_entries=delete_entries, **names)
     params = {"since": since or _START, "age": expiry.age, "limit": _BATCH_SIZE}
-    with _batch() as cursor:
-        cursor.execute(sql, params)
-        count, last = cursor.fetchone()
+    with _batch():
+        count, last = fetch_one(sql, params)
     return count, last if count == _BATCH_SIZE else None
 
 
@@ -111,17 +110,16 @@ def erase_unverified(
     address, and who has ever verified one has a verified address from then on.
     """
     params = {"since": since or _START, "age": settings.UNVERIFIED_RETENTION}
-    with _batch() as cursor:
-        cursor.execute(_SELECT_UNVERIFIED, params | {"limit": _PEOPLE_BATCH_SIZE})
-        rows = cursor.fetchall()
+    with _batch():
+        rows = fetch_all(_SELECT_UNVERIFIED, params | {"limit": _PEOPLE_BATCH_SIZE})
         results = erase_locked({person_id: version for person_id, version, _ in rows})
     return results, rows[-1][2] if len(rows) == _PEOPLE_BATCH_SIZE else None
 
 
 @contextmanager
-def _batch() -> Iterator[Any]:
+def _batch() -> Iterator[None]:
     """Runs a transaction beside no other batch. Raises `PurgeInProgress` if there is one."""
-    with statement_timeout(_STATEMENT_TIMEOUT), connection.cursor() as cursor:
+    with statement_timeout(_STATEMENT_TIMEOUT):
         if not locks.try_lock_purge():
             raise PurgeInProgress
-        yield cursor
+        yield

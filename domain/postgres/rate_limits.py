@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.db import connection
 from django.db.models.functions import Now
 
 from domain.model.address import Channel
 from domain.postgres import keyring
 from domain.postgres.models import Confirmation
+from domain.postgres.sql import execute, fetch_all, fetch_one
 
 WINDOW = timedelta(days=1)
 ZERO = timedelta(0)
@@ -76,7 +76,7 @@ def hit(keys: Sequence[bytes], limit: RateLimit) -> timedelta:
     hits, now = _lock(keys)
     retry_after = limit.retry_after(sorted(hits), now)
     if not retry_after:
-        _append(keys[0], now, limit.max_per_day)  # older ones cannot matter
+        execute(_APPEND, [limit.max_per_day, now, keys[0]])  # older ones cannot matter
     return retry_after
 
 
@@ -84,33 +84,24 @@ def record_failure(address_hashes: Sequence[bytes]) -> None:
     """Records a wrong code for an address (or one that is not compared yet): it never refuses."""
     keys = _failure_keys(address_hashes)
     _, now = _lock(keys)
-    _append(keys[0], now, _FAILURES_KEPT)
+    execute(_APPEND, [_FAILURES_KEPT, now, keys[0]])
 
 
 def take_back_failure(address_hashes: Sequence[bytes]) -> None:
     """Takes the last failure back: the code was right."""
-    with connection.cursor() as cursor:
-        cursor.execute(_DROP_LAST, [_failure_keys(address_hashes)[0]])
+    execute(_DROP_LAST, [_failure_keys(address_hashes)[0]])
 
 
 def count_failures(address_hashes: Sequence[bytes]) -> int:
     """Counts the failures of the last 24 hours."""
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNT_HITS, [_failure_keys(address_hashes)])
-        return int(cursor.fetchone()[0])
+    (count,) = fetch_one(_COUNT_HITS, [_failure_keys(address_hashes)])
+    return int(count)
 
 
 def _lock(keys: Sequence[bytes]) -> tuple[list[datetime], datetime]:
     """Locks the windows of these keys; returns their hits and the current time."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK_WINDOWS, [list(keys)])
-        rows = cursor.fetchall()
+    rows = fetch_all(_LOCK_WINDOWS, [list(keys)])
     return [hit for _, hits, _ in rows for hit in hits], max(now for _, _, now in rows)
-
-
-def _append(key: bytes, now: datetime, keep: int) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_APPEND, [keep, now, key])
 
 
 def confirmation_cooldown(

@@ -8,7 +8,6 @@ from datetime import datetime
 from enum import Enum
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import F
 
 from domain.model.errors import QuotaExceeded
@@ -16,6 +15,7 @@ from domain.model.phone_number import is_in_countries
 from domain.postgres import locks, rate_limits
 from domain.postgres.models import SmsPrefixStats
 from domain.postgres.rate_limits import RateLimit
+from domain.postgres.sql import execute, fetch_all, fetch_one
 
 _PREFIX_LENGTH = 6
 # In place of a prefix: messages to owners, and separately those on request of a known network.
@@ -33,7 +33,7 @@ _SELECT_TOTALS = """
     WHERE hour_start > now() - interval '24 hours'
 """
 _SELECT_USED = """
-    SELECT CASE WHEN prefix LIKE '+%%' THEN '' ELSE prefix END, sum(sent)
+    SELECT CASE WHEN prefix LIKE '+%' THEN '' ELSE prefix END, sum(sent)
     FROM rollcall_smsprefixstats WHERE hour_start > now() - interval '24 hours' GROUP BY 1
 """
 _INCREMENT = """
@@ -75,9 +75,7 @@ def use(number: str, sms_class: SmsClass, network: bytes | None = None) -> None:
     prefix = _PREFIXES.get(sms_class, number[:_PREFIX_LENGTH])
     if reason := _find_exceeded(sms_class, *_select_totals(prefix)):
         raise QuotaExceeded(reason, _RETRY_AFTER)
-    with connection.cursor() as cursor:
-        codes = int(sms_class is SmsClass.SIGN_UP)
-        cursor.execute(_INCREMENT, {"prefix": prefix, "codes": codes})
+    execute(_INCREMENT, {"prefix": prefix, "codes": int(sms_class is SmsClass.SIGN_UP)})
 
 
 def _select_totals(prefix: str) -> tuple[int, int, int, int]:
@@ -85,9 +83,7 @@ def _select_totals(prefix: str) -> tuple[int, int, int, int]:
     are old enough to judge, how many were sent and used.
     """
     params = {"prefix": prefix, "conversion_delay": _CONVERSION_DELAY}
-    with connection.cursor() as cursor:
-        cursor.execute(_SELECT_TOTALS, params)
-        total, prefix_total, codes, converted = map(int, cursor.fetchone())
+    total, prefix_total, codes, converted = map(int, fetch_one(_SELECT_TOTALS, params))
     return total, prefix_total, codes, converted
 
 
@@ -114,9 +110,7 @@ def get_budgets() -> dict[str, tuple[int, int]]:
 
     It reads the rows of a day: no more than text messages were sent in it.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_SELECT_USED)
-        used = dict(cursor.fetchall())
+    used = dict(fetch_all(_SELECT_USED))
     return {
         name: (limit, max(0, limit - int(used.get(prefix, 0))))
         for name, prefix, limit in (

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
+from domain.postgres.sql import execute
+
 
 @contextmanager
 def statement_timeout(seconds: float) -> Iterator[None]:
@@ -14,9 +16,8 @@ def statement_timeout(seconds: float) -> Iterator[None]:
     is the transaction's, so that PgBouncer gives it to no other client.
     """
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            milliseconds = str(int(seconds * 1000))
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [milliseconds])
+        milliseconds = str(int(seconds * 1000))
+        execute("SELECT set_config('statement_timeout', %s, true)", [milliseconds])
         own = connection.connection
         response_timeout = own.response_timeout
         own.response_timeout = response_timeout and seconds + 1

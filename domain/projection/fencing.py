@@ -17,7 +17,6 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import connection
 
 from domain import profile
 from domain.fence import (
@@ -30,6 +29,7 @@ from domain.fence import (
 )
 from domain.model.errors import ServiceUnavailable
 from domain.postgres import outbox_queries, person_queries
+from domain.postgres.sql import fetch_one
 from domain.projection.client import Primary, get_primaries, translate_redis_errors
 from domain.projection.redis_command import Argument, execute, execute_pipeline, run_script
 
@@ -230,7 +230,6 @@ def _delete_profiles(primary: Primary) -> int:
 
 def _database_now() -> datetime:
     """Returns the current time by Postgres' clock."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        now: datetime = cursor.fetchone()[0]
-        return now
+    now: datetime
+    (now,) = fetch_one("SELECT now()")
+    return now
