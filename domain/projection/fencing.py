@@ -10,7 +10,6 @@ other one was fenced (set `min-replicas-to-write`).
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import batched
 from time import sleep
 from typing import NamedTuple
 from uuid import UUID
@@ -18,7 +17,6 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
-from domain import profile
 from domain.fence import (
     COMPLETE_UNTIL,
     GENERATION,
@@ -30,8 +28,9 @@ from domain.fence import (
 from domain.model.errors import ServiceUnavailable
 from domain.postgres import outbox_queries, person_queries
 from domain.postgres.sql import fetch_one
+from domain.projection import stale_profiles
 from domain.projection.client import Primary, get_primaries, translate_redis_errors
-from domain.projection.redis_command import Argument, execute, execute_pipeline, run_script
+from domain.projection.redis_command import execute, run_script
 
 log = structlog.get_logger(__name__)
 
@@ -63,30 +62,7 @@ end
 redis.call('HSETNX', KEYS[1], '{SINCE}', ARGV[1])
 return {{1, identity, rebuild_after, generation}}
 """
-# ARGV: keys and versions; without a version, Postgres does not know the person. A hash with that
-# version has what Postgres has, one with a higher version was written after it was read, and a
-# tombstone is never older. All others get the version, which keeps late writes out, and lose their
-# profile, which is a cache miss. Sessions stay: see `write_script`.
-_MARK = """#!lua flags=allow-oom,allow-cross-slot-keys
-local count = 0
-for i = 1, #ARGV, 2 do
-  if ARGV[i + 1] == '' then
-    redis.call('DEL', ARGV[i])
-  else
-    local version, etag = unpack(redis.call('HMGET', ARGV[i], 'v', 'e'))
-    if etag ~= '' and (tonumber(version) or 0) < tonumber(ARGV[i + 1]) then
-      redis.call('HDEL', ARGV[i], 'b', 'e')
-      redis.call('HSET', ARGV[i], 'v', ARGV[i + 1])
-      count = count + 1
-    end
-  end
-end
-return count
-"""
 _CLOCK_SKEW = timedelta(minutes=1)  # Postgres may have failed over too
-_MARK_BATCH = 500  # people; Redis does nothing else for 2 ms
-_QUERY_BATCH = 10_000  # people
-_SCAN_COUNT = 1_000  # keys
 _MAX_CHANGED = 100_000  # above that all profiles are deleted
 
 
@@ -152,7 +128,7 @@ class Fencing:
         """
         with translate_redis_errors():
             person_ids = outbox_queries.changed_since(_database_now(), _MAX_CHANGED)
-            if person_ids and (marked := _mark(primary, person_ids)):
+            if person_ids and (marked := stale_profiles.mark(primary, person_ids)):
                 log.info("unfinished_changes_marked", people=marked)
 
     def _prepare(self, primary: Primary, fence: Fence, now: datetime) -> str:
@@ -161,7 +137,7 @@ class Fencing:
         if hash_tag not in (None, primary.hash_tag):
             return ""  # another of its slots is the lowest now, perhaps with another's fence
         if fence.complete_until is None:
-            deleted = _delete_profiles(primary) if hash_tag is None else 0
+            deleted = stale_profiles.delete_all(primary) if hash_tag is None else 0
             log.info("redis_without_fence_found", profiles_deleted=deleted)
             return str(person_queries.NIL_UUID)
         since = fence.complete_until - _CLOCK_SKEW
@@ -170,10 +146,10 @@ class Fencing:
             person_ids = outbox_queries.changed_since(since, _MAX_CHANGED)
         details = {"complete_until": str(fence.complete_until)}
         if person_ids is None:
-            deleted = _delete_profiles(primary)
+            deleted = stale_profiles.delete_all(primary)
             log.warning("stale_replica_recovered", profiles_deleted=deleted, **details)
             return str(person_queries.NIL_UUID)
-        marked = _mark(primary, person_ids)
+        marked = stale_profiles.mark(primary, person_ids)
         log.warning("stale_replica_recovered", people=len(person_ids), marked=marked, **details)
         return ""
 
@@ -194,38 +170,6 @@ def _advance(
         return Fence(True, actual_identity.decode(), None, rebuild, int(generation))
     complete_until = datetime.fromisoformat(text) if text else None
     return Fence(False, actual_identity.decode(), complete_until)
-
-
-def _mark(primary: Primary, person_ids: list[UUID]) -> int:
-    """Marks the hashes that are older than Postgres; returns how many."""
-    marked = 0
-    for ids in batched(person_ids, _QUERY_BATCH):
-        versions = person_queries.get_versions(ids)
-        pairs = [
-            (profile.redis_key(person_id), versions.get(person_id, ""))
-            for person_id in ids
-            if primary.stores(person_id)
-        ]
-        calls: list[list[Argument]] = [
-            [argument for pair in batch for argument in pair]
-            for batch in batched(pairs, _MARK_BATCH)
-        ]
-        counts: list[int] = run_script(primary.pool, _MARK, calls, num_keys=0)
-        marked += sum(counts)
-    return marked
-
-
-def _delete_profiles(primary: Primary) -> int:
-    """Deletes all profile hashes; returns how many. Redis may have other keys, which stay."""
-    deleted, cursor = 0, b"0"
-    while True:
-        scan = ("SCAN", cursor, "MATCH", profile.KEY_PATTERN, "COUNT", _SCAN_COUNT)
-        cursor, keys = execute(primary.pool, *scan)
-        # One key each: in a Redis Cluster they are in several slots.
-        counts: list[int] = execute_pipeline(primary.pool, [("UNLINK", key) for key in keys])
-        deleted += sum(counts)
-        if cursor == b"0":
-            return deleted
 
 
 def _database_now() -> datetime:

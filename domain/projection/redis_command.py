@@ -4,7 +4,7 @@ redis-py spends 20 us on a command besides sending it and reading its reply (met
 deprecated arguments, callbacks), which is more than both of these take.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha1
 from typing import Any
@@ -14,6 +14,7 @@ from redis.exceptions import NoScriptError
 
 from domain.projection.cluster_pool import AnyPool
 from domain.projection.redis_pool import Argument as Argument
+from domain.projection.redis_pool import Pool
 
 
 def execute(pool: AnyPool, *command: Argument) -> Any:
@@ -52,6 +53,19 @@ def run_script(
         for number, reply in zip(missed, again, strict=True):
             replies[number] = reply
     return _check(replies)
+
+
+def scan_keys(pool: Pool, pattern: str, count: int) -> Iterator[list[bytes]]:
+    """Yields the keys of one primary that match a glob, in batches of some `count` keys.
+
+    Raises as `execute_pipeline` does.
+    """
+    cursor = b"0"
+    while True:
+        cursor, keys = execute(pool, "SCAN", cursor, "MATCH", pattern, "COUNT", count)
+        yield keys
+        if cursor == b"0":
+            return
 
 
 def _check(replies: list[Any]) -> list[Any]:

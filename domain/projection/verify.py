@@ -18,8 +18,7 @@ from domain.model.person import Person, Tombstone
 from domain.postgres import person_queries
 from domain.projection import people_pages, write_script
 from domain.projection.client import get_bulk_pool, get_pool
-from domain.projection.redis_command import execute, execute_pipeline
-from domain.projection.redis_pool import Pool
+from domain.projection.redis_command import execute, execute_pipeline, scan_keys
 
 RESULT_KEY = "profile:verify"  # a hash in the profile Redis, for the metrics
 FINISHED_AT = "finished_at"  # its field with the Unix time
@@ -86,23 +85,13 @@ def find_orphans() -> Iterator[Batch]:
     """Scans all hashes for those of unknown people. Raises as `verify_people` does."""
     pools = [pool for pool, _ in get_bulk_pool().primaries()]
     scanned, key_count = 0, max(1, sum(execute(pool, "DBSIZE") for pool in pools))
-    for keys in chain.from_iterable(map(_scan, pools)):
+    scans = (scan_keys(pool, profile.KEY_PATTERN, people_pages.PAGE_SIZE) for pool in pools)
+    for keys in chain.from_iterable(scans):
         ids = set(map(profile.parse_redis_key, keys))
         unknown = ids - person_queries.get_versions(ids).keys()
         orphans = [d for d in compare_now(list(unknown)) if d.kind is Kind.ORPHAN]
         scanned += len(ids)
         yield Batch(len(ids), min(1.0, scanned / key_count), orphans)
-
-
-def _scan(pool: Pool) -> Iterator[list[bytes]]:
-    """Yields the keys of all hashes of one primary, in batches."""
-    cursor = b"0"
-    while True:
-        scan = ("SCAN", cursor, "MATCH", profile.KEY_PATTERN, "COUNT", people_pages.PAGE_SIZE)
-        cursor, keys = execute(pool, *scan)
-        yield keys
-        if cursor == b"0":
-            return
 
 
 def save_result(counts: Mapping[Kind, int]) -> None:

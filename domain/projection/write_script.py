@@ -11,7 +11,6 @@ Redis has none.)
 """
 
 import time
-from collections.abc import Iterable
 from datetime import datetime
 from itertools import chain
 
@@ -102,7 +101,10 @@ return {WRITTEN}
 def encode_call(
     person: Person | Tombstone, fill: str, signed_up_at: datetime | None = None
 ) -> list[Argument]:
-    """Returns the key and the arguments of the script for this state."""
+    """Returns the key and the arguments of the script for this state.
+
+    Raises `RedisError` if the primary of a sign-up is unknown.
+    """
     key = profile.redis_key(person.id)
     fields = chain.from_iterable(profile.to_hash(person).items())
     now = int(time.time())
@@ -116,13 +118,6 @@ def encode_call(
         _expiry(person, now) if isinstance(person, Tombstone) else "",
         *fields,
     ]
-
-
-def encode_calls(
-    people: Iterable[Person | Tombstone], fill: str, signed_up_at: datetime | None = None
-) -> Iterable[list[Argument]]:
-    """Yields `encode_call` of each. Raises `RedisError` if the primary of a sign-up is unknown."""
-    return (encode_call(person, fill, signed_up_at) for person in people)
 
 
 def is_expired(tombstone: Tombstone, now: float) -> bool:

@@ -25,7 +25,7 @@ from domain.projection.write_script import (
     NEVER,
     WRITE,
     WRITTEN,
-    encode_calls,
+    encode_call,
     is_expired,
 )
 
@@ -44,7 +44,7 @@ def write_profile(person: Person | Tombstone, signed_up_at: datetime | None = No
     state lacks is read again. Raises `ServiceUnavailable`.
     """
     fill = ALWAYS if isinstance(person, Tombstone) else NEVER  # nothing follows a tombstone
-    return _write([person], encode_calls([person], fill, signed_up_at)) == [WRITTEN]
+    return _write([person], fill, signed_up_at) == [WRITTEN]
 
 
 def project(*person_ids: UUID) -> None:
@@ -56,7 +56,7 @@ def project(*person_ids: UUID) -> None:
     """
     for fill in (NEVER, IF_MARKED):
         people = person_queries.get_people(person_ids)
-        results = _write(people, encode_calls(people, fill))
+        results = _write(people, fill)
         person_ids = tuple(
             person.id for person, result in zip(people, results, strict=False) if result == MARKED
         )
@@ -85,7 +85,8 @@ def write_profiles(people: Sequence[Person | Tombstone]) -> int:
         *(person for person, is_new in zip(new, created, strict=True) if not is_new),
         *(p for p in people if isinstance(p, Tombstone) and not is_expired(p, now)),
     ]
-    results: list[int] = run_script(get_bulk_pool(), WRITE, encode_calls(existing, ALWAYS))
+    calls = (encode_call(person, ALWAYS) for person in existing)
+    results: list[int] = run_script(get_bulk_pool(), WRITE, calls)
     return sum(created) + results.count(WRITTEN)
 
 
@@ -100,13 +101,16 @@ def sleep_max_staleness() -> None:
         _never_set.wait(staleness + _CLOCK_DRIFT)
 
 
-def _write(people: Sequence[Person | Tombstone], calls: Iterable[list[Argument]]) -> list[int]:
+def _write(
+    people: Sequence[Person | Tombstone], fill: str, signed_up_at: datetime | None = None
+) -> list[int]:
     """Returns the script's results, conflicts resolved; none if a hash that is not stored needs too
     much memory.
 
     Without that memory nothing of it is stored, so no session of it can be read.
     """
     with translate_redis_errors():
+        calls = (encode_call(person, fill, signed_up_at) for person in people)
         try:
             results: list[int] = run_script(get_pool(), WRITE, calls)
         except OutOfMemoryError:

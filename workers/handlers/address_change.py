@@ -8,12 +8,10 @@ from django.db.models.functions import Now
 from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.postgres import message_quotas, models
-from domain.postgres.delivery_receipts import make_reference
 from domain.postgres.outbox import LeasedEntry, Outcome
+from workers.handlers.sending import send_draft
 from workers.messages import drafts
-from workers.messages.rendering import render
 from workers.providers.base import PermanentFailure
-from workers.providers.registry import get_provider
 
 _State = models.OutboxEntry.State
 
@@ -57,6 +55,4 @@ def _send(entry: LeasedEntry, row: models.Confirmation, to: Address) -> Outcome:
     draft = drafts.address_change_notice(
         settings, channel=to.channel, to=to.value, changed=row.channel
     )
-    message = render(settings, row.person.locale, draft)
-    message_id = get_provider(to.channel).send(message, make_reference(entry.id))
-    return Outcome(_State.DONE, provider_message_id=message_id)
+    return send_draft(entry, draft, row.person.locale)

@@ -10,17 +10,14 @@ from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.model.errors import QuotaExceeded
 from domain.postgres import message_quotas, models, outbox
-from domain.postgres.delivery_receipts import make_reference
 from domain.postgres.keyring import get_keyring
 from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.postgres.person_queries import verified_owner_filter
 from domain.postgres.repositories.confirmations import derivation_context, is_expired
-from workers.handlers.keys import require_key
+from workers.handlers.sending import require_key, send_draft
 from workers.messages import drafts
 from workers.messages.drafts import Draft
-from workers.messages.rendering import render
 from workers.providers.base import PermanentFailure
-from workers.providers.registry import get_provider
 
 _State = models.OutboxEntry.State
 _WAITS_FOR_EMAIL = "email_not_confirmed"
@@ -33,8 +30,8 @@ def send(entry: LeasedEntry) -> Outcome | None:
     Returns None if the entry waits for the confirmation of the e-mail address. Raises
     `TemporaryFailure` and `PermanentFailure` as the provider does, `QuotaExceeded`,
     `TemporaryFailure` if this worker lacks the key of the code, and `PermanentFailure` once the
-    code has expired. The code's lifetime starts before the first
-    attempt, not at its success: a provider that drops the connection may have sent it all the same.
+    code has expired. The code's lifetime starts before the first attempt to send it, not at its
+    success: a provider that drops the connection may have sent it all the same.
     """
     rows = models.Confirmation.objects.filter(outbox=entry.id).select_related("person")
     row = rows.annotate(now=Now()).first()
@@ -54,10 +51,9 @@ def send(entry: LeasedEntry) -> Outcome | None:
     purpose, has_code = ("notice", False) if has_verified_owner else ("confirmation", True)
     if not message_quotas.reserve_first_attempt(row, purpose, address, has_code=has_code):
         return Outcome(_State.DISCARDED, "person_deleted")
-    draft = _draft_notice(row) if has_verified_owner else _draft_message(row)
-    message = render(settings, locales[0] if has_verified_owner else row.person.locale, draft)
-    message_id = get_provider(address.channel).send(message, make_reference(entry.id))
-    return Outcome(_State.DONE, "owner_notified" if has_verified_owner else "", message_id)
+    if has_verified_owner:
+        return send_draft(entry, _draft_notice(row), locales[0], "owner_notified")
+    return send_draft(entry, _draft_message(row), row.person.locale)
 
 
 def _draft_notice(row: models.Confirmation) -> Draft:

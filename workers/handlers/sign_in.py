@@ -8,15 +8,12 @@ from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.model.keyed_hash import hash_address
 from domain.postgres import message_quotas, models
-from domain.postgres.delivery_receipts import make_reference
 from domain.postgres.keyring import get_keyring
 from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.postgres.repositories.confirmations import derivation_context, is_expired
-from workers.handlers.keys import require_key
+from workers.handlers.sending import require_key, send_draft
 from workers.messages import drafts
-from workers.messages.rendering import render
 from workers.providers.base import PermanentFailure
-from workers.providers.registry import get_provider
 
 _State = models.OutboxEntry.State
 
@@ -50,9 +47,7 @@ def send(entry: LeasedEntry) -> Outcome:
     if code is None:  # the address was not verified when its sending was first attempted
         return Outcome(_State.DISCARDED, "address_not_verified")
     draft = drafts.sign_in_code(settings, channel=address.channel, to=address.value, code=code)
-    message = render(settings, row.person.locale if row.person else None, draft)
-    message_id = get_provider(address.channel).send(message, make_reference(entry.id))
-    return Outcome(_State.DONE, provider_message_id=message_id)
+    return send_draft(entry, draft, row.person.locale if row.person else None)
 
 
 def _find_address(row: models.SignInChallenge) -> Address | None:
