@@ -40,7 +40,7 @@ def confirm_by_code(
     exceed the limit. Raises `InvalidCode`, `ExpiredCode`, `TooManyAttempts`.
     """
     with unit_of_work() as uow:
-        confirmation = uow.record_attempt(command.person_id, command.channel)
+        confirmation = uow.record_confirmation_attempt(command.person_id, command.channel)
     if confirmation.code_expired and not confirmation.confirmed:
         raise ExpiredCode
     expected = one_time_code.derive_code(keyring, confirmation.context)

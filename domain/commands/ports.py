@@ -133,7 +133,7 @@ class UnitOfWork(Protocol):
         person.
         """
 
-    def record_attempt(self, person_id: UUID, channel: Channel) -> Confirmation:
+    def record_confirmation_attempt(self, person_id: UUID, channel: Channel) -> Confirmation:
         """Records an attempt at the person's newest confirmation on that channel, and a failure for
         its address, until `confirm` takes it back; returns the confirmation.
 

@@ -4,13 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.conf import settings
-
 from domain.model import one_time_code
 from domain.model.address import Channel, mask
 from domain.model.person import Person
-from domain.postgres import models, person_queries, rate_limits
-from domain.postgres.rate_limits import RateLimit
+from domain.postgres import models, person_queries, sliding_windows
 from domain.postgres.repositories.confirmations import pending_confirmations
 
 
@@ -46,8 +43,8 @@ def _get_status(
     if row is None and getattr(person, f"{channel}_verified"):
         return ConfirmationStatus("confirmed", None, 0, None)
     attempts_left = one_time_code.MAX_ATTEMPTS - row.attempts if row else 0
-    limit = RateLimit(settings.MESSAGES_PER_NETWORK_PER_DAY, settings.MESSAGE_COOLDOWN)
-    cooldown, now = rate_limits.confirmation_cooldown(person.id, channel, limit)
+    limit = sliding_windows.message_limit()
+    cooldown, now = sliding_windows.confirmation_cooldown(person.id, channel, limit)
     return ConfirmationStatus(
         status=_derive_status(row),
         resend_available_at=now + cooldown,

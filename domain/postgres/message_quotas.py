@@ -15,10 +15,10 @@ from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.model.errors import QuotaExceeded
 from domain.model.keyed_hash import hash_address
-from domain.postgres import locks, models, rate_limits, sms_quotas
+from domain.postgres import locks, models, sliding_windows, sms_quotas
 from domain.postgres.keyring import get_keyring
 from domain.postgres.models import OutboxEntry
-from domain.postgres.rate_limits import RateLimit
+from domain.postgres.sliding_windows import WindowLimit
 from domain.postgres.sms_quotas import SmsClass
 from domain.postgres.sql import fetch_one
 
@@ -39,7 +39,7 @@ _COUNT_OPEN_GUESSES = """
 """
 
 
-def reserve_first_attempt(
+def reserve_sending(
     row: models.CodeRow, purpose: str, address: Address, *, has_code: bool = True
 ) -> bool:
     """Reserves the first attempt to send a row's message, within the quotas, and starts the
@@ -85,7 +85,7 @@ def use_notice_quota(entry_id: int, address: Address, age: timedelta) -> None:
         if not entry.update(quota_used=True):
             return
         try:
-            _use_address_quota("change notice", address, RateLimit(settings.MESSAGES_PER_DAY))
+            _use_address_quota("change notice", address, WindowLimit(settings.MESSAGES_PER_DAY))
             if address.channel is Channel.PHONE:
                 sms_quotas.use(address.value, SmsClass.OWNER)
         except QuotaExceeded as error:
@@ -100,12 +100,11 @@ def _use_quotas(row: models.CodeRow, purpose: str, address: Address, *, has_code
     """
     network = bytes(row.network_hash) if row.network_hash is not None else None
     if network is not None:
-        limit = RateLimit(settings.MESSAGES_PER_NETWORK_PER_DAY, settings.MESSAGE_COOLDOWN)
-        _use_address_quota(purpose, address, limit, network)
+        _use_address_quota(purpose, address, sliding_windows.message_limit(), network)
     sms_class = _classify(row, has_code=has_code)
     is_known = sms_class is SmsClass.KNOWN_OWNER
     if not is_known:
-        _use_address_quota(purpose, address, RateLimit(settings.MESSAGES_PER_DAY))
+        _use_address_quota(purpose, address, WindowLimit(settings.MESSAGES_PER_DAY))
     if address.channel is Channel.PHONE:
         sms_quotas.use(address.value, sms_class, None if is_known else network)
 
@@ -118,9 +117,9 @@ def _classify(row: models.CodeRow, *, has_code: bool) -> SmsClass:
     return SmsClass.SIGN_UP if has_code else SmsClass.NOTICE
 
 
-def _use_address_quota(purpose: str, address: Address, limit: RateLimit, *more: bytes) -> None:
+def _use_address_quota(purpose: str, address: Address, limit: WindowLimit, *more: bytes) -> None:
     parts = (purpose.encode(), address.channel.encode(), address.canonical.encode(), *more)
-    if retry_after := rate_limits.hit(rate_limits.window_keys("messages", *parts), limit):
+    if retry_after := sliding_windows.hit(sliding_windows.window_keys("messages", *parts), limit):
         raise QuotaExceeded("address_quota", retry_after.total_seconds())
 
 
@@ -162,4 +161,6 @@ def _choose_code_length(address: Address) -> int:
     }
     (open_guesses,) = fetch_one(_COUNT_OPEN_GUESSES, params)
     # Counted last: an attempt in between counts twice, and not never.
-    return one_time_code.choose_code_length(rate_limits.count_failures(hashes), int(open_guesses))
+    return one_time_code.choose_code_length(
+        sliding_windows.count_failures(hashes), int(open_guesses)
+    )

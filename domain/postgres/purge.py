@@ -16,8 +16,8 @@ from domain.commands.ports import CommandResult
 from domain.model.person import Tombstone
 from domain.postgres import locks
 from domain.postgres.erasure import erase_locked
-from domain.postgres.rate_limits import WINDOW, ZERO
 from domain.postgres.repositories.sign_ups import KEY_LIFETIME
+from domain.postgres.sliding_windows import WINDOW, ZERO
 from domain.postgres.sql import fetch_all, fetch_one
 from domain.postgres.statement_timeout import statement_timeout
 

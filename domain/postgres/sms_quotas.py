@@ -12,9 +12,9 @@ from django.db.models import F
 
 from domain.model.errors import QuotaExceeded
 from domain.model.phone_number import is_in_countries
-from domain.postgres import locks, rate_limits
+from domain.postgres import locks, sliding_windows
 from domain.postgres.models import SmsPrefixStats
-from domain.postgres.rate_limits import RateLimit
+from domain.postgres.sliding_windows import WindowLimit
 from domain.postgres.sql import execute, fetch_all, fetch_one
 
 _PREFIX_LENGTH = 6
@@ -67,8 +67,8 @@ def use(number: str, sms_class: SmsClass, network: bytes | None = None) -> None:
     if not is_country_allowed(number):
         raise QuotaExceeded("sms_country_not_allowed")
     if network is not None and settings.SMS_PER_NETWORK_PER_DAY:
-        keys = rate_limits.window_keys("sms", network)
-        if wait := rate_limits.hit(keys, RateLimit(settings.SMS_PER_NETWORK_PER_DAY)):
+        keys = sliding_windows.window_keys("sms", network)
+        if wait := sliding_windows.hit(keys, WindowLimit(settings.SMS_PER_NETWORK_PER_DAY)):
             raise QuotaExceeded("sms_network_quota", wait.total_seconds())
     # Serialized until the end of the transaction: two at once would both see one message left.
     locks.lock_sms_quotas()

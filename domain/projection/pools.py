@@ -16,7 +16,8 @@ from domain.projection.redis_pool import CircuitBreakerPool, Pool
 from domain.redis_url import CLUSTER, SENTINEL, SINGLE, Credentials, RedisUrl
 
 _SENTINEL_TIMEOUT = 0.3  # seconds to connect to a Sentinel, and for its reply
-_ASK_INTERVAL, _LEASE = 0.25, 0.5  # seconds since the Sentinels were asked; see `_SentinelPool`
+# Seconds since the Sentinels were asked; see `_SentinelPool`.
+_ASK_INTERVAL, _MAX_AGE = 0.25, 0.5
 
 
 def make_pool(url: RedisUrl, *, server: str, **options: Any) -> AnyPool:
@@ -119,10 +120,11 @@ class _SentinelPool(CircuitBreakerPool):
     """Connections to the primary, which are replaced when another server is that.
 
     After a failover the old primary accepts writes until Sentinel has demoted it, and loses them
-    then. So no command is sent to a server that was not named as the primary `_LEASE` seconds ago.
+    then. So no command is sent to a server that was not named as the primary `_MAX_AGE` seconds
+    ago.
     """
 
-    grace_period = _LEASE + 1.0  # the longest timeout of a command that a client waits for
+    grace_period = _MAX_AGE + 1.0  # the longest timeout of a command that a client waits for
 
     def __init__(
         self, sentinels: _Sentinels, connection_class: type[_SentinelConnection], **options: Any
@@ -136,9 +138,9 @@ class _SentinelPool(CircuitBreakerPool):
     @override
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
         age = monotonic() - self._asked_at
-        if age > _LEASE:
+        if age > _MAX_AGE:
             with self._asking:
-                if monotonic() - self._asked_at > _LEASE:
+                if monotonic() - self._asked_at > _MAX_AGE:
                     self._ask()
         elif age > _ASK_INTERVAL and self._asking.acquire(blocking=False):
             # In the background, because a Sentinel may not respond.

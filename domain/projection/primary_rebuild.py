@@ -16,8 +16,8 @@ from domain.projection.redis_command import run_script
 
 log = structlog.get_logger(__name__)
 
-# KEYS: the fence, and a lease. ARGV: the caller's name; the id after which its rebuild goes on,
-# as it is stored; the new one, or "" at its end.
+# KEYS: the fence, and a lock that expires. ARGV: the caller's name; the id after which its rebuild
+# goes on, as it is stored; the new one, or "" at its end; when the lock expires.
 _ADVANCE_CURSOR = f"""#!lua flags=allow-oom
 if redis.call('HGET', KEYS[1], '{REBUILD_AFTER}') ~= ARGV[2] then return 0 end
 if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[4])
@@ -30,7 +30,7 @@ else
 end
 return 1
 """
-_LEASE_MS = 10_000
+_LOCK_MS = 10_000
 _PAGE_SIZE = 250  # people; takes 20 ms, and up to four are in work after a pause has begun
 _MAX_PAUSE = 1.0  # seconds
 _RETRY_DELAY = 5.0  # seconds
@@ -66,5 +66,5 @@ def rebuild_primary(primary: Primary, after: UUID, may_run: Event, stop_event: E
 def _advance_cursor(primary: Primary, name: str, stored: UUID, new: UUID | None) -> bool:
     """Stores the position of this rebuild; returns whether it may go on."""
     keys = primary.fence_key, f"{primary.fence_key}:rebuild"
-    call = (*keys, name, str(stored), str(new or ""), _LEASE_MS)
+    call = (*keys, name, str(stored), str(new or ""), _LOCK_MS)
     return bool(run_script(primary.pool, _ADVANCE_CURSOR, [call], num_keys=2)[0])

@@ -21,7 +21,7 @@ if (redis.call('HGET', KEYS[1], 'v') or '') ~= ARGV[1] then
 end
 return redis.call('DEL', KEYS[1])
 """
-_MAX_ATTEMPTS = 5
+_MAX_ROUNDS = 5
 
 
 def repair(differences: Sequence[Difference]) -> list[Difference]:
@@ -33,7 +33,7 @@ def repair(differences: Sequence[Difference]) -> list[Difference]:
     as `verify_people` does.
     """
     remaining = list(differences)
-    for _ in range(_MAX_ATTEMPTS):
+    for _ in range(_MAX_ROUNDS):
         calls = [
             write_script.encode_call(d.person, f"={d.redis_version.decode(errors='replace')}")
             for d in remaining

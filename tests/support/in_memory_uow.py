@@ -90,7 +90,7 @@ class InMemoryUnitOfWork:
                 )
         return None
 
-    def record_attempt(self, person_id: UUID, channel: Channel) -> ports.Confirmation:
+    def record_confirmation_attempt(self, person_id: UUID, channel: Channel) -> ports.Confirmation:
         for row in reversed(self.store.rows):
             context = row.confirmation.context
             if (context.person_id, context.channel) == (person_id, channel):

@@ -57,7 +57,7 @@ def sending(*rows: Any) -> Iterator[None]:
     with transaction.atomic():
         for row in rows:
             address = Address(Channel(row.channel), getattr(row.person, row.channel))
-            message_quotas.reserve_first_attempt(row, "purpose", address)
+            message_quotas.reserve_sending(row, "purpose", address)
         yield
 
 

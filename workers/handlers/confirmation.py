@@ -49,7 +49,7 @@ def send(entry: LeasedEntry) -> Outcome | None:
     if not has_verified_owner:
         require_key(row, one_time_code.LINK_LIFETIME)
     purpose, has_code = ("notice", False) if has_verified_owner else ("confirmation", True)
-    if not message_quotas.reserve_first_attempt(row, purpose, address, has_code=has_code):
+    if not message_quotas.reserve_sending(row, purpose, address, has_code=has_code):
         return Outcome(_State.DISCARDED, "person_deleted")
     if has_verified_owner:
         return send_draft(entry, _draft_notice(row), locales[0], "owner_notified")

@@ -39,7 +39,7 @@ def send(entry: LeasedEntry) -> Outcome:
         with transaction.atomic():
             rows.filter(first_attempted_at=None).update(first_attempted_at=Now())
         return Outcome(_State.DISCARDED, "address_not_verified")
-    if not message_quotas.reserve_first_attempt(row, "sign-in", address):
+    if not message_quotas.reserve_sending(row, "sign-in", address):
         return Outcome(_State.DISCARDED, "person_deleted")
     if is_expired(row, one_time_code.SIGN_IN_LIFETIME):
         raise PermanentFailure("code_expired")

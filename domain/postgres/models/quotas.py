@@ -1,4 +1,4 @@
-"""What quotas count: messages and failed attempts by key, text messages by prefix."""
+"""What quotas count: messages and failed attempts in sliding windows, text messages by prefix."""
 
 from datetime import timedelta
 
@@ -8,7 +8,8 @@ from django.db.models.functions import Now
 
 
 class RateLimitWindow(models.Model):
-    """The times of a rate limit's hits. `key` is a keyed hash of what is limited.
+    """The times of a limit's hits; see `domain.postgres.sliding_windows`. `key` is a keyed hash of
+    what is limited.
 
     `expires_at` is at least a day after the last hit. It is rounded: where it stays the same, an
     update changes no index.

@@ -19,14 +19,14 @@ from domain.model.errors import InvalidCode, InvalidToken, RateLimited, TooManyA
 from domain.model.keyed_hash import hash_address
 from domain.model.one_time_code import CodeSeed, DerivationContext
 from domain.model.person import Person
-from domain.postgres import known_networks, locks, models, outbox, rate_limits, sms_quotas
+from domain.postgres import known_networks, locks, models, outbox, sliding_windows, sms_quotas
 from domain.postgres.events import Change
 from domain.postgres.keyring import get_keyring
 from domain.postgres.models import Event, OutboxEntry
 from domain.postgres.person_queries import NIL_UUID, verified_owner_filter
-from domain.postgres.rate_limits import RateLimit
 from domain.postgres.repositories.accounts import AccountRepository
 from domain.postgres.session_queries import filter_by_token
+from domain.postgres.sliding_windows import WindowLimit
 
 _CONFIRMED = {
     Channel.EMAIL: Event.Kind.EMAIL_CONFIRMED,
@@ -37,15 +37,15 @@ _CONFIRMED = {
 class ConfirmationRepository(AccountRepository):
     """The part of a unit of work that confirms addresses."""
 
-    def record_attempt(self, person_id: UUID, channel: Channel) -> Confirmation:
+    def record_confirmation_attempt(self, person_id: UUID, channel: Channel) -> Confirmation:
         rows = _with_now().filter(person_id=person_id, channel=channel)
         row = rows.order_by("-id").first()
         if row is None:
             raise InvalidCode
-        if not count_attempt(row):
+        if not count_code_attempt(row):
             time_left = _time_left(row, one_time_code.CODE_LIFETIME[channel])
-            raise TooManyAttempts(rate_limits.ceil_seconds(time_left))
-        rate_limits.record_failure(_address_hashes(row))
+            raise TooManyAttempts(sliding_windows.ceil_seconds(time_left))
+        sliding_windows.record_failure(_address_hashes(row))
         return _to_confirmation(row)
 
     def find_confirmation(self, confirmation_id: int) -> Confirmation | None:
@@ -68,7 +68,7 @@ class ConfirmationRepository(AccountRepository):
                 raise InvalidToken
             # A success gives the attempts back, also a repeated one.
             models.Confirmation.objects.filter(id=row.pk).update(attempts=0)
-            rate_limits.take_back_failure(_address_hashes(row))
+            sliding_windows.take_back_failure(_address_hashes(row))
         if row.confirmed_at is not None:
             return None
         _claim_address(row)
@@ -92,10 +92,10 @@ class ConfirmationRepository(AccountRepository):
         network_hash: bytes | None = None,
     ) -> list[OutboxRef]:
         # Changing addresses repeatedly sends no more messages than the daily limit.
-        limit = RateLimit(settings.MESSAGES_PER_NETWORK_PER_DAY)
-        cooldown, _ = rate_limits.confirmation_cooldown(person_id, address.channel, limit)
+        limit = WindowLimit(settings.MESSAGES_PER_NETWORK_PER_DAY)
+        cooldown, _ = sliding_windows.confirmation_cooldown(person_id, address.channel, limit)
         if cooldown:
-            raise RateLimited(rate_limits.ceil_seconds(cooldown))
+            raise RateLimited(sliding_windows.ceil_seconds(cooldown))
         self.supersede_confirmations(person_id, address.channel)
         row = models.Confirmation.objects.create(
             person_id=person_id,
@@ -127,12 +127,12 @@ class ConfirmationRepository(AccountRepository):
         return None if is_verified else (Address(channel, getattr(person, channel)), "")
 
     def resend_cooldown(self, person_id: UUID, channel: Channel) -> int:
-        limit = RateLimit(settings.MESSAGES_PER_NETWORK_PER_DAY, settings.MESSAGE_COOLDOWN)
-        cooldown, _ = rate_limits.confirmation_cooldown(person_id, channel, limit)
-        return rate_limits.ceil_seconds(cooldown) if cooldown else 0
+        limit = sliding_windows.message_limit()
+        cooldown, _ = sliding_windows.confirmation_cooldown(person_id, channel, limit)
+        return sliding_windows.ceil_seconds(cooldown) if cooldown else 0
 
 
-def count_attempt(row: models.CodeRow) -> bool:
+def count_code_attempt(row: models.CodeRow) -> bool:
     """Counts an attempt at a row's code; False if none were left."""
     table: Any = type(row)._default_manager
     left = table.filter(id=row.pk, attempts__lt=one_time_code.MAX_ATTEMPTS)

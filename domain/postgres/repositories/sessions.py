@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
@@ -20,15 +19,14 @@ from domain.model.keyed_hash import hash_address
 from domain.model.one_time_code import CodeSeed
 from domain.model.person import ActiveSession, Person, SessionClient
 from domain.model.session_token import MAX_SESSIONS, TokenClaims
-from domain.postgres import events, known_networks, locks, models, outbox, rate_limits
+from domain.postgres import events, known_networks, locks, models, outbox, sliding_windows
 from domain.postgres.events import Change
 from domain.postgres.keyring import get_keyring
 from domain.postgres.models import Event
 from domain.postgres.person_queries import NIL_UUID, reload_person, verified_owner_filter
-from domain.postgres.rate_limits import RateLimit
 from domain.postgres.repositories.accounts import AccountRepository
 from domain.postgres.repositories.confirmations import (
-    count_attempt,
+    count_code_attempt,
     derivation_context,
     is_expired,
     pending_confirmations,
@@ -128,10 +126,10 @@ class SessionRepository(AccountRepository):
         row = models.SignInChallenge.objects.annotate(now=Now()).filter(id=challenge_id).first()
         if row is None or not _has_token(row, token):
             raise InvalidCode
-        if not count_attempt(row):
+        if not count_code_attempt(row):
             remaining = row.created_at + one_time_code.SIGN_IN_LIFETIME - row.now
-            raise TooManyAttempts(rate_limits.ceil_seconds(remaining))
-        rate_limits.record_failure([bytes(row.address_hash)])
+            raise TooManyAttempts(sliding_windows.ceil_seconds(remaining))
+        sliding_windows.record_failure([bytes(row.address_hash)])
         is_usable = not (row.superseded_at or is_expired(row, one_time_code.SIGN_IN_LIFETIME))
         return SignInChallenge(derivation_context(row), is_usable)
 
@@ -146,7 +144,7 @@ class SessionRepository(AccountRepository):
         is_address = bytes(row.address_hash) in hash_address(get_keyring(), address)
         if not is_address or confirmed_at is None or not rows.update(superseded_at=Now()):
             raise InvalidCode
-        rate_limits.take_back_failure([bytes(row.address_hash)])
+        sliding_windows.take_back_failure([bytes(row.address_hash)])
         if getattr(person, f"{row.channel}_first_sign_in_at") is None:
             sessions, resets_other = _undo_all_before(confirmed_at, person, address.channel)
             self._revoke(sessions)
@@ -160,7 +158,7 @@ def _cooldown(address_hashes: list[bytes], network_hashes: list[bytes]) -> timed
     """Returns after how long a message can follow the latest challenge for that address from that
     network.
     """
-    limit = RateLimit(settings.MESSAGES_PER_NETWORK_PER_DAY, settings.MESSAGE_COOLDOWN)
+    limit = sliding_windows.message_limit()
     rows = models.SignInChallenge.objects.filter(
         address_hash__in=address_hashes, network_hash__in=network_hashes
     )

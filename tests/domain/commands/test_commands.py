@@ -54,7 +54,7 @@ def sign_up(units: UnitOfWorkFactory, body: dict[str, str] | None = None) -> New
 
 def get_code(units: UnitOfWorkFactory, account: NewSession, channel: Channel) -> str:
     with units() as unit:
-        confirmation = unit.record_attempt(account.result.person.id, channel)
+        confirmation = unit.record_confirmation_attempt(account.result.person.id, channel)
     digits = one_time_code.derive_code(KEYS, confirmation.context)
     assert digits is not None
     return digits
@@ -108,7 +108,7 @@ def test_valid_code_confirms_once_and_bumps_the_version(units, channel):
 def test_inspect_link_returns_name_and_state(units):
     account = sign_up(units)
     with units() as unit:
-        confirmation = unit.record_attempt(account.result.person.id, Channel.EMAIL)
+        confirmation = unit.record_confirmation_attempt(account.result.person.id, Channel.EMAIL)
     token = one_time_code.derive_link_token(KEYS, confirmation.context)
     assert token is not None
     assert confirmations.inspect_link(token, units, KEYS) == confirmations.ConfirmationLink(

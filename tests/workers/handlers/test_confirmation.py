@@ -139,17 +139,17 @@ def read_row(person: SignedUpPerson, channel: str = "email") -> Any:
 def test_second_worker_with_the_same_entry_sends_the_same_code(no_worker, api: ApiClient):
     """The lease of the first has expired. The quota is used up once."""
     from domain.model.address import Address, Channel
-    from domain.postgres import message_quotas, rate_limits
+    from domain.postgres import message_quotas, sliding_windows
     from domain.postgres.models import RateLimitWindow
 
     person = api.sign_up()
     address = Address(Channel.EMAIL, person.body["email"])
     first, second = read_row(person), read_row(person)
     for row in (first, second):
-        assert message_quotas.reserve_first_attempt(row, "confirmation", address)
+        assert message_quotas.reserve_sending(row, "confirmation", address)
         assert row.code_length == 6
     parts = (b"confirmation", b"email", address.canonical.encode())
-    (key,) = rate_limits.window_keys("messages", *parts)
+    (key,) = sliding_windows.window_keys("messages", *parts)
     assert len(RateLimitWindow.objects.get(key=key).hits) == 1
 
 
@@ -163,7 +163,7 @@ def test_nothing_is_sent_to_a_person_who_was_erased_after_the_row_was_read(
     row = read_row(person)
     assert person.request("DELETE", "profile/").status_code == 204
     address = Address(Channel.EMAIL, person.body["email"])
-    assert not message_quotas.reserve_first_attempt(row, "confirmation", address)
+    assert not message_quotas.reserve_sending(row, "confirmation", address)
 
 
 def test_postponed_messages_are_tried_a_few_times_a_day(no_worker, api: ApiClient):
@@ -182,7 +182,7 @@ def test_postponed_messages_are_tried_a_few_times_a_day(no_worker, api: ApiClien
     with override_settings(SMS_PER_DAY=0):
         while True:
             with pytest.raises(QuotaExceeded) as error:
-                message_quotas.reserve_first_attempt(row, "confirmation", address)
+                message_quotas.reserve_sending(row, "confirmation", address)
             tries += 1
             if error.value.retry_after is None:
                 break

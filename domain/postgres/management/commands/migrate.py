@@ -18,7 +18,7 @@ _LOCK_TIMEOUT = "500ms"
 # CONCURRENTLY waits for all transactions that use the table, and no query waits for it.
 _CONCURRENT_LOCK_TIMEOUT = "10min"
 _RETRYABLE = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
-_ATTEMPTS = 30
+_MAX_TRIES = 30
 _MAX_DELAY = 4.0  # seconds
 _POOLED = (
     "DATABASE_URL leads to a connection pooler: the time limits of the role apply, which cancel the"
@@ -46,14 +46,14 @@ class Command(migrate.Command):
                 database.close()  # the next connection has the limits of the settings
 
     def _migrate(self, *args: Any, **options: Any) -> None:
-        for attempts_left in reversed(range(_ATTEMPTS)):
+        for tries_left in reversed(range(_MAX_TRIES)):
             try:
                 super().handle(*args, **options)
                 return
             except OperationalError as error:
-                if not (attempts_left and isinstance(error.__cause__, _RETRYABLE)):
+                if not (tries_left and isinstance(error.__cause__, _RETRYABLE)):
                     raise
-            self.stderr.write(f"A table is locked; {attempts_left} attempts left.")
+            self.stderr.write(f"A table is locked; {tries_left} tries left.")
             _never_set.wait(random.uniform(0, _MAX_DELAY))  # noqa: S311  # jitter is no secret
 
 

@@ -1,4 +1,6 @@
-"""Rate limits: how often something may happen, by Postgres' clock.
+"""Sliding windows: how often something may happen in a day, by Postgres' clock. What quotas,
+cooldowns and failed attempts are counted by; requests have rate limits in Redis instead, see
+`api.writes.rate_limiting`.
 
 They are checked against the times of what is limited: the hits of a key, which has a row, or the
 confirmations of an address.
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models.functions import Now
 
 from domain.model.address import Channel
@@ -44,7 +47,7 @@ _FAILURES_KEPT = 40  # of an address; more than count
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimit:
+class WindowLimit:
     """At most `max_per_day` times in any 24 hours; `cooldown` after the first time, and twice as
     long after each further one.
     """
@@ -67,7 +70,12 @@ class RateLimit:
         return max(allowed_at) - now
 
 
-def hit(keys: Sequence[bytes], limit: RateLimit) -> timedelta:
+def message_limit() -> WindowLimit:
+    """Returns the limit of messages to one address on request of one network."""
+    return WindowLimit(settings.MESSAGES_PER_NETWORK_PER_DAY, settings.MESSAGE_COOLDOWN)
+
+
+def hit(keys: Sequence[bytes], limit: WindowLimit) -> timedelta:
     """Records a hit if the limit allows it, else returns the time until it does.
 
     `keys` are what is limited, hashed with every server key, the signing key first. Needs a
@@ -105,7 +113,7 @@ def _lock(keys: Sequence[bytes]) -> tuple[list[datetime], datetime]:
 
 
 def confirmation_cooldown(
-    person_id: UUID, channel: Channel, limit: RateLimit
+    person_id: UUID, channel: Channel, limit: WindowLimit
 ) -> tuple[timedelta, datetime]:
     """Returns the time until the limit allows another confirmation of a person's address (zero:
     now), and the current time.
