@@ -2,9 +2,8 @@
 
 import re
 from datetime import UTC, datetime
-from functools import cache
+from typing import NoReturn
 
-import structlog
 from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
@@ -17,6 +16,7 @@ from api.writes.base import (
     get_network,
     get_session_client,
     get_token_claims,
+    refuse_misrouted,
     run_revocation,
     session_response,
 )
@@ -28,11 +28,9 @@ from domain import profile
 from domain.commands import accounts
 from domain.commands.accounts import Precondition, SignUp, UpdateProfile
 from domain.commands.sessions import NewSession
-from domain.model.errors import InvalidField, ServiceUnavailable
+from domain.model.errors import InvalidField
 from domain.postgres import keyring
 from domain.postgres.unit_of_work import autocommit_unit_of_work, unit_of_work
-
-log = structlog.get_logger(__name__)
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{16,255}")
 _IF_MATCH = request_header(
@@ -81,12 +79,6 @@ class SignUpView(NoStoreAPIView):
         return session_response(result, response, as_cookie=as_cookie, status=201, headers=headers)
 
 
-@cache
-def _log_misrouted_read() -> None:
-    """Logs once a process: a load balancer that misroutes one read misroutes all."""
-    log.error("profile_read_misrouted")
-
-
 def _sign_up(command: SignUp, key: str | None, now: datetime) -> NewSession:
     lifetime = settings.SESSION_LIFETIME
     if key is None:
@@ -120,13 +112,9 @@ class ProfileView(NoStoreAPIView):
         response_header("Cache-Control", "`private, no-cache`.", 200, 304),
         response_header("Vary", "`Authorization, Cookie`.", 200, 304),
     )
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Request) -> NoReturn:
         """Served by the read process."""
-        # Refused here, although the load balancer should have routed it there: only the read
-        # process checks whether a profile in Redis may be trusted (fencing, ended sessions). A 503
-        # is retried by clients and proxies, and seen by operators, whom a 404 would tell nothing.
-        _log_misrouted_read()
-        raise ServiceUnavailable
+        refuse_misrouted("profile_read_misrouted")
 
     @operation(
         "updateProfile",

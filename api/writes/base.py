@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, NoReturn
 from uuid import UUID
 
+import structlog
 from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -25,13 +27,15 @@ from domain.commands import sessions
 from domain.commands.ports import CommandResult
 from domain.commands.sessions import NewSession
 from domain.model import session_token
-from domain.model.errors import InvalidToken, NotFound
+from domain.model.errors import InvalidToken, NotFound, ServiceUnavailable
 from domain.model.language import negotiate_language
 from domain.model.person import Person, SessionClient, Tombstone
 from domain.model.session_token import TokenClaims
 from domain.postgres import keyring
 from domain.postgres.unit_of_work import unit_of_work
 from domain.projection import writer
+
+log = structlog.get_logger(__name__)
 
 
 class NoStoreAPIView(APIView):
@@ -89,6 +93,23 @@ def authenticate(request: Request) -> UUID:
     return sessions.authenticate(
         get_session_token(request), unit_of_work, keyring.get_keyring(), datetime.now(UTC)
     )
+
+
+def refuse_misrouted(event: str) -> NoReturn:
+    """Refuses what the read process serves, although a load balancer should have routed it there:
+    only that checks whether a profile in Redis may be trusted (fencing, ended sessions).
+
+    Raises `ServiceUnavailable`: a 503 is retried by clients and proxies, and seen by operators, who
+    would learn nothing from a 404.
+    """
+    _log_once(event)
+    raise ServiceUnavailable
+
+
+@cache
+def _log_once(event: str) -> None:
+    """Logs an error once a process: a load balancer that misroutes one request misroutes all."""
+    log.error(event)
 
 
 def require_empty_body(request: Request) -> None:

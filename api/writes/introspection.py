@@ -1,20 +1,15 @@
 """Token introspection, which the read process serves: what the OpenAPI document says of it."""
 
-from functools import cache
 from typing import Any, NoReturn
 
-import structlog
 from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
 from rest_framework.request import Request
 
 from api.reads.introspection_body import FORM, JSON, MAX_TOKENS
-from api.writes.base import NoStoreAPIView
+from api.writes.base import NoStoreAPIView, refuse_misrouted
 from api.writes.openapi import BACKEND_KEY, operation
 from api.writes.response_serializers import ProfileSerializer
-from domain.model.errors import ServiceUnavailable
-
-log = structlog.get_logger(__name__)
 
 
 class IntrospectionFormSerializer(serializers.Serializer[Any]):
@@ -77,12 +72,4 @@ class IntrospectionView(NoStoreAPIView):
         """Served by the read process: a backend sends its own key, and a form with one token, or
         JSON with up to 1,000.
         """
-        # Refused here, as a read of a profile is.
-        _log_misrouted_introspection()
-        raise ServiceUnavailable
-
-
-@cache
-def _log_misrouted_introspection() -> None:
-    """Logs once a process: a load balancer that misroutes one misroutes all."""
-    log.error("introspection_misrouted")
+        refuse_misrouted("introspection_misrouted")
