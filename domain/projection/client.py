@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import NamedTuple, cast
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from redis import Redis, RedisError
+from redis import RedisError
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
@@ -22,12 +22,6 @@ from domain.projection.redis_pool import REJECTED, Pool
 from domain.redis_url import parse_url
 
 log = structlog.get_logger(__name__)
-
-
-@cache
-def get_client() -> Redis:
-    """Returns redis-py's client of `get_pool`, for a server or a primary that Sentinels name."""
-    return Redis(connection_pool=cast(Pool, get_pool()))
 
 
 @cache

@@ -75,7 +75,7 @@ def test_erase_prints_its_proof_each_time(stack, django_db_access, api: ApiClien
 
 def test_repeated_erase_restores_a_lost_tombstone(django_db_access, api: ApiClient):
     from domain.profile import redis_key
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     person = api.sign_up()
     result = run_erase(person.id)

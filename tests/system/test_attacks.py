@@ -93,7 +93,7 @@ def test_revocation_survives_a_flush_and_a_late_worker(api: ApiClient, deletes):
     from domain.postgres import person_queries
     from domain.profile import redis_key
     from domain.projection import writer
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     person = sign_up_confirmed(api)
     person_id = UUID(person.id)

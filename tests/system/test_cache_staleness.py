@@ -22,7 +22,7 @@ PEOPLE, WRITERS = 20, 10
 @pytest.fixture
 def count_redis_reads(django_db_access):
     """Returns the number of HMGETs that the profile Redis has executed."""
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     return lambda: get_client().info("commandstats")["cmdstat_hmget"]["calls"]
 
@@ -50,7 +50,7 @@ def test_client_reads_its_own_write(api: ApiClient):
 def test_flush_of_redis_invalidates_cached_profiles(django_db_access, api: ApiClient):
     """Otherwise a person who is only read from the cache would never be backfilled."""
     from domain.profile import redis_key
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     person = api.sign_up()
     for _ in range(20):
@@ -100,7 +100,7 @@ def test_readers_never_see_state_older_than_an_answered_write(
     from django.conf import settings
 
     from domain.fence import SINCE, fence_key
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     # Another test may just have flushed Redis: it has lost what was written before.
     wait_until(lambda: get_client().hexists(fence_key(), SINCE))

@@ -85,14 +85,14 @@ def test_challenge_for_an_address_that_was_replaced_meanwhile_leaves_no_row(stac
 
 def read_body(person_id: UUID) -> bytes | None:
     from domain import profile
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     return cast(bytes | None, get_client().hget(profile.redis_key(person_id), "b"))
 
 
 def erase_and_flush(person: SignedUpPerson) -> None:
     """Erases a person, and has Redis lose everything once the tombstone is there."""
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     assert person.request("DELETE", "profile/").status_code == 204
     wait_until(lambda: count_rows(person)["OutboxEntry"] == 1)
@@ -107,7 +107,7 @@ def test_sign_up_that_was_suspended_before_its_write_restores_nobody(api: ApiCli
     from domain.fence import fence_key
     from domain.postgres import person_queries
     from domain.projection import writer
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     signed_up_at = datetime.now(UTC)
     person = api.sign_up()

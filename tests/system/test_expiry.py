@@ -104,7 +104,7 @@ def test_failed_attempts_expire_after_a_day(api: ApiClient):
 def test_unverified_person_is_purged_after_seven_days(api: ApiClient):
     from domain.postgres.models import Confirmation, Person, Session, Tombstone
     from domain.profile import redis_key
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     premature, later, confirmed = (api.sign_up() for _ in range(3))
     assert confirmed.confirm("phone").status_code == 200

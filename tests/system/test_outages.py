@@ -106,7 +106,7 @@ def test_change_during_a_frozen_profile_redis_is_read_after_it(stack, api: ApiCl
 
 
 def test_empty_profile_redis_is_backfilled(django_db_access, api: ApiClient):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     people = [api.sign_up() for _ in range(10)]
     get_client().flushall()
@@ -136,7 +136,7 @@ def test_stopped_queue_only_delays_messages(stack, api: ApiClient):
 def test_missing_profile_is_backfilled_while_the_queue_is_stopped(
     stop_service, django_db_access, api: ApiClient
 ):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
@@ -146,7 +146,7 @@ def test_missing_profile_is_backfilled_while_the_queue_is_stopped(
 
 
 def test_profile_redis_that_may_evict_is_not_ready(django_db_access, api: ApiClient):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     get_client().config_set("maxmemory-policy", "allkeys-lru")
     try:

@@ -115,7 +115,7 @@ def test_older_write_never_overwrites_a_newer_profile(django_db_access, api: Api
 
 
 def test_missing_profiles_are_backfilled_without_a_worker(stack, django_db_access, api: ApiClient):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     people = [api.sign_up() for _ in range(6)]
     for person in people:
@@ -145,8 +145,8 @@ def test_session_revoked_during_a_backfill_is_never_readable(
     django_db_access, api: ApiClient, monkeypatch
 ):
     from domain.projection import writer
-    from domain.projection.client import get_client
     from domain.projection.redis_command import run_script
+    from tests.support.profile_redis import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()

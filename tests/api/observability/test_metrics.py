@@ -189,7 +189,7 @@ def test_reads_are_counted_by_status_across_processes(stack: Stack, tmp_path: Pa
 def test_cache_misses_and_redis_disconnects_are_counted(
     django_db_access, stack: Stack, api: ApiClient
 ):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
@@ -320,7 +320,7 @@ def test_statistics_of_the_outbox_read_no_finished_entries(django_db_access):
 
 
 def test_reads_are_counted_by_their_source(django_db_access, api: ApiClient):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
@@ -369,7 +369,7 @@ def test_relay_and_worker_report_when_they_last_ran(api: ApiClient):
 
 
 def test_differences_found_by_verify_are_reported(stack: Stack, django_db_access, api: ApiClient):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()

@@ -213,7 +213,7 @@ def test_rate_limited_page_shows_how_long_to_wait(browser: Chrome, django_db_acc
 
     from api.client_ip import client_network
     from api.writes.rate_limiting import redis_key
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     open_page(browser, get_link(person))
     wait_for_state(browser, "open", "Confirm your e-mail address")

@@ -109,7 +109,7 @@ def test_read_for_an_unknown_host_is_a_400(api: ApiClient):
 def test_forged_tokens_never_reach_redis(django_db_access, api: ApiClient):
     from domain.model.keyring import KEY_ID_BYTES
     from domain.postgres import keyring
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     def count_commands() -> int:
         stats = get_client().info("commandstats")
@@ -157,7 +157,7 @@ def read_timed(person: SignedUpPerson) -> tuple[int, float]:
 def test_flushed_redis_is_backfilled_with_only_200_and_503(
     django_db_access, api: ApiClient, scale: int
 ):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     people = [api.sign_up() for _ in range(10 * scale)]
     for person in people:
@@ -173,7 +173,7 @@ def test_flushed_redis_is_backfilled_with_only_200_and_503(
 def test_concurrent_misses_send_one_backfill_request(
     stack: Stack, django_db_access, api: ApiClient
 ):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
@@ -306,7 +306,7 @@ def test_reads_return_the_own_profile_during_random_disconnects(
     stack: Stack, django_db_access, api: ApiClient, scale: int
 ):
     """Disconnects clients in the middle of requests, and the connections to Redis."""
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     people = [api.sign_up() for _ in range(20)]
     counts: Counter[str] = Counter()

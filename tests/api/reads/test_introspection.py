@@ -90,7 +90,7 @@ def test_many_tokens_are_answered_in_order(backend: Backend, api: ApiClient):
 def test_introspection_is_one_redis_command(stack, django_db_access, backend, api, claims):
     from itertools import takewhile
 
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
@@ -204,7 +204,7 @@ def test_wrong_media_types_and_malformed_json_are_rejected(backend: Backend):
 def test_missing_profile_loses_no_other_token_of_a_list(
     stack: Stack, django_db_access, backend: Backend, api: ApiClient
 ):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     people = [api.sign_up() for _ in range(3)]
     for person in people:

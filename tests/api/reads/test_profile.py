@@ -145,7 +145,7 @@ def test_expired_session_is_rejected(django_db_access, api: ApiClient):
 
 
 def test_read_is_one_redis_command(django_db_access, api: ApiClient):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
@@ -160,7 +160,7 @@ def test_read_is_one_redis_command(django_db_access, api: ApiClient):
 
 
 def test_missing_profile_is_backfilled_and_returned(django_db_access, api: ApiClient):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
@@ -174,7 +174,7 @@ def test_missing_profile_is_backfilled_and_returned(django_db_access, api: ApiCl
 
 
 def test_missing_profile_is_a_503_after_the_timeout(stack, django_db_access, api: ApiClient):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()

@@ -234,7 +234,7 @@ def test_delete_erases_all_data_and_revokes_all_tokens(django_db_access, person)
 
     from domain.postgres.models import OutboxEntry, Person, Tombstone
     from domain.profile import redis_key
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     current, other = person.sign_in(), person.sign_in()
     assert current.request("DELETE", "profile/").status_code == 204
@@ -256,7 +256,7 @@ def test_late_writes_do_not_restore_a_deleted_person(django_db_access, person):
     from domain.postgres import person_queries
     from domain.profile import redis_key
     from domain.projection import writer
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     before = person_queries.get_person(UUID(person.id))
     assert before is not None
@@ -289,7 +289,7 @@ def test_delete_without_redis_is_a_503_and_completed_later(stack, person):
 
 
 def test_sessions_are_revoked_while_redis_is_full(django_db_access, api: ApiClient, person):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     other = api.sign_up()
     get_client().config_set("maxmemory", "1mb")

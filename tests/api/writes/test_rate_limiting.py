@@ -109,7 +109,7 @@ def test_request_after_retry_after_is_allowed(new_client):
 
 def test_previous_window_is_weighted_by_its_overlap(django_db_access):
     from api.writes.rate_limiting import Counter, hit, redis_key
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     counter = Counter("confirmation", "203.0.113.60")
     key, previous_start = redis_key(*counter), time.time() - 75
@@ -227,7 +227,7 @@ def from_address(
     capped_client: httpx.Client, django_db_access
 ) -> Iterator[Callable[..., httpx.Response]]:
     """Sends requests from any address, while no anonymous one has been counted yet."""
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     def request(address: str, method: str, path: str, **options: Any) -> httpx.Response:
         headers = {"X-Forwarded-For": address} | options.pop("headers", {})
@@ -345,7 +345,7 @@ def test_requests_are_allowed_while_redis_is_unavailable(stack: Stack, new_clien
 
 
 def test_redis_key_names_network_and_limit_and_expires(django_db_access, new_client):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     for _ in range(4):
         new_client(OTHER, forwarded="203.0.113.50")

@@ -73,7 +73,7 @@ def test_expired_old_token_is_rejected_by_reads_and_leaves_redis_with_the_next_w
     from domain.model.session_token import token_digest
     from domain.postgres.models import Session
     from domain.profile import redis_key
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     redis, key, now = get_client(), redis_key(UUID(person.id)), datetime.now(UTC)
     current, field = refresh(person), token_digest(person.token)

@@ -153,7 +153,7 @@ def test_erased_people_become_tombstones_in_redis(stack: Stack, api: ApiClient, 
 
     from domain.postgres.models import OutboxEntry, Person
     from domain.profile import redis_key
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()

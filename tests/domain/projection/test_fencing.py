@@ -105,7 +105,7 @@ def test_primary_that_was_demoted_in_between_is_not_read_before_fencing(
     stack, django_db_access, api: ApiClient
 ):
     """Its run id is the same, and its data may be those from before."""
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
@@ -129,7 +129,7 @@ def lose_change(person: SignedUpPerson, known: dict[str, str], *, open_rows: boo
     """
     from domain import fence, profile
     from domain.postgres.models import OutboxEntry
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     key = f"p:{person.id.replace('-', '')}"
     older = get_client().hgetall(key)

@@ -119,7 +119,7 @@ def test_person_whose_erasure_is_lost_is_not_read_again(sessions):
 
 def test_ended_sessions_are_forgotten_in_time(sessions):
     from domain.profile import is_revoked, redis_key
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     first, second = sessions
     assert first.request("DELETE", "sessions/current/").status_code == 204
@@ -137,7 +137,7 @@ def test_tombstone_expires_in_redis_and_a_miss_writes_it_again(sessions):
     from django.conf import settings
 
     from domain.profile import redis_key
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     first, _ = sessions
     assert first.request("DELETE", "profile/").status_code == 204

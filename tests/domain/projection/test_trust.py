@@ -54,7 +54,7 @@ def is_trusted(redis: Redis) -> bool:
 
 def copy_hash(person: SignedUpPerson, redis: Redis) -> None:
     """Copies a person's hash from the stack's Redis."""
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     value = get_client().dump(redis_key(person))
     assert isinstance(value, bytes)
@@ -143,7 +143,7 @@ def test_slot_that_moves_to_a_fenced_server_costs_no_profile(redis: Redis, peopl
 
 
 def test_flushed_redis_is_rebuilt_by_itself(stack, django_db_access, api: ApiClient):
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     people = [api.sign_up() for _ in range(4)]
     assert people[0].patch({"name": "Grace"}).status_code == 200
@@ -158,7 +158,7 @@ def test_flushed_redis_is_rebuilt_by_itself(stack, django_db_access, api: ApiCli
 
 def test_rebuild_goes_on_where_a_killed_relay_was(stack, django_db_access, api: ApiClient):
     from domain.fence import REBUILD_AFTER, fence_key
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     people = sorted((api.sign_up() for _ in range(4)), key=lambda person: UUID(person.id))
     for person in people:

@@ -14,7 +14,7 @@ def state(django_db_access, api: ApiClient):
     from domain import profile
     from domain.model.person import Person
     from domain.postgres import models, person_queries
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     person = api.sign_up()
     person.wait_for_outbox()
@@ -27,7 +27,7 @@ def state(django_db_access, api: ApiClient):
 
 def read_hash(person_id: UUID) -> object:
     from domain import profile
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     return get_client().hgetall(profile.redis_key(person_id))
 
@@ -59,7 +59,7 @@ def test_projection_without_memory_overwrites_older_hashes(state, api: ApiClient
     from domain import profile
     from domain.postgres import models, person_queries
     from domain.projection import writer
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     other = api.sign_up()
     other.wait_for_outbox()
@@ -81,7 +81,7 @@ def test_new_profile_is_written_at_once_unless_redis_has_lost_its_data_since(sta
     from domain import profile
     from domain.fence import SINCE, fence_key
     from domain.projection import writer
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     assert get_client().hexists(fence_key(), SINCE), "the write process has stored it at its start"
     assert writer.write_profile(state, datetime.now(UTC))

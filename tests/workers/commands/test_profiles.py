@@ -77,7 +77,7 @@ def redis_key(person: SignedUpPerson) -> str:
 
 
 def redis() -> Redis:
-    from domain.projection.client import get_client
+    from tests.support.profile_redis import get_client
 
     return get_client()
 
