@@ -4,7 +4,6 @@ Every function is one short transaction. Entries are selected by their state, ne
 than the last": sequences do not commit in order, so that rule skips rows.
 """
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,13 +17,12 @@ from django.db.models.functions import Now
 
 from domain.commands.ports import OutboxRef
 from domain.metrics.registry import MESSAGE_HANDOVER_DURATION, OUTBOX_ATTEMPTS
+from domain.model.backoff import retry_delay
 from domain.postgres.models import OutboxEntry
 from domain.postgres.sql import fetch_all, fetch_one
 from domain.trace_context import current_traceparent
 
-BACKOFF_INITIAL = timedelta(seconds=2)
-BACKOFF_MAX = timedelta(minutes=2)
-RETRY_AFTER_MAX = timedelta(hours=1)
+_BACKOFF_INITIAL, _BACKOFF_MAX = 2.0, 120.0  # seconds
 # Why a message waits although its provider could be asked: quotas, and what is waited for.
 POSTPONED_REASONS = frozenset(
     {
@@ -161,22 +159,14 @@ def complete(entry: LeasedEntry, outcome: Outcome) -> None:
 
 
 def reschedule(entry: LeasedEntry, reason_code: str, retry_after: float | None = None) -> None:
-    """Reschedules an entry: after `retry_after` seconds if the provider named them, else backoff.
-
-    The delay has jitter, so that entries that failed together are not retried together.
-    """
-    if retry_after is None:
-        delay = min(BACKOFF_INITIAL * 2 ** min(entry.attempts - 1, 16), BACKOFF_MAX)
-        delay *= random.uniform(0.5, 1)  # noqa: S311  # jitter is no secret
-    else:
-        delay = min(timedelta(seconds=retry_after), RETRY_AFTER_MAX)
-        delay *= random.uniform(1, 1.5)  # noqa: S311  # jitter is no secret
+    """Reschedules an entry, after `retry_after` seconds if the provider named them."""
+    delay = retry_delay(entry.attempts, retry_after, initial=_BACKOFF_INITIAL, maximum=_BACKOFF_MAX)
     _set_pending(entry, reason_code, delay, "retried")
 
 
 def postpone(entry: LeasedEntry, reason_code: str, seconds: float) -> None:
     """Postpones an entry until a quota may allow it, or it is released, however long that is."""
-    _set_pending(entry, reason_code, timedelta(seconds=seconds), "postponed")
+    _set_pending(entry, reason_code, seconds, "postponed")
 
 
 def _observe_handover(entry: LeasedEntry, outcome: Outcome) -> None:
@@ -188,11 +178,11 @@ def _observe_handover(entry: LeasedEntry, outcome: Outcome) -> None:
         MESSAGE_HANDOVER_DURATION.labels(entry.kind).observe(monotonic() - entry.created_at)
 
 
-def _set_pending(entry: LeasedEntry, reason_code: str, delay: timedelta, outcome: str) -> None:
+def _set_pending(entry: LeasedEntry, reason_code: str, seconds: float, outcome: str) -> None:
     updated = _leased_by(entry).update(
         state=OutboxEntry.State.PENDING,
         reason_code=reason_code,
-        due_at=Now() + delay,
+        due_at=Now() + timedelta(seconds=seconds),
         lease_token=None,
     )
     if updated:

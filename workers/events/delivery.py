@@ -6,7 +6,6 @@ open while an event is sent. Several may run: leases keep the order, see
 `domain.postgres.event_leases`.
 """
 
-import random
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from django.conf import settings
 from django.db import close_old_connections, connections
 
 from domain.metrics.registry import EVENT_ATTEMPTS
+from domain.model.backoff import retry_delay
 from domain.model.errors import ServiceUnavailable
 from domain.model.person import Person
 from domain.postgres import event_leases, person_queries
@@ -32,8 +32,7 @@ from workers.providers.standard_webhooks import parse_secret
 
 log = structlog.get_logger(__name__)
 
-BACKOFF_INITIAL, BACKOFF_MAX = 0.5, 3600.0  # seconds
-RETRY_AFTER_MAX = 3600.0
+_BACKOFF_INITIAL, _BACKOFF_MAX = 0.5, 3600.0  # seconds
 _POLL_INTERVAL = 0.3  # seconds
 _STOP_TIMEOUT = 2.0  # seconds, for events that are being sent
 
@@ -110,7 +109,10 @@ class EventDelivery:
             return EventOutcome(event)
         retry_after: float | None = getattr(error, "retry_after", None)
         self._circuit.fail(error.code, retry_after)
-        return EventOutcome(event, error.code, _backoff(event.attempts, retry_after))
+        delay = retry_delay(
+            event.attempts, retry_after, initial=_BACKOFF_INITIAL, maximum=_BACKOFF_MAX
+        )
+        return EventOutcome(event, error.code, delay)
 
     def _record(self) -> list[LeasedEvent]:
         """Records outcomes; returns the next events of people of whom one was finished, already
@@ -161,14 +163,6 @@ class EventDelivery:
                 event_leases.record(self._unrecorded)
         except ServiceUnavailable:
             log.warning("event_outcomes_not_recorded", count=len(self._unrecorded))
-
-
-def _backoff(attempts: int, retry_after: float | None) -> float:
-    """Returns after how many seconds an event is retried, with jitter."""
-    if retry_after is not None:
-        return min(retry_after, RETRY_AFTER_MAX) * random.uniform(1, 1.5)  # noqa: S311  # no secret
-    delay = min(BACKOFF_INITIAL * 2.0 ** min(attempts - 1, 16), BACKOFF_MAX)
-    return delay * random.uniform(0.5, 1)  # noqa: S311  # jitter is no secret
 
 
 def _find_profiles(leased: Iterable[LeasedEvent]) -> dict[UUID, Person]:
