@@ -73,14 +73,7 @@ def build_problem(
         "request_id": request_id,
     }
     if errors is not None:
-        document["errors"] = [
-            {
-                "field": field,
-                "code": invalid.code,
-                "message": translate(invalid.template, language).format(**invalid.params),
-            }
-            for field, invalid in errors.items()
-        ]
+        document["errors"] = [_describe_field(*each, language) for each in errors.items()]
     common_headers = {
         "content-type": "application/problem+json",
         "cache-control": "no-store",
@@ -90,6 +83,11 @@ def build_problem(
     if status == HTTPStatus.UNAUTHORIZED:
         common_headers["www-authenticate"] = "Bearer"
     return ProblemDetails(status, {**common_headers, **(headers or {})}, orjson.dumps(document))
+
+
+def _describe_field(field: str, invalid: InvalidField, language: str) -> dict[str, str]:
+    message = translate(invalid.template, language).format(**invalid.params)
+    return {"field": field, "code": invalid.code, "message": message}
 
 
 def problem_from_error(

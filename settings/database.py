@@ -80,6 +80,11 @@ def _parse_url(url: str) -> dict[str, Any]:
             "DATABASE_URL must name host and database: postgresql://HOST/NAME, or"
             " postgresql:///NAME?host=/PATH for a unix socket."
         )
+    _check_values(params)
+    return params
+
+
+def _check_values(params: dict[str, Any]) -> None:
     for name, pattern in _VALUES.items():
         if not re.fullmatch(pattern, str(params.get(name, ""))) and name in params:
             raise ImproperlyConfigured(f"DATABASE_URL: {name} has an invalid value.")
@@ -90,7 +95,6 @@ def _parse_url(url: str) -> dict[str, Any]:
         raise ImproperlyConfigured(
             f"DATABASE_URL: options may not have {refused[0]}; there is STATEMENT_TIMEOUT_MS."
         )
-    return params
 
 
 # URL of Postgres; several hosts are tried in order until one accepts writes

@@ -53,20 +53,25 @@ def configure_logging(level: str) -> dict[str, Any]:
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": level},
-        "loggers": {
-            # Django would log these twice: by its own handler, and by the root logger.
-            "django": {"handlers": [], "level": level, "propagate": True},
-            "django.server": {"handlers": [], "propagate": True},
-            # The server's processes: started, exited, killed.
-            "gunicorn.error": {"handlers": ["stderr"], "level": level, "propagate": False},
-            # A warning for each HEAD: WSGI leaves it to the server to drop the body.
-            "gunicorn.http.wsgi": {"level": "ERROR"},
-            # Two lines a task at INFO; the dashboard shows the same.
-            "huey": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-            "huey.consumer": {"level": level},
-            # These log whole requests, statements and contexts, with all values.
-            **{name: {"level": "WARNING"} for name in _VERBOSE_LOGGERS},
-        },
+        "loggers": _configure_loggers(level),
+    }
+
+
+def _configure_loggers(level: str) -> dict[str, dict[str, Any]]:
+    """Returns what differs of other packages' loggers."""
+    return {
+        # Django would log these twice: by its own handler, and by the root logger.
+        "django": {"handlers": [], "level": level, "propagate": True},
+        "django.server": {"handlers": [], "propagate": True},
+        # The server's processes: started, exited, killed.
+        "gunicorn.error": {"handlers": ["stderr"], "level": level, "propagate": False},
+        # A warning for each HEAD: WSGI leaves it to the server to drop the body.
+        "gunicorn.http.wsgi": {"level": "ERROR"},
+        # Two lines a task at INFO; the dashboard shows the same.
+        "huey": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "huey.consumer": {"level": level},
+        # These log whole requests, statements and contexts, with all values.
+        **{name: {"level": "WARNING"} for name in _VERBOSE_LOGGERS},
     }
 
 

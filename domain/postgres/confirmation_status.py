@@ -8,7 +8,7 @@ from domain.model import one_time_code
 from domain.model.address import Channel, mask
 from domain.model.person import Person
 from domain.postgres import models, person_queries, sliding_windows
-from domain.postgres.repositories.confirmations import pending_confirmations
+from domain.postgres.code_rows import pending_confirmations
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,9 @@ def sign_up_confirmed(api: ApiClient) -> SignedUpPerson:
 def test_code_that_was_never_sent_confirms_nothing(stack, django_db_access, api: ApiClient):
     """Else a thousand sign-ups with one address are a thousand codes to guess."""
     from domain.model.one_time_code import derive_code
+    from domain.postgres.code_rows import derivation_context
     from domain.postgres.keyring import get_keyring
     from domain.postgres.models import Confirmation
-    from domain.postgres.repositories.confirmations import derivation_context
 
     stack.services["worker"].stop()
     try:

@@ -10,10 +10,10 @@ from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.model.errors import QuotaExceeded
 from domain.postgres import message_quotas, models, outbox
+from domain.postgres.code_rows import derivation_context, is_expired
 from domain.postgres.keyring import get_keyring
 from domain.postgres.outbox import LeasedEntry, Outcome
 from domain.postgres.person_queries import verified_owner_filter
-from domain.postgres.repositories.confirmations import derivation_context, is_expired
 from workers.handlers.sending import require_key, send_draft
 from workers.messages import drafts
 from workers.messages.drafts import Draft

@@ -8,9 +8,9 @@ from domain.model import one_time_code
 from domain.model.address import Address, Channel
 from domain.model.keyed_hash import hash_address
 from domain.postgres import message_quotas, models
+from domain.postgres.code_rows import derivation_context, is_expired
 from domain.postgres.keyring import get_keyring
 from domain.postgres.outbox import LeasedEntry, Outcome
-from domain.postgres.repositories.confirmations import derivation_context, is_expired
 from workers.handlers.sending import require_key, send_draft
 from workers.messages import drafts
 from workers.providers.base import PermanentFailure

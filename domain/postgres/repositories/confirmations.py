@@ -3,13 +3,12 @@
 The methods are described in `domain.commands.ports.UnitOfWork`.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F
 from django.db.models.functions import Now
 
 from domain.commands.ports import CommandResult, Confirmation, OutboxRef
@@ -20,10 +19,17 @@ from domain.model.keyed_hash import hash_address
 from domain.model.one_time_code import CodeSeed, DerivationContext
 from domain.model.person import Person
 from domain.postgres import known_networks, locks, models, outbox, sliding_windows, sms_quotas
+from domain.postgres.code_rows import (
+    count_code_attempt,
+    derivation_context,
+    is_expired,
+    pending_confirmations,
+    time_left,
+)
 from domain.postgres.events import Change
 from domain.postgres.keyring import get_keyring
 from domain.postgres.models import Event, OutboxEntry
-from domain.postgres.person_queries import NIL_UUID, verified_owner_filter
+from domain.postgres.person_queries import verified_owner_filter
 from domain.postgres.repositories.accounts import AccountRepository
 from domain.postgres.session_queries import filter_by_token
 from domain.postgres.sliding_windows import WindowLimit
@@ -32,6 +38,7 @@ _CONFIRMED = {
     Channel.EMAIL: Event.Kind.EMAIL_CONFIRMED,
     Channel.PHONE: Event.Kind.PHONE_CONFIRMED,
 }
+_CHANGE_NOTICES = (OutboxEntry.Kind.ADDRESS_CHANGE_NOTICE, OutboxEntry.Kind.OTHER_CHANNEL_NOTICE)
 
 
 class ConfirmationRepository(AccountRepository):
@@ -43,8 +50,8 @@ class ConfirmationRepository(AccountRepository):
         if row is None:
             raise InvalidCode
         if not count_code_attempt(row):
-            time_left = _time_left(row, one_time_code.CODE_LIFETIME[channel])
-            raise TooManyAttempts(sliding_windows.ceil_seconds(time_left))
+            remaining = time_left(row, one_time_code.CODE_LIFETIME[channel])
+            raise TooManyAttempts(sliding_windows.ceil_seconds(remaining))
         sliding_windows.record_failure(_address_hashes(row))
         return _to_confirmation(row)
 
@@ -62,13 +69,7 @@ class ConfirmationRepository(AccountRepository):
             raise InvalidCode
         session_created_at = None
         if session_digest is not None:
-            sessions = filter_by_token(row.person_id, session_digest, Now())
-            session_created_at = sessions.values_list("created_at", flat=True).first()
-            if session_created_at is None:  # revoked since the request was authenticated
-                raise InvalidToken
-            # A success gives the attempts back, also a repeated one.
-            models.Confirmation.objects.filter(id=row.pk).update(attempts=0)
-            sliding_windows.take_back_failure(_address_hashes(row))
+            session_created_at = _take_attempts_back(row, session_digest)
         if row.confirmed_at is not None:
             return None
         _claim_address(row)
@@ -107,12 +108,7 @@ class ConfirmationRepository(AccountRepository):
             network_hash=network_hash,
             replaces_address=replaces_address,
         )
-        kinds = [OutboxEntry.Kind.CONFIRMATION]
-        if replaces_address:
-            kinds += [
-                OutboxEntry.Kind.ADDRESS_CHANGE_NOTICE,
-                OutboxEntry.Kind.OTHER_CHANNEL_NOTICE,
-            ]
+        kinds = [OutboxEntry.Kind.CONFIRMATION, *(_CHANGE_NOTICES if replaces_address else ())]
         return [outbox.add(kind, person_id, confirmation=row) for kind in kinds]
 
     def supersede_confirmations(self, person_id: UUID, channel: Channel) -> None:
@@ -132,55 +128,22 @@ class ConfirmationRepository(AccountRepository):
         return sliding_windows.ceil_seconds(cooldown) if cooldown else 0
 
 
-def count_code_attempt(row: models.CodeRow) -> bool:
-    """Counts an attempt at a row's code; False if none were left."""
-    table: Any = type(row)._default_manager
-    left = table.filter(id=row.pk, attempts__lt=one_time_code.MAX_ATTEMPTS)
-    return bool(left.update(attempts=F("attempts") + 1))
-
-
-def pending_confirmations(person_id: UUID) -> Any:
-    """Returns the query of a person's confirmations that are neither used nor superseded."""
-    return models.Confirmation.objects.filter(
-        person_id=person_id, confirmed_at=None, superseded_at=None
-    )
-
-
-def derivation_context(row: models.CodeRow) -> DerivationContext:
-    """Returns the inputs from which a row's code (and link) are derived.
-
-    A challenge without a person has the nil UUID, so timing reveals nothing.
+def _take_attempts_back(row: models.Confirmation, session_digest: bytes) -> datetime:
+    """Gives the attempts at a code back, after a success or a repeated one; returns when the
+    session began in which it was entered. Raises `InvalidToken` if that was revoked since the
+    request was authenticated.
     """
-    if isinstance(row, models.SignInChallenge):
-        address = bytes(row.address_hash).hex()
-    else:
-        address = row.address_canonical
-    return DerivationContext(
-        row_id=row.pk,
-        person_id=row.person_id or NIL_UUID,
-        channel=Channel(row.channel),
-        address=address,
-        salt=bytes(row.salt),
-        key_id=bytes(row.key_id),
-        code_length=row.code_length,
-    )
-
-
-def is_expired(row: models.CodeRow, lifetime: timedelta) -> bool:
-    """Returns whether `lifetime` has passed since the first attempt, by Postgres' clock.
-
-    The row must have been read with `annotate(now=Now())`.
-    """
-    return _time_left(row, lifetime) <= timedelta(0)
+    sessions = filter_by_token(row.person_id, session_digest, Now())
+    created_at = sessions.values_list("created_at", flat=True).first()
+    if created_at is None:
+        raise InvalidToken
+    models.Confirmation.objects.filter(id=row.pk).update(attempts=0)
+    sliding_windows.take_back_failure(_address_hashes(row))
+    return created_at
 
 
 def _address_hashes(row: models.Confirmation) -> list[bytes]:
     return hash_address(get_keyring(), Address(Channel(row.channel), row.address))
-
-
-def _time_left(row: models.CodeRow, lifetime: timedelta) -> timedelta:
-    now: datetime = row.now  # type: ignore[union-attr]  # an annotation of the query
-    return (row.first_attempted_at or now) + lifetime - now
 
 
 def _with_now() -> Any:

@@ -20,17 +20,17 @@ from domain.model.one_time_code import CodeSeed
 from domain.model.person import ActiveSession, Person, SessionClient
 from domain.model.session_token import MAX_SESSIONS, TokenClaims
 from domain.postgres import events, known_networks, locks, models, outbox, sliding_windows
-from domain.postgres.events import Change
-from domain.postgres.keyring import get_keyring
-from domain.postgres.models import Event
-from domain.postgres.person_queries import NIL_UUID, reload_person, verified_owner_filter
-from domain.postgres.repositories.accounts import AccountRepository
-from domain.postgres.repositories.confirmations import (
+from domain.postgres.code_rows import (
     count_code_attempt,
     derivation_context,
     is_expired,
     pending_confirmations,
 )
+from domain.postgres.events import Change
+from domain.postgres.keyring import get_keyring
+from domain.postgres.models import Event
+from domain.postgres.person_queries import NIL_UUID, reload_person, verified_owner_filter
+from domain.postgres.repositories.accounts import AccountRepository
 from domain.postgres.session_queries import filter_by_token, to_stored_session
 
 

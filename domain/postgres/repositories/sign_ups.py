@@ -3,9 +3,11 @@
 The methods are described in `domain.commands.ports.UnitOfWork`.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import timedelta
 from itertools import starmap
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -95,15 +97,8 @@ class SignUpRepository:
             "lease": settings.OUTBOX_LEASE.total_seconds(),
             "traceparent": current_traceparent.get(),
         }
-        # Postgres parses and plans a prepared statement once for each connection. Django's own
-        # cursors interpolate parameters, so that each statement is a new one.
-        connection.close_if_health_check_failed()
-        connection.ensure_connection()
         statement = INSERT_SIGN_UP_AND_EVENT if events.is_enabled() else INSERT_SIGN_UP
-        with connection.wrap_database_errors:
-            cursor = psycopg.Cursor(connection.connection)
-            rows = cursor.execute(statement, params, prepare=True)
-            return list(starmap(OutboxRef, rows))
+        return list(starmap(OutboxRef, _execute_prepared(statement, params)))
 
     def find_sign_up_by_idempotency_key(
         self, idempotency_key: str, key_hashes: list[bytes], request_fingerprints: list[bytes]
@@ -133,3 +128,13 @@ class SignUpRepository:
         models.IdempotencyKey.objects.create(
             key_hash=key_hash, request_fingerprint=request_fingerprint, person_id=person_id
         )
+
+
+def _execute_prepared(statement: str, params: dict[str, Any]) -> Iterable[Any]:
+    """Returns the rows of a prepared statement, which Postgres parses and plans once for each
+    connection. Django's own cursors interpolate parameters: each statement is a new one.
+    """
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        return psycopg.Cursor(connection.connection).execute(statement, params, prepare=True)

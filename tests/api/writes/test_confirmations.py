@@ -236,8 +236,8 @@ def test_one_of_20_concurrent_confirmations_of_an_address_succeeds(
 def derive_codes(ids: list[str]) -> dict[str, str]:
     from domain.model.one_time_code import derive_code
     from domain.postgres import keyring
+    from domain.postgres.code_rows import derivation_context
     from domain.postgres.models import Confirmation
-    from domain.postgres.repositories.confirmations import derivation_context
 
     rows = Confirmation.objects.filter(person_id__in=ids, channel="phone")
     return {
