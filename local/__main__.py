@@ -29,28 +29,16 @@ from local.supervisor import supervise
 
 def main(commands: Callable[[int, str], Commands] | None = None) -> int:
     """Runs the service, or other `commands`, until a signal or a failure; returns the status."""
-    arguments = argparse.ArgumentParser(prog="python -m local", description=__doc__)
-    arguments.add_argument("--parent-pid", type=int, metavar="PID", help="exit with this process")
-    arguments.add_argument("--reload", action="store_true", help="restart when a file changes")
-    arguments.add_argument("--example", action="store_true", help="serve examples/web too")
-    options = arguments.parse_args()
-    parent_pid = options.parent_pid
+    options = _parse_arguments()
+    if commands is None:
+        # One of each is quicker to restart, and to follow in a debugger.
+        commands = partial(rollcall_commands, workers=1 if options.reload else 2)
     try:
-        data_dir = Path(os.environ.get("DATA_DIR") or ".data")
-        if commands is None:
-            # One of each is quicker to restart, and to follow in a debugger.
-            commands = partial(rollcall_commands, workers=1 if options.reload else 2)
         example = ExampleSite(_port("EXAMPLE_PORT", 8001)) if options.example else None
-        stack = Stack(
-            data_dir,
-            _port("PORT", 8000),
-            env=example.service_environment() if example else None,
-            commands=example.add_to(commands) if example else commands,
-            step=show_step,
-        )
+        stack = _make_stack(commands, example)
         _install_signal_handlers(stack)
-        if parent_pid:
-            set_parent_death_signal(parent_pid, signal.SIGTERM)
+        if options.parent_pid:
+            set_parent_death_signal(options.parent_pid, signal.SIGTERM)
         with stack:
             print(f"ready: {stack.url}", flush=True)
             print(render_greeting(stack), flush=True)
@@ -64,6 +52,24 @@ def main(commands: Callable[[int, str], Commands] | None = None) -> int:
     except StackError as error:
         print(f"rollcall: {error}", file=sys.stderr)
         return 1
+
+
+def _parse_arguments() -> argparse.Namespace:
+    arguments = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    arguments.add_argument("--parent-pid", type=int, metavar="PID", help="exit with this process")
+    arguments.add_argument("--reload", action="store_true", help="restart when a file changes")
+    arguments.add_argument("--example", action="store_true", help="serve examples/web too")
+    return arguments.parse_args()
+
+
+def _make_stack(commands: Callable[[int, str], Commands], example: ExampleSite | None) -> Stack:
+    return Stack(
+        Path(os.environ.get("DATA_DIR") or ".data"),
+        _port("PORT", 8000),
+        env=example.service_environment() if example else None,
+        commands=example.add_to(commands) if example else commands,
+        step=show_step,
+    )
 
 
 def _port(variable: str, default: int) -> int:

@@ -60,16 +60,17 @@ class Stack:
         self._write_upstream = f"unix:{self.data_dir / 'write.sock'}"
         self._commands = commands(self.port, self._write_upstream)
         self._base_env = {**os.environ, **(env or {})}
+        self._servers = self._make_servers(durable=durable)
+        self.services: dict[str, Process] = {each.name: each for each in self._servers.values()}
+
+    def _make_servers(self, *, durable: bool) -> dict[str, Server]:
+        """Returns the servers of this machine, by the variable that would name a real one."""
         servers: dict[str, Server] = {
             "DATABASE_URL": Postgres(self.data_dir, durable=durable),
             "REDIS_URL": Valkey(self.data_dir, "profiles", nice=READ_NICE),
             "QUEUE_URL": Valkey(self.data_dir, "queue"),
         }
-        # By the variable that would name a real one.
-        self._servers = {
-            name: server for name, server in servers.items() if not self._base_env.get(name)
-        }
-        self.services: dict[str, Process] = {each.name: each for each in self._servers.values()}
+        return {name: server for name, server in servers.items() if not self._base_env.get(name)}
 
     def start(self) -> None:
         """Starts everything, and returns when the service is ready.

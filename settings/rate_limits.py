@@ -51,11 +51,8 @@ def _parse_limit(env: Env, name: str, default: str) -> RateLimitItem:
         text = env.str(variable, default)
         (limit,) = parse_many(text)
         # `limits` takes a window of 0 for 1.
-        if (
-            re.search(r"(/|per)\s*0", text)
-            or not 0 < limit.amount <= _MAX_AMOUNT
-            or limit.get_expiry() > _MAX_WINDOW
-        ):
+        is_invalid_window = re.search(r"(/|per)\s*0", text) or limit.get_expiry() > _MAX_WINDOW
+        if is_invalid_window or not 0 < limit.amount <= _MAX_AMOUNT:
             raise ValueError
     except ValueError:
         raise ImproperlyConfigured(

@@ -53,9 +53,8 @@ def _run(name: str, delete_batch: _DeleteBatch) -> int:
                 return total
     except Error as error:
         PURGE_ERRORS.labels(name).inc()
-        log.error(
-            "purge_step_failed", rows=name, error_type=type(error.__cause__ or error).__name__
-        )
+        error_type = type(error.__cause__ or error).__name__
+        log.error("purge_step_failed", rows=name, error_type=error_type)
         return total
 
 

@@ -76,10 +76,7 @@ def complete_document(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     paths["/api/v1/schema/"] = _describe_page(
         "getOpenApiSchema", "OpenAPI document", "application/json"
     )
-    head = deepcopy(paths["/api/v1/profile/"]["get"])
-    head |= {"operationId": "headProfile", "summary": "Get the profile's headers"}
-    del head["responses"]["200"]["content"]
-    paths["/api/v1/profile/"]["head"] = head
+    paths["/api/v1/profile/"]["head"] = _describe_head(paths["/api/v1/profile/"]["get"])
     result["paths"] = dict(sorted(paths.items()))
     for path, operations in paths.items():
         for method, description in operations.items():
@@ -88,7 +85,19 @@ def complete_document(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
                 description["responses"].setdefault("403", {})
             _add_problems(description, is_limited=bool(match_limit(method.upper(), path)))
     result["components"]["schemas"] |= _problem_schemas()
-    result["components"]["securitySchemes"] = {
+    result["components"]["securitySchemes"] = _security_schemes()
+    return result
+
+
+def _describe_head(get: dict[str, Any]) -> dict[str, Any]:
+    head = deepcopy(get)
+    head |= {"operationId": "headProfile", "summary": "Get the profile's headers"}
+    del head["responses"]["200"]["content"]
+    return head
+
+
+def _security_schemes() -> dict[str, Any]:
+    return {
         "sessionToken": _bearer("A session token."),
         "sessionCookie": {
             "type": "apiKey",
@@ -100,7 +109,6 @@ def complete_document(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         "metricsToken": _bearer("The value of METRICS_TOKEN."),
         "vonageJwt": _bearer("A JWT signed by Vonage."),
     }
-    return result
 
 
 def _describe_page(operation_id: str, title: str, media_type: str) -> dict[str, Any]:

@@ -63,11 +63,7 @@ class StrictSerializer(serializers.Serializer[Any]):
             if name not in fields:
                 errors[name] = InvalidField("unknown_field", "Unknown field.")
         if cls.exactly_one_of and sum(name in data for name in cls.exactly_one_of) != 1:
-            first, second = cls.exactly_one_of
-            neither_or_both = InvalidField(
-                "exactly_one_of", "Send either {first} or {second}.", first=first, second=second
-            )
-            errors.setdefault(first, neither_or_both)
+            errors.setdefault(cls.exactly_one_of[0], _neither_or_both(*cls.exactly_one_of))
         if errors:
             raise ValidationFailed(errors)
         return values
@@ -77,6 +73,11 @@ class StrictSerializer(serializers.Serializer[Any]):
 def _get_fields(serializer_class: type[StrictSerializer]) -> dict[str, Any]:
     """Returns the fields by name, bound to one instance for the process: parsing changes none."""
     return dict(serializer_class().fields)
+
+
+def _neither_or_both(first: str, second: str) -> InvalidField:
+    template = "Send either {first} or {second}."
+    return InvalidField("exactly_one_of", template, first=first, second=second)
 
 
 def _parse_field(field: Any, data: Any) -> Any:

@@ -67,11 +67,7 @@ def sign_up_idempotently(
     `IdempotencyMismatch`, `IdempotencyClosed`.
     """
     key_hashes = keyring.macs_with_all_keys(b"idempotency key", idempotency_key.encode())
-    texts = (command.name, command.surname, command.email.value, command.phone.value)
-    body = [text.encode() for text in (*texts, *command.hobbies)]
-    if command.locale is not None:
-        body.append(f"\0{command.locale}".encode())  # no hobby: they have no control characters
-    request_fingerprints = keyring.macs_with_all_keys(b"idempotency body", *body)
+    request_fingerprints = _fingerprints(command, keyring)
     expires_at = now + session_lifetime
     with unit_of_work() as uow:
         person = uow.find_sign_up_by_idempotency_key(
@@ -85,6 +81,15 @@ def sign_up_idempotently(
         person_id = session.result.person.id
         uow.store_idempotency_key(key_hashes[0], request_fingerprints[0], person_id)
         return session
+
+
+def _fingerprints(command: SignUp, keyring: Keyring) -> list[bytes]:
+    """Returns what a repeated request must have in common, as a MAC by every key."""
+    texts = (command.name, command.surname, command.email.value, command.phone.value)
+    body = [text.encode() for text in (*texts, *command.hobbies)]
+    if command.locale is not None:
+        body.append(f"\0{command.locale}".encode())  # no hobby: they have no control characters
+    return keyring.macs_with_all_keys(b"idempotency body", *body)
 
 
 def _sign_up(

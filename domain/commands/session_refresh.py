@@ -20,6 +20,11 @@ class SessionLifetime:
     since_refresh: timedelta
     since_sign_in: timedelta
 
+    def expiry(self, session: StoredSession, now: datetime) -> datetime:
+        """Returns until when a session lasts that is refreshed now."""
+        expires_at = min(now + self.since_refresh, session.created_at + self.since_sign_in)
+        return expires_at.replace(microsecond=0)
+
 
 def refresh_session(
     token: str,
@@ -42,16 +47,14 @@ def refresh_session(
             raise InvalidToken
         if session.digest != claims.digest:
             return _repeat_refresh(token, session, person, keyring)
-        version = person.version + 1
-        new_token, digest = session_token.derive_refreshed_tokens(
-            keyring, token, person.id, version
-        )[0]
-        expires_at = min(now + lifetime.since_refresh, session.created_at + lifetime.since_sign_in)
-        expires_at = expires_at.replace(microsecond=0)
+        tokens = session_token.derive_refreshed_tokens(
+            keyring, token, person.id, person.version + 1
+        )
+        new_token, digest = tokens[0]
+        new = ActiveSession(digest, lifetime.expiry(session, now))
         accepted_until = min(_ceil_to_second(now + REFRESH_OVERLAP), session.expires_at)
-        new = ActiveSession(digest, expires_at)
-        uow.replace_token(claims.digest, accepted_until, new, version, client)
-        return NewSession(uow.bump_version(person.id), new_token, expires_at)
+        uow.replace_token(claims.digest, accepted_until, new, person.version + 1, client)
+        return NewSession(uow.bump_version(person.id), new_token, new.expires_at)
 
 
 def _repeat_refresh(

@@ -150,6 +150,12 @@ def _choose_code_length(address: Address) -> int:
     """
     locks.lock_code_length(address)  # two codes at once would both be short
     hashes = hash_address(get_keyring(), address)
+    open_guesses = _count_open_guesses(address, hashes)
+    # Counted last: an attempt in between counts twice, and not never.
+    return one_time_code.choose_code_length(sliding_windows.count_failures(hashes), open_guesses)
+
+
+def _count_open_guesses(address: Address, hashes: list[bytes]) -> int:
     params: dict[str, Any] = {
         "max_attempts": one_time_code.MAX_ATTEMPTS,
         "short": one_time_code.SHORT_CODE,
@@ -160,7 +166,4 @@ def _choose_code_length(address: Address) -> int:
         "sign_in_lifetime": one_time_code.SIGN_IN_LIFETIME,
     }
     (open_guesses,) = fetch_one(_COUNT_OPEN_GUESSES, params)
-    # Counted last: an attempt in between counts twice, and not never.
-    return one_time_code.choose_code_length(
-        sliding_windows.count_failures(hashes), int(open_guesses)
-    )
+    return int(open_guesses)

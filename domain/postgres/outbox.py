@@ -131,16 +131,10 @@ def claim(entry_id: int) -> LeasedEntry | None:
     row = fetch_one(sql, [lease_token, settings.OUTBOX_LEASE.total_seconds(), entry_id])
     if row is None:
         return None
-    kind, person_id, attempts, reason_code, age, traceparent = row
+    kind, person_id, attempts, reason_code, age, trace = row
+    created_at = monotonic() - age
     return LeasedEntry(
-        id=entry_id,
-        lease_token=lease_token,
-        kind=kind,
-        person_id=person_id,
-        attempts=attempts,
-        reason_code=reason_code,
-        created_at=monotonic() - age,
-        traceparent=traceparent,
+        entry_id, lease_token, kind, person_id, attempts, reason_code, created_at, trace
     )
 
 

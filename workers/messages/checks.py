@@ -55,13 +55,18 @@ def check_draft(folder: Path | None, language: str, draft: Draft) -> Iterator[ch
         yield checks.Error(
             f"MESSAGE_TEMPLATES: {subject} has the name without escaping it.", id="messages.E002"
         )
-    if draft.channel == "phone" and (segments := count_segments(message.text)) > 1:
-        alphabet = "GSM 7-bit" if is_gsm7(message.text) else "UCS-2"
+    if draft.channel == "phone":
         level = checks.WARNING if folder else checks.INFO
+        yield from _check_segments(subject, message.text, level)
+
+
+def _check_segments(subject: str, text: str, level: int) -> Iterator[checks.CheckMessage]:
+    if (segments := count_segments(text)) > 1:
+        alphabet = "GSM 7-bit" if is_gsm7(text) else "UCS-2"
         yield checks.CheckMessage(
             level,
             f"{subject[0].upper()}{subject[1:]} needs {segments} segments"
-            f" ({len(message.text)} characters, {alphabet}).",
+            f" ({len(text)} characters, {alphabet}).",
             hint="Shorten SERVICE_NAME, SMS_DOMAIN, or the template in MESSAGE_TEMPLATES.",
             id="messages.W001",
         )

@@ -51,7 +51,7 @@ class Command(BaseCommand):
             self._erase(person_id)
 
     def _erase(self, person_id: UUID) -> None:
-        tombstone, redis_hash = _erase(person_id)
+        tombstone, redis_hash = _erase_person(person_id)
         deleted_at = tombstone.deleted_at.astimezone(UTC).isoformat(" ", "seconds")
         self.stdout.write(f"{person_id} was erased at {deleted_at}, version {tombstone.version}.")
         rows = erasure_proof.count_rows_by_table(person_id)
@@ -82,7 +82,7 @@ def _export(person_id: UUID) -> str:
     return orjson.dumps(export, option=orjson.OPT_INDENT_2).decode()
 
 
-def _erase(person_id: UUID) -> tuple[Tombstone, dict[bytes, bytes] | None]:
+def _erase_person(person_id: UUID) -> tuple[Tombstone, dict[bytes, bytes] | None]:
     """Erases a person; returns the tombstone and the hash in Redis (None: Redis is unavailable)."""
     try:
         committed = accounts.erase_person(person_id, unit_of_work)

@@ -7,6 +7,7 @@ and psycopg waits for the response without end.
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import Any, Self, override
 
@@ -79,18 +80,9 @@ class Connection(psycopg.Connection[Any]):
 
         Raises psycopg's `OperationalError`, of that `CircuitOpen` and `MisconfiguredServer`.
         """
-
-        def probe() -> None:
-            started_at = monotonic()
-            try:
-                psycopg.connect(conninfo, **kwargs).close()
-            except psycopg.OperationalError:
-                if monotonic() - started_at > _SLOW_CONNECT:
-                    raise
-
         if cls.breaker.is_open:
             raise CircuitOpen
-        started_at = monotonic()
+        probe, started_at = partial(_probe_server, conninfo, kwargs), monotonic()
         try:
             connection = super().connect(conninfo, **kwargs)
         except psycopg.OperationalError as error:
@@ -144,3 +136,13 @@ class Connection(psycopg.Connection[Any]):
             self.execute("SELECT 1")
         finally:
             self.response_timeout = timeout
+
+
+def _probe_server(conninfo: str, options: dict[str, Any]) -> None:
+    """Returns if the server responds, also by a refusal. Raises `OperationalError`."""
+    started_at = monotonic()
+    try:
+        psycopg.connect(conninfo, **options).close()
+    except psycopg.OperationalError:
+        if monotonic() - started_at > _SLOW_CONNECT:
+            raise
