@@ -60,7 +60,7 @@ class Service:
         if signs_up and not real_messages and mailbox.status_code != httpx.codes.OK:
             raise StackError(
                 f"{self.url} has no development mailbox: sign-ups might send real messages to"
-                " strangers. WRITES=0 with PEOPLE=… only reads; if its providers are stand-ins,"
+                " people. WRITES=0 with PEOPLE=… only reads; if its providers are stand-ins,"
                 " ARGS=--real-messages"
             )
 
@@ -124,7 +124,7 @@ def usage_of(pid: int) -> Usage:
     """Returns what a process and its descendants have used."""
     cpu = memory = 0.0
     for each in process_tree(pid):
-        with suppress(psutil.NoSuchProcess, OSError):  # it has exited meanwhile
+        with suppress(psutil.NoSuchProcess, OSError):  # it has exited since
             cpu += sum(psutil.Process(each).cpu_times()[:4])  # its exited children included
             memory += memory_mb([each])
     return Usage(cpu, memory)

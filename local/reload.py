@@ -20,7 +20,7 @@ def supervise_and_reload(stack: Stack) -> NoReturn:
     """Restarts Rollcall's processes, without its servers, when a source file has changed.
 
     A file that cannot be compiled is reported, and what runs goes on. A process that was killed, or
-    a server, is restarted at once; one that ended by itself at the next change.
+    a server, is restarted at once; one that exited at the next change.
     """
     files = _read_modification_times()
     pending: set[str] = set()

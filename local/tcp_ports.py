@@ -23,7 +23,7 @@ def check_port(port: int) -> None:
 
 
 def find_free_port() -> int:
-    """Returns a free port outside the ephemeral range, which nobody else is offered before a server
+    """Returns a free port outside the ephemeral range, which no other caller gets before a server
     can listen on it. Raises `OSError` if there is none.
     """
     for port in random.sample(_PORT_RANGE, 100):

@@ -108,7 +108,7 @@ TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # no collectstatic: files are found in the packages at the start
 CSRF_FAILURE_VIEW = "api.writes.error_handlers.forbidden"
-# Not "no-referrer": browsers then send forms with `Origin: null`, and nobody could log in.
+# Not "no-referrer": browsers then send forms with `Origin: null`, and staff could not log in.
 SECURE_REFERRER_POLICY = "same-origin"
 # Of responses that are no page (OWASP REST Security Cheat Sheet); those of pages: api.pages.csp.
 SECURE_CSP = {"default-src": [CSP.NONE], "frame-ancestors": [CSP.NONE]}

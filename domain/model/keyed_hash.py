@@ -2,7 +2,7 @@
 
 Only who has a server key can tell whether a hash is that of an address. Each function returns the
 hash by every key, the signing key's first: that one is stored, and all are looked for, so that a
-key rotation starts no counter anew.
+key rotation resets no counter.
 """
 
 from domain.model.address import Address

@@ -118,7 +118,7 @@ def derive_link_token(keyring: Keyring, context: DerivationContext) -> str | Non
 
 def derive_challenge_token(keyring: Keyring, row_id: int, seed: CodeSeed) -> str | None:
     """Returns the token by which a client names a sign-in challenge; None if its key is not in the
-    keyring. Nobody else can name it, and so nobody else can use up its attempts.
+    keyring. No other client can name it, and so use up its attempts.
     """
     key = keyring.get(seed.key_id)
     if key is None:

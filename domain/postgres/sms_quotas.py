@@ -97,7 +97,7 @@ def _find_exceeded(
         return "sms_quota"
     if prefix_total >= settings.SMS_PER_PREFIX_PER_DAY:
         return "sms_prefix_quota"
-    # Recovers by itself: after a day without messages the prefix has no totals left.
+    # Recovers automatically: after a day without messages the prefix has no totals left.
     has_enough_samples = codes >= settings.SMS_CONVERSION_MIN_SAMPLE
     if has_enough_samples and converted < settings.SMS_CONVERSION_MIN_RATE * codes:
         return "sms_low_conversion"

@@ -46,7 +46,7 @@ def rebuild(
 def _project_changed(page: Page) -> None:
     """Projects the people of a page again who have changed since it was read.
 
-    Their newer hash exists, unless Redis has lost it meanwhile: then an older one was written,
+    Their newer hash exists, unless Redis has lost it since: then an older one was written,
     perhaps with a session that has been revoked.
     """
     versions = {person.id: person.version for person in page}

@@ -84,13 +84,13 @@ def test_stall_breaks_a_limit_and_shows_in_all_requests_that_were_due_meanwhile(
     wait_until_readable(stack)
     assert process.returncode == 1
     assert "\nFAIL\n  read_p99 (99th percentile of reads): expected < 50 ms, measured " in output
-    meanwhile = [
+    stalled = [
         request
         for request in read_requests(tmp_path / "requests.csv")
         if stalled_at + 0.02 < start + request.due < resumed_at
     ]
-    assert len(meanwhile) > 0.3 * 200, "nobody answered, but they were due: 200 a second"
-    assert all(start + each.due + each.ms / 1000 > resumed_at - 0.001 for each in meanwhile), (
+    assert len(stalled) > 0.3 * 200, "they were due, 200 a second, and were not answered"
+    assert all(start + each.due + each.ms / 1000 > resumed_at - 0.001 for each in stalled), (
         "each latency counts from when the request was due (no coordinated omission)"
     )
 

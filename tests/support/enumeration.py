@@ -1,6 +1,6 @@
-"""All requests that name an address, and the addresses that they must not tell apart.
+"""All requests that name an address, and the addresses that they must not distinguish.
 
-One that a person has verified, one that somebody claims, and one that nobody has entered.
+One that a person has verified, one that a person claims, and one that no person has entered.
 """
 
 import random

@@ -226,7 +226,7 @@ def fill(service: Service) -> tuple[SignedUpPerson, SignedUpPerson, SignedUpPers
     owner = make_owner(service)
     rejected = sign_up(service, REJECTED, phone="+34699000111")
     claimant = sign_up(service, CLAIMANT, email=NEW_EMAIL)
-    service.api.request_challenge(email=rejected.body["email"])  # not verified, so nobody's
+    service.api.request_challenge(email=rejected.body["email"])  # not verified, so no person's
     wait_until(service.is_settled)
     for (table,) in service.database.execute(TABLES_OF_PEOPLE).fetchall():
         query = sql.SQL("SELECT count(*) FROM {} WHERE person_id = %s")

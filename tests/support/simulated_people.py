@@ -57,7 +57,7 @@ class Day:
     sms_total: int = 0
     sms_of_sign_ups: int = 0
     guesses: dict[str, dict[int, int]] = field(default_factory=dict)  # by address and code length
-    needed: Counter[str] = field(default_factory=Counter)  # messages that somebody waited for
+    needed: Counter[str] = field(default_factory=Counter)  # messages that a person waited for
     received: Counter[str] = field(default_factory=Counter)
 
 

@@ -1,4 +1,4 @@
-"""Tells apart by time what a client must not tell apart: a rank sum test of interleaved requests.
+"""Compares by time what a client must not distinguish: a rank sum test of interleaved requests.
 
 The arms of a comparison are measured in random order in each round. So whatever else the machine
 does disturbs them alike, and only a difference between the arms makes them distinguishable.

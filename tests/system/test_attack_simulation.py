@@ -78,7 +78,7 @@ def report(day: Day) -> str:
     lines.append(f"guesses by length of the code: {day.guesses}")
     lines.append(f"text messages: {day.sms_total}, of sign-ups {day.sms_of_sign_ups}, most of one"
                  f" network {max(day.sms.values())}")  # fmt: skip
-    lines.append(f"messages that somebody needed {dict(day.needed)}, got {dict(day.received)}")
+    lines.append(f"messages that were needed {dict(day.needed)}, got {dict(day.received)}")
     return "\n  ".join([*lines, f"responses: {dict(day.statuses)}"])
 
 

@@ -79,7 +79,7 @@ def test_code_of_the_owner_does_not_confirm_another_claim(api: ApiClient):
 
 
 def test_idempotency_key_of_another_person_reveals_nothing(api: ApiClient):
-    key = {"Idempotency-Key": f"somebody-elses-{sign_up_payload()['phone']}"}
+    key = {"Idempotency-Key": f"another-clients-{sign_up_payload()['phone']}"}
     assert api.post("/api/v1/signup/", sign_up_payload(), **key).status_code == 201
     response = api.post("/api/v1/signup/", sign_up_payload(name="Eve"), **key)
     assert problem_code(response) == "idempotency_mismatch"

@@ -81,7 +81,7 @@ def is_read_only(url: str) -> bool:
 
 
 def make_log_check(stack: Stack, part: str, text: str) -> Callable[[], bool]:
-    """Returns a function that tells whether the service has logged that text since this call."""
+    """Returns a function that returns whether the service has logged that text since this call."""
     log = stack.data_dir / "logs" / f"{part}.log"
     start = log.stat().st_size
 

@@ -1,5 +1,5 @@
-"""Pre-hijacking: whoever signs up with another's e-mail address keeps no way into the account after
-its owner has confirmed the address and signed in. DESIGN, "Whose address is it".
+"""Pre-hijacking: a person who signs up with another's e-mail address keeps no way into the account
+after its owner has confirmed the address and signed in. See docs/security.md.
 """
 
 from concurrent.futures import ThreadPoolExecutor

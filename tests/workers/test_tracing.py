@@ -1,4 +1,4 @@
-"""OpenTelemetry: one trace from the request to the provider, and nobody's data in it."""
+"""OpenTelemetry: one trace from the request to the provider, and no personal data in it."""
 
 import os
 import subprocess

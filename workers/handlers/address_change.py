@@ -18,7 +18,7 @@ _State = models.OutboxEntry.State
 
 def send_to_replaced(entry: LeasedEntry) -> Outcome:
     """Sends the notice to the address that is to be replaced, also if the change was completed or
-    withdrawn meanwhile.
+    withdrawn since.
 
     Raises `TemporaryFailure` and `PermanentFailure` as the provider does, and `QuotaExceeded`.
     """

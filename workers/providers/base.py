@@ -24,8 +24,8 @@ class Provider(Protocol):
 
         Raises `TemporaryFailure` if a retry may succeed, `PermanentFailure` if not. After a
         `TemporaryFailure` the message may have been sent all the same: a lost response cannot be
-        told from a lost message. Nothing is retried here, the outbox decides. Returns or raises
-        well within the outbox lease (`OUTBOX_LEASE_SECONDS`).
+        distinguished from a lost message. Nothing is retried here, the outbox decides. Returns or
+        raises well within the outbox lease (`OUTBOX_LEASE_SECONDS`).
         """
         ...
 

@@ -18,7 +18,7 @@ COLUMNS = {
     "outboxentry": ["provider_message_id"],
 }
 # The type stays the same: that removes the statistics of today and rewrites no table; only partial
-# indexes of the column are built anew.
+# indexes of the column are rebuilt.
 DISABLE = """
 DO $$ DECLARE column_type text; BEGIN
     SELECT format_type(atttypid, atttypmod) INTO STRICT column_type FROM pg_attribute

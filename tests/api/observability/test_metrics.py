@@ -60,7 +60,7 @@ type Growth = Callable[..., dict[str, float]]
 
 
 def track_growth(client: httpx.Client) -> Growth:
-    """Returns a function that tells by how much samples have grown since this call."""
+    """Returns a function that returns by how much samples have grown since this call."""
     previous = get_samples(client)
 
     def growth(*names: str) -> dict[str, float]:

@@ -308,7 +308,7 @@ async def test_entry_is_not_used_beyond_max_staleness_without_replies(
 
 @run_in_loop
 async def test_entries_are_stale_after_the_process_was_stopped(real_redis: RealRedis):
-    """The event loop cannot process an invalidation meanwhile."""
+    """The event loop cannot process an invalidation while it is stopped."""
     async with open_reader(real_redis.url, MAX_STALENESS) as reader:
         await wait_until_cached(reader)
         await reader.redis.execute(encode_command(("PING",)))

@@ -317,9 +317,9 @@ def test_body_over_the_limit_is_a_413_and_one_at_the_limit_is_read(stack: Stack,
     assert exchange(stack, head + chunk + chunk)[0][0] == 413
 
 
-def test_body_of_a_stranger_is_not_read(stack: Stack, backend: Backend):
-    stranger = Backend(backend.http, "", forge(backend.key))
-    head = encode_request(stranger, b" " * 100_000, "Content-Type: application/json")
+def test_body_with_an_unknown_key_is_not_read(stack: Stack, backend: Backend):
+    unknown = Backend(backend.http, "", forge(backend.key))
+    head = encode_request(unknown, b" " * 100_000, "Content-Type: application/json")
     assert exchange(stack, head[:400])[0][0] == 401  # without waiting for the rest
 
 

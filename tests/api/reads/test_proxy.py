@@ -285,7 +285,7 @@ def test_waiting_request_of_a_disconnected_client_is_not_sent(stack: Stack, endi
         assert upstream.requests.empty()
 
 
-# --- An upstream that is away, hangs, or comes back ----------------------------------------------
+# --- An upstream that is unreachable, hangs, or recovers -----------------------------------------
 
 
 def test_unreachable_upstream_is_a_503_and_reads_continue(stack: Stack, api, tmp_path: Path):

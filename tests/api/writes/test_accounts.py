@@ -176,7 +176,7 @@ def test_resend_for_a_confirmed_address_sends_nothing(person):
 
 
 def test_codes_are_long_after_fifteen_failed_attempts_across_people(api: ApiClient):
-    """Whoever has signed up with the address: the limit is on guesses, not on a person."""
+    """The limit is on guesses for an address, whichever people have signed up with it."""
     phone = sign_up_payload()["phone"]
     lengths: list[int] = []
     for _ in range(4):

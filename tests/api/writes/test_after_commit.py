@@ -39,7 +39,7 @@ CALLS: dict[str, tuple[Callable[[SignedUpPerson], Call], int, int]] = {
     "leave": (lambda call: lambda: call.request("DELETE", "profile/"), 204, 401),
     "sign out": (lambda call: lambda: call.request("DELETE", "sessions/current/"), 204, 401),
     "sign out everywhere": (lambda call: lambda: call.request("DELETE", "sessions/"), 204, 401),
-    "sign out again, which tells that it is done": (sign_out_again, 401, 401),
+    "sign out again, which shows that it is done": (sign_out_again, 401, 401),
     "confirm": (confirm, 200, 200),
     "sign up again, which replaces the session": (sign_up_again, 201, 200),
 }
@@ -54,7 +54,7 @@ def test_changes_and_revocations_wait_for_max_staleness(stack: Stack):
         started_at = time.monotonic()
         people = [api.sign_up() for _ in CALLS]
         assert time.monotonic() - started_at < MAX_STALENESS * len(CALLS), (
-            "nobody has a copy of somebody new"
+            "no reader has a new person in its cache"
         )
 
         def call(name: str, person: SignedUpPerson) -> tuple[str, int, bool, int]:
