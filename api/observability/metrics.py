@@ -97,10 +97,10 @@ def _outbox(stats: OutboxStats) -> Iterator[Metric]:
     yield _family("rollcall_outbox_oldest_age_seconds", text, "kind", stats.oldest_ages)
     text = f"Messages that are older than {OVERDUE_AFTER} seconds, without those postponed."
     yield _gauge("rollcall_messages_overdue", text, stats.overdue_messages)
-    budgets = stats.sms_budgets
+    quotas = stats.sms_quotas
     text = "Text messages that are allowed in 24 hours."
-    limits = {name: limit for name, (limit, _) in budgets.items()}
-    yield _family("rollcall_sms_budget", text, "recipients", limits)
+    limits = {name: limit for name, (limit, _) in quotas.items()}
+    yield _family("rollcall_sms_quota", text, "recipients", limits)
     text = "Text messages that are left now of those."
-    left = {name: left for name, (_, left) in budgets.items()}
-    yield _family("rollcall_sms_budget_remaining", text, "recipients", left)
+    left = {name: left for name, (_, left) in quotas.items()}
+    yield _family("rollcall_sms_quota_remaining", text, "recipients", left)

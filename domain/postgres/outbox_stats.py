@@ -10,7 +10,7 @@ from itertools import product
 
 from domain.postgres.models import OutboxEntry
 from domain.postgres.outbox import POSTPONED_REASONS
-from domain.postgres.sms_quotas import get_budgets
+from domain.postgres.sms_quotas import get_quotas
 from domain.postgres.sql import fetch_all, fetch_one
 from domain.postgres.statement_timeout import statement_timeout
 
@@ -58,7 +58,7 @@ class OutboxStats:
     oldest_due_age: float
     oldest_ages: dict[str, float]
     overdue_messages: int
-    sms_budgets: dict[str, tuple[int, int]]
+    sms_quotas: dict[str, tuple[int, int]]
 
 
 def collect() -> OutboxStats:
@@ -69,7 +69,7 @@ def collect() -> OutboxStats:
         oldest_ages = dict(fetch_all(_SELECT_OLDEST_AGES, [OutboxEntry.Kind.values]))
         params = [_MESSAGE_KINDS, OVERDUE_AFTER, list(POSTPONED_REASONS), COUNT_LIMIT]
         (overdue,) = fetch_one(_COUNT_OVERDUE_MESSAGES, params)
-        budgets = get_budgets()
+        quotas = get_quotas()
     unfinished: dict[tuple[str, str], int] = dict.fromkeys(
         product(OutboxEntry.Kind.values, OutboxEntry.UNFINISHED), 0
     )
@@ -78,4 +78,4 @@ def collect() -> OutboxStats:
         unfinished[kind, state] += count
         if state == OutboxEntry.State.PENDING and reason in postponed:
             postponed[reason] += count
-    return OutboxStats(unfinished, postponed, oldest_due_age, oldest_ages, overdue, budgets)
+    return OutboxStats(unfinished, postponed, oldest_due_age, oldest_ages, overdue, quotas)

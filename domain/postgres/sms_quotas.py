@@ -104,7 +104,7 @@ def _find_exceeded(
     return None
 
 
-def get_budgets() -> dict[str, tuple[int, int]]:
+def get_quotas() -> dict[str, tuple[int, int]]:
     """Returns how many text messages a day are allowed, and are left now, by whom they are for:
     sign_ups, owners, or known_owners.
 

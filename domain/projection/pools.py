@@ -64,7 +64,7 @@ class _Sentinels:
 
     def __init__(self, url: RedisUrl) -> None:
         self._last: tuple[str, int] | None = None
-        self._question = "SENTINEL", "GET-MASTER-ADDR-BY-NAME", url.service_name
+        self._command = "SENTINEL", "GET-MASTER-ADDR-BY-NAME", url.service_name
         # One that does not respond is not asked again until it does.
         self._pools = [
             CircuitBreakerPool(
@@ -87,7 +87,7 @@ class _Sentinels:
         votes: Counter[tuple[str, int]] = Counter()
         for pool in self._pools:
             with suppress(RedisError):
-                match pool.exchange([self._question]):
+                match pool.exchange([self._command]):
                     case [[bytes(host), bytes(port)]]:
                         address = host.decode(), int(port)
                         votes[address] += 1

@@ -82,7 +82,7 @@ def run_installation(folder: Path) -> Iterator[Installation]:
 
         check_output = run("check", *CHECK)
         run("migrate", "python", "manage.py", "migrate")
-        began = time.monotonic()
+        started_at = time.monotonic()
         read = image["Config"]["Cmd"]
         write = ("gunicorn", "--config", "python:api.writes.gunicorn_config")
         processes = {
@@ -102,9 +102,8 @@ def run_installation(folder: Path) -> Iterator[Installation]:
             )
         )
         wait_until(lambda: is_ready(http), timeout=60)
-        yield Installation(
-            image, http, sendgrid, vonage, processes, time.monotonic() - began, check_output, folder
-        )
+        seconds = time.monotonic() - started_at
+        yield Installation(image, http, sendgrid, vonage, processes, seconds, check_output, folder)
 
 
 def is_ready(http: httpx.Client) -> bool:

@@ -57,7 +57,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         yield running
 
 
-def code_of(text: str) -> str:
+def find_code(text: str) -> str:
     return str(re.findall(r"\b[0-9]{6}\b", text)[0])
 
 
@@ -70,7 +70,7 @@ def test_five_processes_serve_production_from_the_image(
     text = installation.vonage.wait_for(1, timeout=30)[0].form["text"]
     mail_text = next(part["value"] for part in mail["content"] if part["type"] == "text/plain")
     for channel, message in (("email", mail_text), ("phone", text)):
-        assert person.confirm(channel, code_of(message)).status_code == 200
+        assert person.confirm(channel, find_code(message)).status_code == 200
     profile = person.profile()
     assert profile.status_code == 200
     assert profile.json() == person.body | {"email_verified": True, "phone_verified": True}

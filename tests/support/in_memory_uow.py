@@ -18,7 +18,7 @@ from domain.model.session_token import TokenClaims
 @dataclass
 class Row:
     confirmation: ports.Confirmation
-    tries: int = 0
+    attempts: int = 0
 
 
 @dataclass
@@ -94,9 +94,9 @@ class InMemoryUnitOfWork:
         for row in reversed(self.store.rows):
             context = row.confirmation.context
             if (context.person_id, context.channel) == (person_id, channel):
-                if row.tries == MAX_ATTEMPTS:
+                if row.attempts == MAX_ATTEMPTS:
                     raise TooManyAttempts
-                row.tries += 1
+                row.attempts += 1
                 return row.confirmation
         raise InvalidCode
 
@@ -110,7 +110,7 @@ class InMemoryUnitOfWork:
         row = self.store.rows[context.row_id]
         if row.confirmation.invalidated:
             raise InvalidCode
-        row.tries = 0
+        row.attempts = 0
         if row.confirmation.confirmed:
             return None
         competing = [

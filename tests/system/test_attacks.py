@@ -50,11 +50,11 @@ def test_confirmation_touches_no_competing_claim(django_db_access, api: ApiClien
     from domain.postgres.models import Confirmation
 
     body = sign_up_payload()
-    rivals = [api.sign_up(**body) for _ in range(3)]
+    competitors = [api.sign_up(**body) for _ in range(3)]
     winner = api.sign_up(**body)
-    for person in (*rivals, winner):
+    for person in (*competitors, winner):
         person.wait_for_outbox()
-    rows = Confirmation.objects.filter(person_id__in=[rival.id for rival in rivals])
+    rows = Confirmation.objects.filter(person_id__in=[each.id for each in competitors])
     versions = rows.annotate(xmin=RawSQL("xmin::text", ())).order_by("id")
     before = list(versions.values_list("id", "xmin"))
     codes = {message["code"] for message in api.mailbox(body["email"])}
@@ -64,7 +64,7 @@ def test_confirmation_touches_no_competing_claim(django_db_access, api: ApiClien
     token = {"token": link.partition("#")[2]}
     outcomes = {api.post("/api/v1/confirmations/email/", token).status_code}
     assert outcomes <= {200, 400}
-    assert [rival.profile().json()["email_verified"] for rival in rivals] == [False] * 3
+    assert not any(each.profile().json()["email_verified"] for each in competitors)
 
 
 def test_code_of_the_owner_does_not_confirm_another_claim(api: ApiClient):

@@ -361,11 +361,11 @@ def writers(postgres: Postgres) -> Iterator[list[uuid.UUID]]:
     migrations does; yields the ids of what is done.
     """
     made: list[uuid.UUID] = []
-    is_over = threading.Event()
+    finished = threading.Event()
 
     def write(statement: str) -> None:
         with psycopg.connect(postgres.url, autocommit=True) as connection:
-            while not is_over.wait(0.005):
+            while not finished.wait(0.005):
                 id_ = uuid.uuid4()
                 connection.execute(statement.encode(), {"id": id_})
                 made.append(id_)
@@ -375,7 +375,7 @@ def writers(postgres: Postgres) -> Iterator[list[uuid.UUID]]:
         try:
             yield made
         finally:
-            is_over.set()
+            finished.set()
         for each in started:
             each.result(30)
 

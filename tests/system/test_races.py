@@ -91,10 +91,10 @@ def test_one_of_two_concurrent_confirmations_gets_the_address(
     wait_until(lambda: len(api.mailbox(body["phone"])) == 2)
     codes = {m["code"] for m in api.mailbox(body["phone"])}
     # Text messages do not name the person, so each tries both codes.
-    tries = list(itertools.product(people_pair, codes))
+    attempts = list(itertools.product(people_pair, codes))
 
     def attempt(http: httpx.Client, number: int) -> httpx.Response:
-        person, code = tries[number % 4]
+        person, code = attempts[number % 4]
         return confirm(person, "phone", code)(http, number)
 
     responses = statuses(run_concurrently(attempt))

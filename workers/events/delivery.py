@@ -89,7 +89,7 @@ class EventDelivery:
 
     def _collect(self, timeout: float) -> None:
         """Waits for the end of an attempt, for that many seconds at most, and takes all that have
-        ended; cuts off those past their deadline.
+        ended; aborts those past their deadline.
         """
         try:
             while True:
@@ -101,7 +101,7 @@ class EventDelivery:
             self._may_be_due |= timeout > 0
         now = time.monotonic()
         for receiver in self._receivers:
-            receiver.cut(now)
+            receiver.abort_if_late(now)
 
     def _judge(self, event: LeasedEvent, error: SendError | None) -> EventOutcome:
         if error is None:
@@ -156,7 +156,7 @@ class EventDelivery:
         while len(self._idle) < self._limit:
             if time.monotonic() > deadline:
                 for receiver in self._receivers:
-                    receiver.cut(float("inf"))
+                    receiver.abort_if_late(float("inf"))
             self._collect(0.1)
         try:
             with translate_database_errors():

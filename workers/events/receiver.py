@@ -64,7 +64,7 @@ class Receiver:
             self.close()
             raise error
 
-    def cut(self, now: float) -> None:
+    def abort_if_late(self, now: float) -> None:
         """Ends an exchange whose deadline is before `now`: the thread in `send` gets an error. For
         another thread, which calls this regularly.
         """

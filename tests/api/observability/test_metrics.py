@@ -388,8 +388,8 @@ def test_text_messages_that_are_left_of_the_budget_are_reported(api: ApiClient):
     growth = track_growth(api.http)
     person = api.sign_up()
     person.wait_for_outbox()
-    assert wait_until(lambda: growth("sms_budget_remaining sign_ups").popitem()[1] <= -1)
-    assert growth("sms_budget sign_ups").popitem()[1] == 0
+    assert wait_until(lambda: growth("sms_quota_remaining sign_ups").popitem()[1] <= -1)
+    assert growth("sms_quota sign_ups").popitem()[1] == 0
 
 
 def test_hung_postgres_blocks_neither_metrics_nor_probes(stack: Stack, api: ApiClient):

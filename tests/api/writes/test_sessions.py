@@ -137,8 +137,8 @@ def test_known_and_unknown_addresses_get_the_same_responses(api: ApiClient, pers
     }
     assert len(alike) == 1
     challenges = [response.json()["challenge"] for response in responses]
-    tries = [api.sign_in(challenge, "123456") for challenge in challenges]
-    assert {problem_code(response) for response in tries} == {"code_invalid"}
+    attempts = [api.sign_in(challenge, "123456") for challenge in challenges]
+    assert {problem_code(response) for response in attempts} == {"code_invalid"}
     for challenge in challenges:
         codes = [problem_code(api.sign_in(challenge, "123456")) for _ in range(5)]
         assert codes == ["code_invalid"] * 4 + ["too_many_attempts"]

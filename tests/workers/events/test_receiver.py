@@ -91,7 +91,7 @@ def test_slow_response_is_cut_off_at_the_deadline(
 
     def watch() -> None:
         while not done.wait(0.05):
-            receiver.cut(time.monotonic())
+            receiver.abort_if_late(time.monotonic())
 
     watchdog = threading.Thread(target=watch)
     watchdog.start()

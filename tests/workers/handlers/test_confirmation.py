@@ -178,14 +178,14 @@ def test_postponed_messages_are_tried_a_few_times_a_day(no_worker, api: ApiClien
 
     person = api.sign_up()
     row = read_row(person, "phone")
-    address, tries = Address(Channel.PHONE, person.body["phone"]), 0
+    address, attempts = Address(Channel.PHONE, person.body["phone"]), 0
     with override_settings(SMS_PER_DAY=0):
         while True:
             with pytest.raises(QuotaExceeded) as error:
                 message_quotas.reserve_sending(row, "confirmation", address)
-            tries += 1
+            attempts += 1
             if error.value.retry_after is None:
                 break
             row.now += timedelta(seconds=error.value.retry_after)
     assert row.now - row.created_at >= timedelta(hours=23)
-    assert tries <= 7
+    assert attempts <= 7
