@@ -280,7 +280,7 @@ CASES: list[tuple[str, Cause, str]] = [
     (
         "10 text messages a day allowed, 110 people sign up",
         few_texts_are_allowed,
-        "SmsBudgetLow MessagesPostponed",
+        "SmsQuotaLow MessagesPostponed",
     ),
     ("read process stopped", read_process_stopped, "Down"),
 ]
