@@ -31,17 +31,16 @@ _OPTIONS = {"wal_keep_size": "1GB"}
 class PostgresPair:
     """Two servers, of which `standby` follows `primary`; `promote` swaps them.
 
-    `synchronous`: a commit returns once the standby has it on disk, so that a promotion loses none.
-    `durable`, see `Postgres`.
+    A commit returns once the standby has it on disk, so that a promotion loses none. `durable`, see
+    `Postgres`.
     """
 
-    def __init__(self, data_dir: Path, *, durable: bool = True, synchronous: bool = True) -> None:
+    def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
         self.primary, self.standby = (
             Postgres(data_dir, name, _OPTIONS, durable=durable)
             for name in ("postgres-a", "postgres-b")
         )
         self._ports = [self.primary.port, self.standby.port]
-        self.synchronous = synchronous
 
     @property
     def url(self) -> str:
@@ -76,9 +75,8 @@ class PostgresPair:
         self.standby.copy_from(self.primary)
         self.standby.start()
         self._wait_for_standby("async")
-        if self.synchronous:
-            self._set_synchronous(self.primary, True)
-            self._wait_for_standby("sync")
+        self._set_synchronous(self.primary, True)
+        self._wait_for_standby("sync")
 
     def promote(self) -> None:
         """Makes the standby the primary, on its own, after killing the other if it still runs: two

@@ -35,10 +35,9 @@ class _Sentinel(ReplicatedValkey):
 
     arguments = ("--sentinel",)
 
-    def __init__(self, data_dir: Path, name: str, primary: Valkey, down_after_ms: int) -> None:
+    def __init__(self, data_dir: Path, name: str, primary: Valkey) -> None:
         super().__init__(data_dir, name)
         self._primary_port = primary.port
-        self._down_after_ms = down_after_ms
 
     @override
     def prepare(self) -> None:
@@ -51,28 +50,21 @@ class _Sentinel(ReplicatedValkey):
         return (
             f"bind {HOST}\ndir {self.folder}\n"
             f"sentinel monitor {SERVICE_NAME} {HOST} {self._primary_port} 2\n"
-            f"sentinel down-after-milliseconds {SERVICE_NAME} {self._down_after_ms}\n"
-            f"sentinel failover-timeout {SERVICE_NAME} {self._down_after_ms * 5}\n"
+            f"sentinel down-after-milliseconds {SERVICE_NAME} {_DETECTION_MS}\n"
+            f"sentinel failover-timeout {SERVICE_NAME} {_DETECTION_MS * 5}\n"
         )
 
 
 class SentinelGroup(Topology):
-    """One primary, its replicas and three sentinels."""
+    """A primary, its replica and three sentinels."""
 
-    def __init__(
-        self,
-        data_dir: Path,
-        name: str = SERVICE_NAME,
-        *,
-        replicas: int = 1,
-        down_after_ms: int = _DETECTION_MS,
-        options: Mapping[str, str] | None = None,
-    ) -> None:
-        options = _REPLICATION | dict(options or {})
-        names = [f"{name}-{number}" for number in range(1, replicas + 2)]
-        self.servers = [ReplicatedValkey(data_dir, each, options) for each in names]
+    def __init__(self, data_dir: Path) -> None:
+        self.servers = [
+            ReplicatedValkey(data_dir, f"{SERVICE_NAME}-{number}", _REPLICATION)
+            for number in (1, 2)
+        ]
         self.sentinels = [
-            _Sentinel(data_dir, f"{name}-sentinel-{number}", self.servers[0], down_after_ms)
+            _Sentinel(data_dir, f"{SERVICE_NAME}-sentinel-{number}", self.servers[0])
             for number in (1, 2, 3)
         ]
 
@@ -132,7 +124,6 @@ class ValkeyCluster(Topology):
         name: str = SERVICE_NAME,
         *,
         primaries: int = 3,
-        node_timeout_ms: int = _DETECTION_MS,
         options: Mapping[str, str] | None = None,
     ) -> None:
         self._primaries = primaries
@@ -143,7 +134,7 @@ class ValkeyCluster(Topology):
             own = _REPLICATION | {
                 "cluster-enabled": "yes",
                 "cluster-port": str(self._bus_ports[-1]),
-                "cluster-node-timeout": str(node_timeout_ms),
+                "cluster-node-timeout": str(_DETECTION_MS),
                 "cluster-require-full-coverage": "no",
                 "cluster-allow-replica-migration": "no",
                 "cluster-replica-validity-factor": "0",  # also a replica with old data takes over

@@ -15,6 +15,7 @@ from domain.model.session_token import MAX_SESSIONS
 from domain.postgres import models
 from domain.postgres.sql import fetch_all, fetch_one
 
+_MAX_CLAIMS = 100  # that are found of an address
 NIL_UUID = UUID(int=0)  # before every person's id (RFC 9562 section 5.9); no id equals it
 
 _PEOPLE_AND_TOMBSTONES = """(
@@ -84,8 +85,8 @@ def sum_versions(after: UUID, last: UUID) -> int:
     return int(total or 0)
 
 
-def find_by_address(address: Address, limit: int = 100) -> list[UUID]:
-    """Finds who has verified that address, and who claims it: up to `limit` ids each.
+def find_by_address(address: Address) -> list[UUID]:
+    """Finds who has verified that address, and who claims it: a hundred of them at most.
 
     Both queries have an index; the addresses in profiles have none.
     """
@@ -98,7 +99,7 @@ def find_by_address(address: Address, limit: int = 100) -> list[UUID]:
     )
     return [
         *owners.values_list("id", flat=True),
-        *claims.values_list("person_id", flat=True)[:limit],
+        *claims.values_list("person_id", flat=True)[:_MAX_CLAIMS],
     ]
 
 
