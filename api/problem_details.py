@@ -74,15 +74,20 @@ def build_problem(
     }
     if errors is not None:
         document["errors"] = [_describe_field(*each, language) for each in errors.items()]
-    common_headers = {
+    all_headers = {**_common_headers(status, language), **(headers or {})}
+    return ProblemDetails(status, all_headers, orjson.dumps(document))
+
+
+def _common_headers(status: int, language: str) -> dict[str, str]:
+    headers = {
         "content-type": "application/problem+json",
         "cache-control": "no-store",
         "content-language": language,
         "vary": "Accept-Language",
     }
     if status == HTTPStatus.UNAUTHORIZED:
-        common_headers["www-authenticate"] = "Bearer"
-    return ProblemDetails(status, {**common_headers, **(headers or {})}, orjson.dumps(document))
+        headers["www-authenticate"] = "Bearer"
+    return headers
 
 
 def _describe_field(field: str, invalid: InvalidField, language: str) -> dict[str, str]:

@@ -72,15 +72,9 @@ def parse_url(url: str) -> RedisUrl:
         parts = urlsplit(url)
     except ValueError:  # urllib's text repeats a part of the URL
         raise _invalid_host() from None
-    if not (scheme := _SCHEME.fullmatch(parts.scheme)):
-        raise ValueError(
-            "It must begin with redis://, rediss:// or unix://; or redis+sentinel:// or"
-            " redis+cluster://, also with rediss."
-        )
-    topology = scheme["topology"] or SINGLE
+    topology, has_tls = _parse_scheme(parts.scheme)
     if parts.fragment:
         raise ValueError("It has a #, which a password has percent-encoded.")
-    has_tls = scheme["tls"] == "rediss"
     options = _parse_options(parts, topology, has_tls=has_tls)
     hosts, path = _parse_location(parts, topology)
     tls_options = {k: v for k, v in options.items() if k in _TLS_OPTIONS} if has_tls else None
@@ -103,6 +97,16 @@ def parse_queue_url(url: str) -> RedisUrl:
     if parsed.topology == CLUSTER:
         raise ValueError("The queue cannot be in a Redis Cluster: name a server, or Sentinels.")
     return parsed
+
+
+def _parse_scheme(scheme: str) -> tuple[str, bool]:
+    """Returns the topology, and whether TLS is used."""
+    if not (match := _SCHEME.fullmatch(scheme)):
+        raise ValueError(
+            "It must begin with redis://, rediss:// or unix://; or redis+sentinel:// or"
+            " redis+cluster://, also with rediss."
+        )
+    return match["topology"] or SINGLE, match["tls"] == "rediss"
 
 
 def _parse_location(parts: SplitResult, topology: str) -> tuple[list[tuple[str, int]], str]:

@@ -68,10 +68,16 @@ def reserve_sending(
             return True
         # Another worker, whose lease has expired, was first, or the person was erased.
         transaction.set_rollback(True)
-    reserved = table.filter(id=row.pk).values("first_attempted_at", "code_length").first()
-    if reserved is None:
+    return _read_reservation(row)
+
+
+def _read_reservation(row: models.CodeRow) -> bool:
+    """Reads what another worker has reserved of a row; False if it has been deleted."""
+    reserved = type(row)._default_manager.filter(id=row.pk)
+    columns = reserved.values_list("first_attempted_at", "code_length").first()
+    if columns is None:
         return False
-    row.first_attempted_at, row.code_length = reserved.values()
+    row.first_attempted_at, row.code_length = columns
     return True
 
 

@@ -2,6 +2,7 @@
 
 import os
 import smtplib
+import ssl
 import threading
 import time
 from contextlib import suppress
@@ -46,12 +47,7 @@ class Smtp:
     def _submit(self, mail: EmailMessage, expires_at: float) -> None:
         settings = self._settings
         context = tls_context(os.environ.get("REQUESTS_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH)
-        options: dict[str, Any] = {"timeout": settings.PROVIDER_TIMEOUT}
-        if settings.SMTP_SECURITY == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(context=context, **options)
-        else:
-            server = smtplib.SMTP(**options)
-        server._host = settings.SMTP_HOST  # type: ignore[attr-defined]  # noqa: SLF001  # for TLS: only its constructor sets it, and connects
+        server = self._make_client(context)
         try:
             server.connect(settings.SMTP_HOST, settings.SMTP_PORT)
             # The timeout is for each wait alone, and a reply may trickle in.
@@ -71,6 +67,17 @@ class Smtp:
                 server.quit()
         finally:
             server.close()
+
+    def _make_client(self, context: ssl.SSLContext) -> smtplib.SMTP:
+        """Returns a client that is not connected yet."""
+        settings = self._settings
+        options: dict[str, Any] = {"timeout": settings.PROVIDER_TIMEOUT}
+        if settings.SMTP_SECURITY == "tls":
+            client: smtplib.SMTP = smtplib.SMTP_SSL(context=context, **options)
+        else:
+            client = smtplib.SMTP(**options)
+        client._host = settings.SMTP_HOST  # type: ignore[attr-defined]  # noqa: SLF001  # for TLS: only its constructor sets it, and connects
+        return client
 
     def _build_mail(self, message: Message, reference: str) -> EmailMessage:
         sender = self._settings.EMAIL_FROM
