@@ -56,15 +56,11 @@ class MetricsCollector(Collector):
             with translate_database_errors():
                 stats, events = outbox_stats.collect(), event_queries.collect()
         except ServiceUnavailable:
-            yield _gauge("rollcall_postgres_up", _POSTGRES_UP, False)
+            yield GaugeMetricFamily("rollcall_postgres_up", _POSTGRES_UP, False)
         else:
-            yield _gauge("rollcall_postgres_up", _POSTGRES_UP, True)
+            yield GaugeMetricFamily("rollcall_postgres_up", _POSTGRES_UP, True)
             yield from _outbox(stats)
             yield from _events(events)
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value)
 
 
 def _family(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
@@ -79,7 +75,7 @@ def _events(stats: EventStats) -> Iterator[Metric]:
     values = {"pending": stats.pending, "failed": stats.failed}
     yield _family("rollcall_events", text, "state", values)
     text = "Age of the oldest event that is pending."
-    yield _gauge("rollcall_event_oldest_age_seconds", text, stats.oldest_age)
+    yield GaugeMetricFamily("rollcall_event_oldest_age_seconds", text, stats.oldest_age)
 
 
 def _outbox(stats: OutboxStats) -> Iterator[Metric]:
@@ -92,11 +88,11 @@ def _outbox(stats: OutboxStats) -> Iterator[Metric]:
     text = "Messages that wait for a quota, a confirmation or a key."
     yield _family("rollcall_outbox_postponed", text, "reason", stats.postponed)
     text = "Seconds for which the oldest due outbox entry has been due."
-    yield _gauge("rollcall_outbox_oldest_due_age_seconds", text, stats.oldest_due_age)
+    yield GaugeMetricFamily("rollcall_outbox_oldest_due_age_seconds", text, stats.oldest_due_age)
     text = "Age of the oldest unfinished outbox entry of a kind, whatever it waits for."
     yield _family("rollcall_outbox_oldest_age_seconds", text, "kind", stats.oldest_ages)
     text = f"Messages that are older than {OVERDUE_AFTER} seconds, without those postponed."
-    yield _gauge("rollcall_messages_overdue", text, stats.overdue_messages)
+    yield GaugeMetricFamily("rollcall_messages_overdue", text, stats.overdue_messages)
     quotas = stats.sms_quotas
     text = "Text messages that are allowed in 24 hours."
     limits = {name: limit for name, (limit, _) in quotas.items()}
