@@ -76,8 +76,9 @@ def _get_fields(serializer_class: type[StrictSerializer]) -> dict[str, Any]:
 
 
 def _neither_or_both(first: str, second: str) -> InvalidField:
-    template = "Send either {first} or {second}."
-    return InvalidField("exactly_one_of", template, first=first, second=second)
+    return InvalidField(
+        "exactly_one_of", "Send either {first} or {second}.", first=first, second=second
+    )
 
 
 def _parse_field(field: Any, data: Any) -> Any:
