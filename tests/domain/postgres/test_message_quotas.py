@@ -227,7 +227,7 @@ def test_sms_quota_per_prefix_holds_under_concurrency(api: ApiClient, cursor, ad
 
     due = [("done", "")] * 4 + [("pending", "sms_prefix_quota")] * 4
     wait_until(lambda: outcomes() == due)
-    assert all(get_outcomes(cursor, person, "email")[0][0] == "done" for person in people)
+    wait_until(lambda: all(get_outcomes(cursor, p, "email")[0][0] == "done" for p in people))
     advance_time(DAY)
     wait_until(lambda: outcomes() == [("done", "")] * 8)
 
