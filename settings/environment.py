@@ -119,7 +119,8 @@ DEVELOPMENT_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 # host names that requests may be for, separated by commas
 ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", validators.allowed_host)
 ALLOWED_HOSTS = ALLOWED_HOSTS if IS_PRODUCTION else DEVELOPMENT_HOSTS
-# Enforced by api/http_server/request_body.py and api/writes/middleware.py.
+# Not settings: clients rely on them. Enforced by api/http_server/ (connection.py by the length that
+# is announced, request_body.py while reading), api/wsgi.py and api/writes/middleware.py.
 BODY_MAX_BYTES = 64 * 1024
 INTROSPECTION_BODY_MAX_BYTES = 128 * 1024  # a thousand tokens take 103 KB
 WEBHOOK_BODY_MAX_BYTES = 1024 * 1024  # SendGrid posts its events in batches of up to 768 KiB
@@ -155,8 +156,8 @@ READ_REDIS_TIMEOUT = env.float("READ_REDIS_TIMEOUT", 1.0, validate=validators.ti
 READ_REDIS_MAX_PENDING = 10_000  # commands that wait for a reply
 # seconds that a read waits for the backfill of a missing profile
 READ_MISS_TIMEOUT = env.float("READ_MISS_TIMEOUT", 0.25, validate=validators.delay)
-# seconds for which a client-side cache entry is used after Redis' last reply, and for which writes
-# wait before their response; 0: no cache
+# seconds for which a client-side cache entry is used, from when the last command that Redis has
+# replied to was sent; and for which writes wait before their response; 0: no cache
 CLIENT_CACHE_MAX_STALENESS = env.float(
     "CLIENT_CACHE_MAX_STALENESS", 0.02, validate=validators.delay
 )

@@ -57,7 +57,7 @@ SMS_DOMAIN = env.str(
 MESSAGE_TEMPLATES = read_folder("MESSAGE_TEMPLATES")
 
 # --- Providers -----------------------------------------------------------------------------------
-# mailbox (a file) or providers (SendGrid and Vonage); production always uses providers
+# mailbox (a file) or providers (EMAIL_PROVIDER, SMS_PROVIDER); production always uses providers
 MESSAGE_BACKEND = env.str(
     "MESSAGE_BACKEND", "mailbox", validate=validators.one_of(("mailbox", "providers"))
 ).lower()

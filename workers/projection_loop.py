@@ -63,7 +63,7 @@ class ProjectionLoop:
                             self._fencing.mark_unfinished(primary)
                         self._backfill_misses(primary)
                 except ServiceUnavailable as error:
-                    # Readers request a backfill again; and another Redis may come up.
+                    # The misses popped so far are lost: the next read of each requests it again.
                     log.warning("projection_failed", error_type=type(error).__name__)
                     self._stop_event.wait(_RETRY_DELAY)
                     self._recovers_until = time.monotonic() + _RECOVERY

@@ -8,8 +8,9 @@ over, before the relay has marked what it lacks. See `domain.projection.fencing`
 
 It delivers events too (`workers.events.delivery`), in a thread of its own.
 
-Cache misses do not go through Huey: their readers wait for a quarter of a second. After Redis has
-lost its data every read misses, and the relay backfills all waiting ones in a few round trips.
+Cache misses do not go through Huey, because their readers wait (`READ_MISS_TIMEOUT`). After Redis
+has lost its data every read misses, and the relay backfills all waiting ones in a few round trips:
+see `workers.projection_loop`.
 """
 
 import threading

@@ -32,8 +32,8 @@ log = structlog.get_logger(__name__)
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:
-    """Drops Huey's record, with its stack, of each failed attempt: the dashboard has them, the
-    metrics too, and what ends a message, or is unexpected, is logged here.
+    """Returns whether a record of Huey's is to be logged. That of a failed attempt, with its stack,
+    is not: dashboard and metrics have it, and what ends a message is logged here.
     """
     return not (record.exc_info and isinstance(record.exc_info[1], RollcallError))
 

@@ -110,14 +110,12 @@ class Counter(NamedTuple):
 
 
 class RateLimitResult(NamedTuple):
-    """Whether the request is allowed, the limit that rejects it or that is reached first, how many
-    more requests are allowed, and for how many seconds that holds.
-    """
+    """What the limits say of one request."""
 
     allowed: int  # 1 or 0
-    counter_index: int
-    remaining: int
-    reset_after: int
+    counter_index: int  # of the limit that rejects it, or else that will be reached first
+    remaining: int  # requests that it still allows
+    reset_after: int  # seconds for which `remaining` holds
 
 
 def rate_limit_middleware(
@@ -126,8 +124,8 @@ def rate_limit_middleware(
     """Middleware: 429 above a limit, and `RateLimit` headers on every limited route."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        route = match_limit(request.method or "", request.path_info)
-        counters = _counters(request, route) if route else []
+        limit_name = match_limit(request.method or "", request.path_info)
+        counters = _counters(request, limit_name) if limit_name else []
         result = hit(counters) if counters else None
         if result is None:
             return get_response(request)

@@ -52,7 +52,7 @@ class PreconditionFailed(RollcallError):
 
 
 class RetryableError(RollcallError):
-    """The same request may succeed after `retry_after` seconds."""
+    """The same request may succeed after `retry_after` seconds: the response's `Retry-After`."""
 
     def __init__(self, retry_after: int = 1) -> None:
         super().__init__()
@@ -96,8 +96,8 @@ class IdempotencyMismatch(RollcallError):
 
 
 class QuotaExceeded(RollcallError):
-    """A message exceeds a quota until `retry_after` seconds have passed; None: it is of no use by
-    then.
+    """A message exceeds a quota until `retry_after` seconds have passed; None: by then the message
+    is of no use.
 
     Never shown to clients: the code names the quota, for operators.
     """

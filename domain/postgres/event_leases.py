@@ -43,7 +43,8 @@ _LEASE_DUE = f"""
     SELECT leased.*, (SELECT count(*) FROM due) FROM leased
     UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, count(*) FROM due
 """  # noqa: S608  # all of it is ours
-# Waits for a row that another process is about to postpone: else its lease would keep it waiting.
+# Does not skip a row that another process has locked to postpone it: that row would wait until the
+# end of its own lease.
 _LEASE_NEXT = f"""
     WITH next AS MATERIALIZED (
         SELECT id FROM rollcall_event WHERE id = ANY(ARRAY(

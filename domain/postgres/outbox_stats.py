@@ -47,10 +47,13 @@ _COUNT_OVERDUE_MESSAGES = """
 
 @dataclass(frozen=True, slots=True)
 class OutboxStats:
-    """Unfinished entries by kind and state; those that are postponed by reason; by how many seconds
-    the oldest due one is overdue; the age of the oldest by kind, whatever it waits for; the
-    messages that are older than `OVERDUE_AFTER` and not postponed; and how many text messages a day
-    are allowed, and are left, by whom they are for.
+    """What is in the outbox now.
+
+    `unfinished`: entries by kind and state; `postponed`: those that wait, by reason;
+    `oldest_due_age`: seconds since the oldest due entry became due; `oldest_ages`: seconds since
+    the oldest was created, by kind, whatever it waits for; `overdue_messages`: those created over
+    `OVERDUE_AFTER` ago and not postponed. The rest: how many text messages a day are allowed, and
+    are left, by whom they are for.
     """
 
     unfinished: dict[tuple[str, str], int]

@@ -132,7 +132,9 @@ class Fencing:
                 log.info("unfinished_changes_marked", people=marked)
 
     def _prepare(self, primary: Primary, fence: Fence, now: datetime) -> str:
-        """Removes what the other identity's data lack; returns the third argument of the script."""
+        """Marks or deletes the profiles that may be older on this server than what readers have had
+        from the fenced one; returns the third argument of the script.
+        """
         hash_tag = self._hash_tags.get(fence.identity)
         if hash_tag not in (None, primary.hash_tag):
             return ""  # another of its slots is the lowest now, perhaps with another's fence

@@ -3,11 +3,11 @@
 It reports a conflict where a commit seems to be missing in Postgres: the same version with other
 content, a higher version, a tombstone in the way of a person. See `domain.projection.repair`.
 
-A session that a new state lacks was revoked, or is one that Postgres has lost in a failover. Its
-field is kept, with a negative time, as `domain.profile` says: so a session that Redis knows to be
-revoked is not read again if it is the revocation that Postgres has lost. What remains is a double
-fault: Redis loses the field, and Postgres the revocation. (A mark keeps these fields, an empty
-Redis has none.)
+A session that a new state lacks was revoked, or Postgres has lost it in a failover. Its field is
+kept for a day, with a negative time (see `domain.profile`). A failover may also lose a revocation:
+that session is not read again, because Redis still has the field. Only a double fault revives it:
+Postgres loses the revocation, and Redis the field. (A mark keeps these fields, an empty Redis has
+none.)
 """
 
 import time
@@ -99,7 +99,7 @@ return {WRITTEN}
 
 
 def encode_call(
-    person: Person | Tombstone, fill: str, signed_up_at: datetime | None = None
+    person: Person | Tombstone, create: str, signed_up_at: datetime | None = None
 ) -> list[Argument]:
     """Returns the key and the arguments of the script for this state.
 
@@ -111,7 +111,7 @@ def encode_call(
     return [
         key,
         person.version,
-        fill,
+        create,
         signed_up_at.isoformat() if signed_up_at else "",
         get_primary(key).fence_key if signed_up_at else "",
         now,

@@ -43,8 +43,8 @@ def write_profile(person: Person | Tombstone, signed_up_at: datetime | None = No
     lost nothing since: this process may have been suspended. When it returns, no session that the
     state lacks is read again. Raises `ServiceUnavailable`.
     """
-    fill = ALWAYS if isinstance(person, Tombstone) else NEVER  # nothing follows a tombstone
-    return _write([person], fill, signed_up_at) == [WRITTEN]
+    create = ALWAYS if isinstance(person, Tombstone) else NEVER  # nothing follows a tombstone
+    return _write([person], create, signed_up_at) == [WRITTEN]
 
 
 def project(*person_ids: UUID) -> None:
@@ -54,9 +54,9 @@ def project(*person_ids: UUID) -> None:
     revocation since then has raised that version, and a Redis that has lost its data does not have
     it. Raises `ServiceUnavailable`, and Django's `OperationalError` and `InterfaceError`.
     """
-    for fill in (NEVER, IF_MARKED):
+    for create in (NEVER, IF_MARKED):
         people = person_queries.get_people(person_ids)
-        results = _write(people, fill)
+        results = _write(people, create)
         person_ids = tuple(
             person.id for person, result in zip(people, results, strict=False) if result == MARKED
         )
@@ -102,7 +102,7 @@ def sleep_max_staleness() -> None:
 
 
 def _write(
-    people: Sequence[Person | Tombstone], fill: str, signed_up_at: datetime | None = None
+    people: Sequence[Person | Tombstone], create: str, signed_up_at: datetime | None = None
 ) -> list[int]:
     """Returns the script's results, conflicts resolved; none if a hash that is not stored needs too
     much memory.
@@ -110,7 +110,7 @@ def _write(
     Without that memory nothing of it is stored, so no session of it can be read.
     """
     with translate_redis_errors():
-        calls = (encode_call(person, fill, signed_up_at) for person in people)
+        calls = (encode_call(person, create, signed_up_at) for person in people)
         try:
             results: list[int] = run_script(get_pool(), WRITE, calls)
         except OutOfMemoryError:

@@ -15,7 +15,7 @@ _MAX_MESSAGE_ID_LENGTH = 200
 
 
 class Provider(Protocol):
-    """Sends messages. Safe to share between threads."""
+    """Sends messages. Safe to share between threads. Its class is called with Django's settings."""
 
     def send(self, message: Message, reference: str = "") -> str:
         """Sends the message, once; returns the provider's message id ('' if there is none).

@@ -13,7 +13,7 @@ from workers.messages.message import Message
 from workers.providers.base import PermanentFailure, Provider, SendError
 from workers.providers.mailbox import FileMailbox
 
-# By the words of EMAIL_PROVIDER and SMS_PROVIDER.
+# By the words of EMAIL_PROVIDER and SMS_PROVIDER, which settings/messages.py lists too.
 _PROVIDERS = {
     "sendgrid": "workers.providers.sendgrid.SendGrid",
     "smtp": "workers.providers.smtp.Smtp",
