@@ -1,4 +1,4 @@
-"""What can break, how it is repaired, and what clients may see (DESIGN, section 5)."""
+"""What can break, how it is repaired, and what clients may see: docs/faults.md."""
 
 import time
 from collections.abc import Callable, Collection, Mapping
