@@ -20,7 +20,7 @@ from local.tcp_ports import HOST, find_free_port
 from tests.support.client import ApiClient, SignedUpPerson, wait_until, write_process
 from tests.support.forwarder import Forwarder
 from tests.support.settings_process import SettingsProcess
-from tests.support.stacks import extra_stack
+from tests.support.stacks import copy_template, extra_stack
 from tests.system.test_deadlines import is_read_only
 
 
@@ -29,10 +29,8 @@ def test_connection_uses_the_writable_host(
 ):
     primary = stack.services["postgres"]
     assert isinstance(primary, Postgres)
-    standby = Postgres(tmp_path, durable=False)
-    standby.folder.mkdir(parents=True)
-    (standby.folder / "password").write_text((primary.folder / "password").read_text())
-    with standby:
+    copy_template(tmp_path)  # with the same password
+    with Postgres(tmp_path, durable=False) as standby:
         with psycopg.connect(standby.url, autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
             connection.execute("SELECT pg_reload_conf()")
@@ -99,7 +97,7 @@ def replicated(
 
 def test_writes_reach_the_new_profile_redis_after_failover(replicated):
     api, profiles, _ = replicated
-    people = [api.sign_up() for _ in range(20)]  # connections are open
+    people = [api.sign_up() for _ in range(8)]  # connections are open
     profiles.fail_over()
     for person in people:
         assert person.patch({"name": "Grace"}).status_code == 200
@@ -127,7 +125,7 @@ def test_messages_use_the_new_queue_redis_after_failover(replicated):
     person = api.sign_up()
     assert wait_until(lambda: person.messages("email"), timeout=120)  # connections are open
     queue.fail_over()
-    for _ in range(10):
+    for _ in range(5):
         assert api.sign_up().message("email")
 
 

@@ -1,7 +1,6 @@
 """An upgrade: the processes of two releases side by side, on one Postgres and one Redis."""
 
 import subprocess
-import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -17,10 +16,12 @@ from local.commands import Commands, rollcall_commands
 from local.stack import Stack
 from tests.conftest import LONG
 from tests.support.client import ApiClient, SignedUpPerson, wait_until
+from tests.support.settings_process import SettingsProcess
 from tests.support.stacks import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 MIGRATIONS = "domain/postgres/migrations"
+PAUSE = 0.1  # seconds between two people of one client: the new release starts at the same time
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ class Clients:
                 for url in (urls[0], urls[-1])
             )
             try:
-                while not self._stopped.is_set():
+                while not self._stopped.wait(PAUSE):
                     self.people.append(use_both(here, there))
             finally:
                 self.stop()
@@ -107,10 +108,10 @@ def use_both(here: ApiClient, there: ApiClient) -> SignedUpPerson:
 
 
 def test_two_releases_serve_the_same_people_during_an_upgrade(
-    previous_release: Path, tmp_path: Path
+    previous_release: Path, tmp_path: Path, load_settings: SettingsProcess
 ):
     """The newer one migrates while the older one is used; both are used; the older one ends."""
-    count = 50 if LONG else 5
+    count = 50 if LONG else 3
 
     def older(port: int, write_bind: str) -> Commands:
         made = rollcall_commands(port, write_bind, 1)
@@ -144,10 +145,7 @@ def test_two_releases_serve_the_same_people_during_an_upgrade(
             with after.running():
                 after.wait_for(count)
             wait_until(lambda: all(messages_to(each, new) >= 2 for each in after.people))
-            verify = [sys.executable, str(ROOT / "manage.py"), "profiles", "verify"]
-            subprocess.run(
-                verify, check=True, env=new.environment(), timeout=60, capture_output=True
-            )
+            load_settings.manage(new, ("profiles", "verify"))
 
 
 def messages_to(person: SignedUpPerson, *stacks: Stack) -> int:
