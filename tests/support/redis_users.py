@@ -2,18 +2,19 @@
 
 from redis import Redis
 
-from local.servers import Valkey
+from tests.support.replicated_redis import Replicated
 
 # What docs/operations.md names.
 ALLOWED = "~* &* +@all -@dangerous +info"
 
 
-def add_user(server: Valkey, name: str, rules: str) -> None:
-    """Adds a user with the password "pass", or replaces its rules."""
-    with Redis.from_url(server.url) as admin:
-        admin.execute_command("ACL", "SETUSER", name, "reset", "on", ">pass", *rules.split())
+def add_user(redis: Replicated, name: str, rules: str) -> None:
+    """Adds a user with the password "pass", or replaces its rules, on both servers."""
+    for server in redis.servers:
+        with Redis.from_url(server.url) as admin:
+            admin.execute_command("ACL", "SETUSER", name, "reset", "on", ">pass", *rules.split())
 
 
-def user_url(server: Valkey, name: str) -> str:
+def user_url(redis: Replicated, name: str) -> str:
     """Returns the URL for clients that are this user."""
-    return server.url.replace("//", f"//{name}:pass@")
+    return redis.url.replace("//", f"//{name}:pass@")

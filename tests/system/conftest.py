@@ -8,10 +8,10 @@ import pytest
 from psycopg import sql
 
 from local.postgres import Postgres
-from local.servers import Valkey
 from local.stack import Stack
 from tests.conftest import LONG
 from tests.support.redis_users import ALLOWED, add_user, user_url
+from tests.support.replicated_redis import Replicated
 from tests.support.stacks import copy_template, migrated_stack
 
 FORMATS = {
@@ -26,28 +26,33 @@ FORMATS = {
 
 
 class Managed(NamedTuple):
-    """The stack, and the Redis that has its profiles and its queue."""
+    """The stack, and the servers of its profiles and its queue, each with a replica."""
 
     stack: Stack
-    redis: Valkey
+    profiles: Replicated
+    queue: Replicated
 
 
 @pytest.fixture(scope="session")
 def managed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Managed]:
-    """A stack on a database whose settings differ from all that the service relies on, and on a
-    Redis whose user has no more permissions than docs/operations.md names.
+    """A stack on a database whose settings differ from all that the service relies on, and on Redis
+    servers that can fail over, whose user has no more permissions than docs/operations.md names.
     """
     folder = tmp_path_factory.mktemp("managed")
     if not LONG:  # else the migrations run with these formats too
         copy_template(folder)
-    with Postgres(folder, durable=False) as postgres, Valkey(folder, "profiles") as redis:
+    with (
+        Postgres(folder, durable=False) as postgres,
+        Replicated(folder, "profiles") as profiles,
+        Replicated(folder, "queue") as queue,
+    ):
         with psycopg.connect(postgres.url, autocommit=True) as connection:
             for name, value in FORMATS.items():
                 statement = sql.SQL("ALTER DATABASE rollcall SET {} = {}")
                 connection.execute(statement.format(sql.Identifier(name), sql.Literal(value)))
-        add_user(redis, "allowed", ALLOWED)
-        url = user_url(redis, "allowed")
-        env = {"REDIS_URL": url, "QUEUE_URL": url.removesuffix("0") + "1"}
-        env |= {"DATABASE_URL": postgres.url, "HUEY_DASHBOARD": "true"}
+        env = {"DATABASE_URL": postgres.url, "HUEY_DASHBOARD": "true"}
+        for name, redis in (("REDIS_URL", profiles), ("QUEUE_URL", queue)):
+            add_user(redis, "allowed", ALLOWED)
+            env[name] = user_url(redis, "allowed")
         with migrated_stack(folder / "stack", env, migrated=not LONG) as running:
-            yield Managed(running, redis)
+            yield Managed(running, profiles, queue)

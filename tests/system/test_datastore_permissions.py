@@ -5,11 +5,11 @@ import pytest
 
 from local.commands import rollcall_commands
 from local.processes import Process
-from local.servers import Valkey
 from local.stack import Stack
 from tests.conftest import LONG
 from tests.support.client import ApiClient, extra_service, read_process, wait_until
 from tests.support.redis_users import add_user, user_url
+from tests.support.replicated_redis import Replicated
 from tests.support.settings_process import SettingsProcess
 from tests.system.conftest import Managed
 
@@ -21,8 +21,8 @@ def own_stack(managed: Managed) -> Stack:
 
 
 @pytest.fixture
-def redis(managed: Managed) -> Valkey:
-    return managed.redis
+def redis(managed: Managed) -> Replicated:
+    return managed.profiles
 
 
 def test_all_works_without_dangerous_commands_but_info(
@@ -49,7 +49,7 @@ def test_all_works_without_dangerous_commands_but_info(
     ids=["dangerous", *(["hget", "wrong password"] * LONG)],
 )
 def test_missing_permission_is_named_and_fails_readyz(
-    own_stack: Stack, redis: Valkey, rules: str, denied: str
+    own_stack: Stack, redis: Replicated, rules: str, denied: str
 ):
     with httpx.Client(base_url=own_stack.url, timeout=20) as client:
         person = ApiClient(client).sign_up()
@@ -67,7 +67,7 @@ def test_missing_permission_is_named_and_fails_readyz(
         assert (f'"denied_command": "{denied}"' if denied else "WRONGPASS") in read.log_tail()
 
 
-def test_denied_read_is_named(own_stack: Stack, redis: Valkey):
+def test_denied_read_is_named(own_stack: Stack, redis: Replicated):
     with httpx.Client(base_url=own_stack.url, timeout=20) as client:
         person = ApiClient(client).sign_up()
     add_user(redis, "limited", "~* &* +@all -hmget")
@@ -78,7 +78,7 @@ def test_denied_read_is_named(own_stack: Stack, redis: Valkey):
         assert '"denied_command": "hmget"' in read.log_tail()
 
 
-def test_relay_names_the_permission_that_it_lacks(own_stack: Stack, redis: Valkey):
+def test_relay_names_the_permission_that_it_lacks(own_stack: Stack, redis: Replicated):
     add_user(redis, "limited", "~* &* +@all -@dangerous")
     env = own_stack.environment() | {"REDIS_URL": user_url(redis, "limited")}
     argv = rollcall_commands(0, "").services["relay"]
