@@ -21,7 +21,7 @@ from tests.support.stacks import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 MIGRATIONS = "domain/postgres/migrations"
-PAUSE = 0.1  # seconds between two people of one client: the new release starts at the same time
+PAUSE = 0.5  # seconds between two people of one client: the new release starts at the same time
 
 
 @pytest.fixture(scope="module")
