@@ -138,7 +138,7 @@ def plans(grown: Stack, postgres: Postgres, load_settings: SettingsProcess) -> l
             person = use_api(ApiClient(client))
             assert client.get("/metrics").status_code == 200
         use_admin(grown, person)
-        load_settings.run(grown, BACKGROUND_WORK)
+        load_settings.run(grown, BACKGROUND_WORK, timeout=3600)
 
     def use_api_often() -> None:
         with httpx.Client(base_url=grown.url, timeout=30) as client:

@@ -145,7 +145,7 @@ def test_full_write_process_is_a_503_and_reads_continue(
         assert statuses == {201: 4, 503: 6}
 
 
-@pytest.mark.parametrize("case", ["redeploy", *(["reload"] * LONG)])
+@pytest.mark.parametrize("case", [*(["reload"] * LONG), "redeploy"])
 def test_replaced_write_process_fails_no_request(
     stack: Stack, own_write_process: tuple[Process, str], case: str
 ):
