@@ -45,6 +45,7 @@ for arguments in {}:
 _FORK_SERVER = """
 import gc, json, os, sys, traceback
 import cryptography.hazmat.primitives.serialization, django.conf, django.core.exceptions, environs
+import django.db.models, django.urls, huey.api  # for programs that set Django up
 import limits, peewee, psycopg, redis.backoff, structlog
 import api.cors, domain.model.address, domain.postgres.backend.peewee_database
 import domain.projection.pools
