@@ -15,6 +15,14 @@ from typing import Self
 
 from local.stack import Stack
 
+_MANAGE = """
+from django.core.management import execute_from_command_line
+for arguments in {}:
+    try:
+        execute_from_command_line(["manage.py", *arguments])
+    except SystemExit as error:
+        status = max(status, error.code)
+"""
 PRODUCTION_ENV = {
     "DJANGO_SETTINGS_MODULE": "settings.prod",
     "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR",
@@ -34,14 +42,6 @@ PRODUCTION_ENV = {
 
 # The forked process runs the code like a program: to its end, or to a traceback. It exits at once:
 # to tear all modules down would take ten times as long.
-_MANAGE = """
-from django.core.management import execute_from_command_line
-for arguments in {}:
-    try:
-        execute_from_command_line(["manage.py", *arguments])
-    except SystemExit as error:
-        status = max(status, error.code)
-"""
 _FORK_SERVER = """
 import gc, json, os, sys, traceback
 import cryptography.hazmat.primitives.serialization, django.conf, django.core.exceptions, environs
