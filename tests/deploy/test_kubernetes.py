@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes_validate import validate
 
 from tests.deploy.containers import ROOT
 
@@ -52,6 +51,9 @@ def label(resource: dict[str, Any]) -> str:
 
 
 def check_schema(resource: dict[str, Any]) -> None:
+    # Imported here: it makes forty parsers, for two seconds, in each process that collects tests.
+    from kubernetes_validate import validate
+
     if resource["kind"] not in CUSTOM:
         validate(resource, VERSION, strict=True)
 

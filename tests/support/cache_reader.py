@@ -2,8 +2,9 @@
 
 Arguments: the Redis URL, SECRET_KEY, a file of tokens, one a line, and a file of 8-byte integers:
 for each token the state after the last answered write (twice the version, plus one if the session
-was revoked; -1 during a write), and last 1 once it is to stop. Prints a line of JSON: the number of
-reads, of those that used an entry of the client-side cache, and the errors.
+was revoked; -1 during a write), and last 1 once it is to stop. Prints a line when it has begun to
+read, and one of JSON: the number of reads, of those that used an entry of the client-side cache,
+and the errors.
 """
 
 import asyncio
@@ -73,6 +74,9 @@ async def main(url: str, secret: str, tokens: str, shared: str) -> None:
             numbers = [random.randrange(len(token_list)) for _ in range(8)]
             checks = [check_staleness(reader, token_list[n], states, n) for n in numbers]
             errors += [text for text in await asyncio.gather(*checks) if text]
+            if not count:
+                sys.stdout.write("reading\n")
+                sys.stdout.flush()
             count += len(numbers)
         await reader.close()
     result = {"reads": count, "cache_hits": cache_hits(), "errors": errors[:10]}

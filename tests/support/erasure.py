@@ -3,8 +3,6 @@ and how they are erased.
 """
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,19 +20,19 @@ from tests.support.admin_client import TableParser, admin_session, form_origin
 from tests.support.client import ApiClient, SignedUpPerson, wait_until
 from tests.support.events import event_settings
 from tests.support.fake_provider import FakeProvider, provider_settings
+from tests.support.settings_process import SettingsProcess
 from tests.support.stacks import extra_stack
 from tests.support.webhook_signatures import ENV, post_receipts, sign_sendgrid, sign_vonage
 
-_ROOT = Path(__file__).parents[2]
 CLIENT = "203.0.113.77"
 _PEOPLE = "/admin/rollcall/person/"
 # Erases a person as an operator does, and those whose time is over as the workers do.
 ERASE = """
-import sys, django
+import django
 django.setup()
 from django.core.management import call_command
 from workers import purge
-for person_id in sys.argv[1:]:
+for person_id in {}:
     call_command("people", "erase", person_id)
 purge.purge_expired()
 """
@@ -56,12 +54,19 @@ TABLES_OF_PEOPLE = """
 
 
 class Service(NamedTuple):
-    """A running service, its two providers, and a connection to its database."""
+    """A running service, its two providers, a connection to its database, and what runs programs
+    in its environment.
+    """
 
     stack: Stack
     api: ApiClient
     providers: dict[str, FakeProvider]
     database: psycopg.Connection
+    programs: SettingsProcess
+
+    def erase(self, *person_ids: str) -> None:
+        """Erases these people as an operator does, and those whose time is over as workers do."""
+        self.programs.run(self.stack, ERASE.format(person_ids))
 
     def count(self, table: str) -> int:
         query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
@@ -78,7 +83,7 @@ class Service(NamedTuple):
 
 
 @contextmanager
-def run_service(data_dir: Path) -> Iterator[Service]:
+def run_service(data_dir: Path, programs: SettingsProcess) -> Iterator[Service]:
     """A stack with the dashboard, and with providers: receipts and failures are real."""
     with ExitStack() as running:
         sendgrid = running.enter_context(FakeProvider())
@@ -96,7 +101,7 @@ def run_service(data_dir: Path) -> Iterator[Service]:
         api = ApiClient(running.enter_context(http))
         url = stack.environment()["DATABASE_URL"]
         database = running.enter_context(psycopg.connect(url, autocommit=True))
-        yield Service(stack, api, {"email": sendgrid, "phone": vonage}, database)
+        yield Service(stack, api, {"email": sendgrid, "phone": vonage}, database, programs)
 
 
 def sign_up(service: Service, name: str, **fields: Any) -> SignedUpPerson:
@@ -206,16 +211,8 @@ def erase_all(service: Service, owner: SignedUpPerson, rejected: SignedUpPerson)
         "UPDATE rollcall_person SET created_at = now() - interval '8 days' WHERE name = %s",
         [CLAIMANT],
     )
-    run(service, ERASE, rejected.id)
+    service.erase(rejected.id)
     assert service.count("rollcall_person") == 0
-
-
-def run(service: Service, program: str, *arguments: str) -> None:
-    """Runs a Python program in the environment of the service."""
-    argv = [sys.executable, "-c", program, *arguments]
-    env = service.stack.environment()
-    result = subprocess.run(argv, cwd=_ROOT, env=env, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 0, result.stderr
 
 
 def fill(service: Service) -> tuple[SignedUpPerson, SignedUpPerson, SignedUpPerson]:

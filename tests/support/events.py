@@ -34,6 +34,7 @@ def event_settings(url: str) -> dict[str, str]:
         "EVENT_WEBHOOK_URL": url,
         "EVENT_WEBHOOK_SECRET": f"{encode_secret(KEY)},{encode_secret(NEXT_KEY)}",
         "EVENT_WEBHOOK_TIMEOUT": "1",
+        "EVENT_WEBHOOK_CONCURRENCY": "4",
         "OUTBOX_LEASE_SECONDS": "2",
     }
 

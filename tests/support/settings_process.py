@@ -9,9 +9,20 @@ import os
 import select
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from local.stack import Stack
+
+_MANAGE = """
+from django.core.management import execute_from_command_line
+for arguments in {}:
+    try:
+        execute_from_command_line(["manage.py", *arguments])
+    except SystemExit as error:
+        status = max(status, error.code)
+"""
 PRODUCTION_ENV = {
     "DJANGO_SETTINGS_MODULE": "settings.prod",
     "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR",
@@ -34,6 +45,7 @@ PRODUCTION_ENV = {
 _FORK_SERVER = """
 import gc, json, os, sys, traceback
 import cryptography.hazmat.primitives.serialization, django.conf, django.core.exceptions, environs
+import django.db.models, django.urls, huey.api  # for programs that set Django up
 import limits, peewee, psycopg, redis.backoff, structlog
 import api.cors, domain.model.address, domain.postgres.backend.peewee_database
 import domain.projection.pools
@@ -83,18 +95,35 @@ class SettingsProcess:
         self, code: str = "from django.conf import settings; settings.DEBUG", **env: str
     ) -> subprocess.CompletedProcess[str]:
         """Returns the result of a process with the production environment, changed by `env`."""
+        return self._run(code, {"PATH": os.environ["PATH"]} | PRODUCTION_ENV | env, 60)
+
+    def _run(
+        self, code: str, env: dict[str, str], timeout: float
+    ) -> subprocess.CompletedProcess[str]:
         for file in self._files:
             file.write_bytes(b"")
         case = {
             "code": code,
-            "env": {"PATH": os.environ["PATH"]} | PRODUCTION_ENV | env,
+            "env": env,
             "files": [str(file) for file in self._files],
         }
         assert self._popen.stdin
         assert self._popen.stdout
         self._popen.stdin.write(json.dumps(case) + "\n")
         self._popen.stdin.flush()
-        assert select.select([self._popen.stdout], [], [], 60)[0], "it does not end"
+        assert select.select([self._popen.stdout], [], [], timeout)[0], "it does not end"
         status = int(self._popen.stdout.readline())
         stdout, stderr = (file.read_text() for file in self._files)
         return subprocess.CompletedProcess([], status, stdout, stderr)
+
+    def run(self, stack: Stack, code: str, status: int = 0, timeout: float = 60) -> str:
+        """Runs a program in the environment of a service; returns what it prints."""
+        result = self._run(code, stack.environment(), timeout)
+        assert result.returncode == status, result.stdout + result.stderr
+        return result.stdout + result.stderr
+
+    def manage(self, stack: Stack, *commands: Sequence[str], status: int = 0) -> str:
+        """Runs commands of manage.py, each with its arguments, in the environment of a service;
+        `status` is the highest of their exit statuses. Returns what they print.
+        """
+        return self.run(stack, _MANAGE.format([[*each] for each in commands]), status, timeout=3600)

@@ -39,14 +39,34 @@ def spell_id(person_id: UUID) -> set[bytes]:
     return {str(person_id).encode(), person_id.hex.encode(), person_id.bytes}
 
 
-def find(stack: Stack, needles: dict[str, set[bytes]]) -> Places:
-    """Returns where each of the needles is found: tables, Redis keys, files."""
-    found: dict[str, set[str]] = {name: set() for name in needles}
-    for place, content in _contents(stack):
-        for name, forms in needles.items():
-            if any(form in content for form in forms):
+class Search:
+    """Searches a service for the same needles, at several times.
+
+    Most of what it has never changes, above all the catalog of Postgres: what was found in the same
+    text before is known.
+    """
+
+    def __init__(self, stack: Stack, needles: dict[str, set[bytes]]) -> None:
+        self._stack, self._needles = stack, needles
+        self._found_in: dict[bytes, list[str]] = {}  # by the hash of a text
+
+    def run(self) -> Places:
+        """Returns where each of the needles is found now: tables, Redis keys, files."""
+        found: Places = {name: set() for name in self._needles}
+        for place, content in _contents(self._stack):
+            for name in self._find_in(content):
                 found[name].add(place)
-    return found
+        return found
+
+    def _find_in(self, content: bytes) -> list[str]:
+        digest = hashlib.sha256(content).digest()
+        if digest not in self._found_in:
+            self._found_in[digest] = [
+                name
+                for name, forms in self._needles.items()
+                if any(form in content for form in forms)
+            ]
+        return self._found_in[digest]
 
 
 def _contents(stack: Stack) -> Iterator[tuple[str, bytes]]:

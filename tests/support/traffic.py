@@ -9,7 +9,7 @@ import httpx
 
 from tests.support.client import ApiClient, SignedUpPerson, wait_until
 
-_READ_PAUSE, _SIGN_UP_PAUSE = 0.01, 0.1  # seconds between two requests
+_READ_PAUSE, _SIGN_UP_PAUSE = 0.05, 0.3  # seconds between two requests
 _timer = threading.Event()
 
 

@@ -12,6 +12,7 @@ from tests.support.client import (
     sign_up_payload,
     wait_until,
 )
+from tests.support.faults import suspended
 
 CHANNELS = ["email", "phone"]
 
@@ -30,15 +31,12 @@ def test_code_that_was_never_sent_confirms_nothing(stack, django_db_access, api:
     from domain.postgres.keyring import get_keyring
     from domain.postgres.models import Confirmation
 
-    stack.services["worker"].stop()
-    try:
+    with suspended(stack.services["worker"]):
         person = api.sign_up()
         row = Confirmation.objects.get(person_id=person.id, channel="email")
         unsent = replace(derivation_context(row), code_length=6)
         code = derive_code(get_keyring(), unsent)
         assert problem_code(person.confirm("email", code)) == "code_invalid"
-    finally:
-        stack.services["worker"].start()
     assert person.message("email")["code"] == code
     assert person.confirm("email").status_code == 200
 

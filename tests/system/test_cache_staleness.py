@@ -114,6 +114,9 @@ def test_readers_never_see_state_older_than_an_answered_write(
         states[:PEOPLE] = memoryview(bytes((2).to_bytes(8, sys.byteorder) * PEOPLE)).cast("q")
         readers = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
         try:
+            for reader in readers:
+                assert reader.stdout
+                assert "reading\n" in reader.stdout, "it has begun, after lines of its log"
             with ThreadPoolExecutor(WRITERS) as threads:
                 writers = [
                     threads.submit(

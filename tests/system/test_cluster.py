@@ -1,7 +1,5 @@
 """Redis Cluster: profiles are spread over primaries, which move slots, fail and are replaced."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,12 +16,14 @@ from domain.redis_cluster import find_hash_tag, key_slot
 from local.redis_topologies import ReplicatedValkey, ValkeyCluster
 from local.stack import Stack
 from local.tcp_ports import HOST
+from tests.conftest import LONG
 from tests.support.backends import Backend
 from tests.support.client import ApiClient, SignedUpPerson, wait_until
 from tests.support.faults import resume, suspend
+from tests.support.redis_users import ALLOWED
+from tests.support.settings_process import SettingsProcess
 from tests.support.stacks import extra_stack
 from tests.support.traffic import Traffic
-from tests.system.test_redis_permissions import ALLOWED
 
 _MAX_GAP = 5.0  # seconds from a promotion until reads are back
 
@@ -70,7 +70,7 @@ def owner(cluster: ValkeyCluster, slot: int) -> ReplicatedValkey:
     raise LookupError(slot)
 
 
-def sign_up_everywhere(service: Service, count: int = 12) -> list[SignedUpPerson]:
+def sign_up_everywhere(service: Service, count: int = 8) -> list[SignedUpPerson]:
     """Signs up people until each primary has some of them; returns all."""
     people = [service.api.sign_up() for _ in range(count)]
     while len({owner(service.cluster, slot_of(person)).port for person in people}) < 3:
@@ -143,8 +143,10 @@ def count_errors(cluster: ValkeyCluster, code: str) -> int:
 
 def test_slots_move_under_load_without_a_failed_read(service: Service):
     api, _, cluster = service
-    people = sign_up_everywhere(service, 24)
+    people = sign_up_everywhere(service, 16)
     source, target = cluster.servers[0], cluster.servers[1]
+    while [owner(cluster, slot_of(person)) for person in people].count(source) < 4:
+        people.append(api.sign_up())
     *movers, last = [person for person in people if owner(cluster, slot_of(person)) is source][:4]
     # The lowest slot, with the fence and the backfill queue, becomes the lowest one of the target.
     slots = [0, *map(slot_of, movers), 1]
@@ -179,9 +181,11 @@ def test_slots_move_under_load_without_a_failed_read(service: Service):
     assert wait_until(lambda: api.http.get("/readyz").status_code == 200)
 
 
-def test_backend_introspects_people_of_all_primaries_while_a_slot_moves(service: Service):
+def test_backend_introspects_people_of_all_primaries_while_a_slot_moves(
+    service: Service, load_settings: SettingsProcess
+):
     api, stack, cluster = service
-    key = manage(stack, "backends", "make", "shop").strip()
+    key = load_settings.manage(stack, ("backends", "make", "shop")).split()[0]
     backend = Backend(api.http, "shop", key)
     people = sign_up_everywhere(service)
     tokens, ids = [person.token for person in people], [person.id for person in people]
@@ -195,16 +199,8 @@ def test_backend_introspects_people_of_all_primaries_while_a_slot_moves(service:
         step()
         assert [state["sub"] for state in backend.introspect_all(tokens)] == ids
         assert [backend.introspect(token)["sub"] for token in tokens] == ids
-    manage(stack, "backends", "end", "shop")
+    load_settings.manage(stack, ("backends", "end", "shop"))
     wait_until(lambda: backend.status() == 401)
-
-
-def manage(stack: Stack, *arguments: str) -> str:
-    """Runs a command; returns what it prints."""
-    argv = [sys.executable, "manage.py", *arguments]
-    env = stack.environment()
-    result = subprocess.run(argv, env=env, check=True, timeout=60, capture_output=True, text=True)
-    return result.stdout
 
 
 def test_slot_that_no_primary_serves_is_unavailable_at_once(service: Service):
@@ -233,7 +229,7 @@ def knows_slot(server: ReplicatedValkey, slot: int) -> bool:
     return any(first <= slot <= last for first, last, *_ in server.call("CLUSTER", "SLOTS"))
 
 
-@pytest.mark.parametrize("fault", [ReplicatedValkey.kill, suspend])
+@pytest.mark.parametrize("fault", [ReplicatedValkey.kill, *([suspend] if LONG else [])])
 def test_reads_go_on_while_a_primary_is_replaced(service: Service, fault, record_property):
     api, _, cluster = service
     people = sign_up_everywhere(service)
@@ -285,27 +281,20 @@ def restore(server: ReplicatedValkey) -> None:
         allow_user(server)
 
 
-def test_profiles_of_a_cluster_are_rebuilt_verified_and_repaired(service: Service):
+def test_profiles_of_a_cluster_are_rebuilt_verified_and_repaired(
+    service: Service, load_settings: SettingsProcess
+):
     people = sign_up_everywhere(service)
     for server in service.cluster.servers:
         if server.info()["role"] == "master":
             server.call("FLUSHALL")
-    run_profiles(service.stack, "rebuild")
+    load_settings.manage(service.stack, ("profiles", "rebuild"))
     orphan, changed = redis_key(uuid4()), redis_key(UUID(people[0].id))
     owner(service.cluster, key_slot(orphan.encode())).call("HSET", orphan, "v", 1, "b", "{}")
     owner(service.cluster, slot_of(people[0])).call("HSET", changed, "b", "{}")
-    output = run_profiles(service.stack, "verify", status=1)
-    assert "orphan" in output
-    assert "mismatch" in output
-    run_profiles(service.stack, "repair")
+    commands = [("profiles", each, "--grace-period", "0.5") for each in ("verify", "repair")]
+    output = load_settings.manage(service.stack, *commands, status=1)
+    assert "orphan: 1" in output
+    assert "mismatch: 1" in output
+    assert "2 repaired, 0 left." in output
     assert all(map(is_readable, people))
-
-
-def run_profiles(stack: Stack, command: str, status: int = 0) -> str:
-    """Runs `manage.py profiles`; returns what it prints."""
-    argv = [sys.executable, "manage.py", "profiles", command]
-    result = subprocess.run(
-        argv, env=stack.environment(), capture_output=True, text=True, timeout=120
-    )
-    assert result.returncode == status, result.stdout + result.stderr
-    return result.stdout + result.stderr

@@ -11,26 +11,15 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from local.postgres import Postgres
 from local.processes import Process
 from local.stack import Stack
 from local.tcp_ports import HOST, find_free_port
 from tests.support.client import ApiClient, extra_service, wait_until, write_process
 from tests.support.settings_process import SettingsProcess
-from tests.support.stacks import extra_stack
+from tests.system.conftest import Managed
 
-FORMATS = {
-    "DateStyle": "SQL, DMY",
-    "IntervalStyle": "iso_8601",
-    "TimeZone": "Asia/Kathmandu",
-    "standard_conforming_strings": "off",
-    "default_transaction_isolation": "serializable",
-    "bytea_output": "escape",
-    "client_encoding": "LATIN1",
-}
 # Prints what the connections of Django and of the dashboard have, with these settings.
 PRINT = """
 import django
@@ -48,22 +37,10 @@ call_command("migrate", verbosity=0)
 """
 
 
-@pytest.fixture(scope="module")
-def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@pytest.fixture
+def own_stack(managed: Managed) -> Stack:
     """A stack on a database whose settings differ from all that the service relies on."""
-    folder = tmp_path_factory.mktemp("formats")
-    with Postgres(folder, durable=False) as postgres:
-        with psycopg.connect(postgres.url, autocommit=True) as connection:
-            for name, value in FORMATS.items():
-                connection.execute(
-                    sql.SQL("ALTER DATABASE rollcall SET {} = {}").format(
-                        sql.Identifier(name), sql.Literal(value)
-                    )
-                )
-        with extra_stack(
-            folder / "stack", DATABASE_URL=postgres.url, HUEY_DASHBOARD="true"
-        ) as running:
-            yield running
+    return managed.stack
 
 
 def test_formats_of_the_database_change_nothing(own_stack: Stack):

@@ -60,10 +60,10 @@ def encode_request(person: SignedUpPerson, header_lines: str = "") -> bytes:
 
 
 def test_memory_is_constant_over_many_reads(stack: Stack, api: ApiClient, scale):
-    """A million reads with LONG=1, else 50,000; the first part may still fill pools."""
-    requests = [encode_request(api.sign_up()) for _ in range(50)]
+    """A million reads with LONG=1, else 30,000; the first part may still fill pools."""
+    requests = [encode_request(api.sign_up()) for _ in range(50 if LONG else 10)]
     web = child_pids(stack.services["read"].pid)
-    times = 50_000 if LONG else 2_500
+    times = 50_000 if LONG else 1_500
 
     def run_some() -> int:
         with ThreadPoolExecutor(10) as threads:

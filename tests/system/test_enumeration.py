@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.support.client import ApiClient, SignedUpPerson, problem_code, sign_up_payload
 from tests.support.enumeration import ARMS, CHANNELS, attack
+from tests.support.faults import suspended
 from tests.support.timing import Response
 
 # What differs between two statements of one kind.
@@ -69,8 +70,8 @@ def test_no_request_waits_for_a_worker_that_sends(stack, django_db_access, api: 
 
     owner = sign_up_confirmed(api)
     addresses = {channel: owner.body[channel] for channel in CHANNELS}
-    stack.services["worker"].stop()
-    try:
+    owner.wait_for_outbox()  # or the worker may have locks
+    with suspended(stack.services["worker"]):
         claim = api.sign_up(**addresses)
         guesses = [api.request_challenge(**{name: value}) for name, value in addresses.items()]
         sent = api.sign_up(**addresses)
@@ -91,8 +92,6 @@ def test_no_request_waits_for_a_worker_that_sends(stack, django_db_access, api: 
                 path = f"confirmations/{name}/resend/"
                 assert claim.request("POST", path).status_code == 202
             assert api.sign_up(**addresses).profile().status_code == 200
-    finally:
-        stack.services["worker"].start()
 
 
 def sign_up_confirmed(api: ApiClient) -> SignedUpPerson:

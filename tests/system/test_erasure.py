@@ -30,6 +30,7 @@ from tests.support.erasure import (
     REJECTED_EMAIL,
     Service,
 )
+from tests.support.settings_process import SettingsProcess
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = "/admin/hueystats/hueydashboard/"
@@ -69,19 +70,21 @@ class Erased(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def erased(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Erased]:
-    with erasure.run_service(tmp_path_factory.mktemp("erasure")) as service:
+def erased(
+    tmp_path_factory: pytest.TempPathFactory, load_settings: SettingsProcess
+) -> Iterator[Erased]:
+    with erasure.run_service(tmp_path_factory.mktemp("erasure"), load_settings) as service:
         people = erasure.fill(service)
         mails = [each.body.decode() for each in service.providers["email"].requests]
-        needles = make_needles(people, mails)
-        before = traces.find(service.stack, needles)
+        search = traces.Search(service.stack, make_needles(people, mails))
+        before = search.run()
         erasure.erase_all(service, *people[:2])
         assert service.queue_size()
-        at_once = traces.find(service.stack, needles)
+        at_once = search.run()
         for name in ("worker", "relay"):
             service.stack.services[name].start()
         wait_until(service.is_settled)
-        yield Erased(service, people, before, at_once, traces.find(service.stack, needles))
+        yield Erased(service, people, before, at_once, search.run())
 
 
 def make_needles(people: tuple[SignedUpPerson, ...], mails: list[str]) -> dict[str, set[bytes]]:
@@ -141,7 +144,7 @@ def test_all_that_is_kept_of_erased_people_is_purged(erased: Erased):
         query = sql.SQL("UPDATE {t} SET " + change)
         names = {"t": sql.Identifier(table), "c": sql.Identifier(column)}
         erased.service.database.execute(query.format(**names))
-    erasure.run(erased.service, erasure.ERASE)
+    erased.service.erase()
     rows = {
         table: erased.service.count(table)
         for (table,) in erased.service.database.execute(OWN_TABLES)

@@ -4,8 +4,6 @@ LONG=1: 5,000,000 people and 22,500,000 outbox entries, which take ten minutes t
 """
 
 import re
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -25,10 +23,11 @@ from tests.support import growth, query_plans, webhook_signatures
 from tests.support.admin_client import TableParser, admin_session, form_origin
 from tests.support.client import ApiClient, SignedUpPerson, sign_up_payload, wait_until
 from tests.support.query_plans import Plan
-from tests.support.stacks import copy_template, extra_stack
+from tests.support.settings_process import SettingsProcess
+from tests.support.stacks import copy_template, migrated_stack
 
-ROOT = Path(__file__).parents[2]
-PEOPLE = 5_000_000 if LONG else 20_000
+PEOPLE = 5_000_000 if LONG else 13_000
+PAGE, EVENT_PAGE = (150, 50) if LONG else (50, 20)  # late ones, of a hundred rows
 MAX_ROWS_READ = 12_000  # by one scan: lists of the admin end at 10,000
 # The rest of `huey_event` is bounded by Huey, and statistics of text messages by their quota.
 GROWING = {
@@ -84,11 +83,6 @@ purge._run = run
 purge.purge_expired()
 """
 
-
-MANAGE = """
-from django.core.management import execute_from_command_line
-execute_from_command_line(["manage.py", *{}])
-"""
 LAST_MIGRATION_BEFORE = "0006"  # the ones that were written for data of this size
 ACQUIRED = re.compile(r"acquired \w+ on relation .* after ([0-9.]+) ms")
 # So that there is something to purge, whatever the worker has done; and after the migration, which
@@ -130,17 +124,13 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 @pytest.fixture(scope="module")
 def grown(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A service on all data."""
-    with extra_stack(
-        tmp_path_factory.mktemp("stack"),
-        DATABASE_URL=postgres.url,
-        HUEY_DASHBOARD="true",
-        **webhook_signatures.ENV,
-    ) as running:
+    env = {"DATABASE_URL": postgres.url, "HUEY_DASHBOARD": "true", **webhook_signatures.ENV}
+    with migrated_stack(tmp_path_factory.mktemp("stack"), env) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def plans(grown: Stack, postgres: Postgres) -> list[Plan]:
+def plans(grown: Stack, postgres: Postgres, load_settings: SettingsProcess) -> list[Plan]:
     """The plans of what people, staff, operators and the background do."""
 
     def run_all() -> None:
@@ -148,7 +138,7 @@ def plans(grown: Stack, postgres: Postgres) -> list[Plan]:
             person = use_api(ApiClient(client))
             assert client.get("/metrics").status_code == 200
         use_admin(grown, person)
-        run(grown, BACKGROUND_WORK)
+        load_settings.run(grown, BACKGROUND_WORK, timeout=3600)
 
     def use_api_often() -> None:
         with httpx.Client(base_url=grown.url, timeout=30) as client:
@@ -195,14 +185,14 @@ def use_admin(stack: Stack, person: SignedUpPerson) -> None:
     states = ("open", "due", "pending", "queued", "running", "failed", "discarded", "done")
     paths = ["/admin/", "/admin/hueystats/hueydashboard/"]
     paths += [f"{models}/{name}/" for name in ("person", "tombstone", "outboxentry")]
-    paths += [f"{models}/person/?p=150", f"{models}/tombstone/?p=150"]
+    paths += [f"{models}/person/?p={PAGE}", f"{models}/tombstone/?p={PAGE}"]
     paths += [f"{models}/person/?q={person.id}", f"{models}/tombstone/?q={person.id}"]
     paths += [f"{models}/person/{person.id}/{page}/" for page in ("change", "history", "delete")]
     paths += [f"{models}/outboxentry/?state__exact={state}&o=-6" for state in states]
     paths += [f"{models}/outboxentry/?state__exact={state}&q={person.id}" for state in states]
     paths += [f"{models}/outboxentry/?kind=confirmation&reason_code=x&state__exact=done"]
     events = f"{models}/event/"
-    paths += [events, f"{events}?p=50", f"{events}?q={person.id}"]
+    paths += [events, f"{events}?p={EVENT_PAGE}", f"{events}?q={person.id}"]
     for state in ("pending", "failed", "delivered"):
         paths += [f"{events}?state__exact={state}", f"{events}?state__exact={state}&q={person.id}"]
     paths += ["/admin/admin/logentry/", f"/admin/admin/logentry/?q={person.id}"]
@@ -226,20 +216,6 @@ def use_admin(stack: Stack, person: SignedUpPerson) -> None:
 
 def origin(form: httpx.Response) -> dict[str, str]:
     return {"Origin": form_origin(form)}
-
-
-def run(stack: Stack, program: str) -> str:
-    """Runs a Python program in the environment of a service; returns its output."""
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env=stack.environment(),
-        capture_output=True,
-        text=True,
-        timeout=3600,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 def test_statements_of_all_kinds_were_recorded(plans: list[Plan]):
@@ -278,19 +254,23 @@ def test_no_statement_reads_a_table_that_grows_or_much_of_it(
 
 
 def test_migrations_keep_no_write_waiting_for_a_second(
-    grown: Stack, postgres: Postgres, record_property: Callable[[str, object], None]
+    grown: Stack,
+    postgres: Postgres,
+    load_settings: SettingsProcess,
+    record_property: Callable[[str, object], None],
 ):
     """Although a transaction has the lock of a table for longer, which a migration needs; and after
     an attempt that was interrupted while it built an index.
     """
     assert postgres.log is not None
-    migrate(grown, "rollcall", LAST_MIGRATION_BEFORE)
+    load_settings.manage(grown, ("migrate", "rollcall", LAST_MIGRATION_BEFORE))
     leave_invalid_index(postgres.url, "session_expires_at_idx", "rollcall_session")
     start = postgres.log.stat().st_size
     with log_lock_waits(postgres.url), writers(postgres) as made:
         with psycopg.connect(postgres.url) as reader:
             reader.execute("SELECT FROM rollcall_ratelimitwindow LIMIT 1")
-            migration = threading.Thread(target=migrate, args=[grown, "rollcall"])
+            migrate = ("migrate", "rollcall")
+            migration = threading.Thread(target=load_settings.manage, args=[grown, migrate])
             migration.start()
             wait_until(lambda: "still waiting for AccessExclusiveLock" in read(postgres.log, start))
             count = len(made)
@@ -380,11 +360,6 @@ def writers(postgres: Postgres) -> Iterator[list[uuid.UUID]]:
             each.result(30)
 
 
-def migrate(stack: Stack, *arguments: str) -> str:
-    """Runs `manage.py migrate` with these arguments; returns its output."""
-    return run(stack, MANAGE.format(["migrate", *arguments]))
-
-
 def read(log: Path | None, start: int) -> str:
     assert log is not None
     with log.open() as file:
@@ -393,7 +368,10 @@ def read(log: Path | None, start: int) -> str:
 
 
 def test_purge_deletes_all_that_has_expired_faster_than_people_sign_up(
-    grown: Stack, postgres: Postgres, record_property: Callable[[str, object], None]
+    grown: Stack,
+    postgres: Postgres,
+    load_settings: SettingsProcess,
+    record_property: Callable[[str, object], None],
 ):
     """3,500 a minute are 58 people a second, all of whom may verify nothing, and 175 entries."""
     grown.services["worker"].stop()  # it purges every ten minutes
@@ -401,7 +379,11 @@ def test_purge_deletes_all_that_has_expired_faster_than_people_sign_up(
         query = "SELECT count(*) FROM rollcall_person WHERE email_verified_at IS NOT NULL"
         verified = connection.execute(query).fetchone()
         connection.execute(SIX_DAYS_PASS)
-        lines = [line.split() for line in run(grown, PURGE).splitlines() if line.count(" ") == 2]
+        lines = [
+            line.split()
+            for line in load_settings.run(grown, PURGE, timeout=3600).splitlines()
+            if line.count(" ") == 2
+        ]
         rates = {name: int(count) / float(seconds) for name, count, seconds in lines}
         assert rates["people"] > 60
         assert rates["outbox_entries"] > 200

@@ -1,12 +1,10 @@
 """No address, code or token in logs, in the queue, or in what tasks leave behind."""
 
 import json
-import os
-import subprocess
-import sys
 
 from tests.support.client import ApiClient, sign_up_payload
 from tests.support.leak_scan import find_codes
+from tests.support.settings_process import SettingsProcess
 
 LOGGING = """
 import django, logging, structlog
@@ -59,14 +57,8 @@ def test_logs_and_queue_contain_no_personal_data_or_secrets(
     assert find_codes(repr(queue_content)) & codes == set()
 
 
-def test_exception_is_logged_by_type_and_lines_without_its_text():
-    result = subprocess.run(
-        [sys.executable, "-c", LOGGING],
-        env={"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "settings.test"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+def test_exception_is_logged_by_type_and_lines_without_its_text(load_settings: SettingsProcess):
+    result = load_settings(LOGGING, DJANGO_SETTINGS_MODULE="settings.test")
     assert result.returncode == 0, result.stderr
     lines = [json.loads(line) for line in result.stderr.splitlines()]
     assert [line["exception"]["types"] for line in lines] == ["RuntimeError from ValueError"] * 3

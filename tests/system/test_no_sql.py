@@ -7,15 +7,18 @@ import pytest
 
 from local.stack import Stack
 from tests.support.client import ApiClient, SignedUpPerson, wait_until
+from tests.support.faults import suspended
 
 
 @pytest.fixture
 def record_statements(stack: Stack, api: ApiClient):
     """Returns the statements that Postgres executed during a function, without relay and worker."""
-    for name in ("relay", "worker"):
-        stack.services[name].stop()
     log = stack.data_dir / "logs" / "postgres.log"
-    with psycopg.connect(stack.environment()["DATABASE_URL"], autocommit=True) as database:
+    with (
+        suspended(stack.services["relay"]),
+        suspended(stack.services["worker"]),
+        psycopg.connect(stack.environment()["DATABASE_URL"], autocommit=True) as database,
+    ):
 
         def configure(statement: str) -> None:
             database.execute(statement)
@@ -32,8 +35,6 @@ def record_statements(stack: Stack, api: ApiClient):
         wait_until(lambda: database.execute("SHOW log_statement").fetchone() == ("all",))
         yield record
         configure("ALTER SYSTEM RESET log_statement")
-    for name in ("relay", "worker"):
-        stack.services[name].start()
 
 
 def get_statements_between(lines: list[str]) -> Iterator[str]:

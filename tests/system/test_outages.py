@@ -1,12 +1,13 @@
 """Outages: each row of the design's table, with real processes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
-import httpx
-import pytest
-
+from local.stack import Stack
 from tests.support.client import (
     ApiClient,
+    SignedUpPerson,
     problem_code,
     sign_up_payload,
     wait_until,
@@ -15,25 +16,29 @@ from tests.support.client import (
 from tests.support.faults import suspended
 
 
-@pytest.fixture
-def stop_service(stack):
-    """Stops a service for the test; restarts it afterwards, and waits until all is ready."""
-    stopped = []
-
-    def stop_one(name: str) -> None:
-        stack.services[name].stop()
-        stopped.append(name)
-
-    yield stop_one
-    for name in stopped:
+@contextmanager
+def stopped(stack: Stack, name: str) -> Iterator[None]:
+    """Stops a service until the end of the block."""
+    stack.services[name].stop()
+    try:
+        yield
+    finally:
         stack.services[name].start()
-    wait_until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200)
 
 
-def test_stopped_postgres_makes_writes_503_and_reads_continue(stop_service, api: ApiClient):
-    person = api.sign_up()
+def test_stopped_postgres_makes_writes_503_and_reads_continue(stack: Stack, api: ApiClient):
+    """Sign-ups and messages resume when it returns."""
+    person, waiting = api.sign_up(), api.sign_up()
     code = person.message("phone")["code"]
-    stop_service("postgres")
+    with stopped(stack, "postgres"):
+        check_outage_of_postgres(api, person, code)
+    assert api.sign_up().confirm("phone").status_code == 200
+    assert person.confirm("phone", code).status_code == 200
+    assert waiting.message("email")
+    wait_until(lambda: api.http.get("/readyz").status_code == 200)
+
+
+def check_outage_of_postgres(api: ApiClient, person: SignedUpPerson, code: str) -> None:
     for _ in range(20):
         assert person.profile().json() == person.body
     for response in (api.post("/api/v1/signup/", sign_up_payload()), person.confirm("phone", code)):
@@ -46,16 +51,6 @@ def test_stopped_postgres_makes_writes_503_and_reads_continue(stop_service, api:
     write_probe = "/readyz?capability=write"
     assert wait_until(lambda: api.http.get(write_probe).status_code == 503, timeout=5)
     assert api.http.get("/readyz?capability=read").status_code == 200
-
-
-def test_sign_ups_and_messages_resume_when_postgres_returns(stack, api: ApiClient):
-    waiting = api.sign_up()
-    stack.services["postgres"].stop()
-    assert api.post("/api/v1/signup/", sign_up_payload()).status_code == 503
-    stack.services["postgres"].start()
-    person = api.sign_up()
-    assert person.confirm("phone").status_code == 200
-    assert waiting.message("email")
 
 
 def test_connections_closed_by_postgres_fail_no_sign_up(api: ApiClient, django_db_access):
@@ -75,16 +70,13 @@ def test_connections_closed_by_postgres_fail_no_sign_up(api: ApiClient, django_d
 
 def test_stopped_profile_redis_makes_reads_503_and_writes_continue(stack, api: ApiClient):
     known = api.sign_up()
-    stack.services["profiles"].stop()
-    try:
+    with stopped(stack, "profiles"):
         person = api.sign_up()
         assert person.confirm("phone").status_code == 200
         for response in (known.profile(), person.profile()):
             assert response.status_code == 503
             assert problem_code(response) == "unavailable"
             assert response.headers["retry-after"] == "1"
-    finally:
-        stack.services["profiles"].start()
     assert wait_until(lambda: known.profile().status_code == 200, timeout=1)
     assert wait_until(lambda: person.profile().status_code == 200, timeout=5)
     assert person.profile().json()["phone_verified"]
@@ -95,14 +87,11 @@ def test_change_during_a_frozen_profile_redis_is_read_after_it(stack, api: ApiCl
     """Without a worker, whose retries may be minutes apart; the change marks the profile stale."""
     person = api.sign_up()
     wait_until(lambda: person.profile().status_code == 200)
-    stack.services["worker"].stop()
-    try:
+    with suspended(stack.services["worker"]):
         with suspended(stack.services["profiles"]):
             assert person.patch({"name": "Grace"}).status_code == 200
         wait_until_readable(stack)
         wait_until(lambda: person.profile().json().get("name") == "Grace", timeout=5)
-    finally:
-        stack.services["worker"].start()
 
 
 def test_empty_profile_redis_is_backfilled(django_db_access, api: ApiClient):
@@ -121,28 +110,21 @@ def test_empty_profile_redis_is_backfilled(django_db_access, api: ApiClient):
     assert statuses_seen <= {200, 503}
 
 
-def test_stopped_queue_only_delays_messages(stack, api: ApiClient):
-    stack.services["queue"].stop()
-    try:
-        person = api.sign_up()
-        assert person.profile().status_code == 200
-        assert person.messages("email") == []
-    finally:
-        stack.services["queue"].start()
-    for channel in ("email", "phone"):
-        assert wait_until(partial(person.messages, channel), timeout=60)
-
-
-def test_missing_profile_is_backfilled_while_the_queue_is_stopped(
-    stop_service, django_db_access, api: ApiClient
+def test_stopped_queue_only_delays_messages_and_no_backfill(
+    stack, django_db_access, api: ApiClient
 ):
     from tests.support.profile_redis import get_client
 
-    person = api.sign_up()
-    person.wait_for_outbox()
-    stop_service("queue")
-    get_client().delete(f"p:{person.response.json()['id'].replace('-', '')}")
-    assert wait_until(lambda: person.profile().status_code == 200, timeout=10)
+    known = api.sign_up()
+    known.wait_for_outbox()
+    with stopped(stack, "queue"):
+        person = api.sign_up()
+        assert person.profile().status_code == 200
+        get_client().delete(f"p:{known.id.replace('-', '')}")
+        assert wait_until(lambda: known.profile().status_code == 200, timeout=10)
+        assert person.messages("email") == []
+    for channel in ("email", "phone"):
+        assert wait_until(partial(person.messages, channel), timeout=60)
 
 
 def test_profile_redis_that_may_evict_is_not_ready(django_db_access, api: ApiClient):

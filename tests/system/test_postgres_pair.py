@@ -12,15 +12,20 @@ import pytest
 
 from local.postgres_pair import PostgresPair
 from local.stack import Stack
+from tests.conftest import LONG
 from tests.support.client import ApiClient, SignedUpPerson, sign_up_payload, wait_until
-from tests.support.stacks import extra_stack
+from tests.support.stacks import copy_template, migrated_stack
 
 WRITERS, READERS = 3, 2
+PAUSE = 0.05  # seconds between two requests of one of them
+ENOUGH = 50 if LONG else 15  # sign-ups before the promotion, and after it
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresPair]:
-    with PostgresPair(tmp_path_factory.mktemp("pair"), durable=False) as running:
+    folder = tmp_path_factory.mktemp("pair")
+    copy_template(folder, "postgres-a")
+    with PostgresPair(folder, durable=False) as running:
         yield running
 
 
@@ -28,13 +33,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresPair]:
 def service(pair: PostgresPair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A service on both servers."""
     folder = tmp_path_factory.mktemp("stack")
-    limits = {"STATEMENT_TIMEOUT_MS": "2000"}
-    with extra_stack(folder, DATABASE_URL=pair.url, **limits) as running:
+    env = {"DATABASE_URL": pair.url, "STATEMENT_TIMEOUT_MS": "2000"}
+    with migrated_stack(folder, env) as running:
         yield running
 
 
 class Load:
-    """Sign-ups and reads, as fast as they are answered, and what was answered when."""
+    """Sign-ups and reads without end, and what was answered when."""
 
     def __init__(self, url: str) -> None:
         self.people: list[SignedUpPerson] = []
@@ -63,7 +68,7 @@ class Load:
 
     def _sign_up(self) -> None:
         with httpx.Client(base_url=self._url, timeout=20) as client:
-            while not self._stop.is_set():
+            while not self._stop.wait(PAUSE):
                 response = client.post("/api/v1/signup/", json=sign_up_payload())
                 self.sign_ups.append((time.monotonic(), response.status_code))
                 if response.status_code == 201:
@@ -73,7 +78,7 @@ class Load:
 
     def _read(self) -> None:
         with httpx.Client(base_url=self._url, timeout=20) as client:
-            while not self._stop.is_set():
+            while not self._stop.wait(PAUSE):
                 person = self.people[len(self.reads) * 7 % len(self.people)]
                 response = client.get("/api/v1/profile/", headers=person.bearer)
                 self.reads.append(response.status_code)
@@ -95,14 +100,14 @@ def test_promotion_under_load_loses_no_answered_sign_up_and_fails_no_read(
 ):
     load = Load(service.url)
     with load.running():
-        wait_until(lambda: len(load.people) >= 50)
+        wait_until(lambda: len(load.people) >= ENOUGH)
         pair.primary.kill()
         wait_until(lambda: load.sign_ups[-1][1] == 503, timeout=10)
         pair.promote()
         promoted_at = time.monotonic()
         wait_until(lambda: load.answered_after(promoted_at), timeout=10)
         count = len(load.people)
-        wait_until(lambda: len(load.people) >= count + 50)
+        wait_until(lambda: len(load.people) >= count + ENOUGH)
     assert {status for _, status in load.sign_ups} == {201, 503}
     assert set(load.reads) == {200}
     assert {person.id for person in load.people} <= stored_ids(pair)

@@ -9,7 +9,7 @@ import pytest
 
 from local.stack import Stack
 from local.tcp_ports import HOST
-from tests.support.client import extra_service, sign_up_payload, write_process
+from tests.support.client import read_process, sign_up_payload, socket_path, write_process
 from tests.support.settings_process import PRODUCTION_ENV
 
 HEAD = "Host: rollcall.example\r\nX-Forwarded-Proto: https\r\n"
@@ -22,7 +22,10 @@ def urls(stack: Stack) -> Iterator[dict[str, str]]:
     env = {name: value for name, value in PRODUCTION_ENV.items() if name not in servers}
     env |= {"TRUST_X_FORWARDED_PROTO": "1", "KEEP_ALIVE_TIMEOUT": "620"}
     env["SECRET_KEY"] = stack.environment()["SECRET_KEY"]
-    with extra_service(stack, **env) as (_, read_url), write_process(stack, **env) as (_, url):
+    with (
+        write_process(stack, **env) as (_, url),
+        read_process(stack, WRITE_UPSTREAM=f"unix:{socket_path(url)}", **env) as (_, read_url),
+    ):
         yield {"read": read_url, "write": url}
 
 

@@ -8,28 +8,39 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
+from local.stack import Stack
 from tests.support import fake_provider, webhook_signatures
 from tests.support.client import ApiClient, SignedUpPerson, sign_up_payload, wait_until
-from tests.support.stacks import extra_stack
+from tests.support.workers import replaceable_worker
 
 
 @pytest.fixture(scope="module")
-def providers(tmp_path_factory):
-    """A stack that sends through SendGrid and Vonage, both fake."""
+def providers(stack: Stack):
+    """The stack with a worker that sends through SendGrid and Vonage, both fake."""
     with fake_provider.FakeProvider() as sendgrid, fake_provider.FakeProvider(tls=True) as vonage:
         sendgrid.default_response = fake_provider.accept()
         vonage.default_response = fake_provider.sms({"status": "0", "message-id": "1"})
-        env = {
-            **fake_provider.provider_settings(sendgrid, vonage),
-            "PROVIDER_TIMEOUT": "1",
-            **webhook_signatures.ENV,
-        }
-        folder = tmp_path_factory.mktemp("providers")
+        env = fake_provider.provider_settings(sendgrid, vonage) | {"PROVIDER_TIMEOUT": "1"}
         with (
-            extra_stack(folder, **env) as stack,
-            httpx.Client(base_url=stack.url) as http,
+            replaceable_worker(stack) as use_worker,
+            httpx.Client(base_url=stack.url, timeout=20) as http,
         ):
+            use_worker(**env)
             yield ApiClient(http), sendgrid, vonage
+
+
+def sign_up(providers, to_email: fake_provider.Respond, to_sms: fake_provider.Respond):
+    """Signs a person up, to whose first messages the providers respond so."""
+    api, sendgrid, vonage = providers
+    body = sign_up_payload()
+    for provider, to, response in (
+        (sendgrid, body["email"], to_email),
+        (vonage, body["phone"].removeprefix("+"), to_sms),
+    ):
+        provider.default_response = fake_provider.fail_first(
+            {to: response}, provider.default_response
+        )
+    return api.sign_up(**body)
 
 
 def get_emails(sendgrid: fake_provider.FakeProvider, person: SignedUpPerson) -> list[Any]:
@@ -76,10 +87,12 @@ def test_sms_code_and_email_link_confirm_addresses(providers):
 
 
 def test_delivery_receipt_sets_the_confirmation_status(providers):
-    api, sendgrid, vonage = providers
-    sendgrid.queue_responses(fake_provider.status(202, {"X-Message-Id": "XBg2anf2TqCy6WXKQFhieQ"}))
-    vonage.queue_responses(fake_provider.sms({"status": "0", "message-id": "0B00000127FDBC63"}))
-    person = api.sign_up()
+    api, *_ = providers
+    person = sign_up(
+        providers,
+        fake_provider.status(202, {"X-Message-Id": "XBg2anf2TqCy6WXKQFhieQ"}),
+        fake_provider.sms({"status": "0", "message-id": "0B00000127FDBC63"}),
+    )
     wait_until(lambda: get_statuses(person) == ["sent", "sent"])
     receipt_id = "XBg2anf2TqCy6WXKQFhieQ.filter0905p1mdw1-4434-59E0C6FF-3.0"
     events = [{"event": "bounce", "sg_message_id": receipt_id}]
@@ -123,9 +136,11 @@ def report_before(
 def test_receipt_before_the_response_of_the_provider_is_kept(providers, sendings):
     api, sendgrid, vonage = providers
     response = fake_provider.accept() if sendings == 1 else fake_provider.drop()
-    sendgrid.queue_responses(report_before(api, "bounce", response))
-    vonage.queue_responses(report_before(api, "delivered", response))
-    person = api.sign_up()
+    person = sign_up(
+        providers,
+        report_before(api, "bounce", response),
+        report_before(api, "delivered", response),
+    )
     wait_until(lambda: get_statuses(person) == ["failed", "delivered"])
     wait_until(lambda: len(get_texts(vonage, person)) == sendings)
     wait_until(lambda: len(get_emails(sendgrid, person)) == sendings)
@@ -186,9 +201,11 @@ def test_temporary_failure_is_retried_with_the_same_code(providers, people_by_fa
 
 def test_permanent_failure_is_not_retried(providers):
     api, sendgrid, vonage = providers
-    sendgrid.queue_responses(fake_provider.status(400))
-    vonage.queue_responses(fake_provider.sms({"status": "6", "error-text": "no"}))
-    rejected, next_one = api.sign_up(), None
+    rejected = sign_up(
+        providers,
+        fake_provider.status(400),
+        fake_provider.sms({"status": "6", "error-text": "no"}),
+    )
     wait_until(lambda: get_texts(vonage, rejected) and get_emails(sendgrid, rejected))
     next_one = api.sign_up()
     wait_until(lambda: get_texts(vonage, next_one) and get_emails(sendgrid, next_one))

@@ -78,7 +78,7 @@ def test_service_goes_on_when_the_primary_changes(
 ):
     api, group = service
     group.wait_until_healthy(30)
-    people = [api.sign_up() for _ in range(10)]
+    people = [api.sign_up() for _ in range(10 if LONG else 5)]
     for person in people:
         wait_until(partial(is_readable, person))
     first = group.primary()

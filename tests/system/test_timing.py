@@ -8,6 +8,7 @@ import pytest
 
 from local.stack import Stack
 from tests.support.enumeration import ARMS, CHANNELS, attack, make_rounds
+from tests.support.faults import suspended
 from tests.support.timing import MAX_Z, Connection, has_power, rank_sum_z
 
 ATTACKER = "198.51.100.7"
@@ -15,15 +16,9 @@ ATTACKER = "198.51.100.7"
 
 @pytest.fixture
 def quiet_stack(stack: Stack) -> Iterator[Stack]:
-    """The stack while its worker and relay are stopped: they do more for known addresses."""
-    services = [stack.services[name] for name in ("worker", "relay")]
-    for service in services:
-        service.stop()
-    try:
+    """The stack while its worker and relay are suspended: they do more for known addresses."""
+    with suspended(stack.services["worker"]), suspended(stack.services["relay"]):
         yield stack
-    finally:
-        for service in services:
-            service.start()
 
 
 def test_requests_do_not_reveal_known_addresses(quiet_stack: Stack, scale: int):
@@ -32,7 +27,7 @@ def test_requests_do_not_reveal_known_addresses(quiet_stack: Stack, scale: int):
     A worker that sends a message to a known address makes the machine busier. Quotas bound that: 20
     messages a day to one address are too few for a test like this one.
     """
-    rounds = 5_000 if scale > 1 else 60
+    rounds = 5_000 if scale > 1 else 25
     attacker = Connection(quiet_stack.data_dir / "write.sock", ATTACKER)
     durations: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     shapes: dict[str, set[str]] = defaultdict(set)

@@ -1,7 +1,6 @@
 """An upgrade: the processes of two releases side by side, on one Postgres and one Redis."""
 
 import subprocess
-import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -14,13 +13,22 @@ import httpx
 import pytest
 
 from local.commands import Commands, rollcall_commands
+from local.postgres import Postgres
 from local.stack import Stack
 from tests.conftest import LONG
 from tests.support.client import ApiClient, SignedUpPerson, wait_until
-from tests.support.stacks import SETTINGS
+from tests.support.settings_process import SettingsProcess
+from tests.support.stacks import SETTINGS, copy_template
 
 ROOT = Path(__file__).resolve().parents[2]
 MIGRATIONS = "domain/postgres/migrations"
+MIGRATE_TO = """
+import django
+django.setup()
+from django.core.management import call_command
+call_command("migrate", "rollcall", "{}", verbosity=0)
+"""
+PAUSE = 0.5  # seconds between two people of one client: the new release starts at the same time
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +96,7 @@ class Clients:
                 for url in (urls[0], urls[-1])
             )
             try:
-                while not self._stopped.is_set():
+                while not self._stopped.wait(PAUSE):
                     self.people.append(use_both(here, there))
             finally:
                 self.stop()
@@ -107,10 +115,9 @@ def use_both(here: ApiClient, there: ApiClient) -> SignedUpPerson:
 
 
 def test_two_releases_serve_the_same_people_during_an_upgrade(
-    previous_release: Path, tmp_path: Path
+    previous_release: Path, tmp_path: Path, load_settings: SettingsProcess
 ):
     """The newer one migrates while the older one is used; both are used; the older one ends."""
-    count = 50 if LONG else 5
 
     def older(port: int, write_bind: str) -> Commands:
         made = rollcall_commands(port, write_bind, 1)
@@ -124,30 +131,47 @@ def test_two_releases_serve_the_same_people_during_an_upgrade(
         # Its working directory too: gunicorn imports its settings from there.
         return ["env", "--chdir", str(previous_release), *(paths.get(part, part) for part in argv)]
 
-    env = {**SETTINGS, "OUTBOX_LEASE_SECONDS": "2"}
-    with Stack(tmp_path / "old", env=env, durable=False, commands=older) as old:
-        shared = ("DATABASE_URL", "REDIS_URL", "QUEUE_URL", "SECRET_KEY")
-        env |= {name: old.environment()[name] for name in shared}
-        new = Stack(tmp_path / "new", env=env, commands=newer)
-        before = Clients(old.url)
-        with before.running(), new:
-            before.wait_for(count)
-            both = Clients(old.url, new.url)
-            with both.running():
-                both.wait_for(2 * count)
-            before.stop()
-            people = before.people + both.people
-            wait_until(lambda: all(messages_to(each, old, new) >= 2 for each in people))
-            for name in reversed(old.own_services):
-                old.services[name].stop()
-            after = Clients(new.url)
-            with after.running():
-                after.wait_for(count)
-            wait_until(lambda: all(messages_to(each, new) >= 2 for each in after.people))
-            verify = [sys.executable, str(ROOT / "manage.py"), "profiles", "verify"]
-            subprocess.run(
-                verify, check=True, env=new.environment(), timeout=60, capture_output=True
-            )
+    with previous_database(tmp_path, previous_release, load_settings) as database_url:
+        env = {**SETTINGS, "OUTBOX_LEASE_SECONDS": "2", "DATABASE_URL": database_url}
+        with Stack(tmp_path / "old", env=env, commands=older) as old:
+            shared = ("REDIS_URL", "QUEUE_URL", "SECRET_KEY")
+            env |= {name: old.environment()[name] for name in shared}
+            new = Stack(tmp_path / "new", env=env, commands=newer)
+            upgrade(old, new, 50 if LONG else 3)
+            load_settings.manage(new, ("profiles", "verify"))
+
+
+@contextmanager
+def previous_database(folder: Path, release: Path, load_settings: SettingsProcess) -> Iterator[str]:
+    """A database as a release has it: today's, migrated back. Yields its URL."""
+    last = max(path.stem for path in (release / MIGRATIONS).glob("0*.py"))
+    copy_template(folder)
+    with Postgres(folder, durable=False) as postgres:
+        code = MIGRATE_TO.format(last)
+        result = load_settings(code, DATABASE_URL=postgres.url, **SETTINGS)
+        assert result.returncode == 0, result.stderr
+        yield postgres.url
+
+
+def upgrade(old: Stack, new: Stack, count: int) -> None:
+    """Starts the newer release beside the older one, which it ends then, while `count` people use
+    them and more.
+    """
+    before = Clients(old.url)
+    with before.running(), new:
+        before.wait_for(count)
+        both = Clients(old.url, new.url)
+        with both.running():
+            both.wait_for(2 * count)
+        before.stop()
+        people = before.people + both.people
+        wait_until(lambda: all(messages_to(each, old, new) >= 2 for each in people))
+        for name in reversed(old.own_services):
+            old.services[name].stop()
+        after = Clients(new.url)
+        with after.running():
+            after.wait_for(count)
+        wait_until(lambda: all(messages_to(each, new) >= 2 for each in after.people))
 
 
 def messages_to(person: SignedUpPerson, *stacks: Stack) -> int:

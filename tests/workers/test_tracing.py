@@ -1,8 +1,5 @@
 """OpenTelemetry: one trace from the request to the provider, and no personal data in it."""
 
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from local.stack import Stack
 from tests.support.client import ApiClient, SignedUpPerson, sign_up_payload, wait_until
 from tests.support.fake_provider import FakeProvider, accept, hang
+from tests.support.settings_process import SettingsProcess
 
 CLIENT_SPAN = "00f067aa0ba902b7"
 SPANS = {
@@ -135,12 +133,6 @@ def test_collector_that_hangs_changes_no_response(collector, client):
         collector.release()
 
 
-def test_sdk_is_not_imported_unless_it_is_used():
-    result = subprocess.run(
-        [sys.executable, "-c", IMPORTED],
-        env={"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "settings.test"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+def test_sdk_is_not_imported_unless_it_is_used(load_settings: SettingsProcess):
+    result = load_settings(IMPORTED, DJANGO_SETTINGS_MODULE="settings.test")
     assert (result.stdout, result.stderr) == ("[]\n", "")

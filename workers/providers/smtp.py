@@ -52,7 +52,7 @@ class Smtp:
             server.connect(settings.SMTP_HOST, settings.SMTP_PORT)
             # The timeout is for each wait alone, and a reply may trickle in.
             remaining = max(0.0, expires_at - time.monotonic())
-            timer = threading.Timer(remaining, shut_down, [server.sock])
+            timer = threading.Timer(remaining, _cut, [server])
             timer.daemon = True
             timer.start()
             try:
@@ -96,6 +96,12 @@ class Smtp:
         mail.set_content(message.text)
         mail.add_alternative(message.html, subtype="html")
         return mail
+
+
+def _cut(server: smtplib.SMTP) -> None:
+    """Ends what another thread does with a server, on the socket of now: STARTTLS replaces it."""
+    if (connection := server.sock) is not None:
+        shut_down(connection)
 
 
 def _classify(error: Exception) -> SendError:

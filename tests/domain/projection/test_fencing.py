@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.support.client import ApiClient, SignedUpPerson, wait_until, wait_until_readable
+from tests.support.faults import suspended
 
 READ = "/readyz?capability=read"
 
@@ -88,15 +89,12 @@ def test_older_data_are_not_read_before_fencing(stack, django_db_access, api: Ap
     person = api.sign_up()
     person.wait_for_outbox()
     restored = RestorableRedis(stack, tmp_path)
-    stack.services["relay"].stop()
-    restored.kill_and_restore()
-    restored.start()
-    try:
+    with suspended(stack.services["relay"]):
+        restored.kill_and_restore()
+        restored.start()
         for _ in range(10):
             assert person.profile().status_code == 503
         wait_until(lambda: api.http.get(READ).json()["read"] == "stale")
-    finally:
-        stack.services["relay"].start()
     assert wait_until(lambda: person.profile().status_code == 200)
     wait_until_readable(stack)
 
@@ -109,14 +107,11 @@ def test_primary_that_was_demoted_in_between_is_not_read_before_fencing(
 
     person = api.sign_up()
     person.wait_for_outbox()
-    stack.services["relay"].stop()
-    try:
+    with suspended(stack.services["relay"]):
         get_client().replicaof("127.0.0.1", "1")
         get_client().replicaof("NO", "ONE")
         wait_until(lambda: api.http.get(READ).json()["read"] == "stale")
         assert person.profile().status_code == 503
-    finally:
-        stack.services["relay"].start()
     assert wait_until(lambda: person.profile().status_code == 200)
     wait_until_readable(stack)
 

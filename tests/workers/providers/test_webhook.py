@@ -4,17 +4,16 @@ import hmac
 import json
 from base64 import b64decode, b64encode
 from dataclasses import asdict
-from pathlib import Path
 from types import SimpleNamespace
 
-import httpx
 import pytest
 
+from local.stack import Stack
 from tests.support import fake_provider
 from tests.support.client import ApiClient, wait_until
 from tests.support.fake_provider import FakeProvider, Request
 from tests.support.fake_smtp import FakeSmtp
-from tests.support.stacks import extra_stack
+from tests.support.workers import replaceable_worker
 from tests.workers.providers.test_sdks import SMS
 from workers.providers.base import PermanentFailure, SendError, TemporaryFailure
 from workers.providers.webhook import Webhook
@@ -67,7 +66,7 @@ def test_refusal_is_final_and_an_error_is_not(status: int, failure_type: type[Se
             send(receiver)
 
 
-def test_service_sends_by_smtp_and_webhook(tmp_path: Path):
+def test_service_sends_by_smtp_and_webhook(stack: Stack, api: ApiClient):
     with FakeSmtp() as smtp, FakeProvider() as receiver:
         receiver.default_response = fake_provider.status(204)
         environment = {
@@ -81,11 +80,9 @@ def test_service_sends_by_smtp_and_webhook(tmp_path: Path):
             "MESSAGE_WEBHOOK_URL": receiver.url,
             "MESSAGE_WEBHOOK_SECRET": SECRET,
         }
-        with (
-            extra_stack(tmp_path, **environment) as stack,
-            httpx.Client(base_url=stack.url, timeout=20) as client,
-        ):
-            person = ApiClient(client).sign_up()
+        with replaceable_worker(stack) as use_worker:
+            use_worker(**environment)
+            person = api.sign_up()
             wait_until(lambda: smtp.mails and receiver.requests)
     assert smtp.mails[0]["To"] == person.body["email"]
     verify_signature(receiver.requests[0])

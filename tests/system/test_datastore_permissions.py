@@ -1,51 +1,33 @@
 """Redis users without all permissions, as managed services give them."""
 
-import subprocess
-import sys
-from collections.abc import Iterator
-
 import httpx
 import pytest
-from redis import Redis
 
 from local.commands import rollcall_commands
 from local.processes import Process
-from local.servers import Valkey
 from local.stack import Stack
+from tests.conftest import LONG
 from tests.support.client import ApiClient, extra_service, read_process, wait_until
-from tests.support.stacks import extra_stack
-
-# What docs/operations.md names.
-ALLOWED = "~* &* +@all -@dangerous +info"
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """A Redis for profiles and queue, with the user "allowed"."""
-    with Valkey(tmp_path_factory.mktemp("acl"), "profiles") as server:
-        add_user(server, "allowed", ALLOWED)
-        yield server
+from tests.support.redis_users import add_user, user_url
+from tests.support.replicated_redis import Replicated
+from tests.support.settings_process import SettingsProcess
+from tests.system.conftest import Managed
 
 
-@pytest.fixture(scope="module")
-def own_stack(redis: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack whose processes are that user."""
-    url = user_url(redis, "allowed")
-    folder = tmp_path_factory.mktemp("permissions")
-    with extra_stack(folder, REDIS_URL=url, QUEUE_URL=url.removesuffix("0") + "1") as stack:
-        yield stack
+@pytest.fixture
+def own_stack(managed: Managed) -> Stack:
+    """A stack whose processes are the user "allowed"."""
+    return managed.stack
 
 
-def add_user(server: Valkey, name: str, rules: str) -> None:
-    with Redis.from_url(server.url) as admin:
-        admin.execute_command("ACL", "SETUSER", name, "reset", "on", ">pass", *rules.split())
+@pytest.fixture
+def redis(managed: Managed) -> Replicated:
+    return managed.profiles
 
 
-def user_url(server: Valkey, name: str) -> str:
-    return server.url.replace("//", f"//{name}:pass@")
-
-
-def test_all_works_without_dangerous_commands_but_info(own_stack: Stack):
+def test_all_works_without_dangerous_commands_but_info(
+    own_stack: Stack, load_settings: SettingsProcess
+):
     with httpx.Client(base_url=own_stack.url, timeout=20) as client:
         person = ApiClient(client).sign_up()
         assert person.confirm("email").status_code == 200
@@ -54,9 +36,8 @@ def test_all_works_without_dangerous_commands_but_info(own_stack: Stack):
             assert person.profile().status_code == 200
         assert person.request("DELETE", "sessions/current/").status_code == 204
         assert person.profile().status_code == 401
-    for command in ("rebuild", "verify", "repair"):
-        argv = [sys.executable, "manage.py", "profiles", command]
-        subprocess.run(argv, env=own_stack.environment(), check=True, timeout=60)
+    actions = ("rebuild", "verify", "repair")
+    load_settings.manage(own_stack, *(("profiles", action) for action in actions))
     logs = {path.name: path.read_text() for path in (own_stack.data_dir / "logs").iterdir()}
     assert [name for name, text in logs.items() if "denied_command" in text] == []
     assert "client_cache_disabled" not in logs["read.log"]
@@ -64,11 +45,11 @@ def test_all_works_without_dangerous_commands_but_info(own_stack: Stack):
 
 @pytest.mark.parametrize(
     ("rules", "denied"),
-    [("~* &* +@all -@dangerous", "info"), ("~* &* +@all -hget", "hget"), ("", "")],
-    ids=["dangerous", "hget", "wrong password"],
+    [("~* &* +@all -@dangerous", "info"), *([("~* &* +@all -hget", "hget"), ("", "")] * LONG)],
+    ids=["dangerous", *(["hget", "wrong password"] * LONG)],
 )
 def test_missing_permission_is_named_and_fails_readyz(
-    own_stack: Stack, redis: Valkey, rules: str, denied: str
+    own_stack: Stack, redis: Replicated, rules: str, denied: str
 ):
     with httpx.Client(base_url=own_stack.url, timeout=20) as client:
         person = ApiClient(client).sign_up()
@@ -86,7 +67,7 @@ def test_missing_permission_is_named_and_fails_readyz(
         assert (f'"denied_command": "{denied}"' if denied else "WRONGPASS") in read.log_tail()
 
 
-def test_denied_read_is_named(own_stack: Stack, redis: Valkey):
+def test_denied_read_is_named(own_stack: Stack, redis: Replicated):
     with httpx.Client(base_url=own_stack.url, timeout=20) as client:
         person = ApiClient(client).sign_up()
     add_user(redis, "limited", "~* &* +@all -hmget")
@@ -97,7 +78,7 @@ def test_denied_read_is_named(own_stack: Stack, redis: Valkey):
         assert '"denied_command": "hmget"' in read.log_tail()
 
 
-def test_relay_names_the_permission_that_it_lacks(own_stack: Stack, redis: Valkey):
+def test_relay_names_the_permission_that_it_lacks(own_stack: Stack, redis: Replicated):
     add_user(redis, "limited", "~* &* +@all -@dangerous")
     env = own_stack.environment() | {"REDIS_URL": user_url(redis, "limited")}
     argv = rollcall_commands(0, "").services["relay"]
