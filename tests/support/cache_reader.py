@@ -3,8 +3,8 @@
 Arguments: the Redis URL, SECRET_KEY, a file of tokens, one a line, and a file of 8-byte integers:
 for each token the state after the last answered write (twice the version, plus one if the session
 was revoked; -1 during a write), and last 1 once it is to stop. Prints a line when it has begun to
-read, and one of JSON: the number of reads, of those that used an entry of the client-side cache,
-and the errors.
+read, and one of JSON: the number of reads whose response was checked, because the state did not
+change during the read, of those that used an entry of the client-side cache, and the errors.
 """
 
 import asyncio
@@ -50,17 +50,17 @@ def count_cache_hits() -> Callable[[], int]:
 async def check_staleness(
     reader: Reader, token: str, states: "memoryview[int]", number: int
 ) -> str | None:
-    """Reads once; returns an error, unless the state changed during the read."""
+    """Reads once; returns an error, empty if there is none, or None if the state changed during
+    the read.
+    """
     expected: int = states[number]
     status, _, body = await reader.read(token)
     if expected < 0 or states[number] != expected:
         return None
     if expected & 1:
-        return None if status == 401 else f"{status} after the session had ended"
+        return "" if status == 401 else f"{status} after the session had ended"
     version = int(json.loads(body)["name"].split()[1]) if status == 200 else -1
-    return (
-        None if version >= expected >> 1 else f"{status}, version {version} after {expected >> 1}"
-    )
+    return "" if version >= expected >> 1 else f"{status}, version {version} after {expected >> 1}"
 
 
 async def main(url: str, secret: str, tokens: str, shared: str) -> None:
@@ -69,17 +69,19 @@ async def main(url: str, secret: str, tokens: str, shared: str) -> None:
     with shared_states(Path(shared)) as states:
         reader = Reader(url, Keyring([secret]))
         reader.start()
-        count, errors = 0, []
+        checked: list[str] = []
+        has_begun = False
         while not states[-1]:
             numbers = [random.randrange(len(token_list)) for _ in range(8)]
             checks = [check_staleness(reader, token_list[n], states, n) for n in numbers]
-            errors += [text for text in await asyncio.gather(*checks) if text]
-            if not count:
+            checked += [error for error in await asyncio.gather(*checks) if error is not None]
+            if not has_begun:
                 sys.stdout.write("reading\n")
                 sys.stdout.flush()
-            count += len(numbers)
+                has_begun = True
         await reader.close()
-    result = {"reads": count, "cache_hits": cache_hits(), "errors": errors[:10]}
+    errors = list(filter(None, checked))
+    result = {"checked": len(checked), "cache_hits": cache_hits(), "errors": errors[:10]}
     sys.stdout.write(json.dumps(result) + "\n")
 
 
