@@ -20,9 +20,10 @@ from types import FrameType
 from local.commands import Commands, rollcall_commands
 from local.example import ExampleSite
 from local.greeting import render_greeting
-from local.processes import StackError, set_parent_death_signal
+from local.processes import StackError
 from local.progress import show_step
 from local.reload import supervise_and_reload
+from local.signals import set_parent_death_signal
 from local.stack import Stack
 from local.supervisor import supervise
 
