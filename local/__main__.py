@@ -56,7 +56,7 @@ def main(commands: Callable[[int, str], Commands] | None = None) -> int:
             print(f"ready: {stack.url}", flush=True)
             print(render_greeting(stack), flush=True)
             if example:
-                print(f"\nexample: {example.url(stack)}", flush=True)
+                print(f"\nexample: {example.url(stack.url)}", flush=True)
             if options.reload:
                 supervise_and_reload(stack)
             supervise(stack.services)
