@@ -25,7 +25,6 @@ from local.stack import Stack
 from local.tcp_ports import find_free_port
 from tests.conftest import LONG
 from tests.support.faults import child_pids, kill, resume, suspend
-from tests.support.stacks import copy_template
 
 # A read process that serves /readyz and has a child; a worker; a relay.
 WEB = """
@@ -427,26 +426,22 @@ def test_taken_port_is_a_one_line_error(tmp_path: Path) -> None:
 # --- The product itself --------------------------------------------------------------------------
 
 
-def test_python_m_local_serves_kept_data_and_leaves_no_process(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    copy_template(data)
-    with SupervisorProcess(tmp_path, "-m", "local", servers=True) as run:
-        run.wait_until_ready()
-        assert "Applying rollcall" not in (data / "logs/setup.log").read_text()
-        tree = run.tree()
-        for part, application in (("read", "api.reads.app"), ("write", "api.wsgi")):
-            main, *workers = [pid for pid in tree if application in read_command_line(pid)]
-            assert len(workers) == 2
-            ending = {pid: tree.pop(pid) for pid in workers} | open_pidfds([main])
-            os.kill(main, signal.SIGKILL)
-            assert_all_exit(ending, timeout=5)
-            wait_until_true(partial(run.has_error, f"{part} exited"))
-        assert run.stop(signal.SIGTERM) == 0
-        assert_all_exit(tree, timeout=0.2)
+def assert_processes_end(run: SupervisorProcess, workers: int) -> None:
+    """Kills the read and the write process, whose workers have to exit too; then stops all."""
+    tree = run.tree()
+    for part, application in (("read", "api.reads.app"), ("write", "api.wsgi")):
+        main, *children = [pid for pid in tree if application in read_command_line(pid)]
+        assert len(children) == workers
+        ending = {pid: tree.pop(pid) for pid in children} | open_pidfds([main])
+        os.kill(main, signal.SIGKILL)
+        assert_all_exit(ending, timeout=5)
+        wait_until_true(partial(run.has_error, f"{part} exited"))
+    assert run.stop(signal.SIGTERM) == 0
+    assert_all_exit(tree, timeout=0.2)
 
 
-@pytest.mark.skipif(not LONG, reason="LONG=1: it makes a database, and starts the service twice")
-def test_first_run_makes_what_the_next_one_finds_also_after_sigkill(tmp_path: Path) -> None:
+@pytest.mark.skipif(not LONG, reason="LONG=1: twice the start of all; test_dev.py has another run")
+def test_python_m_local_serves_keeps_data_and_leaves_no_process(tmp_path: Path) -> None:
     with SupervisorProcess(tmp_path, "-m", "local", servers=True) as run:
         run.wait_until_ready()
         assert "Applying" in (tmp_path / "data/logs/setup.log").read_text()
@@ -458,4 +453,5 @@ def test_first_run_makes_what_the_next_one_finds_also_after_sigkill(tmp_path: Pa
     with SupervisorProcess(tmp_path, "-m", "local", servers=True) as run:
         run.wait_until_ready()
         assert time.monotonic() - before < 60  # 7 s on two idle cores
-        assert run.stop(signal.SIGTERM) == 0
+        assert "No migrations to apply" in (tmp_path / "data/logs/setup.log").read_text()
+        assert_processes_end(run, workers=2)
