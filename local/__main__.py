@@ -20,9 +20,10 @@ from types import FrameType
 from local.commands import Commands, rollcall_commands
 from local.example import ExampleSite
 from local.greeting import render_greeting
-from local.processes import StackError, set_parent_death_signal
+from local.processes import StackError
 from local.progress import show_step
 from local.reload import supervise_and_reload
+from local.signals import set_parent_death_signal
 from local.stack import Stack
 from local.supervisor import supervise
 
@@ -43,7 +44,7 @@ def main(commands: Callable[[int, str], Commands] | None = None) -> int:
             print(f"ready: {stack.url}", flush=True)
             print(render_greeting(stack), flush=True)
             if example:
-                print(f"\nexample: {example.url(stack)}", flush=True)
+                print(f"\nexample: {example.url(stack.url)}", flush=True)
             if options.reload:
                 supervise_and_reload(stack)
             supervise(stack.services)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from local.commands import Commands
-from local.stack import Stack
 from local.tcp_ports import HOST
 
 _FOLDER = Path(__file__).resolve().parent.parent / "examples" / "web"
@@ -22,9 +21,9 @@ class ExampleSite(NamedTuple):
         """The origin, as browsers send it."""
         return f"http://{HOST}:{self.port}"
 
-    def url(self, stack: Stack) -> str:
-        """Returns the URL of the page for a service."""
-        return f"{self.origin}/?api={stack.url}"
+    def url(self, service: str) -> str:
+        """Returns the URL of the page for the service at a URL."""
+        return f"{self.origin}/?api={service}"
 
     def service_environment(self) -> dict[str, str]:
         """Returns the settings with which a service may be used by the page."""

@@ -1,6 +1,5 @@
 """Child processes that exit with this one, have a log, and can be stopped gracefully."""
 
-import ctypes
 import os
 import select
 import signal
@@ -12,9 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-_PR_SET_PDEATHSIG = 1
-# Loaded at import: it is called between fork and exec, where loading libraries is not safe.
-_LIBC = ctypes.CDLL(None, use_errno=True)
+from local.signals import prepare_child, signals_deferred
 
 
 class StackError(Exception):
@@ -26,7 +23,7 @@ class Process:
 
     `log`: the file that its output is appended to (None: our output); `env`: its whole environment
     (None: ours); `stop_signal`: requests a graceful exit. Start it from the main thread (see
-    `set_parent_death_signal`).
+    `local.signals.set_parent_death_signal`).
     """
 
     force_stop_signal = signal.SIGKILL  # ends it at once; sent when this process dies
@@ -78,7 +75,10 @@ class Process:
             raise StackError(f"{self.name} is running already")
         if self.log:
             self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") if self.log else nullcontext() as output:
+        with (
+            signals_deferred() as mask,
+            self.log.open("ab") if self.log else nullcontext() as output,
+        ):
             self._log_start = output.tell() if output else 0
             self._popen = subprocess.Popen(
                 self.argv,
@@ -87,9 +87,9 @@ class Process:
                 stderr=output and subprocess.STDOUT,
                 env=self.env,
                 start_new_session=True,  # it does not receive a Ctrl-C of the terminal
-                preexec_fn=partial(set_parent_death_signal, os.getpid(), self.force_stop_signal),
+                preexec_fn=partial(prepare_child, os.getpid(), self.force_stop_signal, mask),
             )
-        self._pidfd = os.pidfd_open(self._popen.pid)
+            self._pidfd = os.pidfd_open(self._popen.pid)
         self.status = None
 
     def wait(self, timeout: float = 0) -> bool:
@@ -150,18 +150,6 @@ class Process:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def set_parent_death_signal(parent_pid: int, signum: signal.Signals) -> None:
-    """Has the kernel send `signum` to this process when its parent, `parent_pid`, dies.
-
-    The kernel watches the *thread* that created this process: parents create children from the main
-    thread. Raises `OSError` if the kernel refuses. Exits if the parent has died already.
-    """
-    if _LIBC.prctl(_PR_SET_PDEATHSIG, int(signum), 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) was refused")
-    if os.getppid() != parent_pid:  # the parent died before prctl: no signal will be sent
-        os._exit(1)
 
 
 def stop_all(processes: Iterable[Process], timeout: float = 10) -> None:

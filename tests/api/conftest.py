@@ -13,7 +13,7 @@ from tests.support.recorded_service import RecordedService
 from tests.support.write_recorder import record_writes
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def service(stack: Stack, django_setup: None) -> Iterator[RecordedService]:
     """A service whose writes are recorded."""
     env = stack.environment()

@@ -8,7 +8,13 @@ import pytest
 
 from api import cors
 from local.stack import Stack
-from tests.support.client import ApiClient, extra_service, sign_up_payload, write_process
+from tests.support.client import (
+    ApiClient,
+    read_process,
+    sign_up_payload,
+    socket_path,
+    write_process,
+)
 from tests.support.settings_process import SettingsProcess
 
 ALLOWED, FOREIGN = "https://app.example", "https://evil.example"
@@ -33,13 +39,19 @@ REQUESTS: list[tuple[str, str, dict[str, Any], int]] = [
 ]
 
 
-@pytest.fixture(
-    scope="module",
-    params=["write process", "read process in front"],
-)
-def client(stack: Stack, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
-    server = write_process if request.param == "write process" else extra_service
-    with server(stack, **ENV) as (_, url), httpx.Client(base_url=url, timeout=20) as client:
+@pytest.fixture(scope="module")
+def urls(stack: Stack) -> Iterator[dict[str, str]]:
+    """Of a write process, and of a read process in front of it."""
+    with (
+        write_process(stack, **ENV) as (_, write),
+        read_process(stack, WRITE_UPSTREAM=f"unix:{socket_path(write)}", **ENV) as (_, read),
+    ):
+        yield {"write process": write, "read process in front": read}
+
+
+@pytest.fixture(params=["write process", "read process in front"])
+def client(urls: dict[str, str], request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=urls[request.param], timeout=20) as client:
         client.headers["X-Request-ID"] = request.param.replace(" ", "-")
         yield client
 

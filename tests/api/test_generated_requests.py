@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import LONG
 from tests.support.generated_requests import (
     VALID,
     Credentials,
@@ -20,6 +21,7 @@ from tests.support.generated_requests import (
 )
 from tests.support.recorded_service import Answer, RecordedService
 
+INVALID_BODIES, REQUESTS = (1_500, 7_000) if LONG else (75, 350)
 EXAMPLES = settings(
     deadline=None,
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
@@ -149,10 +151,10 @@ def list_operations(document: dict[str, Any]) -> Iterator[Operation]:
 
 
 def test_every_wrong_field_is_named_and_no_other(
-    service: RecordedService, document: dict[str, Any], scale: int, record_property: Any
+    service: RecordedService, document: dict[str, Any], record_property: Any
 ):
     @given(invalid=invalid_bodies(tuple(list_operations(document))))
-    @settings(EXAMPLES, max_examples=150 * scale)
+    @settings(EXAMPLES, max_examples=INVALID_BODIES)
     def attack(invalid: InvalidBody) -> None:
         headers = ((b"Content-Type", b"application/json"),)
         path = re.sub(
@@ -167,16 +169,16 @@ def test_every_wrong_field_is_named_and_no_other(
         assert sorted(error["field"] for error in errors) == sorted(invalid.wrong), invalid
 
     attack()
-    record_property("summary", f"{150 * scale} invalid bodies: every wrong field named")
+    record_property("summary", f"{INVALID_BODIES} invalid bodies: every wrong field named")
 
 
 def test_generated_requests_are_never_a_500_and_write_nothing_on_a_4xx(
-    service: RecordedService, document: dict[str, Any], scale: int, record_property: Any
+    service: RecordedService, document: dict[str, Any], record_property: Any
 ):
     statuses: Counter[str] = Counter()
 
     @given(request=make_strategy(document))
-    @settings(EXAMPLES, max_examples=700 * scale)
+    @settings(EXAMPLES, max_examples=REQUESTS)
     def attack(request: GeneratedRequest) -> None:
         try:
             answer = check(service, request)

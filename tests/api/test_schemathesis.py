@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from tests.conftest import LONG
 from tests.support.generated_requests import Credentials
 from tests.support.recorded_service import RecordedService
 
@@ -29,7 +30,7 @@ CHECKS = [
 
 
 def test_generated_requests_get_documented_responses(
-    service: RecordedService, scale: int, record_property: Any
+    service: RecordedService, record_property: Any
 ):
     schema = schemathesis.openapi.from_url(f"{service.url}/api/v1/schema/")
     operations = [r.ok() for r in schema.get_all_operations() if isinstance(r, Ok)]
@@ -39,7 +40,7 @@ def test_generated_requests_get_documented_responses(
 
         @given(case=operation.as_strategy(), who=st.sampled_from(Credentials))
         @settings(
-            max_examples=15 * scale,
+            max_examples=150 if LONG else 4,
             deadline=None,
             phases=[Phase.explicit, Phase.generate],
             derandomize=True,

@@ -3,8 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -12,12 +11,13 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
+from local.commands import rollcall_commands
 from local.example import ExampleSite
+from local.processes import Process
 from local.stack import Stack
 from local.tcp_ports import find_free_port
 from tests.support.chromium import CHROMEDRIVER, CHROMIUM, chromium, get_console_errors, resize
-from tests.support.client import ApiClient, sign_up_payload, wait_until
-from tests.support.stacks import make_stack
+from tests.support.client import ApiClient, extra_service, sign_up_payload, wait_until
 
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and CHROMEDRIVER), reason="it needs Chromium and its chromedriver on the PATH"
@@ -54,16 +54,25 @@ class Page:
             self.browser.save_screenshot(f"{PICTURES}/{name}.png")
 
 
+class Example(NamedTuple):
+    """The URL of a service that the page may use, and that of the page for it."""
+
+    service: str
+    page: str
+
+
 @pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, str]]:
-    """The service with the page, as `make example` runs them; yields the URL of the page too."""
+def example(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
+    """The page as `make example` serves it, with a service that differs by its settings alone."""
     site = ExampleSite(find_free_port())
-    with make_stack(tmp_path_factory.mktemp("example"), site.service_environment(), 1) as stack:
-        commands = site.add_to(lambda *_: stack._commands)(stack.port, "")
-        with stack._make_process("example", commands.services["example"]):
-            wait_until(lambda: is_served(site.origin))
-            yield stack, site.url(stack)
-        stack.force_stop()
+    argv = site.add_to(rollcall_commands)(stack.port, "").services["example"]
+    log = tmp_path_factory.mktemp("example") / "log"
+    with (
+        extra_service(stack, **site.service_environment()) as (_, url),
+        Process("example", argv, log),
+    ):
+        wait_until(lambda: is_served(site.origin))
+        yield Example(url, site.url(url))
 
 
 def is_served(origin: str) -> bool:
@@ -73,16 +82,31 @@ def is_served(origin: str) -> bool:
         return False
 
 
-@pytest.fixture
-def page(example: tuple[Stack, str], tmp_path: Path) -> Iterator[Page]:
-    with chromium(tmp_path) as browser:
-        resize(browser, 1000, 900)
-        yield Page(browser, example[1])
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
 
 
 @pytest.fixture
-def api(example: tuple[Stack, str]) -> Iterator[ApiClient]:
-    with httpx.Client(base_url=example[0].url, timeout=20) as client:
+def page(example: Example, browser: Chrome) -> Page:
+    """The page in a tab of its own, as a new visitor sees it."""
+    old = browser.window_handles
+    browser.switch_to.new_window("tab")
+    new = browser.current_window_handle
+    for each in old:
+        browser.switch_to.window(each)
+        browser.close()
+    browser.switch_to.window(new)
+    browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    get_console_errors(browser)
+    resize(browser, 1000, 900)
+    return Page(browser, example.page)
+
+
+@pytest.fixture
+def api(example: Example) -> Iterator[ApiClient]:
+    with httpx.Client(base_url=example.service, timeout=20) as client:
         yield ApiClient(client)
 
 
@@ -151,9 +175,7 @@ def test_session_that_ended_elsewhere_signs_the_person_out(page: Page, api: ApiC
     assert page.find("#signed-out").is_displayed()
 
 
-def test_session_in_a_cookie_is_refreshed_and_shared_by_tabs(
-    page: Page, example: tuple[Stack, str]
-):
+def test_session_in_a_cookie_is_refreshed_and_shared_by_tabs(page: Page, example: Example):
     person = sign_up_payload()
     page.click("#in-cookie")
     page.fill("#sign-up", **{n: str(person[n]) for n in ("name", "surname", "email", "phone")})
@@ -167,7 +189,7 @@ def test_session_in_a_cookie_is_refreshed_and_shared_by_tabs(
 
     first = page.browser.current_window_handle
     page.browser.switch_to.new_window("tab")
-    other = Page(page.browser, example[1])
+    other = Page(page.browser, example.page)
     wait_until(lambda: other.find("#profile [name=name]").get_property("value") == "Ada")
     other.click("#sign-out")
     wait_until(lambda: other.find("#signed-out").is_displayed())

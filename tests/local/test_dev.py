@@ -15,7 +15,7 @@ import pytest
 
 from local.greeting import ensure_sample_person
 from local.stack import Stack
-from tests.local.test_supervisor import SupervisorProcess, stub_commands
+from tests.local.test_supervisor import SupervisorProcess, assert_processes_end, stub_commands
 from tests.support.client import sign_up_payload, wait_until
 from tests.support.stacks import copy_template
 
@@ -177,3 +177,8 @@ def test_change_of_files_restarts_every_process(dev: Dev, tree: Path) -> None:
     assert "stale-if-error" in profile.headers["cache-control"]
     messages = wait_until(lambda: read_mailbox(dev, "new@example.com"))
     assert messages[0]["subject"].startswith("Please confirm your")
+
+
+def test_killed_processes_take_their_workers_along_and_sigterm_ends_all(dev: Dev) -> None:
+    """The last test of this service."""
+    assert_processes_end(dev, workers=1)

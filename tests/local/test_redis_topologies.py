@@ -32,5 +32,6 @@ def test_a_cluster_promotes_the_replica_of_a_killed_primary_and_keeps_roles_over
         first.start()
         cluster.wait_until_healthy(30)
         assert first.info()["role"] == "slave"
-    with cluster:
-        assert replica.call("GET", "{108}") == "value"
+    if LONG:  # it forms again
+        with cluster:
+            assert replica.call("GET", "{108}") == "value"

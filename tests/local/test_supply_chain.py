@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from local import audit
+from tests.conftest import LONG
 
 ROOT = Path(__file__).parents[2]
+LONG_ONLY = pytest.mark.skipif(not LONG, reason="LONG=1: each program takes seconds")
 LOCK = (
     "idna==3.10 \\\n    --hash=sha256:"
     + "0" * 64
@@ -93,15 +95,20 @@ def test_audit_passes_without_a_vulnerability(service, lock: Path, capsys):
     assert "2 packages, 0 vulnerable" in capsys.readouterr().out
 
 
-def test_audit_without_a_network_says_so_and_passes(service, lock: Path, capsys, monkeypatch):
+def test_audit_without_a_network_says_so_and_passes(lock: Path, capsys):
     assert run_audit(lock, 1) == 0
     assert "NOT AUDITED: the advisory service cannot be reached" in capsys.readouterr().out
+
+
+@LONG_ONLY
+def test_audit_by_a_service_that_hangs_says_so_and_passes(service, lock, capsys, monkeypatch):
     service.hangs.set()
     monkeypatch.setattr(audit, "_TIMEOUT", 2.0)
     assert run_audit(lock, service.server_port) == 0
     assert "no answer within 2 seconds" in capsys.readouterr().out
 
 
+@LONG_ONLY
 def test_audit_of_a_lock_without_hashes_fails(service, lock: Path):
     lock.write_text("idna==3.10\n")
     assert run_audit(lock, service.server_port) == 1
@@ -119,16 +126,22 @@ def test_every_pinned_package_has_hashes(name):
         assert "--hash=sha256:" in block, block
 
 
-def test_sbom_names_every_pinned_package_and_is_reproducible(tmp_path: Path):
+def make_sbom(file: Path) -> bytes:
+    argv = ["make", "-s", "sbom", f"SBOM={file}", "-o", ".venv/.installed"]
+    argv.append(f"PYTHON={sys.executable}")
+    subprocess.run(argv, cwd=ROOT, check=True, timeout=120)
+    return file.read_bytes()
+
+
+def test_sbom_names_every_pinned_package(tmp_path: Path):
     lock = (ROOT / "requirements.lock").read_text()
     pinned = set(re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==(\S+)", lock, re.MULTILINE))
-    files = [tmp_path / "1.json", tmp_path / "2.json"]
-    for file in files:
-        argv = ["make", "-s", "sbom", f"SBOM={file}", "-o", ".venv/.installed"]
-        argv.append(f"PYTHON={sys.executable}")
-        subprocess.run(argv, cwd=ROOT, check=True, timeout=120)
-    document = json.loads(files[0].read_text())
+    document = json.loads(make_sbom(tmp_path / "sbom.json"))
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
     assert {(each["name"], each["version"]) for each in document["components"]} == pinned
     assert document["metadata"]["component"]["name"] == "rollcall"
-    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@LONG_ONLY
+def test_sbom_is_reproducible(tmp_path: Path):
+    assert make_sbom(tmp_path / "1.json") == make_sbom(tmp_path / "2.json")

@@ -27,10 +27,11 @@ ISSUED_TOKENS: list[str] = []  # of all people
 
 def wait_until[T](condition: Callable[[], T], timeout: float = 60.0) -> T:
     """Returns the result of `condition` once it is true. Fails after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
+    deadline, pause = time.monotonic() + timeout, 0.01
     while not (result := condition()):
         assert time.monotonic() < deadline, f"not within {timeout} s"
-        _timer.wait(0.03)
+        _timer.wait(pause)
+        pause = min(0.1, pause * 1.4)  # most conditions are requests, which take CPU
     return result
 
 

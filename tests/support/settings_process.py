@@ -42,6 +42,8 @@ PRODUCTION_ENV = {
 
 # The forked process runs the code like a program: to its end, or to a traceback. It exits at once:
 # to tear all modules down would take ten times as long.
+# The settings are imported once before, and forgotten: what they import and the regular expressions
+# that they compile, which take most of the time, are kept.
 _FORK_SERVER = """
 import gc, json, os, sys, traceback
 import cryptography.hazmat.primitives.serialization, django.conf, django.core.exceptions, environs
@@ -49,6 +51,9 @@ import django.db.models, django.urls, huey.api  # for programs that set Django u
 import limits, peewee, psycopg, redis.backoff, structlog
 import api.cors, domain.model.address, domain.postgres.backend.peewee_database
 import domain.projection.pools
+import settings.prod
+for name in [name for name in sys.modules if name.partition(".")[0] == "settings"]:
+    del sys.modules[name]
 gc.freeze()  # the memory stays shared
 for line in sys.stdin:
     if not (pid := os.fork()):
@@ -82,6 +87,7 @@ class SettingsProcess:
     def __enter__(self) -> Self:
         self._popen = subprocess.Popen(
             [sys.executable, "-c", _FORK_SERVER],
+            env={"PATH": os.environ["PATH"]} | PRODUCTION_ENV,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -31,7 +31,7 @@ from tests.support.read_server import ReadServer
 
 MAX_COST, MAX_BYTES, MAX_BYTEWISE = 300, 100_000, 2_000  # of one action
 FUZZ_SETTINGS = settings(
-    max_examples=20_000 if LONG else 200,
+    max_examples=20_000 if LONG else 60,
     derandomize=not LONG,
     database=None,
     deadline=None,
@@ -84,7 +84,7 @@ def test_hostile_clients_do_not_affect_reads(server: ReadServer, script: list[Mo
     play(server, script)
 
 
-@settings(FUZZ_SETTINGS, max_examples=2_000 if LONG else 20)
+@settings(FUZZ_SETTINGS, max_examples=2_000 if LONG else 10)
 @given(script=scripts)
 def test_hostile_clients_do_not_affect_reads_without_upstream(
     lone_server: ReadServer, script: list[Moment]
@@ -93,7 +93,7 @@ def test_hostile_clients_do_not_affect_reads_without_upstream(
     play(lone_server, script)
 
 
-@settings(FUZZ_SETTINGS, max_examples=2_000 if LONG else 40)
+@settings(FUZZ_SETTINGS, max_examples=2_000 if LONG else 20)
 @given(script=scripts)
 def test_hostile_clients_do_not_use_up_admission_to_the_write_process(
     narrow_server: ReadServer, script: list[Moment]
@@ -103,7 +103,7 @@ def test_hostile_clients_do_not_use_up_admission_to_the_write_process(
 
 
 # Only one script can fail: there is nothing to shrink.
-@settings(FUZZ_SETTINGS, max_examples=100 if LONG else 3, phases=[Phase.generate])
+@settings(FUZZ_SETTINGS, max_examples=100 if LONG else 1, phases=[Phase.generate])
 @given(each=st.lists(scripts, min_size=20, max_size=20))
 def test_server_closes_every_abandoned_connection(server: ReadServer, each: list[list[Moment]]):
     abandon(server, *each)

@@ -1,4 +1,6 @@
-"""Reads at a constant rate next to 10,000 idle and 1,000 hostile connections."""
+"""Reads at a constant rate next to 1,000 idle and 100 hostile connections; with LONG=1, ten times
+as many.
+"""
 
 import json
 import subprocess
@@ -13,24 +15,26 @@ import pytest
 
 from local.processes import Process
 from local.stack import Stack
+from tests.conftest import LONG
 from tests.support.client import wait_until
 from tests.support.read_server import ReadServer
 
 # Seconds. Long enough that an attack lasts for a measurement, short enough to wait for its end.
 DEADLINES = {
-    "KEEP_ALIVE_TIMEOUT": "12",
-    "HEADERS_TIMEOUT": "4",
-    "BODY_TIMEOUT": "8",
-    "SEND_TIMEOUT": "4",
-    "LINGER_TIMEOUT": "2",
+    "KEEP_ALIVE_TIMEOUT": "12" if LONG else "6",
+    "HEADERS_TIMEOUT": "4" if LONG else "3",
+    "BODY_TIMEOUT": "8" if LONG else "4",
+    "SEND_TIMEOUT": "4" if LONG else "3",
+    "LINGER_TIMEOUT": "2" if LONG else "1",
 }
 ALL_DEADLINES = 40.0  # seconds
-ATTACK = {"idle": 10_000, "slow": 500, "unread": 500}
+SCALE = 10 if LONG else 1
+ATTACK = {"idle": 1_000 * SCALE, "slow": 50 * SCALE, "unread": 50 * SCALE}
 FILE_ATTACK = {"unread-file": 100}  # of which the server ends some at once
 P99_MS = 10.0
 NOISE_FACTOR = 3.0  # tolerated factor between two measurements on a busy machine
 # Bytes that an attack may use, including the kernel's buffers: 6 kB per connection.
-MAX_MEMORY = 64 * 2**20
+MAX_MEMORY = 6.4 * 2**20 * SCALE
 # 32 MB of responses that are not sent yet, 16 of 1.6 MB that arrive from the write process, and the
 # kernel's buffers.
 FILE_MEMORY = 112 * 2**20

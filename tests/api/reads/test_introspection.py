@@ -233,12 +233,12 @@ def no_errors(states: list[dict[str, object]]) -> list[dict[str, object]]:
 
 
 def test_write_process_that_gets_one_responds_503(stack: Stack, backend: Backend):
-    from tests.support.client import write_process
-
-    with write_process(stack) as (_, url):
-        response = httpx.post(url + PATH, data={"token": "x"}, headers=backend.bearer)
+    socket_path = stack.environment()["WRITE_UPSTREAM"].removeprefix("unix:")
+    transport = httpx.HTTPTransport(uds=socket_path)
+    with httpx.Client(base_url=stack.url, transport=transport, timeout=20) as write:
+        response = write.post(PATH, data={"token": "x"}, headers=backend.bearer)
         assert (response.status_code, problem_code(response)) == (503, "unavailable")
-        assert httpx.get(url + PATH).status_code == 405
+        assert write.get(PATH).status_code == 405
 
 
 def test_read_process_without_a_proxy_introspects(stack: Stack, backend: Backend, api: ApiClient):

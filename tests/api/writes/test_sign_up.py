@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from tests.support.client import ApiClient, sign_up_payload
+from tests.support.faults import suspended
 
 
 def test_sign_up_returns_a_profile_and_a_session(api: ApiClient):
@@ -54,14 +55,9 @@ def test_profile_is_readable_right_after_every_sign_up(api: ApiClient, scale: in
 
 
 def test_profile_is_readable_at_once_without_worker_and_relay(stack, api: ApiClient):
-    stack.services["worker"].stop()
-    stack.services["relay"].stop()
-    try:
+    with suspended(stack.services["worker"]), suspended(stack.services["relay"]):
         people = [api.sign_up() for _ in range(20)]
         assert [person.profile().status_code for person in people] == [200] * 20
-    finally:
-        stack.services["worker"].start()
-        stack.services["relay"].start()
 
 
 def test_sign_up_accepts_a_known_address(

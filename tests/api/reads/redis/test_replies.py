@@ -17,7 +17,7 @@ from tests.conftest import LONG
 from tests.support.redis_pipe import Pipe
 
 FUZZ_SETTINGS = settings(
-    max_examples=20_000 if LONG else 400,
+    max_examples=20_000 if LONG else 100,
     derandomize=not LONG,
     database=None,
     deadline=None,
