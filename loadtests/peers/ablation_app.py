@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from api.http_server.head_cache import HeadCache
-from api.reads import request_policy
+from api.reads import profile as reads_profile
+from api.reads import request_policy, responses
 from api.reads.app import Application
 from api.reads.redis.client import RedisClient
 from api.reads.redis.connection import MultiplexedConnection
@@ -37,14 +38,14 @@ def _build_every_header_block() -> None:
 
 
 def _serialize_every_body() -> None:
-    decode_reply = profile.decode_reply
+    profile_response = responses.profile_response
 
-    def decode_and_serialize(*args: Any) -> tuple[bytes, bytes]:
-        body, _ = decode_reply(*args)
+    def serialize(headers: responses.Headers, body: bytes, etag: bytes) -> responses.Response:
         body = orjson.dumps(orjson.loads(body))
-        return body, profile.strong_etag(body)
+        etag = profile.strong_etag(body)
+        return profile_response(headers, body, etag)
 
-    profile.decode_reply = decode_and_serialize  # type: ignore[assignment]  # the point of it
+    reads_profile.profile_response = serialize  # type: ignore[attr-defined]  # the point of it
 
 
 def _use_a_connection_pool() -> None:

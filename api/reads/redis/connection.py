@@ -2,11 +2,11 @@
 
 import asyncio
 import math
-import time
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any, cast, override
 
 import hiredis
@@ -99,7 +99,7 @@ class MultiplexedConnection(asyncio.Protocol):
         """
         if self.closed or len(self._pending) >= self._max_pending:
             raise RedisUnavailable
-        self._pending.append((on_reply, time.monotonic()))
+        self._pending.append((on_reply, monotonic()))
         if not self._write_buffer and self._is_ready:
             self._loop.call_soon(self._flush)
         self._write_buffer.append(command)
@@ -122,8 +122,9 @@ class MultiplexedConnection(asyncio.Protocol):
         if self.closed or self._transport is None:
             raise RedisUnavailable
         futures: list[Future[Any]] = [self._loop.create_future() for _ in commands]
-        now = time.monotonic()
-        self._pending.extendleft([(partial(_resolve, each), now) for each in reversed(futures)])
+        now = monotonic()
+        for reply in futures[::-1]:  # mypyc cannot compile `reversed` here
+            self._pending.appendleft((partial(_resolve, reply), now))
         self._transport.write(b"".join(map(encode_command, commands)))
         return await gather_replies(futures)
 
@@ -163,7 +164,7 @@ class MultiplexedConnection(asyncio.Protocol):
         if not self._pending:
             return
         sent_at = self._pending[0][1]
-        remaining = sent_at + self._timeout - time.monotonic()
+        remaining = sent_at + self._timeout - monotonic()
         if remaining > 0:
             self._timer = self._loop.call_later(remaining, self._check_timeout)
         elif sent_at != expired_at:
