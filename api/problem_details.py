@@ -4,7 +4,7 @@ import itertools
 import re
 import secrets
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -40,7 +40,8 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "unavailable": (503, "A dependency is unavailable; retry later."),
 }
 _counter = itertools.count()
-_LAST_DIGITS = [f"{number:02x}" for number in range(256)]
+_LAST_DIGITS = [f"{number:02x}" for number in reversed(range(256))]
+_new_ids: list[str] = []
 _VALID_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -108,14 +109,12 @@ def resolve_request_id(client_id: str) -> str:
     """Returns the client's `X-Request-ID` if it is safe to log, else a new one."""
     if client_id and _VALID_ID.fullmatch(client_id):
         return client_id
-    number = next(_counter)
-    return _block_prefix(number >> 8) + _LAST_DIGITS[number & 0xFF]  # faster than to format it
-
-
-@lru_cache(2)
-def _block_prefix(number: int) -> str:
-    """Returns what begins 256 ids."""
-    return f"{_process_prefix()}{number:08x}"
+    while True:
+        try:
+            return _new_ids.pop()
+        except IndexError:  # 256 at once: to format each costs several times as much
+            start = f"{_process_prefix()}{next(_counter):08x}"
+            _new_ids.extend([start + digits for digits in _LAST_DIGITS])
 
 
 @cache

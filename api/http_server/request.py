@@ -88,9 +88,9 @@ class Request:
     def respond(self, status: int, headers: bytes, body: bytes) -> None:
         """Sends the whole response, once. `headers` is a header block without its empty line.
 
-        The connection adds `date`, `content-length` unless the block has one, and `connection`; it
-        sends no body for HEAD, 204 and 304 (RFC 9112 section 6.3). Does nothing if the client is
-        gone.
+        The connection adds `date`, `content-length` (in response to HEAD unless the block has it)
+        and `connection`; it sends no body for HEAD, 204 and 304 (RFC 9112 section 6.3). Does
+        nothing if the client is gone.
         """
         self.connection.respond(self, status, headers, body)
 

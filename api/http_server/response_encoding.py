@@ -32,7 +32,7 @@ def encode_response(
     line, end = _STATUS_LINES[status], b"connection: close\r\n\r\n" if close else b"\r\n"
     if status in (_NO_CONTENT, _NOT_MODIFIED):
         return b"".join((line, date, headers, end))
-    if b"content-length: " in headers:
+    if method == "HEAD" and b"content-length: " in headers:
         length_line = b""
     else:
         size = len(body)
