@@ -24,22 +24,19 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from time import monotonic, time
 from typing import Any
 
-import hiredis
-import structlog
-
-from api.reads.redis.connection import MultiplexedConnection, encode_command, error_code
+from api.reads.redis.connection import MultiplexedConnection, encode_command
 from domain import profile
 from domain.model.errors import InvalidToken
 from domain.model.session_token import TokenClaims
 from domain.profile import CacheMiss
 
-log = structlog.get_logger(__name__)
-
-_TRACKING_ON = (("HELLO", "3"), ("CLIENT", "TRACKING", "ON", "OPTIN"))
+TRACKING_ON = (
+    encode_command(("HELLO", "3")),
+    encode_command(("CLIENT", "TRACKING", "ON", "OPTIN")),
+)
 _CACHING = encode_command(("CLIENT", "CACHING", "YES"))
 _PERSON_BYTES, _SESSION_BYTES = 600, 700  # of Python's objects, beside the stored bytes
 
@@ -94,20 +91,6 @@ class ClientCache:
         self._entries: _Sessions = {}  # of all people
         self._people: OrderedDict[str, _Sessions] = OrderedDict()  # by Redis key, LRU first
         self._recent_digests = [b""] * 256
-
-    async def enable_tracking(self, connection: MultiplexedConnection) -> bool:
-        """Asks Redis for invalidation messages; returns whether it supports and permits them.
-
-        Raises `RedisUnavailable`.
-        """
-        connection.on_push = partial(self._invalidate, connection)
-        try:
-            for command in _TRACKING_ON:
-                await connection.execute_command(encode_command(command))
-        except hiredis.ReplyError as error:
-            log.warning("client_cache_disabled", error_type=error_code(error))
-            return False
-        return True
 
     def find(self, digest: bytes) -> CacheEntry | None:
         """Returns the entry of the token with that digest, if it is fresh enough."""
@@ -194,7 +177,7 @@ class ClientCache:
         for digest in sessions:
             del self._entries[digest]
 
-    def _invalidate(self, connection: MultiplexedConnection, push: list[Any]) -> None:
+    def invalidate(self, connection: MultiplexedConnection, push: list[Any]) -> None:
         """Handles a push message: keys that have changed, or None for all of them (FLUSHALL)."""
         match push:
             case [b"invalidate", list(keys)]:

@@ -4,8 +4,6 @@ Nearly all reads need no coroutine and no task: the reply of Redis calls what ma
 and that calls what sends it.
 """
 
-import asyncio
-from asyncio import Task
 from binascii import hexlify
 from functools import partial
 from hashlib import sha256
@@ -50,7 +48,6 @@ class ProfileReader:
         self._redis = redis
         self._keys = keys
         self._misses = misses
-        self._tasks: set[Task[None]] = set()
         self._durations: dict[tuple[str, str, int], list[float]] = {}  # rows of the metrics
 
     def handle(self, request: Request, common_headers: bytes, text: str | None = None) -> None:
@@ -106,10 +103,7 @@ class ProfileReader:
             is_miss = isinstance(error, CacheMiss)
             if (is_miss and source != "backfill") or is_redirect(error):
                 source = "backfill" if is_miss else source
-                retry = self._retry(request, common_headers, token, source)
-                task = asyncio.create_task(retry)
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._retry(request, common_headers, token, source)
                 return
             response = self._to_response(request.fields, error)
         self._respond(request, common_headers, response, source)
@@ -119,20 +113,15 @@ class ProfileReader:
     ) -> Response:
         return profile_response(fields, decoded[0], decoded[1])
 
-    async def _retry(
+    def _retry(
         self, request: Request, common_headers: bytes, token: TokenClaims, source: str
     ) -> None:
         """Waits for the backfill of a missing profile, then reads once more; 503 after the timeout.
         Follows a redirect of Redis Cluster.
         """
-        try:
-            if source == "backfill":
-                await self._misses.wait(token)
-            command = encode_hmget(token)
-            reply = await self._redis.execute_for_person(token.person_id_bytes, command)
-        except Exception as error:  # noqa: BLE001  # as in `handle`
-            reply = error
-        self._on_reply(request, common_headers, token, source, reply)
+        on_reply = partial(self._on_reply, request, common_headers, token, source)
+        command = encode_hmget(token)
+        self._misses.read_again(token, command, on_reply, is_miss=source == "backfill")
 
     def _to_response(self, headers: Headers, error: Exception) -> Response:
         if isinstance(error, hiredis.ReplyError):

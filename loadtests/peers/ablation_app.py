@@ -17,6 +17,7 @@ from api.reads import request_policy, responses
 from api.reads.app import Application
 from api.reads.redis.client import RedisClient
 from api.reads.redis.connection import MultiplexedConnection
+from api.reads.redis.replies import handshake
 from domain import profile
 from settings import environment
 
@@ -57,7 +58,7 @@ def _use_a_connection_pool() -> None:
         address = await client._locator.find_primary()  # noqa: SLF001  # of our own product
         connection = MultiplexedConnection(1.0, 10, lambda: None)
         await address.connect(lambda: connection)
-        await connection.handshake(client._handshake)  # noqa: SLF001  # the same
+        await handshake(connection, client._handshake)  # noqa: SLF001  # the same
         connection.mark_ready()
         idle.append(connection)
 

@@ -37,6 +37,7 @@ def test_only_the_product_is_in_the_image():
     assert lines[0] == "**"
     assert {line for line in lines if line.startswith("!")} == {
         "!api", "!domain", "!settings", "!workers", "!manage.py", "!requirements.lock",
+        "!requirements-native.lock", "!deploy/native.py",
     }  # fmt: skip  # one list
 
 

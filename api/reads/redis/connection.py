@@ -4,7 +4,7 @@ import asyncio
 import math
 from asyncio import Future
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, cast, override
@@ -43,15 +43,6 @@ def is_redirect(reply: object) -> bool:
 
 class RedisUnavailable(Exception):
     """No reply: Redis is unreachable or silent, the connection broke, or too many are pending."""
-
-
-async def gather_replies(futures: Iterable[Future[Any]]) -> list[Any]:
-    """Returns all replies, errors of Redis among them. Raises `RedisUnavailable`."""
-    replies = await asyncio.gather(*futures, return_exceptions=True)
-    for reply in replies:
-        if isinstance(reply, BaseException) and not isinstance(reply, hiredis.ReplyError):
-            raise reply
-    return replies
 
 
 def _resolve(future: Future[Any], reply: Any) -> None:
@@ -114,8 +105,8 @@ class MultiplexedConnection(asyncio.Protocol):
         self.send_command(command, partial(_resolve, reply))
         return reply
 
-    async def handshake(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
-        """Sends the first commands in one write; returns their replies, errors among them.
+    def send_handshake(self, commands: Sequence[tuple[str, ...]]) -> list[Future[Any]]:
+        """Sends the first commands in one write; returns futures of their replies.
 
         Raises `RedisUnavailable`.
         """
@@ -126,7 +117,7 @@ class MultiplexedConnection(asyncio.Protocol):
         for reply in futures[::-1]:  # mypyc cannot compile `reversed` here
             self._pending.appendleft((partial(_resolve, reply), now))
         self._transport.write(b"".join(map(encode_command, commands)))
-        return await gather_replies(futures)
+        return futures
 
     def mark_ready(self) -> None:
         """Sends the commands that wait for the handshake, and all that follow."""
