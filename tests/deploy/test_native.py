@@ -12,9 +12,17 @@ from local import native
 from tests.conftest import LONG
 
 ROOT = Path(__file__).resolve().parents[2]
-# First what sets Django up: other tests import the settings (as in tests/conftest.py).
-FIRST = ["tests/api/reads/test_app.py", "tests/api/reads/test_profile.py"]
-TESTS = [*FIRST, "tests/api/http_server", "tests/api/reads"]
+READS = "tests/api/reads"
+TESTS = [
+    ["tests/api/http_server"],
+    [f"{READS}/test_{name}.py" for name in ("app", "introspection", "profile", "proxy")],
+    # Apart: these import the settings before a service has set its environment.
+    [
+        f"{READS}/redis",
+        *(f"{READS}/test_{name}.py" for name in ("batch_introspection", "client_cache")),
+        f"{READS}/test_redis_faults.py",
+    ],
+]
 # Beside the product: what its tests need.
 BESIDE = ("deploy", "loadtests", "local", "pyproject.toml", "tests")
 MODULES = "api.reads.profile", "api.http_server.connection", "domain.profile"
@@ -55,6 +63,7 @@ def test_hot_modules_are_compiled(tree: Path, module: str):
     assert result.stdout.strip().endswith(".so"), result.stderr
 
 
-def test_tests_of_the_read_process_pass_on_the_compiled_one(tree: Path):
-    result = run(tree, "-m", "pytest", "-q", "-n", "0", *TESTS)
+@pytest.mark.parametrize("tests", TESTS, ids=["http_server", "served", "in-process"])
+def test_tests_of_the_read_process_pass_on_the_compiled_one(tree: Path, tests: list[str]):
+    result = run(tree, "-m", "pytest", "-q", "-n", "0", *tests)
     assert result.returncode == 0, result.stdout[-4000:]
