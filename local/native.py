@@ -43,6 +43,11 @@ def compiled_copy() -> Path:
     return folder
 
 
+def is_loaded(pid: int) -> bool:
+    """Returns whether a process runs what is compiled."""
+    return "rollcall__mypyc" in Path(f"/proc/{pid}/maps").read_text()
+
+
 def _compile(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

@@ -18,6 +18,7 @@ from loadtests.bench.report import Section, table
 from loadtests.bench.servers import Server, rollcall
 from loadtests.bench.toolchain import VENV, install_fastify
 from local import native
+from local.processes import StackError
 
 UNIFORM_KEYS, HOT_KEYS = "keys at random", "people who read often"
 # Section 8 of the design: Rollcall's cost of a read, Redis included, divided by the peer's.
@@ -40,6 +41,7 @@ def run(config: Config, folder: Path, *, with_peers: bool = True) -> list[Sectio
         servers += [start_peer(dataset, folder) for start_peer in starts]
         for server in servers:
             start_server(server, stack)
+        _check_compiled(servers)
         equivalence.check([server for server in servers if server.reads])
         for server in servers:
             warm_up(server, config.warm_up, folder)
@@ -67,6 +69,14 @@ def _rollcall(dataset: Dataset, folder: Path, notes: list[str]) -> list[Server]:
         rollcall(dataset, folder, root=native.compiled_copy()),
         replace(interpreted, name="interpreted"),
     ]
+
+
+def _check_compiled(servers: list[Server]) -> None:
+    """Raises `StackError` if Rollcall should be compiled, and is not, or the other way round."""
+    interpreted = [server.name for server in servers].count("interpreted")
+    for server, expected in zip(servers, (bool(interpreted), False), strict=False):
+        if native.is_loaded(server.pids[-1]) != expected:
+            raise StackError(f"{server.title} is {'not ' * expected}compiled")
 
 
 def memory(dataset: Dataset, server: Server) -> Section:

@@ -87,6 +87,8 @@ def rollcall(
     if without:
         argv[-1] = "loadtests.peers.ablation_app:Application"
         env["ABLATION"] = without
+    # gunicorn imports its settings from the current folder, whatever `--chdir` says.
+    argv = ["env", "-C", str(root), *argv]
     process = new_process(argv, port, dataset, folder, env)
     title = f"without {without}" if without else title
     return Server(without or "rollcall", title, process, port, dataset)
