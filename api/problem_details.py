@@ -40,6 +40,8 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "unavailable": (503, "A dependency is unavailable; retry later."),
 }
 _counter = itertools.count()
+_LAST_DIGITS = [f"{number:02x}" for number in reversed(range(256))]
+_new_ids: list[str] = []
 _VALID_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -110,7 +112,12 @@ def resolve_request_id(client_id: str) -> str:
     """Returns the client's `X-Request-ID` if it is safe to log, else a new one."""
     if client_id and _VALID_ID.fullmatch(client_id):
         return client_id
-    return f"{_process_prefix()}{next(_counter):010x}"
+    while True:
+        try:
+            return _new_ids.pop()
+        except IndexError:  # 256 at once: to format each costs several times as much
+            start = f"{_process_prefix()}{next(_counter):08x}"
+            _new_ids.extend([start + digits for digits in _LAST_DIGITS])
 
 
 @cache

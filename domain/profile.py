@@ -120,8 +120,9 @@ def is_tombstone(fields: Mapping[bytes, bytes]) -> bool:
 
 def decode_reply(
     claims: TokenClaims, reply: Sequence[bytes | None], now: float
-) -> tuple[bytes, bytes]:
-    """Decodes the reply to HMGET for a token at Unix time `now`; returns body and ETag.
+) -> tuple[bytes, bytes, int]:
+    """Decodes the reply to HMGET for a token at Unix time `now`; returns body, ETag and the expiry
+    of the session.
 
     Raises `CacheMiss` if the hash is missing or older than the token, and `InvalidToken` if the
     session is revoked or expired, or the person deleted.
@@ -129,6 +130,6 @@ def decode_reply(
     body, etag, version, expires_at = reply
     if body is None or etag is None or version is None or int(version) < claims.version:
         raise CacheMiss
-    if not body or expires_at is None or int(expires_at) <= now:
+    if not body or expires_at is None or (expiry := int(expires_at)) <= now:
         raise InvalidToken
-    return body, etag
+    return body, etag, expiry

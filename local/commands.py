@@ -41,17 +41,22 @@ def rollcall_commands(port: int, write_bind: str, workers: int = 2) -> Commands:
 
 
 def read_command(
-    port: int, workers: int = 1, config: str = "api.http_server.gunicorn_config"
+    port: int,
+    workers: int = 1,
+    config: str = "api.http_server.gunicorn_config",
+    root: Path = _ROOT,
 ) -> list[str]:
-    """Returns the command of `workers` read processes on `port`."""
-    argv = _gunicorn(config, "api.reads.app:Application", f"{HOST}:{port}", workers)
+    """Returns the command of `workers` read processes on `port`, of the product in `root`."""
+    argv = _gunicorn(config, "api.reads.app:Application", f"{HOST}:{port}", workers, root)
     return with_nice(READ_NICE, argv)
 
 
-def _gunicorn(config: str, application: str, bind: str, workers: int) -> list[str]:
+def _gunicorn(
+    config: str, application: str, bind: str, workers: int, root: Path = _ROOT
+) -> list[str]:
     # The script and not `-m`: the server that SIGUSR2 starts could not import its modules.
     argv = [str(Path(sys.executable).parent / "gunicorn"), "--config", f"python:{config}"]
-    argv += ["--chdir", str(_ROOT), "--bind", bind, "--workers", str(workers)]
+    argv += ["--chdir", str(root), "--bind", bind, "--workers", str(workers)]
     return [*argv, application]
 
 

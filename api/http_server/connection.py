@@ -221,8 +221,9 @@ class Connection(asyncio.Protocol):
         is_unread = is_unread or (request_body is not None and request_body.has_leftover)
         shuts_down = self._server.shutting_down and not reader.unread
         close = request.close_connection or is_unread or shuts_down
-        head = self._server.date_header + headers
-        self._transport.write(encode_response(request.method, status, head, body, close=close))
+        date = self._server.date_header
+        response = encode_response(request.method, status, date, headers, body, close=close)
+        self._transport.write(response)
         if close:
             self._close(linger=is_unread or reader.unread > 0)
         elif flow.writing_paused:

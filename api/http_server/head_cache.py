@@ -1,11 +1,15 @@
 """Caches parsed header sections, which clients repeat byte by byte."""
 
-from api.http_server.request import Request
+from typing import Final
 
-_BEARER = b"uthorization: Bearer "  # with either spelling of its first letter
-_TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="  # RFC 9110 11.2
+from api.http_server.request import RepeatedHead, Request
+
+_BEARER: Final = b"uthorization: Bearer "  # with either spelling of its first letter
+# RFC 9110 section 11.2
+_TOKEN68: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 _MAX_ENTRIES, _MAX_POSTS = 1024, 256
 _MAX_HEAD_BYTES = 1024
+_P: Final = 0x50  # of POST
 _MAX_BODY_BYTES = 4096  # of one that comes with its header section; no limit of a body is lower
 
 
@@ -19,12 +23,12 @@ class HeadCache:
     """
 
     def __init__(self) -> None:
-        self._heads: dict[bytes, tuple[str, bytes, dict[str, str]]] = {}
+        self._heads: dict[bytes, RepeatedHead] = {}
         self._posts: dict[bytes, Request] = {}
 
     def find(self, data: bytes) -> Request | None:
         """Returns the request in `data` if that is one whole request of a cached kind."""
-        if data.startswith(b"P"):
+        if data[0] == _P:  # an index costs less than a method
             return self._find_post(data)
         start = data.find(_BEARER) + len(_BEARER)
         end = data.find(b"\r", start)
@@ -34,22 +38,19 @@ class HeadCache:
         token = data[start:end]
         if token.translate(None, _TOKEN68):
             return None
-        method, target, headers = head
-        return Request(
-            method, target, {**headers, "authorization": "Bearer " + token.decode("ascii")}
-        )
+        return Request(head.method, head.target, head.headers, head=head, token=token)
 
     def find_head(self, data: bytes) -> Request | None:
         """Returns the request without its body, if `data` is a cached header section of a POST."""
         post = self._posts.get(data)
-        return post and Request("POST", post.target, post.headers, post.content_length)
+        return post and Request("POST", post.target, post.fields, post.content_length)
 
     def _find_post(self, data: bytes) -> Request | None:
         end = data.find(b"\r\n\r\n") + 4
         post = self._posts.get(data[:end])
         if post is None or post.content_length != len(data) - end:
             return None
-        return Request("POST", post.target, post.headers, post.content_length, body=data[end:])
+        return Request("POST", post.target, post.fields, post.content_length, body=data[end:])
 
     def add(self, data: bytes, request: Request) -> None:
         """Caches the request of a header section, `data`, if it is of a kind that repeats."""
@@ -66,18 +67,20 @@ class HeadCache:
             and request.content_length == 0
             # It is the one field of that name, which begins where the token was found.
             and data[:start].lower().endswith(b"\r\nauthorization: bearer ")
-            and request.headers.get("authorization", "").encode("latin-1") == authorization
+            and request.fields.get("authorization", "").encode("latin-1") == authorization
         ):
             if len(self._heads) >= _MAX_ENTRIES:
                 self._heads.clear()
             key = data[:start] + data[end:]
-            self._heads[key] = (request.method, request.target, request.headers)
+            fields = {**request.fields}
+            del fields["authorization"]
+            self._heads[key] = RepeatedHead(request.method, request.target, fields)
 
     def _add_post(self, data: bytes, request: Request) -> None:
         is_short = request.content_length and request.content_length <= _MAX_BODY_BYTES
-        if is_short and not request.expects_continue and "authorization" in request.headers:
+        if is_short and not request.expects_continue and "authorization" in request.fields:
             if len(self._posts) >= _MAX_POSTS:
                 self._posts.clear()
             self._posts[data] = Request(
-                "POST", request.target, request.headers, request.content_length
+                "POST", request.target, request.fields, request.content_length
             )

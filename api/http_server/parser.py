@@ -92,10 +92,10 @@ def parse_head(head: bytes) -> Request:
         raise BadRequest  # RFC 9112 section 3.2
     options = [option.strip() for option in headers.get("connection", "").lower().split(",")]
     return Request(
-        method=method,
-        target=target,
-        headers=headers,
-        content_length=_content_length(headers, is_1_1=is_1_1),
+        method,
+        target,
+        headers,
+        _content_length(headers, is_1_1=is_1_1),
         # HTTP/1.0 has keep-alive by a convention of its own, which no client of ours needs.
         close_connection=not is_1_1 or "close" in options,
         expects_continue=is_1_1 and headers.get("expect", "").lower() == "100-continue",

@@ -1,33 +1,84 @@
 """A parsed request, and the interfaces of the connection it came on and of what responds to it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
 
-@dataclass(slots=True, eq=False, repr=False)
+class RepeatedHead:
+    """A header section that clients repeat byte by byte, up to the bearer token (`HeadCache`).
+
+    `headers` are without that token, and shared by all requests: not to be changed. `memo` is the
+    application's own: what it has found out about such requests, from `headers` and target alone.
+    """
+
+    __slots__ = ("headers", "memo", "method", "target")
+
+    def __init__(self, method: str, target: bytes, headers: dict[str, str]) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.memo: bytes | None = None
+
+
 class Request:
     """A request whose header section is complete.
 
     `method` and `target` are as sent (an absolute-form target is reduced to its path and query, RFC
-    9112 section 3.2.2); `headers` has lower-case names, and repeated fields joined by a comma (RFC
-    9110 section 5.3). `content_length` is None for a chunked body. `received_at` is when the first
-    byte of the request was processed, by `time.perf_counter`. `on_disconnect` is called once if the
-    connection is lost before the response is sent.
+    9112 section 3.2.2). `content_length` is None for a chunked body. `received_at` is when the
+    first byte of the request was processed, by `time.perf_counter`. `on_disconnect` is called once
+    if the connection is lost before the response is sent.
+
+    `fields` are the header fields with lower-case names, and repeated ones joined by a comma (RFC
+    9110 section 5.3); if there is a `head`, which has been repeated, they lack `Authorization`, and
+    `token` is the bearer token in it. `headers` has all of them.
     """
 
-    method: str
-    target: bytes
-    headers: dict[str, str]
-    content_length: int | None = 0
-    close_connection: bool = False
-    expects_continue: bool = False
-    received_at: float = 0.0
-    body: bytes | bytearray = b""
-    on_disconnect: Callable[[], object] | None = None
-    max_body_bytes: int = 0
-    on_body: "Callable[[Request], None]" = field(init=False)  # set by `read_body`
-    connection: "ConnectionInterface" = field(init=False)  # set when the request is dispatched
+    # A plain class: what creates a dataclass is slower once this is compiled (docs/performance.md).
+    __slots__ = (
+        "_headers", "body", "close_connection", "connection", "content_length", "expects_continue",
+        "fields", "head", "max_body_bytes", "method", "on_body", "on_disconnect", "received_at",
+        "target", "token",
+    )  # fmt: skip  # one list
+
+    on_body: "Callable[[Request], None]"  # set by `read_body`
+    connection: "ConnectionInterface"  # set when the request is dispatched
+
+    def __init__(
+        self,
+        method: str,
+        target: bytes,
+        fields: dict[str, str],
+        content_length: int | None = 0,
+        *,
+        close_connection: bool = False,
+        expects_continue: bool = False,
+        body: bytes = b"",
+        head: RepeatedHead | None = None,
+        token: bytes = b"",
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.fields = fields
+        self.content_length = content_length
+        self.close_connection = close_connection
+        self.expects_continue = expects_continue
+        self.body: bytes | bytearray = body
+        self.head = head
+        self.token = token
+        self.received_at = 0.0
+        self.on_disconnect: Callable[[], object] | None = None
+        self.max_body_bytes = 0
+        self._headers: dict[str, str] | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """All header fields."""
+        if self.head is None:
+            return self.fields
+        if self._headers is None:
+            authorization = "Bearer " + self.token.decode("ascii")
+            self._headers = {**self.fields, "authorization": authorization}
+        return self._headers
 
     @property
     def client(self) -> str:
@@ -37,9 +88,9 @@ class Request:
     def respond(self, status: int, headers: bytes, body: bytes) -> None:
         """Sends the whole response, once. `headers` is a header block without its empty line.
 
-        The connection adds `date`, `content-length` unless the block has one, and `connection`; it
-        sends no body for HEAD, 204 and 304 (RFC 9112 section 6.3). Does nothing if the client is
-        gone.
+        The connection adds `date`, `content-length` (in response to HEAD unless the block has it)
+        and `connection`; it sends no body for HEAD, 204 and 304 (RFC 9112 section 6.3). Does
+        nothing if the client is gone.
         """
         self.connection.respond(self, status, headers, body)
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable
 from http import HTTPStatus
+from typing import Final
 
 _STATUS_LINES = {s.value: b"HTTP/1.1 %d %b\r\n" % (s, s.phrase.encode()) for s in HTTPStatus}
 
-_BODILESS = (204, 304)  # plain numbers: these are compared for each read
+_NO_CONTENT: Final = 204  # plain numbers: these are compared for each read
+_NOT_MODIFIED: Final = 304
+_LENGTH_LINES = [b"content-length: %d\r\n" % length for length in range(1024)]
 
 
 def encode_headers(headers: Iterable[tuple[str, str]]) -> bytes:
@@ -16,17 +19,25 @@ def encode_headers(headers: Iterable[tuple[str, str]]) -> bytes:
     return "".join([f"{name.lower()}: {value}\r\n" for name, value in headers]).encode("latin-1")
 
 
-def encode_response(method: str, status: int, headers: bytes, body: bytes, *, close: bool) -> bytes:
-    """Returns the response to a request with this method; `close` ends the connection.
+def encode_response(
+    method: str, status: int, date: bytes, headers: bytes, body: bytes, *, close: bool
+) -> bytes:
+    """Returns the response to a request with this method: `date` and `headers` are its header
+    block, and `close` ends the connection.
 
     The body is left out where the protocol has none (RFC 9112 section 6.3). A 304 has no length
     either (RFC 9110 section 15.4.5): Node.js' fetch would wait for that many bytes, and keep the
     connection.
     """
-    parts = [_STATUS_LINES[status], headers]
-    if status not in _BODILESS and b"content-length: " not in headers:
-        parts.append(b"content-length: %d\r\n" % len(body))
-    parts.append(b"connection: close\r\n\r\n" if close else b"\r\n")
-    if method != "HEAD" and status not in _BODILESS:
-        parts.append(body)
-    return b"".join(parts)
+    line, end = _STATUS_LINES[status], b"connection: close\r\n\r\n" if close else b"\r\n"
+    if status in (_NO_CONTENT, _NOT_MODIFIED):
+        return b"".join((line, date, headers, end))
+    if method == "HEAD" and b"content-length: " in headers:
+        length_line = b""
+    else:
+        size = len(body)
+        known = size < len(_LENGTH_LINES)
+        length_line = _LENGTH_LINES[size] if known else b"content-length: %d\r\n" % size
+    if method == "HEAD":
+        body = b""
+    return b"".join((line, date, headers, length_line, end, body))

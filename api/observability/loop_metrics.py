@@ -16,6 +16,7 @@ from domain.metrics.registry import BUCKETS
 
 type Key = tuple[Counter | Histogram, tuple[str | int, ...]]  # with the values of the labels
 
+_SHORTEST = BUCKETS[0]
 _EMPTY_ROW = [0.0] * (len(BUCKETS) + 2)  # a number for each bucket and +Inf, then the sum
 
 
@@ -36,9 +37,13 @@ class LoopMetrics:
 
     def observe(self, histogram: Histogram, seconds: float, *labels: str | int) -> None:
         """Adds a duration to a histogram of `registry`, with the buckets `BUCKETS`."""
-        row = self._rows[histogram, labels]
-        row[bisect_left(BUCKETS, seconds)] += 1
-        row[-1] += seconds
+        add_to_row(self.row(histogram, *labels), seconds)
+
+    def row(self, histogram: Histogram, *labels: str | int) -> list[float]:
+        """Returns the row of a histogram of `registry` for `add_to_row`, which costs half as much
+        as `observe`.
+        """
+        return self._rows[histogram, labels]
 
     def flush(self) -> None:
         """Adds what has been counted since the last call to the real metrics.
@@ -70,6 +75,12 @@ def _add(key: Key, row: list[float]) -> None:
         if amount:
             bucket.inc(amount)
     child._sum.inc(total)  # noqa: SLF001  # see above
+
+
+def add_to_row(row: list[float], seconds: float) -> None:
+    """Adds a duration to the row of a histogram with the buckets `BUCKETS`."""
+    row[0 if seconds <= _SHORTEST else bisect_left(BUCKETS, seconds)] += 1
+    row[-1] += seconds
 
 
 loop_metrics = LoopMetrics("read")

@@ -113,6 +113,10 @@ class Application:
 
     def handle(self, request: Request) -> None:
         """Responds to a request, now or later. Raises nothing."""
+        head = request.head
+        if head is not None and head.memo is not None:
+            self._reader.handle(request, head.memo)
+            return
         target, method = request.target, request.method
         path = target.partition(b"?")[0]
         if path in PROFILE_PATHS and method in METHODS:
@@ -137,12 +141,14 @@ class Application:
             request.read_body(environment.BODY_MAX_BYTES, handler)
 
     def _read(self, request: Request) -> None:
-        policy = find_policy(request.headers)
+        policy = find_policy(request.fields)
         if not policy.is_allowed:
-            self._respond(request, problem_response(request.headers, "bad_request"))
+            self._respond(request, problem_response(request.fields, "bad_request"))
         elif policy.redirects:
-            self._respond(request, redirect_to_https(request.headers, request.target))
+            self._respond(request, redirect_to_https(request.fields, request.target))
         else:
+            if request.head is not None:
+                request.head.memo = policy.headers  # and that it is an allowed read
             self._reader.handle(request, policy.headers)
 
     def _preflight(self, request: Request) -> None:

@@ -9,6 +9,7 @@ import asyncio
 from asyncio import Task
 from collections.abc import Callable
 from functools import partial
+from hashlib import sha256
 from itertools import batched
 from time import time
 from typing import Any
@@ -17,15 +18,16 @@ import hiredis
 import structlog
 
 from api.reads.cache_miss import MissCoalescer
+from api.reads.client_cache import CacheEntry
 from api.reads.introspection_body import TokenList
 from api.reads.profile import encode_hmget, parse_reply
 from api.reads.redis.cluster import AnyRedis
 from api.reads.redis.connection import RedisUnavailable, is_redirect
 from api.reads.token_state import INACTIVE, UNAVAILABLE, render_token
-from domain.model import session_token
+from domain import profile
 from domain.model.errors import InvalidToken, RollcallError, ServiceUnavailable
 from domain.model.keyring import Keyring
-from domain.model.session_token import TokenClaims
+from domain.model.session_token import TokenClaims, verify_encoded_token
 from domain.profile import CacheMiss
 
 log = structlog.get_logger(__name__)
@@ -125,13 +127,14 @@ class _Batch:
 
     def _send(self, number: int) -> None:
         text = self._tokens[number]
-        digest = session_token.token_digest(text)
+        encoded = text.encode(errors="replace")
+        digest = sha256(encoded).digest()
         cache = self._redis.cache
         if cache is not None and (entry := cache.find(digest)):
-            self._replies[number] = entry.token, entry.reply
+            self._replies[number] = entry.token, entry
             return
         try:
-            token = session_token.verify_token(self._keys, text, digest)
+            token = verify_encoded_token(self._keys, encoded, digest)
             server = self._redis.for_person(token.person_id_bytes)
             server.send_command(encode_hmget(token), partial(self._on_reply, number, token))
         except InvalidToken:
@@ -156,8 +159,11 @@ class _Batch:
     def _render(self, number: int, token: TokenClaims, reply: Any) -> None:
         """Puts the token's JSON object into the results, or notes that it is to be retried."""
         try:
-            fields = parse_reply(reply)
-            result = render_token(token, fields, time(), with_claims=self._with_claims)
+            if isinstance(reply, CacheEntry):
+                body, _, expiry = reply.decode(time())
+            else:
+                body, _, expiry = profile.decode_reply(token, parse_reply(reply), time())
+            result = render_token(token, body, expiry, with_claims=self._with_claims)
         except InvalidToken:
             result = INACTIVE
         except CacheMiss:

@@ -47,14 +47,40 @@ class MissCoalescer:
         self._misses: dict[UUID, _PendingMiss] = {}
         self._poll_task: Task[None] | None = None
         self._follow_tasks: set[Task[None]] = set()
+        self._read_tasks: set[Task[None]] = set()
 
-    async def wait(self, token: TokenClaims) -> None:
-        """Returns when the profile is as new as the token needs it, or after the timeout."""
-        # Shielded: a client that disconnects must not cancel it for the others.
-        await asyncio.shield(self.expect(token))
+    def read_again(
+        self,
+        token: TokenClaims,
+        command: bytes,
+        on_reply: Callable[[Any], None],
+        *,
+        is_miss: bool,
+    ) -> None:
+        """Calls `on_reply` with the reply to the HMGET for a token, or with the error in its place;
+        if `is_miss`, when the profile is as new as the token needs it, or after the timeout.
+        Redirects of Redis Cluster are followed.
+        """
+        task = asyncio.create_task(self._read_again(token, command, on_reply, is_miss=is_miss))
+        self._read_tasks.add(task)
+        task.add_done_callback(self._read_tasks.discard)
+
+    async def _read_again(
+        self, token: TokenClaims, command: bytes, on_reply: Callable[[Any], None], *, is_miss: bool
+    ) -> None:
+        reply: Any
+        try:
+            if is_miss:
+                # Shielded: a client that disconnects must not cancel it for the others.
+                await asyncio.shield(self.expect(token))
+            reply = await self._redis.execute_for_person(token.person_id_bytes, command)
+        except Exception as error:  # noqa: BLE001  # who asked for it gives each a response
+            reply = error
+        on_reply(reply)
 
     def expect(self, token: TokenClaims) -> Future[None]:
-        """Returns a future that is done when `wait` would return, not to be cancelled.
+        """Returns a future that is done when the profile is as new as the token needs it, or after
+        the timeout; not to be cancelled.
 
         Any number of requests for a person send one backfill request. Errors only end the wait:
         the read that follows meets them too.

@@ -20,36 +20,57 @@ Each clock measures only its own time; they must run equally fast. A process tha
 its clock, `max_staleness` counts from its thaw.
 """
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from time import monotonic, time
+from typing import Any
 
-import hiredis
-import structlog
-
-from api.reads.redis.connection import MultiplexedConnection, encode_command, error_code
+from api.reads.redis.connection import MultiplexedConnection, encode_command
 from domain import profile
 from domain.model.errors import InvalidToken
 from domain.model.session_token import TokenClaims
 from domain.profile import CacheMiss
 
-log = structlog.get_logger(__name__)
-
-_TRACKING_ON = (("HELLO", "3"), ("CLIENT", "TRACKING", "ON", "OPTIN"))
+TRACKING_ON = (
+    encode_command(("HELLO", "3")),
+    encode_command(("CLIENT", "TRACKING", "ON", "OPTIN")),
+)
 _CACHING = encode_command(("CLIENT", "CACHING", "YES"))
 _PERSON_BYTES, _SESSION_BYTES = 600, 700  # of Python's objects, beside the stored bytes
 
 
-class CacheEntry(NamedTuple):
-    """A reply to HMGET, the verified token that it was sent for, and the connection."""
+@dataclass(slots=True, eq=False, init=False, repr=False)
+class CacheEntry:
+    """A decoded reply to HMGET, the verified token that it was sent for, and the connection."""
 
     key: str
     token: TokenClaims
-    reply: list[bytes | None]
+    body: bytes
+    etag: bytes
+    expiry: int
     connection: MultiplexedConnection
+
+    def __init__(
+        self,
+        key: str,
+        token: TokenClaims,
+        decoded: tuple[bytes, bytes, int],
+        connection: MultiplexedConnection,
+    ) -> None:
+        self.key = key
+        self.token = token
+        self.body, self.etag, self.expiry = decoded
+        self.connection = connection
+
+    def decode(self, now: float) -> tuple[bytes, bytes, int]:
+        """Returns what `domain.profile.decode_reply` did. Raises `InvalidToken` if the session has
+        expired by Unix time `now`.
+        """
+        if self.expiry <= now:
+            raise InvalidToken
+        return self.body, self.etag, self.expiry
 
     def __repr__(self) -> str:
         return f"CacheEntry({self.token!r})"
@@ -71,26 +92,12 @@ class ClientCache:
         self._people: OrderedDict[str, _Sessions] = OrderedDict()  # by Redis key, LRU first
         self._recent_digests = [b""] * 256
 
-    async def enable_tracking(self, connection: MultiplexedConnection) -> bool:
-        """Asks Redis for invalidation messages; returns whether it supports and permits them.
-
-        Raises `RedisUnavailable`.
-        """
-        connection.on_push = partial(self._invalidate, connection)
-        try:
-            for command in _TRACKING_ON:
-                await connection.execute_command(encode_command(command))
-        except hiredis.ReplyError as error:
-            log.warning("client_cache_disabled", error_type=error_code(error))
-            return False
-        return True
-
     def find(self, digest: bytes) -> CacheEntry | None:
-        """Returns the entry of the token with that digest, if it may be used now."""
+        """Returns the entry of the token with that digest, if it is fresh enough."""
         entry = self._entries.get(digest)
         if entry is None:
             return None
-        if time.monotonic() - entry.connection.last_reply_sent_at >= self._max_staleness:
+        if monotonic() - entry.connection.last_reply_sent_at >= self._max_staleness:
             return None
         self._people.move_to_end(entry.key)
         return entry
@@ -149,15 +156,15 @@ class ClientCache:
             return  # nothing would remove it
         # Whatever is wrong with a reply is reported to the request that it belongs to.
         with suppress(CacheMiss, InvalidToken, ValueError, TypeError):
-            body, _ = profile.decode_reply(token, reply, time.time())
+            decoded = profile.decode_reply(token, reply, time())
             key = profile.redis_key_for_token(token)
             sessions = self._people.setdefault(key, {})
             self._size -= _size(sessions)
+            entry = CacheEntry(key, token, decoded, connection)
             for other in sessions.values():
-                if other.reply[0] == body:
-                    reply[0] = other.reply[0]  # they share one body
+                if other.body == entry.body:
+                    entry.body = other.body  # they share one
                     break
-            entry = CacheEntry(key, token, reply, connection)
             sessions[token.digest] = self._entries[token.digest] = entry
             self._size += _size(sessions)
             self._people.move_to_end(key)
@@ -170,7 +177,7 @@ class ClientCache:
         for digest in sessions:
             del self._entries[digest]
 
-    def _invalidate(self, connection: MultiplexedConnection, push: list[Any]) -> None:
+    def invalidate(self, connection: MultiplexedConnection, push: list[Any]) -> None:
         """Handles a push message: keys that have changed, or None for all of them (FLUSHALL)."""
         match push:
             case [b"invalidate", list(keys)]:
@@ -184,5 +191,5 @@ def _size(sessions: _Sessions) -> int:
     """Returns the bytes that a person takes; 0 without sessions."""
     if not sessions:
         return 0
-    body = next(iter(sessions.values())).reply[0] or b""
+    body = next(iter(sessions.values())).body
     return _PERSON_BYTES + len(body) + _SESSION_BYTES * len(sessions)

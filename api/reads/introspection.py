@@ -52,13 +52,20 @@ _HEADERS_200 = b"content-type: application/json\r\ncache-control: no-store\r\nx-
 class Introspector(ProfileReader):
     """Introspects single tokens; `with_claims`: with the profile."""
 
-    route = _ROUTE
-
     def __init__(
         self, redis: AnyRedis, keys: Keyring, misses: MissCoalescer, *, with_claims: bool
     ) -> None:
         super().__init__(redis, keys, misses)
-        self._render = _render_with_claims if with_claims else _render_plain
+        self.route = _ROUTE
+        self._claims_included = with_claims
+
+    @override
+    def _render(
+        self, fields: Headers, token: TokenClaims, decoded: tuple[bytes, bytes, int]
+    ) -> Response:
+        body, _, expiry = decoded
+        state = render_token(token, body, expiry, with_claims=self._claims_included)
+        return 200, _HEADERS_200 % get_request_id(fields).encode(), state
 
     @override
     def _to_response(self, headers: Headers, error: Exception) -> Response:
@@ -153,20 +160,6 @@ class Introspection:
         seconds = perf_counter() - request.received_at
         method = request.method
         loop_metrics.observe(HTTP_REQUEST_DURATION, seconds, method, _ROUTE, status, source)
-
-
-def _render_plain(
-    headers: Headers, token: TokenClaims, reply: list[bytes | None], now: float
-) -> Response:
-    body = render_token(token, reply, now, with_claims=False)
-    return 200, _HEADERS_200 % get_request_id(headers).encode(), body
-
-
-def _render_with_claims(
-    headers: Headers, token: TokenClaims, reply: list[bytes | None], now: float
-) -> Response:
-    body = render_token(token, reply, now, with_claims=True)
-    return 200, _HEADERS_200 % get_request_id(headers).encode(), body
 
 
 def _is_identity(headers: Headers) -> bool:

@@ -4,8 +4,9 @@ Pure functions: no clock, no I/O. Request headers have lower-case names, and rep
 by a comma.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 
 from api.http_server.response_encoding import encode_headers
 from api.preconditions import evaluate_preconditions
@@ -15,10 +16,8 @@ from api.problem_details import (
     problem_from_error,
     resolve_request_id,
 )
-from domain import profile
 from domain.model.errors import InvalidField, PreconditionFailed, RollcallError
 from domain.model.language import negotiate_language
-from domain.model.session_token import TokenClaims
 from settings import environment
 
 type Headers = Mapping[str, str]
@@ -29,29 +28,23 @@ type Response = tuple[int, bytes, bytes]
 METHODS = ("GET", "HEAD")
 _VARY = ("vary", "Authorization, Cookie")
 _CACHING = encode_headers([("cache-control", "private, no-cache"), _VARY])
-_HEADERS_200 = (
-    b"content-type: application/json\r\n" + _CACHING + b"etag: %b\r\nx-request-id: %b\r\n"
-)
-_HEADERS_304 = _CACHING + b"etag: %b\r\nx-request-id: %b\r\n"
+_ETAG: Final = b"etag: "
+_REQUEST_ID: Final = b"\r\nx-request-id: "
+_END: Final = b"\r\n"
+_HEADERS_200: Final = b"content-type: application/json\r\n" + _CACHING + _ETAG
 
 
-def profile_response(
-    headers: Headers, token: TokenClaims, reply: Sequence[bytes | None], now: float
-) -> Response:
-    """Returns 200, 304 or 412, from the reply to HMGET at Unix time `now`.
-
-    Raises `CacheMiss` and `InvalidToken` as `domain.profile.decode_reply` does.
-    """
-    body, etag = profile.decode_reply(token, reply, now)
+def profile_response(headers: Headers, body: bytes, etag: bytes) -> Response:
+    """Returns 200, 304 or 412 with a profile and its ETag."""
     request_id = get_request_id(headers).encode()
     if "if-match" in headers or "if-none-match" in headers:
         tags = headers.get("if-match"), headers.get("if-none-match")
         status = evaluate_preconditions("GET", etag.decode(), *tags)  # HEAD is the same
         if status == HTTPStatus.NOT_MODIFIED:
-            return status, _HEADERS_304 % (etag, request_id), body
+            return status, b"".join((_CACHING, _ETAG, etag, _REQUEST_ID, request_id, _END)), body
         if status is not None:
             return error_response(headers, PreconditionFailed())
-    return 200, _HEADERS_200 % (etag, request_id), body
+    return 200, b"".join((_HEADERS_200, etag, _REQUEST_ID, request_id, _END)), body
 
 
 def error_response(headers: Headers, error: RollcallError) -> Response:

@@ -164,6 +164,6 @@ class _Exchange(asyncio.Protocol):
         elif not self.response.done():
             headers = end_to_end_headers(self._headers)
             body = b"".join(self._parts)
-            if self._status == HTTPStatus.NO_CONTENT:  # RFC 9110 section 8.6
+            if not self._is_head or self._status == HTTPStatus.NO_CONTENT:  # RFC 9110 section 8.6
                 headers = [pair for pair in headers if pair[0] != "content-length"]
             self.response.set_result((self._status, encode_headers(headers), body))

@@ -16,6 +16,8 @@ from local.tcp_ports import HOST
 
 # Headers about the server itself and the connection.
 _IGNORED_HEADERS = {"server", "date", "connection", "keep-alive", "allow"}
+# Of errors: only Rollcall has their texts in several languages.
+_IGNORED_IN_ERRORS = {"content-language", "vary"}
 _REQUEST_ID = "the-same-for-all"
 
 
@@ -90,6 +92,8 @@ def _response(server: Server, headers: dict[str, str]) -> dict[str, Any]:
     )
     not_modified = response.status_code == httpx.codes.NOT_MODIFIED
     ignored = _IGNORED_HEADERS | ({"content-length"} if not_modified else set())
+    if response.is_error:
+        ignored = ignored | _IGNORED_IN_ERRORS
     compared = {name: value for name, value in response.headers.items() if name not in ignored}
     # JSON is UTF-8 by definition (RFC 8259 section 11); Fastify declares it.
     if kind := compared.get("content-type"):

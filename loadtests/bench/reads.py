@@ -1,7 +1,8 @@
 """Profile reads compared with the peers: uniform keys, and a hot set."""
 
+import sys
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 
@@ -15,7 +16,9 @@ from loadtests.bench.paired_rounds import Target, run_interleaved
 from loadtests.bench.people import Dataset
 from loadtests.bench.report import Section, table
 from loadtests.bench.servers import Server, rollcall
-from loadtests.bench.toolchain import install_fastify
+from loadtests.bench.toolchain import VENV, install_fastify
+from local import native
+from local.processes import StackError
 
 UNIFORM_KEYS, HOT_KEYS = "keys at random", "people who read often"
 # Section 8 of the design: Rollcall's cost of a read, Redis included, divided by the peer's.
@@ -34,12 +37,11 @@ def run(config: Config, folder: Path, *, with_peers: bool = True) -> list[Sectio
         install_fastify(folder)
     with ExitStack() as stack:
         dataset = stack.enter_context(new_dataset(config.people, folder))
-        servers = [
-            rollcall(dataset, folder),
-            *(start_peer(dataset, folder) for start_peer in starts),
-        ]
+        servers = _rollcall(dataset, folder, notes) if with_peers else [rollcall(dataset, folder)]
+        servers += [start_peer(dataset, folder) for start_peer in starts]
         for server in servers:
             start_server(server, stack)
+        _check_compiled(servers)
         equivalence.check([server for server in servers if server.reads])
         for server in servers:
             warm_up(server, config.warm_up, folder)
@@ -50,6 +52,31 @@ def run(config: Config, folder: Path, *, with_peers: bool = True) -> list[Sectio
             comparison_section(HOT_KEYS, hot, config, notes),
             memory(dataset, servers[0]),
         ]
+
+
+def _rollcall(dataset: Dataset, folder: Path, notes: list[str]) -> list[Server]:
+    """Returns Rollcall as it is in the image, compiled, and not compiled. Where it cannot be
+    compiled there is only the latter, and a note why.
+    """
+    missing = native.missing_requirement()
+    if not missing and not (VENV / "lib" / "python{}.{}".format(*sys.version_info)).exists():
+        missing = "the measured Python is of another version than that of .venv"
+    if missing:
+        notes.append(f"Rollcall is not compiled: {missing}")
+        return [rollcall(dataset, folder)]
+    interpreted = rollcall(dataset, folder, title="Rollcall, not compiled")
+    return [
+        rollcall(dataset, folder, root=native.compiled_copy()),
+        replace(interpreted, name="interpreted"),
+    ]
+
+
+def _check_compiled(servers: list[Server]) -> None:
+    """Raises `StackError` if Rollcall should be compiled, and is not, or the other way round."""
+    interpreted = [server.name for server in servers].count("interpreted")
+    for server, expected in zip(servers, (bool(interpreted), False), strict=False):
+        if native.is_loaded(server.pids[-1]) != expected:
+            raise StackError(f"{server.title} is {'not ' * expected}compiled")
 
 
 def memory(dataset: Dataset, server: Server) -> Section:

@@ -66,9 +66,11 @@ def rollcall(
     workers: int = 1,
     without: str = "",
     title: str = "Rollcall",
+    root: Path = ROOT,
     **more_env: str,
 ) -> Server:
-    """Rollcall's read process as in `make run`, without Postgres: reads need none.
+    """Rollcall's read process as in `make run`, without Postgres: reads need none. `root` is the
+    folder with the product.
 
     `without`: a mechanism that is switched off, see `loadtests.peers.ablation_app`.
     """
@@ -78,12 +80,15 @@ def rollcall(
         "DATABASE_URL": f"postgresql://{HOST}:1/none",
         "QUEUE_URL": dataset.redis.url,
         "HUEY_DASHBOARD": "0",
+        "PYTHONPATH": str(root),
         **more_env,
     }
-    argv = with_server_python(read_command(port, workers))
+    argv = with_server_python(read_command(port, workers, root=root))
     if without:
         argv[-1] = "loadtests.peers.ablation_app:Application"
         env["ABLATION"] = without
+    # gunicorn imports its settings from the current folder, whatever `--chdir` says.
+    argv = ["env", "-C", str(root), *argv]
     process = new_process(argv, port, dataset, folder, env)
     title = f"without {without}" if without else title
     return Server(without or "rollcall", title, process, port, dataset)

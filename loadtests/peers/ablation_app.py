@@ -12,10 +12,12 @@ from typing import Any
 import orjson
 
 from api.http_server.head_cache import HeadCache
-from api.reads import request_policy
+from api.reads import profile as reads_profile
+from api.reads import request_policy, responses
 from api.reads.app import Application
 from api.reads.redis.client import RedisClient
 from api.reads.redis.connection import MultiplexedConnection
+from api.reads.redis.replies import handshake
 from domain import profile
 from settings import environment
 
@@ -37,14 +39,14 @@ def _build_every_header_block() -> None:
 
 
 def _serialize_every_body() -> None:
-    decode_reply = profile.decode_reply
+    profile_response = responses.profile_response
 
-    def decode_and_serialize(*args: Any) -> tuple[bytes, bytes]:
-        body, _ = decode_reply(*args)
+    def serialize(headers: responses.Headers, body: bytes, etag: bytes) -> responses.Response:
         body = orjson.dumps(orjson.loads(body))
-        return body, profile.strong_etag(body)
+        etag = profile.strong_etag(body)
+        return profile_response(headers, body, etag)
 
-    profile.decode_reply = decode_and_serialize  # type: ignore[assignment]  # the point of it
+    reads_profile.profile_response = serialize  # type: ignore[attr-defined]  # the point of it
 
 
 def _use_a_connection_pool() -> None:
@@ -56,7 +58,7 @@ def _use_a_connection_pool() -> None:
         address = await client._locator.find_primary()  # noqa: SLF001  # of our own product
         connection = MultiplexedConnection(1.0, 10, lambda: None)
         await address.connect(lambda: connection)
-        await connection.handshake(client._handshake)  # noqa: SLF001  # the same
+        await handshake(connection, client._handshake)  # noqa: SLF001  # the same
         connection.mark_ready()
         idle.append(connection)
 

@@ -36,7 +36,7 @@ class Profile(APIView):
             token = session_token.verify_token(keys, bearer_token(get_header("Authorization", "")))
             redis = get_redis_connection("default")
             reply = redis.hmget(profile.redis_key(token.person_id), profile.hmget_fields(token))
-            body, tag = profile.decode_reply(token, reply, time.time())
+            body, tag, _ = profile.decode_reply(token, reply, time.time())
         except (InvalidToken, profile.CacheMiss) as error:
             known = error if isinstance(error, InvalidToken) else ServiceUnavailable()
             status, headers, body = responses.error_response(known, request_id)

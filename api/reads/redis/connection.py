@@ -2,11 +2,11 @@
 
 import asyncio
 import math
-import time
 from asyncio import Future
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any, cast, override
 
 import hiredis
@@ -43,15 +43,6 @@ def is_redirect(reply: object) -> bool:
 
 class RedisUnavailable(Exception):
     """No reply: Redis is unreachable or silent, the connection broke, or too many are pending."""
-
-
-async def gather_replies(futures: Iterable[Future[Any]]) -> list[Any]:
-    """Returns all replies, errors of Redis among them. Raises `RedisUnavailable`."""
-    replies = await asyncio.gather(*futures, return_exceptions=True)
-    for reply in replies:
-        if isinstance(reply, BaseException) and not isinstance(reply, hiredis.ReplyError):
-            raise reply
-    return replies
 
 
 def _resolve(future: Future[Any], reply: Any) -> None:
@@ -99,7 +90,7 @@ class MultiplexedConnection(asyncio.Protocol):
         """
         if self.closed or len(self._pending) >= self._max_pending:
             raise RedisUnavailable
-        self._pending.append((on_reply, time.monotonic()))
+        self._pending.append((on_reply, monotonic()))
         if not self._write_buffer and self._is_ready:
             self._loop.call_soon(self._flush)
         self._write_buffer.append(command)
@@ -114,18 +105,19 @@ class MultiplexedConnection(asyncio.Protocol):
         self.send_command(command, partial(_resolve, reply))
         return reply
 
-    async def handshake(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
-        """Sends the first commands in one write; returns their replies, errors among them.
+    def send_handshake(self, commands: Sequence[tuple[str, ...]]) -> list[Future[Any]]:
+        """Sends the first commands in one write; returns futures of their replies.
 
         Raises `RedisUnavailable`.
         """
         if self.closed or self._transport is None:
             raise RedisUnavailable
         futures: list[Future[Any]] = [self._loop.create_future() for _ in commands]
-        now = time.monotonic()
-        self._pending.extendleft([(partial(_resolve, each), now) for each in reversed(futures)])
+        now = monotonic()
+        for reply in futures[::-1]:  # mypyc cannot compile `reversed` here
+            self._pending.appendleft((partial(_resolve, reply), now))
         self._transport.write(b"".join(map(encode_command, commands)))
-        return await gather_replies(futures)
+        return futures
 
     def mark_ready(self) -> None:
         """Sends the commands that wait for the handshake, and all that follow."""
@@ -163,7 +155,7 @@ class MultiplexedConnection(asyncio.Protocol):
         if not self._pending:
             return
         sent_at = self._pending[0][1]
-        remaining = sent_at + self._timeout - time.monotonic()
+        remaining = sent_at + self._timeout - monotonic()
         if remaining > 0:
             self._timer = self._loop.call_later(remaining, self._check_timeout)
         elif sent_at != expired_at:

@@ -7,6 +7,7 @@ from typing import Any
 import hiredis
 
 from api.reads.redis.connection import MultiplexedConnection, RedisUnavailable
+from api.reads.redis.replies import handshake
 from api.reads.socket_address import SocketAddress
 
 
@@ -20,7 +21,7 @@ async def query(
     try:
         async with asyncio.timeout(timeout):  # its TimeoutError is an OSError
             await address.connect(lambda: connection)
-            replies = await connection.handshake(commands)
+            replies = await handshake(connection, commands)
     except (OSError, RedisUnavailable):
         return None
     finally:

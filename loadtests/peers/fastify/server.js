@@ -91,7 +91,7 @@ app.get("/api/v1/profile/", async (request, reply) => {
   reply.headers({
     etag,
     "cache-control": "private, no-cache",
-    vary: "Authorization",
+    vary: "Authorization, Cookie",
     "x-request-id": requestId,
     ...SECURITY_HEADERS,
   });
@@ -111,7 +111,7 @@ app.setErrorHandler((error, request, reply) => {
     .type("application/problem+json")
     .headers({
       "cache-control": "no-store",
-      vary: "Authorization",
+      vary: "Authorization, Cookie",
       "x-request-id": requestId,
       ...own,
       ...SECURITY_HEADERS,

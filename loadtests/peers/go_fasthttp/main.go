@@ -170,7 +170,7 @@ func refuse(ctx *fasthttp.RequestCtx, status int) {
 // Sets the headers of every response.
 func common(ctx *fasthttp.RequestCtx, id string) {
 	header := &ctx.Response.Header
-	header.Set("Vary", "Authorization")
+	header.Set("Vary", "Authorization, Cookie")
 	header.Set("X-Request-Id", id)
 	for _, line := range security {
 		header.Set(line[0], line[1])

@@ -205,7 +205,7 @@ async def test_sessions_of_a_person_share_one_cached_body():
         cache = reader.redis.cache
         assert cache is not None
         assert len(cache._entries) == 10
-        assert len({id(entry.reply[0]) for entry in cache._entries.values()}) == 1
+        assert len({id(entry.body) for entry in cache._entries.values()}) == 1
 
 
 # --- How long it is used -------------------------------------------------------------------------
