@@ -25,8 +25,17 @@ def child_pids(parent: int) -> list[int]:
 
 
 def suspend(process: Process) -> None:
-    """Suspends a process and its children (SIGSTOP): they keep connections and do not respond."""
+    """Suspends a process and its children (SIGSTOP): they keep connections and do not respond.
+
+    Returns when they are suspended: on a busy machine a thread may run on for a while. Raises
+    `StackError` after 10 s.
+    """
     _send_to_all(process, signal.SIGSTOP)
+    deadline = time.monotonic() + 10
+    while not all(map(_is_suspended, [process.pid, *child_pids(process.pid)])):
+        if time.monotonic() > deadline:
+            raise StackError(f"{process.name} is not suspended")
+        time.sleep(0.001)  # there is nothing to await: only a parent is notified
 
 
 def resume(process: Process) -> None:
@@ -80,6 +89,18 @@ def stutter(process: Process, seconds: float) -> None:
             time.sleep(random.uniform(0.03, 0.12))  # the fault itself
             os.kill(pid, signal.SIGCONT)
         time.sleep(random.uniform(0.0, 0.03))  # the pause between two of them
+
+
+def _is_suspended(pid: int) -> bool:
+    """Returns whether all threads of a process are suspended, or have exited."""
+    try:
+        states = [
+            stat.read_text().rpartition(")")[2].split()[0]
+            for stat in Path(f"/proc/{pid}/task").glob("*/stat")
+        ]
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # a thread has just exited
+    return set(states) <= {"T", "t", "Z", "X"}
 
 
 def _send_to_all(process: Process, signum: signal.Signals) -> None:

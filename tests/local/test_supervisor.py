@@ -117,7 +117,11 @@ def get_descendants(pid: int) -> list[int]:
 
 
 def open_pidfds(pids: Iterable[int]) -> dict[int, int]:
-    return {pid: os.pidfd_open(pid) for pid in pids}
+    pidfds = {}
+    for pid in pids:
+        with suppress(ProcessLookupError):  # it has exited
+            pidfds[pid] = os.pidfd_open(pid)
+    return pidfds
 
 
 def assert_all_exit(tree: dict[int, int], timeout: float) -> None:
