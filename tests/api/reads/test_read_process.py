@@ -88,3 +88,13 @@ def test_reads_and_their_redis_come_before_postgres_where_permitted(stack: Stack
         pid = stack.services[name].pid
         assert {get_nice(process) for process in (pid, *child_pids(pid))} == {READ_NICE}
         assert get_autogroup_nice(pid) in (READ_NICE, None)
+
+
+def test_reads_and_their_redis_run_as_soon_as_they_are_woken_where_permitted(stack: Stack):
+    """Else each waits for the slice of who is running, up to three times a read."""
+    if subprocess.run(["sh", "-c", "chrt --rr --pid 1 $$"], check=False).returncode:
+        pytest.skip("this user may not set a real-time priority")
+    reads, redis = stack.services["read"].pid, stack.services["profiles"].pid
+    assert {os.sched_getscheduler(pid) for pid in (reads, *child_pids(reads))} == {os.SCHED_RR}
+    assert os.sched_getscheduler(redis) == os.SCHED_RR | os.SCHED_RESET_ON_FORK
+    assert os.sched_getscheduler(stack.services["write"].pid) == os.SCHED_OTHER
