@@ -45,10 +45,14 @@ def read_command(
     workers: int = 1,
     config: str = "api.http_server.gunicorn_config",
     root: Path = _ROOT,
+    *,
+    is_first: bool = True,
 ) -> list[str]:
-    """Returns the command of `workers` read processes on `port`, of the product in `root`."""
+    """Returns the command of `workers` read processes on `port`, of the product in `root`;
+    `is_first`: as `with_read_priority` says.
+    """
     argv = _gunicorn(config, "api.reads.app:Application", f"{HOST}:{port}", workers, root)
-    return with_read_priority(argv, of_children=True)
+    return with_read_priority(argv, of_children=True) if is_first else argv
 
 
 def with_read_priority(argv: list[str], *, of_children: bool) -> list[str]:

@@ -83,7 +83,8 @@ def rollcall(
         "PYTHONPATH": str(root),
         **more_env,
     }
-    argv = with_server_python(read_command(port, workers, root=root))
+    # Without a priority, which the peers have not either.
+    argv = with_server_python(read_command(port, workers, root=root, is_first=False))
     if without:
         argv[-1] = "loadtests.peers.ablation_app:Application"
         env["ABLATION"] = without
