@@ -81,6 +81,7 @@ def django_setup(stack: Stack) -> None:
 @pytest.fixture
 def django_db_access(django_setup: None) -> Iterator[None]:
     """Django in the test's own process, on the stack's databases."""
+    connections.close_all()  # a fixture may have stopped Postgres since one was opened
     yield
     connections.close_all()
 

@@ -33,10 +33,6 @@ from domain.model.errors import InvalidToken
 from domain.model.session_token import TokenClaims
 from domain.profile import CacheMiss
 
-TRACKING_ON = (
-    encode_command(("HELLO", "3")),
-    encode_command(("CLIENT", "TRACKING", "ON", "OPTIN")),
-)
 _CACHING = encode_command(("CLIENT", "CACHING", "YES"))
 _PERSON_BYTES, _SESSION_BYTES = 600, 700  # of Python's objects, beside the stored bytes
 

@@ -1,12 +1,10 @@
 """The profile Redis of a read process: one connection that is re-established automatically."""
 
 import asyncio
-import random
 import time
 from asyncio import Future, Task
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import hiredis
@@ -14,7 +12,7 @@ import structlog
 
 from api.observability.loop_metrics import loop_metrics
 from api.reads.backend_keys import BackendKeys
-from api.reads.client_cache import TRACKING_ON, ClientCache
+from api.reads.client_cache import ClientCache
 from api.reads.redis.connection import (
     MultiplexedConnection,
     RedisUnavailable,
@@ -30,16 +28,18 @@ from api.reads.redis.server_check import (
     describe_error,
     failure_status,
 )
+from api.reads.redis.tracking import enable_tracking
 from api.reads.socket_address import SocketAddress
 from domain import fence, profile
 from domain.backend_keys import load_command
 from domain.metrics import registry
+from domain.model.backoff import retry_delay
 from domain.model.session_token import TokenClaims
 from domain.redis_url import CLUSTER, RedisUrl
 
 log = structlog.get_logger(__name__)
 
-_BACKOFF_MIN, _BACKOFF_MAX = 0.02, 0.4  # seconds between two attempts, with jitter
+_BACKOFF_INITIAL, _BACKOFF_MAX = 0.04, 0.4  # seconds between two attempts
 _STABLE_AFTER = 1.0  # seconds; a connection that lasted less counts as a failure
 # Replies of a server that cannot serve reads: still loading, or a replica.
 _FATAL_ERRORS = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
@@ -167,7 +167,9 @@ class RedisClient:
         failures = 0
         while True:
             failures = await self._run_connection(failures)
-            await asyncio.sleep(_backoff(failures))
+            if failures:
+                delay = retry_delay(failures, None, initial=_BACKOFF_INITIAL, maximum=_BACKOFF_MAX)
+                await asyncio.sleep(delay)
 
     async def _run_connection(self, failures: int) -> int:
         """Makes a connection and returns at its end: the number of failures in a row now."""
@@ -182,7 +184,7 @@ class RedisClient:
             loop_metrics.inc(registry.REDIS_CONNECTS, "profiles")
             log.info("redis_connected", failures=failures)
             established_at = time.monotonic()
-            if self._own_cache and await _enable_tracking(connection, self._own_cache):
+            if self._own_cache and await enable_tracking(connection, self._own_cache):
                 self.cache = self._own_cache
             await self._check_regularly(connection, closed, address)
         except (OSError, RedisUnavailable, UntrustedServer, hiredis.ReplyError) as error:
@@ -248,25 +250,3 @@ class RedisClient:
                     raise UntrustedServer("unavailable")
             finally:
                 moved.cancel()
-
-
-async def _enable_tracking(connection: MultiplexedConnection, cache: ClientCache) -> bool:
-    """Asks Redis for invalidation messages for a cache; returns whether it supports and permits
-    them. Raises `RedisUnavailable`.
-    """
-    connection.on_push = partial(cache.invalidate, connection)
-    try:
-        for command in TRACKING_ON:
-            await connection.execute_command(command)
-    except hiredis.ReplyError as error:
-        log.warning("client_cache_disabled", error_type=error_code(error))
-        return False
-    return True
-
-
-def _backoff(failures: int) -> float:
-    """Returns the seconds to wait before the next attempt; none before the first."""
-    if not failures:
-        return 0.0
-    longest = min(_BACKOFF_MAX, _BACKOFF_MIN * 2.0 ** min(failures, 10))
-    return random.uniform(longest / 2, longest)  # noqa: S311  # jitter, no secret
