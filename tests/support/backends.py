@@ -29,7 +29,8 @@ def run_backends(*arguments: str) -> Result:
     except CommandError as error:
         return Result(error.returncode, stdout.getvalue(), str(error))
     finally:
-        ISSUED_TOKENS.extend(stdout.getvalue().split() if arguments[0] != "list" else [])
+        words = stdout.getvalue().split()
+        ISSUED_TOKENS.extend(word for word in words if word.startswith("rollcall_bk_"))
     return Result(0, stdout.getvalue(), stderr.getvalue())
 
 
