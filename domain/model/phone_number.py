@@ -16,6 +16,7 @@ _MAX_LENGTH = 1 + 15  # E.164 section 6: a plus and at most 15 digits
 _TEL_URI = re.compile(r"tel:(?P<number>[^;?]*)(?P<parameters>[^?]*)", re.IGNORECASE)
 _CONTEXT = re.compile(r";phone-context=(\+[^;]*)", re.IGNORECASE)
 _EXTENSION = re.compile(r";ext=[^;]*", re.IGNORECASE)
+_PLAIN = re.compile(r"\+?[0-9]+")  # has nothing to simplify
 _PLUS = re.compile(r"\W*\+")  # after brackets, or a telephone sign
 _TRUNK_ZERO = re.compile(r"\(\s*0\s*\)")
 _DOTS_AND_MINUS = "\u00b7\u2022\u2024\u2027\u2219\u22c5\u30fb\uff65\u2212"
@@ -30,7 +31,9 @@ def parse_e164(text: str, default_region: str | None = None) -> str:
     URI (RFC 3966) is taken apart. Raises `InvalidField` (`invalid`, `country_code_missing`).
     """
     invalid = InvalidField("invalid", "This is not a possible phone number of its country.")
-    text = "".join(map(_simplify, _strip_tel_uri(trim(text)))).strip()
+    text = _strip_tel_uri(trim(text))
+    if not _PLAIN.fullmatch(text):
+        text = "".join(map(_simplify, text)).strip()
     if len(text) > _MAX_INPUT_LENGTH:
         raise invalid
     if not _PLUS.match(text) and default_region is None:

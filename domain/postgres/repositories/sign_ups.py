@@ -4,7 +4,6 @@ The methods are described in `domain.commands.ports.UnitOfWork`.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import timedelta
 from itertools import starmap
 from typing import Any
@@ -12,7 +11,7 @@ from uuid import UUID
 
 import psycopg
 from django.conf import settings
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models.functions import Now
 
 from domain.commands.ports import OutboxRef
@@ -81,7 +80,14 @@ class SignUpRepository:
         locale: str | None,
     ) -> list[OutboxRef]:
         (session,) = person.sessions
-        params = asdict(person) | {
+        # Not `dataclasses.asdict`, which copies each value: 6 % of a sign-up's CPU.
+        params = {
+            "id": person.id,
+            "name": person.name,
+            "surname": person.surname,
+            "email": person.email,
+            "phone": person.phone,
+            "version": person.version,
             "email_canonical": Address(Channel.EMAIL, person.email).canonical,
             "email_salt": seeds[Channel.EMAIL].salt,
             "phone_canonical": Address(Channel.PHONE, person.phone).canonical,
@@ -134,6 +140,7 @@ def _execute_prepared(statement: str, params: dict[str, Any]) -> Iterable[Any]:
     """Returns the rows of a prepared statement, which Postgres parses and plans once for each
     connection. Django's own cursors interpolate parameters: each statement is a new one.
     """
+    connection = connections[DEFAULT_DB_ALIAS]  # `django.db.connection` is looked up at each use
     connection.close_if_health_check_failed()
     connection.ensure_connection()
     with connection.wrap_database_errors:
