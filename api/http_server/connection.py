@@ -207,7 +207,7 @@ class Connection(asyncio.Protocol):
         """Counts buffered bytes; the connection ends if they take the process over its budget."""
         if self._flow.update_buffered(self._reader.size):
             if self.state == ConnectionState.BODY:
-                self._reject("overloaded")
+                self._reject("memory_limit")
             else:
                 self._transport.abort()
 

@@ -124,6 +124,6 @@ class Application(Protocol):
     def error_response(self, code: str, request: Request) -> tuple[int, bytes, bytes]:
         """Returns status, header block and body for what the connection itself rejects.
 
-        `code` is bad_request, request_timeout, body_too_large or overloaded; the request is empty
-        if its header section is not complete or not valid.
+        `code` is bad_request, request_timeout, body_too_large or memory_limit; the request is
+        empty if its header section is not complete or not valid.
         """

@@ -37,7 +37,10 @@ HTTP_REQUEST_DURATION = _histogram(
 )
 HTTP_REQUESTS_REJECTED = _counter(
     "rollcall_http_requests_rejected_total",
-    "Requests refused before they were routed: malformed, or the write process is overloaded.",
+    "Requests refused before they were routed, by reason: bad_request, request_timeout or"
+    " body_too_large; memory_limit (bytes buffered for all clients of a read process);"
+    " overloaded (too many wait for the write process), upstream_hung, upstream_timeout or"
+    " upstream_unavailable.",
     ["reason"],
 )
 READ_PROCESSES = _gauge(
@@ -176,7 +179,13 @@ PROCESS_CPU = _counter(
 )
 
 # From the start at 0: Prometheus sees no increase in a sample that appears with 1.
-for _reason in ("overloaded", "upstream_hung", "upstream_timeout", "upstream_unavailable"):
+for _reason in (
+    "memory_limit",
+    "overloaded",
+    "upstream_hung",
+    "upstream_timeout",
+    "upstream_unavailable",
+):
     HTTP_REQUESTS_REJECTED.labels(_reason)
 for _metric in (REDIS_DISCONNECTS, REDIS_CALLBACK_ERRORS):
     _metric.labels("profiles")

@@ -1,9 +1,10 @@
 """The reverse proxy of the read process, with a scripted upstream."""
 
+import select
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -283,6 +284,29 @@ def test_waiting_request_of_a_disconnected_client_is_not_sent(stack: Stack, endi
         raw = [parse_head(upstream.requests.get(timeout=20)) for _ in range(2)]
         assert "x-last" in raw[1]
         assert upstream.requests.empty()
+
+
+def test_bodies_beyond_the_memory_limit_are_a_503_with_a_reason_of_their_own(stack: Stack):
+    """The bodies of all clients together may take 32 MiB of a read process."""
+    unfinished = make_post(
+        "Content-Length: 1048576", body=bytes(1_048_575), path="/webhooks/sendgrid/"
+    )
+    counter = 'rollcall_http_requests_rejected_total{{reason="{}"}} {}.0\n'
+    # Its metrics are its own while there is no write process.
+    env = {"WRITE_UPSTREAM": "unix:/nonexistent/write.sock", "METRICS_PUBLIC": "1"}
+    with read_process(stack, **env) as (_, url), ExitStack() as connections:
+        port = int(url.rpartition(":")[2])
+
+        def send() -> socket.socket:
+            connection = socket.create_connection((HOST, port), timeout=20)
+            connections.enter_context(connection).sendall(unfinished)
+            return connection
+
+        accepted = [send() for _ in range(32)]
+        assert send().recv(100).startswith(b"HTTP/1.1 503 ")
+        assert not select.select(accepted, [], [], 0)[0]
+        wait_until(lambda: counter.format("memory_limit", 1) in httpx.get(f"{url}/metrics").text)
+        assert counter.format("overloaded", 0) in httpx.get(f"{url}/metrics").text
 
 
 # --- An upstream that is unreachable, hangs, or recovers -----------------------------------------
