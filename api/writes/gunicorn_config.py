@@ -11,6 +11,8 @@ read process, nginx, or HAProxy with `option http-buffer-request`.
 
 import math
 
+from gunicorn.glogging import Logger
+
 from domain.metrics.multiprocess import share_metrics
 from settings import environment
 from settings.logging_config import configure_logging
@@ -38,6 +40,17 @@ secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 control_socket_disable = True
 logconfig_dict = configure_logging(level=environment.LOG_LEVEL)
+
+
+class LoggerWithoutAccessLog(Logger):
+    """gunicorn's, without the line for each request: it would quote what the client has sent, and
+    is not in `logconfig_dict`. gunicorn would make it all the same, at 6 % of a sign-up's CPU.
+    """
+
+    access_log_enabled = False
+
+
+logger_class = LoggerWithoutAccessLog
 
 
 def on_starting(arbiter: object) -> None:

@@ -191,3 +191,15 @@ def test_log_contains_no_content_of_a_rejected_request(stack: Stack, url: str):
         assert b"HTTP/1.1 400 " in exchange_raw(url, request)
     wait_until(lambda: len(log.read_text()[start:].splitlines()) >= 5)
     assert "secret" not in log.read_text()[start:]
+
+
+def test_no_access_log_is_made():
+    """gunicorn would describe each request for a logger that has no handler."""
+    from gunicorn.config import Config
+
+    from api.writes.gunicorn_config import logconfig_dict, logger_class
+
+    config = Config()
+    config.set("logconfig_dict", logconfig_dict)
+    logger = logger_class(config)
+    logger.access(resp=None, req=None, environ=None, request_time=None)  # it looks at none of them
