@@ -119,8 +119,9 @@ class Connection(asyncio.Protocol):
     def _close(self, *, linger: bool = False) -> None:
         """Closes the connection once what was written is sent.
 
-        Unread bytes would make the kernel reset the connection, and the client might lose the
-        response (RFC 9112 section 9.6): with `linger` they are read and discarded for a while.
+        Bytes that are unread, or arrive later, would make the kernel reset the connection, and the
+        client might lose responses that it has not received yet (RFC 9112 section 9.6): with
+        `linger` they are read and discarded until the client closes it, for a while.
         """
         self._enter(ConnectionState.LINGERING)
         self._reader.clear()
@@ -225,7 +226,7 @@ class Connection(asyncio.Protocol):
         response = encode_response(request.method, status, date, headers, body, close=close)
         self._transport.write(response)
         if close:
-            self._close(linger=is_unread or reader.unread > 0)
+            self._close(linger=True)
         elif flow.writing_paused:
             self._enter(ConnectionState.DRAINING)
         else:

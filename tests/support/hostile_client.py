@@ -56,7 +56,8 @@ class HostileClient:
         self.receive_all()
 
     def drip(self) -> None:
-        """Sends one byte of what was held back, if there is one."""
+        """Sends one byte of what was held back, if there is one; it may come too late."""
+        self._responses.timely_bytes = min(self._responses.timely_bytes, self._sent_bytes)
         self._send(min(1, len(self._held_back)), 1)
         self.receive_all()
 

@@ -4,6 +4,7 @@ They are parsed by h11, which shares no code with the server's parser.
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import h11
@@ -37,13 +38,15 @@ class Responses:
     """The responses to the messages in `sent`, in order.
 
     `answered` is the number of responses; `final`: the last response announced the end of the
-    connection; `incomplete`: a part of a response was received.
+    connection; `incomplete`: a part of a response was received. What comes after `timely_bytes` of
+    the stream may come too late.
     """
 
     def __init__(self, person: Person) -> None:
         self.sent: list[Sent] = []
         self.answered = 0
         self.final = False
+        self.timely_bytes: float = inf
         self._person = person
         self._parser = h11.Connection(h11.CLIENT)
         self._response: h11.Response | None = None
@@ -97,7 +100,8 @@ class Responses:
         assert response is not None
         self.answered += 1
         status, headers, message = response.status_code, dict(response.headers), sent.message
-        allowed = message.statuses if sent.end <= sent_bytes else message.statuses | UNFINISHED
+        is_complete = sent.end <= min(sent_bytes, self.timely_bytes)
+        allowed = message.statuses if is_complete else message.statuses | UNFINISHED
         assert status in allowed, f"{status} for {sent}, {self._body[:200]!r}"
         if b"{id}" in message.text and status not in UNFINISHED:
             assert headers[b"x-request-id"] == sent.id.encode(), f"out of order: {response}"

@@ -15,7 +15,16 @@ from local.tcp_ports import HOST
 from tests.support.client import wait_until
 from tests.support.hostile_client import HostileClient
 from tests.support.hostile_messages import BODIES, MESSAGES, REPEATED
-from tests.support.hostile_scripts import ALL, DEADLINES, Close, HalfClose, Moment, Send, play
+from tests.support.hostile_scripts import (
+    ALL,
+    DEADLINES,
+    Close,
+    HalfClose,
+    Moment,
+    Send,
+    StopReading,
+    play,
+)
 from tests.support.read_server import ReadServer
 
 SHORT = [name for name, message in MESSAGES.items() if len(message.text) < 1000]
@@ -101,6 +110,14 @@ def test_unread_requests_at_close_lose_no_response(server: ReadServer):
         with suppress(AssertionError):  # it is not closed while its client takes the responses
             wait_until(lambda: client.port not in server.connections(), timeout=0.4)
         client.settle(old=60)
+
+
+def test_request_after_the_last_one_loses_no_response(server: ReadServer):
+    """Regression: it came to a closed socket, and the kernel's reset discarded what was unsent."""
+    pipelined = Moment((StopReading(), Send(("read",), times=50)))
+    after_last = Moment((Send(("last read",)), Send(("read",))))
+    for _ in range(20):  # one in three failed
+        play(server, [pipelined, after_last])
 
 
 def test_long_pipeline_does_not_block_the_event_loop(server: ReadServer):

@@ -268,6 +268,8 @@ def test_age_of_the_oldest_message_is_exact_whatever_it_waits_for(django_db_acce
     person = api.sign_up()
     person.wait_for_outbox()
     rows = OutboxEntry.objects.filter(person_id=person.id, kind="confirmation")
+    # What earlier tests have left may be overdue too.
+    OutboxEntry.objects.exclude(state="done").update(state="discarded")
     try:
         rows.update(
             state="pending",
