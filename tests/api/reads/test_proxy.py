@@ -294,6 +294,7 @@ def test_bodies_beyond_the_memory_limit_are_a_503_with_a_reason_of_their_own(sta
     counter = 'rollcall_http_requests_rejected_total{{reason="{}"}} {}.0\n'
     # Its metrics are its own while there is no write process.
     env = {"WRITE_UPSTREAM": "unix:/nonexistent/write.sock", "METRICS_PUBLIC": "1"}
+    env["BODY_TIMEOUT"] = "60"  # 33 MB take a busy machine a while
     with read_process(stack, **env) as (_, url), ExitStack() as connections:
         port = int(url.rpartition(":")[2])
 
