@@ -193,7 +193,8 @@ def test_log_contains_no_content_of_a_rejected_request(stack: Stack, url: str):
     assert "secret" not in log.read_text()[start:]
 
 
-def test_no_access_log_is_made():
+@pytest.mark.parametrize("file", [None, "-"])
+def test_access_log_is_made_only_where_it_is_asked_for(file: str | None):
     """gunicorn would describe each request for a logger that has no handler."""
     from gunicorn.config import Config
 
@@ -201,5 +202,5 @@ def test_no_access_log_is_made():
 
     config = Config()
     config.set("logconfig_dict", logconfig_dict)
-    logger = logger_class(config)
-    logger.access(resp=None, req=None, environ=None, request_time=None)  # it looks at none of them
+    config.set("accesslog", file)
+    assert logger_class(config).access_log_enabled == bool(file)
