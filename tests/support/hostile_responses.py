@@ -91,7 +91,9 @@ class Responses:
         sent = self.sent[self.answered]
         assert sent.begin < sent_bytes, f"a response before its request: {data[:100]!r}"
         # Only HEAD matters to the parser; and CONNECT, after which it would parse no more.
-        method = "HEAD" if sent.message.method == "HEAD" else "GET"
+        # A 408 has a body: the server does not know the method of a request that is incomplete.
+        has_no_body = sent.message.method == "HEAD" and not data.startswith(b"HTTP/1.1 408 ")
+        method = "HEAD" if has_no_body else "GET"
         self._parser.send(h11.Request(method=method, target="/", headers=[("host", HOST)]))
         self._parser.send(h11.EndOfMessage())
 

@@ -23,6 +23,7 @@ from tests.support.hostile_scripts import (
     Moment,
     Send,
     StopReading,
+    abandon,
     play,
 )
 from tests.support.read_server import ReadServer
@@ -118,6 +119,10 @@ def test_request_after_the_last_one_loses_no_response(server: ReadServer):
     after_last = Moment((Send(("last read",)), Send(("read",))))
     for _ in range(20):  # one in three failed
         play(server, [pipelined, after_last])
+
+
+def test_incomplete_head_request_gets_a_408_and_the_connection_ends(server: ReadServer):
+    abandon(server, [Moment((Send(("HEAD",), hold_back=100),))])
 
 
 def test_long_pipeline_does_not_block_the_event_loop(server: ReadServer):
