@@ -45,7 +45,7 @@ logconfig_dict = configure_logging(level=environment.LOG_LEVEL)
 class LoggerWithOptionalAccessLog(Logger):
     """gunicorn's logger, with an access log only where `--access-logfile` asks for one. With
     `logconfig_dict` gunicorn would always describe each request, here for a logger without a
-    handler: 6 % of a sign-up's CPU.
+    handler: 6 % of the time that its threads hold the GIL.
     """
 
     @property

@@ -80,7 +80,7 @@ class SignUpRepository:
         locale: str | None,
     ) -> list[OutboxRef]:
         (session,) = person.sessions
-        # Not `dataclasses.asdict`, which copies each value: 6 % of a sign-up's CPU.
+        # Not `dataclasses.asdict`, which copies each value: 180 Python calls.
         params = {
             "id": person.id,
             "name": person.name,
