@@ -24,7 +24,7 @@ def find_leaks(stack: Stack) -> list[str]:
     for name, line in _iter_lines(stack):
         # Split at characters that addresses and tokens do not contain.
         if matches := set(re.findall(r"[\w.+@%-]+", line)) & (secrets - codes):
-            leaks.append(f"{name}: {len(matches)} in {line[:60]}")
+            leaks.append(f"{name}: {matches} in {line[:60]}")
         if find_codes(line) & codes:
             leaks.append(f"{name}: a code in {line[:60]}")
     return leaks
